@@ -1,0 +1,150 @@
+// The stages of `npm test`. Each returns how many checks passed, failed and were skipped; a stage that finds nothing
+// to run is for test.mjs to call a failure.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { checkSources } from '../native-sources.mjs';
+import { biome, clangFormat } from './format.mjs';
+import { buildPreset, clangTidy, fuzzTargets, runFuzzer } from './native.mjs';
+import { lockFileProblems, packageProblems } from './package.mjs';
+import { eachParallel, jobs, root, run, runBin, runNpm } from './process.mjs';
+
+/** Adds up checks; shows the output of those that fail only. */
+class Tally {
+  passed = 0;
+  failed = 0;
+  skipped = 0;
+
+  /** @param {string} title @param {{code: number, output: string}} result */
+  check(title, { code, output }) {
+    console.log(`${code === 0 ? 'ok' : 'FAILED'}  ${title}`);
+    if (code === 0) {
+      this.passed += 1;
+      return;
+    }
+    this.failed += 1;
+    console.error(output.trimEnd());
+  }
+
+  /** @param {string} title @param {string[]} problems */
+  expectNone(title, problems) {
+    this.check(title, { code: problems.length > 0 ? 1 : 0, output: problems.join('\n') });
+  }
+}
+
+async function lint() {
+  const tally = new Tally();
+  tally.expectNone('native/sources.json names every source', checkSources());
+  tally.expectNone('package-lock.json is complete', lockFileProblems());
+  tally.check('biome', await biome(false));
+  tally.check('clang-format', await clangFormat(false));
+  const tidy = await clangTidy();
+  tally.check(`clang-tidy: ${tidy.files} files, ${tidy.checked} changed since they last passed`, tidy);
+  return tally;
+}
+
+async function types() {
+  const tally = new Tally();
+  tally.check('src', await runBin('tsc', ['-p', 'tsconfig.json', '--noEmit']));
+  tally.check('test, examples, bench', await runBin('tsc', ['-p', 'tsconfig.test.json']));
+  return tally;
+}
+
+/** Unit tests of one sanitizer preset, by ctest; doctest's own summary says how many there were. */
+async function unitTests(tally, preset) {
+  const built = await buildPreset(preset);
+  if (built.code !== 0) {
+    tally.check(`build (${preset})`, built);
+    return;
+  }
+  const result = await run('ctest', [
+    '--test-dir',
+    join('build-cmake', preset),
+    '--verbose',
+    '--no-tests=error',
+  ]);
+  const summary = /test cases:\s+\d+ \|\s+(\d+) passed \|\s+(\d+) failed \|\s+(\d+) skipped/.exec(
+    result.output,
+  );
+  const [passed = 0, failed = 0, skipped = 0] = summary?.slice(1).map(Number) ?? [];
+  tally.passed += passed;
+  tally.skipped += skipped;
+  // A sanitizer's report ends the process: then there is no summary, or one without failures.
+  tally.failed += result.code === 0 ? failed : Math.max(failed, 1);
+  console.log(`${result.code === 0 ? 'ok' : 'FAILED'}  ${preset}: ${passed} passed, ${failed} failed`);
+  if (result.code !== 0) console.error(result.output.trimEnd());
+}
+
+async function native({ deep }) {
+  const tally = new Tally();
+  await unitTests(tally, 'asan');
+  if (deep) await unitTests(tally, 'tsan');
+  return tally;
+}
+
+async function fuzz({ deep }) {
+  const tally = new Tally();
+  const targets = fuzzTargets();
+  const built = await buildPreset('fuzz');
+  if (built.code !== 0) {
+    tally.check('build (fuzz)', built);
+    return tally;
+  }
+  // All targets share one minute of wall clock; the long form gives ten minutes to each.
+  const seconds = deep
+    ? 600
+    : Math.max(2, Math.min(10, Math.floor((60 * jobs) / Math.max(1, targets.length))));
+  await eachParallel(targets, jobs, async (target) => {
+    tally.check(`${target}, ${seconds} s`, await runFuzzer(target, seconds));
+  });
+  return tally;
+}
+
+async function vitest() {
+  const report = join(root, 'build-cmake', 'vitest.json');
+  mkdirSync(join(root, 'build-cmake'), { recursive: true });
+  rmSync(report, { force: true });
+  const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const { code } = await runBin('vitest', args, { show: true });
+  if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 };
+  const counts = JSON.parse(readFileSync(report, 'utf8'));
+  // A file that does not load, or an error outside every test, fails the run without failing a test.
+  const failed = code === 0 ? counts.numFailedTests : Math.max(counts.numFailedTests, 1);
+  return { passed: counts.numPassedTests, failed, skipped: counts.numPendingTests + counts.numTodoTests };
+}
+
+async function packaged() {
+  const tally = new Tally();
+  const folder = mkdtempSync(join(tmpdir(), 'hawser-pack-'));
+  try {
+    const packed = await runNpm([
+      'pack',
+      '--json',
+      '--ignore-scripts',
+      '--silent',
+      '--pack-destination',
+      folder,
+    ]);
+    if (packed.code !== 0) {
+      tally.check('npm pack', packed);
+      return tally;
+    }
+    const [{ filename, files }] = JSON.parse(packed.output.slice(packed.output.indexOf('[')));
+    const tarball = join(folder, filename);
+    tally.expectNone('contents of the tarball', packageProblems(files.map(({ path }) => path)));
+    tally.check('publint', await runBin('publint', ['run', '--strict', tarball]));
+    tally.check('arethetypeswrong', await runBin('attw', [tarball, '--profile', 'esm-only', '--no-emoji']));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  return tally;
+}
+
+export const stages = [
+  { name: 'lint', title: 'sources, format, clang-tidy', run: lint },
+  { name: 'types', title: 'tsc over src, test, examples and bench', run: types },
+  { name: 'native', title: 'unit tests under AddressSanitizer and UndefinedBehaviorSanitizer', run: native },
+  { name: 'fuzz', title: 'every fuzzer for a short while', run: fuzz },
+  { name: 'vitest', title: 'TypeScript, simulation, interoperation and examples', run: vitest },
+  { name: 'package', title: 'what npm would publish', run: packaged },
+];

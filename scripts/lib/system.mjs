@@ -1,0 +1,155 @@
+// The programs and libraries that npm does not bring: which are missing, and how to get them.
+import { existsSync, statSync } from 'node:fs';
+import { findLibsodium } from '../libsodium.mjs';
+import { run, which } from './process.mjs';
+import { hashOf, Stamp } from './stamp.mjs';
+
+const cxx20Probe =
+  '#include <compare>\n#include <span>\nint main() { return std::span<int>().empty() ? 0 : 1; }\n';
+const fuzzProbe =
+  '#include <cstddef>\n#include <cstdint>\n' +
+  'extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t*, std::size_t) { return 0; }\n';
+
+/** @returns {string} the C++ compiler that builds the addon */
+export function cxxCompiler() {
+  return process.env.CXX ?? ['g++', 'clang++', 'c++'].find((name) => which(name)) ?? 'g++';
+}
+
+/** Whether a compiler accepts a probe; remembered for as long as the compiler stays the same file. */
+async function accepts(compiler, flags, probe) {
+  // CXX may hold a launcher or options as well: `ccache g++`.
+  const [program, ...words] = compiler.split(' ');
+  const path = which(program) ?? program;
+  if (!existsSync(path)) return false;
+  const { size, mtimeMs } = statSync(path);
+  const hash = hashOf([], [compiler, path, size, mtimeMs, flags, probe]);
+  const stamp = new Stamp(`probe-${hash.slice(0, 16)}`);
+  if (stamp.matches(hash)) return true;
+  const { code } = await run(program, [...words, ...flags, '-x', 'c++', '-', '-o', '/dev/null'], {
+    input: probe,
+  });
+  if (code === 0) stamp.write(hash);
+  return code === 0;
+}
+
+/** Each: what it is, for which purposes, whether it is there, and what brings it on Debian and with Homebrew. */
+const requirements = [
+  {
+    name: 'a C++20 compiler',
+    present: () => accepts(cxxCompiler(), ['-std=c++20'], cxx20Probe),
+    apt: ['g++'],
+  },
+  { name: 'make', present: () => which('make') !== undefined, apt: ['make'] },
+  { name: 'python3', present: () => which('python3') !== undefined, apt: ['python3'], brew: ['python3'] },
+  { name: 'cmake', present: () => which('cmake') !== undefined, apt: ['cmake'], brew: ['cmake'] },
+  {
+    name: 'libsodium with headers',
+    present: () => {
+      const sodium = findLibsodium();
+      return sodium.header !== undefined && sodium.archive !== undefined;
+    },
+    apt: ['libsodium-dev'],
+    brew: ['libsodium'],
+  },
+  {
+    name: 'doctest',
+    purposes: ['test'],
+    present: () =>
+      ['/usr', '/usr/local', '/opt/homebrew'].some((dir) => existsSync(`${dir}/include/doctest/doctest.h`)),
+    apt: ['doctest-dev'],
+    brew: ['doctest'],
+  },
+  {
+    name: 'clang-tidy',
+    purposes: ['test'],
+    present: () => which('clang-tidy') !== undefined,
+    apt: ['clang-tidy'],
+    brew: ['llvm'],
+  },
+  {
+    name: 'clang with libFuzzer',
+    purposes: ['test', 'fuzz'],
+    present: () => accepts('clang++', ['-std=c++20', '-fsanitize=fuzzer,address,undefined'], fuzzProbe),
+    apt: ['clang', 'libclang-rt'],
+    brew: ['llvm'],
+  },
+];
+
+/** Debian since 12 and Ubuntu since 23 keep clang's runtime libraries in a package named after clang's version. */
+async function nameRuntimePackage(packages) {
+  if (!packages.includes('libclang-rt')) return packages;
+  const others = packages.filter((name) => name !== 'libclang-rt');
+  const { output } = await run('apt-cache', ['depends', 'clang']);
+  const version = /Depends: clang-(\d+)/.exec(output)?.[1];
+  const runtime = `libclang-rt-${version}-dev`;
+  const known = await run('apt-cache', ['show', runtime]);
+  return known.code === 0 ? [...others, runtime] : others;
+}
+
+async function missingFor(purpose) {
+  const missing = [];
+  for (const requirement of requirements) {
+    if (requirement.purposes && !requirement.purposes.includes(purpose)) continue;
+    if (!(await requirement.present())) missing.push(requirement);
+  }
+  return missing;
+}
+
+/** The words that go before apt-get, or undefined when it may not be run without asking. */
+async function aptPrefix() {
+  if (process.getuid?.() === 0) return [];
+  if (which('sudo') && (await run('sudo', ['-n', 'true'])).code === 0) return ['sudo', '-n'];
+  return undefined;
+}
+
+/**
+ * Installs what is missing where that is possible without asking anybody.
+ *
+ * @param {string} purpose start, test, fuzz or bench
+ * @param {(title: string, work: () => Promise<{code: number, output: string}>) => Promise<void>} step runs a step and
+ *   throws, having shown its output, when it fails
+ * @throws {Error} whose message says what is missing and the one command to type
+ */
+export async function ensureSystem(purpose, step) {
+  const missing = await missingFor(purpose);
+  if (missing.length === 0) return;
+  const names = missing.map(({ name }) => name).join(', ');
+  const wanted = (manager) => [...new Set(missing.flatMap((requirement) => requirement[manager] ?? []))];
+  if (process.platform === 'darwin') {
+    const formulae = wanted('brew');
+    const compiler = formulae.length === 0 ? 'xcode-select --install' : `brew install ${formulae.join(' ')}`;
+    throw new Error(`missing: ${names}\ntype: ${compiler}`);
+  }
+  if (!which('apt-get')) {
+    throw new Error(`missing: ${names}\ninstall them with this system's package manager, then try again`);
+  }
+  const prefix = await aptPrefix();
+  if (prefix === undefined) {
+    const packages = await nameRuntimePackage(wanted('apt'));
+    throw new Error(
+      `missing: ${names}\ntype: sudo apt-get update && sudo apt-get install -y ${packages.join(' ')}`,
+    );
+  }
+  const aptGet = (args) => {
+    const [command, ...rest] = [
+      ...prefix,
+      'env',
+      'DEBIAN_FRONTEND=noninteractive',
+      'apt-get',
+      '-qq',
+      ...args,
+    ];
+    return run(command, rest);
+  };
+  await step('package lists (apt-get update)', () => aptGet(['update']));
+  const packages = await nameRuntimePackage(wanted('apt'));
+  await step(`system packages: ${packages.join(' ')}`, () =>
+    aptGet(['install', '-y', '--no-install-recommends', ...packages]),
+  );
+  const still = await missingFor(purpose);
+  if (still.length > 0) {
+    throw new Error(
+      `still missing after installing ${packages.join(' ')}: ${still.map(({ name }) => name).join(', ')}`,
+    );
+  }
+}

@@ -1,0 +1,46 @@
+// npm test [-- --only stage,stage] [--deep]: every check of the project, in the order of how soon they tell. The last
+// line is `N passed, N failed, N skipped`; a stage that could not run counts as failed.
+import { parseArgs } from 'node:util';
+import { stages } from './lib/stages.mjs';
+
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, deep: { type: 'boolean', default: false } },
+});
+const wanted = values.only?.split(',');
+const unknown = wanted?.filter((name) => !stages.some((stage) => stage.name === name)) ?? [];
+if (unknown.length > 0) {
+  console.error(
+    `test: no stage ${unknown.join(', ')}; there are ${stages.map(({ name }) => name).join(', ')}`,
+  );
+  process.exit(2);
+}
+const deep = values.deep || process.env.HAWSER_TEST_DEEP === '1';
+if (deep) process.env.HAWSER_TEST_DEEP = '1';
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+const broken = [];
+for (const stage of stages) {
+  if (wanted && !wanted.includes(stage.name)) continue;
+  console.log(`\n== ${stage.name}: ${stage.title}`);
+  const started = performance.now();
+  let result;
+  try {
+    result = await stage.run({ deep });
+  } catch (error) {
+    console.error(error);
+    result = { passed: 0, failed: 1, skipped: 0 };
+  }
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(
+    `-- ${stage.name}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped, ${seconds} s`,
+  );
+  for (const kind of Object.keys(total)) total[kind] += result[kind];
+  if (result.failed > 0 || result.passed === 0) broken.push(stage.name);
+  if (result.failed === 0 && result.passed === 0) {
+    console.error(`${stage.name}: nothing ran`);
+    total.failed += 1;
+  }
+}
+if (broken.length > 0) console.log(`\nfailed: ${broken.join(', ')}`);
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed > 0 ? 1 : 0;
