@@ -1,0 +1,170 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "base/index_set.hpp"
+
+namespace hawser {
+
+// Names an object of a SlotPool for longer than it may live. Generations start at 1, so a default Handle
+// names nothing.
+struct Handle {
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+  friend bool operator==(const Handle&, const Handle&) = default;
+};
+
+// Objects at stable addresses, at most `max` of them, in chunks of 64 that are allocated when needed; 8 bytes
+// per slot beside the object. The lowest free slot is used first, so that the pool stays dense; free chunks
+// at the end are released, but for one spare, so that coming and going around a chunk's edge does not
+// allocate each time.
+template <class T>
+class SlotPool {
+ public:
+  explicit SlotPool(std::uint32_t max) : max_(max) {}
+  SlotPool(const SlotPool&) = delete;
+  SlotPool& operator=(const SlotPool&) = delete;
+
+  // Destroys the objects that are left.
+  ~SlotPool() {
+    for_each([this](T& object) { destroy(object); });
+  }
+
+  // Objects alive.
+  [[nodiscard]] std::uint32_t size() const { return size_; }
+  [[nodiscard]] std::uint32_t max() const { return max_; }
+  // Memory held, in bytes.
+  [[nodiscard]] std::size_t allocated_bytes() const { return chunks_.size() * sizeof(Chunk); }
+
+  // Makes an object; nullptr when `max` are alive.
+  template <class... Args>
+  T* create(Args&&... args) {
+    if (size_ == max_) return nullptr;
+    std::size_t index = chunks_with_room_.lowest();
+    if (index == IndexSet::kNone) index = add_chunk();
+    Chunk& chunk = *chunks_[index];
+    const auto place = static_cast<std::size_t>(std::countr_one(chunk.live));
+    Slot& slot = chunk.slots[place];
+    if (chunk.live == 0) --empty_chunks_;
+    chunk.live |= std::uint64_t{1} << place;
+    if (chunk.live == kAllLive) chunks_with_room_.erase(index);
+    ++size_;
+    return ::new (static_cast<void*>(slot.storage)) T(std::forward<Args>(args)...);
+  }
+
+  // Ends an object of this pool; its handles are stale from now on. Never allocates.
+  void destroy(T& object) {
+    Slot& slot = slot_of(object);
+    const std::size_t index = slot.number / kChunkSlots;
+    Chunk& chunk = *chunks_[index];
+    const std::uint64_t bit = std::uint64_t{1} << (slot.number % kChunkSlots);
+    assert((chunk.live & bit) != 0);
+    object.~T();
+    slot.generation = following(slot.generation);
+    chunk.live &= ~bit;
+    chunks_with_room_.insert(index);
+    --size_;
+    if (chunk.live == 0) {
+      ++empty_chunks_;
+      release_spare_chunks();
+    }
+  }
+
+  // The object of a handle; nullptr when it is gone or never was. Any value is safe to ask for.
+  [[nodiscard]] T* get(Handle handle) {
+    const std::size_t index = handle.slot / kChunkSlots;
+    if (index >= chunks_.size()) return nullptr;
+    Chunk& chunk = *chunks_[index];
+    Slot& slot = chunk.slots[handle.slot % kChunkSlots];
+    const bool live = ((chunk.live >> (handle.slot % kChunkSlots)) & 1U) != 0;
+    return live && slot.generation == handle.generation ? object_of(slot) : nullptr;
+  }
+
+  // The handle of a live object of this pool.
+  [[nodiscard]] Handle handle_of(const T& object) const {
+    const Slot& slot = slot_of(const_cast<T&>(object));
+    return Handle{slot.number, slot.generation};
+  }
+
+  // Calls visit(T&) for each object, in slot order. visit may destroy any object; one that it creates may or
+  // may not be visited.
+  template <class F>
+  void for_each(F&& visit) {
+    for (std::size_t index = 0; index < chunks_.size(); ++index) {
+      std::uint64_t unvisited = kAllLive;
+      // Read anew after each visit, which may have released the chunk.
+      while (index < chunks_.size() && (chunks_[index]->live & unvisited) != 0) {
+        const auto place = static_cast<unsigned>(std::countr_zero(chunks_[index]->live & unvisited));
+        unvisited = place == kChunkSlots - 1 ? 0 : kAllLive << (place + 1);
+        visit(*object_of(chunks_[index]->slots[place]));
+      }
+    }
+  }
+
+ private:
+  static constexpr std::uint32_t kChunkSlots = 64;
+  static constexpr std::uint64_t kAllLive = ~std::uint64_t{0};
+
+  // The storage comes first, so that an object's address is its slot's.
+  struct Slot {
+    alignas(T) std::byte storage[sizeof(T)];
+    std::uint32_t number;
+    std::uint32_t generation;
+  };
+  static_assert(std::is_standard_layout_v<Slot>);
+
+  struct Chunk {
+    std::uint64_t live;
+    Slot slots[kChunkSlots];
+  };
+
+  static T* object_of(Slot& slot) { return std::launder(reinterpret_cast<T*>(slot.storage)); }
+  static Slot& slot_of(T& object) { return *reinterpret_cast<Slot*>(std::addressof(object)); }
+  static std::uint32_t following(std::uint32_t generation) {
+    return std::max(generation + 1, std::uint32_t{1});
+  }
+
+  std::size_t add_chunk() {
+    const std::size_t index = chunks_.size();
+    if (index == first_generation_.size()) first_generation_.push_back(1);
+    auto chunk = std::make_unique_for_overwrite<Chunk>();
+    chunk->live = 0;
+    for (std::uint32_t place = 0; place < kChunkSlots; ++place) {
+      chunk->slots[place].number = static_cast<std::uint32_t>(index) * kChunkSlots + place;
+      chunk->slots[place].generation = first_generation_[index];
+    }
+    chunks_.push_back(std::move(chunk));
+    chunks_with_room_.insert(index);
+    ++empty_chunks_;
+    return index;
+  }
+
+  void release_spare_chunks() {
+    while (empty_chunks_ > 1 && chunks_.back()->live == 0) {
+      // A chunk that comes back must not repeat the generations of this one.
+      std::uint32_t& first = first_generation_[chunks_.size() - 1];
+      for (const Slot& slot : chunks_.back()->slots) first = std::max(first, slot.generation);
+      chunks_with_room_.erase(chunks_.size() - 1);
+      chunks_.pop_back();
+      --empty_chunks_;
+    }
+  }
+
+  std::uint32_t max_;
+  std::uint32_t size_ = 0;
+  std::size_t empty_chunks_ = 0;
+  std::vector<std::unique_ptr<Chunk>> chunks_;
+  std::vector<std::uint32_t> first_generation_;  // by chunk, also of released ones
+  IndexSet chunks_with_room_;
+};
+
+}  // namespace hawser
