@@ -1,0 +1,105 @@
+#include "crypto/key_schedule.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace hawser {
+
+static_assert(static_cast<int>(SocketAddress::Family::kIpv4) == 1 &&
+                  static_cast<int>(SocketAddress::Family::kIpv6) == 2,
+              "the cookie's MAC covers the family as the wire numbers it");
+
+namespace {
+
+using U32Bytes = std::array<std::byte, 4>;
+
+U32Bytes u32_bytes(std::uint32_t value) {
+  U32Bytes bytes{};
+  store_little_endian(bytes.data(), value);
+  return bytes;
+}
+
+// u8 direction || u32 epoch.
+std::array<std::byte, 5> key_context(Direction direction, std::uint32_t epoch) {
+  std::array<std::byte, 5> context{};
+  context[0] = static_cast<std::byte>(direction);
+  store_little_endian(context.data() + 1, epoch);
+  return context;
+}
+
+}  // namespace
+
+HandshakeKeys HandshakeKeys::from(const Key& client_to_server, const Key& server_to_client) {
+  HandshakeKeys keys;
+  const Bytes c2s = client_to_server.bytes();
+  const Bytes s2c = server_to_client.bytes();
+  blake2b_256(keys.challenge.mutable_bytes(), s2c, {label_bytes("HAWSER 1 challenge")});
+  blake2b_256(keys.denied.mutable_bytes(), s2c, {label_bytes("HAWSER 1 denied")});
+  blake2b_256(keys.accept.mutable_bytes(), s2c, {label_bytes("HAWSER 1 accept")});
+  blake2b_256(keys.response.mutable_bytes(), c2s, {label_bytes("HAWSER 1 response")});
+  return keys;
+}
+
+TokenId token_id(Bytes sealed_private) { return blake2b_256({}, {sealed_private}); }
+
+Hash256 response_hash(Bytes response_datagram) { return blake2b_256({}, {response_datagram}); }
+
+Hash256 transcript(Bytes response_datagram, Bytes challenge_plaintext, Bytes accept_datagram) {
+  const U32Bytes response_size = u32_bytes(static_cast<std::uint32_t>(response_datagram.size()));
+  const U32Bytes challenge_size = u32_bytes(static_cast<std::uint32_t>(challenge_plaintext.size()));
+  const U32Bytes accept_size = u32_bytes(static_cast<std::uint32_t>(accept_datagram.size()));
+  return blake2b_256({}, {label_bytes("HAWSER 1 transcript"), response_size, response_datagram,
+                          challenge_size, challenge_plaintext, accept_size, accept_datagram});
+}
+
+Prk session_prk(const Key& client_to_server, const Key& server_to_client, const Secret<32>& x25519_result,
+                std::span<const std::byte, 32> accept_random, const Hash256& transcript_hash) {
+  Secret<64> key;
+  std::ranges::copy(client_to_server.bytes(), key.mutable_bytes().begin());
+  std::ranges::copy(server_to_client.bytes(), key.mutable_bytes().begin() + 32);
+  Prk prk;
+  blake2b_512(prk.mutable_bytes(), key.bytes(),
+              {label_bytes("HAWSER 1 prk"), x25519_result.bytes(), accept_random, transcript_hash});
+  return prk;
+}
+
+Key traffic_key(const Prk& prk, Direction direction, std::uint32_t epoch) {
+  Key key;
+  blake2b_256(key.mutable_bytes(), prk.bytes(), {label_bytes("HAWSER 1 key"), key_context(direction, epoch)});
+  return key;
+}
+
+Salt traffic_salt(const Prk& prk, Direction direction, std::uint32_t epoch) {
+  return blake2b_128(prk.bytes(), {label_bytes("HAWSER 1 salt"), key_context(direction, epoch)});
+}
+
+PacketKey packet_key(const Prk& prk, Direction direction, std::uint32_t epoch) {
+  return PacketKey::derive(traffic_key(prk, direction, epoch), traffic_salt(prk, direction, epoch));
+}
+
+Key exporter_secret(const Prk& prk) {
+  Key exporter;
+  blake2b_256(exporter.mutable_bytes(), prk.bytes(), {label_bytes("HAWSER 1 exporter")});
+  return exporter;
+}
+
+Key export_key(const Key& exporter, std::string_view label) {
+  assert(!label.empty() && label.size() <= 255);
+  Key key;
+  blake2b_256(key.mutable_bytes(), exporter.bytes(), {label_bytes("HAWSER 1 export"), bytes_of(label)});
+  return key;
+}
+
+CookieMac cookie_mac(const Key& cookie_key, std::uint32_t time, std::uint8_t index,
+                     const SocketAddress& source, const TokenId& token, ShareView client_share,
+                     ShareView server_share) {
+  const std::array<std::byte, 1> index_byte{static_cast<std::byte>(index)};
+  return blake2b_128(cookie_key.bytes(), {label_bytes("HAWSER 1 cookie"), u32_bytes(time), index_byte,
+                                          source.to_bytes(), token, client_share, server_share});
+}
+
+ResetToken reset_token(const Key& reset_key, Bytes connection_id) {
+  return blake2b_128(reset_key.bytes(), {label_bytes("HAWSER 1 reset"), connection_id});
+}
+
+}  // namespace hawser
