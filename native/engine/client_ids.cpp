@@ -1,0 +1,52 @@
+#include "engine/client_ids.hpp"
+
+namespace hawser {
+
+namespace {
+
+// An empty map of up to this many slots keeps its memory, so that one client who comes and goes does not
+// allocate.
+constexpr std::size_t kKeptCapacity = 1024;
+
+}  // namespace
+
+ClaimVerdict ClientIds::would_claim(std::uint64_t client_id, WallTime token_created) const {
+  const std::lock_guard lock(mutex_);
+  return judge(holders_.find(client_id), token_created);
+}
+
+Claim ClientIds::claim(std::uint64_t client_id, WallTime token_created, PeerReference peer) {
+  const std::lock_guard lock(mutex_);
+  Holder* const holder = holders_.find(client_id);
+  Claim claim{judge(holder, token_created), {}};
+  if (claim.verdict == ClaimVerdict::kClaimed) {
+    holders_.insert(client_id, Holder{token_created, peer});
+  } else if (claim.verdict == ClaimVerdict::kReplaces) {
+    claim.replaced = holder->peer;
+    *holder = Holder{token_created, peer};
+  }
+  return claim;
+}
+
+void ClientIds::release(std::uint64_t client_id, PeerReference peer) {
+  const std::lock_guard lock(mutex_);
+  const Holder* const holder = holders_.find(client_id);
+  if (holder == nullptr || holder->peer != peer) return;
+  holders_.erase(client_id);
+  if (holders_.size() == 0 && holders_.capacity() > kKeptCapacity) holders_.clear();
+}
+
+std::uint32_t ClientIds::connected() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::uint32_t>(holders_.size());
+}
+
+ClaimVerdict ClientIds::judge(const Holder* holder, WallTime token_created) const {
+  if (holder != nullptr) {
+    const bool replaces = policy_ == SameClientPolicy::kReplace && token_created >= holder->token_created;
+    return replaces ? ClaimVerdict::kReplaces : ClaimVerdict::kRefused;
+  }
+  return holders_.size() == holders_.max_entries() ? ClaimVerdict::kFull : ClaimVerdict::kClaimed;
+}
+
+}  // namespace hawser

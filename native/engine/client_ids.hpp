@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+
+#include "base/hash_map.hpp"
+#include "base/time.hpp"
+#include "engine/peer_reference.hpp"
+
+namespace hawser {
+
+// What becomes of a client id that is connected when it connects again: docs/protocol.md section 7, "Same
+// client id".
+enum class SameClientPolicy : std::uint8_t { kReplace, kReject };
+
+enum class ClaimVerdict : std::uint8_t {
+  kClaimed,
+  kReplaces,  // claimed; the peer that held the id before must go
+  kRefused,   // the id is held, and not to be replaced
+  kFull,      // as many peers as allowed are connected
+};
+
+struct Claim {
+  ClaimVerdict verdict = ClaimVerdict::kClaimed;
+  PeerReference replaced;  // for kReplaces
+};
+
+// The client ids of all connected peers, and with them the peer limit. Any thread may call anything.
+class ClientIds {
+ public:
+  // `key`: secret and random.
+  ClientIds(const SipKey& key, std::uint32_t max_peers, SameClientPolicy policy)
+      : policy_(policy), holders_(key, max_peers) {}
+
+  // What `claim` would say, without claiming.
+  [[nodiscard]] ClaimVerdict would_claim(std::uint64_t client_id, WallTime token_created) const;
+
+  // Takes the client id and a place among max_peers for a peer; with kReplaces it is the old peer's place.
+  [[nodiscard]] Claim claim(std::uint64_t client_id, WallTime token_created, PeerReference peer);
+
+  // Gives both back if this peer still holds them; a replaced one does not.
+  void release(std::uint64_t client_id, PeerReference peer);
+
+  // Peers that hold an id.
+  [[nodiscard]] std::uint32_t connected() const;
+
+ private:
+  struct Holder {
+    WallTime token_created;
+    PeerReference peer;
+  };
+
+  [[nodiscard]] ClaimVerdict judge(const Holder* holder, WallTime token_created) const;
+
+  SameClientPolicy policy_;
+  mutable std::mutex mutex_;
+  HashMap<std::uint64_t, Holder> holders_;
+};
+
+}  // namespace hawser

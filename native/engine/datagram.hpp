@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/address.hpp"
+#include "base/bytes.hpp"
+
+namespace hawser {
+
+// A datagram as a driver hands it to the endpoint. The bytes are mutable: packets are opened in place.
+struct ReceivedDatagram {
+  MutableBytes bytes;
+  SocketAddress remote;
+  // The address it arrived at; family kNone where the driver cannot tell.
+  SocketAddress local;
+  // The two ECN bits of the IP header (RFC 3168).
+  std::uint8_t ecn = 0;
+};
+
+// A datagram that the endpoint wants sent. The bytes belong to the endpoint until `Endpoint::output_sent`.
+struct OutgoingDatagram {
+  Bytes bytes;
+  SocketAddress remote;
+  // The source address to send from; family kNone leaves the choice to the operating system.
+  SocketAddress local;
+  std::uint8_t ecn = 0;
+};
+
+}  // namespace hawser

@@ -1,0 +1,411 @@
+#include "engine/endpoint.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "wire/session_packet.hpp"
+
+namespace hawser {
+
+namespace {
+
+// Open packets of different peers that may wait for the end of the turn.
+constexpr std::size_t kMaxOpenPackets = 512;
+// Buffers beside those of the output queue: open packets, and packets that wait for a token's consumption.
+constexpr std::size_t kExtraBuffers = 2 * kMaxOpenPackets + 1024;
+// Failed opens a second that packets from other addresses than the peer's may cost (docs/protocol.md section
+// 10).
+constexpr std::uint32_t kForeignFailuresPerSecond = 1000;
+constexpr std::uint32_t kResetsPerSecond = 100;
+// Control frames that may wait for acknowledgement in the whole endpoint, per session.
+constexpr std::uint32_t kControlFramesPerSession = 4;
+constexpr Duration kRetryTick = std::chrono::milliseconds(1);
+
+SipKey random_sip_key(RandomSource& random) { return SipKey{random.u64(), random.u64()}; }
+
+}  // namespace
+
+Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, RandomSource& random,
+                   EventQueue& events, Counters counters, Instant now)
+    : options_(options),
+      gateway_(gateway),
+      random_(random),
+      events_(events),
+      counters_(counters),
+      wall_reference_(now),
+      buffers_(kMaxSentDatagram, options.max_output_packets + kExtraBuffers),
+      control_pool_(options.max_sessions * kControlFramesPerSession),
+      output_(options.max_output_packets),
+      wheel_(now),
+      peers_(options.max_sessions),
+      by_id_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
+      awaiting_(random_sip_key(random), std::size_t{options.max_sessions} * 2),
+      by_remote_id_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
+      foreign_budget_(kForeignFailuresPerSecond, kForeignFailuresPerSecond, now),
+      reset_budget_(kResetsPerSecond, kResetsPerSecond, now),
+      prefix_key_(random_sip_key(random)) {
+  assert((options.mode == Mode::kServer) == (gateway != nullptr));
+  if (options.mode == Mode::kServer) handshakes_ = std::make_unique<HandshakeQueue>(random_sip_key(random));
+  last_reset_.fill(Instant::min());
+}
+
+Endpoint::~Endpoint() {
+  peers_.for_each([this](Peer& peer) { destroy(peer); });
+  output_.pop(output_.size());
+}
+
+SocketState Endpoint::state() const { return state_; }
+std::uint32_t Endpoint::sessions() const { return peers_.size(); }
+std::uint32_t Endpoint::connected() const { return connected_count_; }
+
+std::size_t Endpoint::memory_bytes() const {
+  return peers_.allocated_bytes() + control_pool_.allocated_bytes() + buffers_.allocated_bytes() +
+         by_id_.allocated_bytes() + awaiting_.allocated_bytes() + by_remote_id_.allocated_bytes() +
+         output_.allocated_bytes() + (handshakes_ ? handshakes_->allocated_bytes() : 0);
+}
+
+void Endpoint::set_wall_clock(Instant now, WallTime wall) {
+  wall_reference_ = now;
+  wall_ = wall;
+}
+
+WallTime Endpoint::wall_time(Instant now) const {
+  return wall_ + std::chrono::duration_cast<std::chrono::milliseconds>(now - wall_reference_);
+}
+
+void Endpoint::receive(const ReceivedDatagram& datagram, Instant now) {
+  counters_.add(Counter::datagramsReceived);
+  counters_.add(Counter::bytesReceived, datagram.bytes.size());
+  if (datagram.bytes.empty()) return counters_.add(Counter::dropLength);
+  const bool server = options_.mode == Mode::kServer;
+  const DatagramKind kind = classify(std::to_integer<std::uint8_t>(datagram.bytes[0]));
+  switch (kind) {
+    case DatagramKind::kSession:
+      return receive_session(datagram, now);
+    case DatagramKind::kRequest:
+    case DatagramKind::kResponse:
+      return server ? receive_handshake(datagram, kind, now) : counters_.add(Counter::dropReflected);
+    case DatagramKind::kChallenge:
+    case DatagramKind::kAccept:
+    case DatagramKind::kDenied:
+      return server ? counters_.add(Counter::dropReflected) : receive_for_client(datagram, kind, now);
+    case DatagramKind::kReset:
+      return server ? counters_.add(Counter::dropReflected) : receive_reset(datagram, now);
+    case DatagramKind::kUnknown:
+      break;
+  }
+  counters_.add(Counter::dropUnknownType);
+}
+
+void Endpoint::advance(Instant now) {
+  wheel_.advance(now, [&](TimerNode& node) { on_timer(static_cast<Peer&>(node), now); });
+  if (now >= next_erasure_) next_erasure_ = gateway_->erase_old_records(now);
+  if (state_ == SocketState::kStopping && peers_.size() == 0) state_ = SocketState::kStopped;
+}
+
+void Endpoint::on_timer(Peer& peer, Instant now) {
+  // Whatever happens below may have to be told: without room it waits for the next tick.
+  if (!events_.has_room()) return wheel_.arm(peer, now + kRetryTick);
+  counters_.add(Counter::timersFired);
+  switch (peer.phase) {
+    case PeerPhase::kRequesting:
+    case PeerPhase::kResponding:
+    case PeerPhase::kConfirming:
+      return on_client_timer(peer, now);
+    case PeerPhase::kHalfOpen:
+      counters_.add(Counter::halfOpenExpired);
+      return destroy(peer);
+    case PeerPhase::kConsuming:
+      begin_ending(peer, DisconnectResult::kClosed,
+                   static_cast<std::uint32_t>(DisconnectCode::kHistoryUnavailable), {}, false, now);
+      break;
+    case PeerPhase::kConnected:
+      if (now >= peer.last_receive + peer.timeout) {
+        counters_.add(Counter::peersTimedOut);
+        announce(peer, DisconnectResult::kTimedOut, 0, {});
+        forget_connected(peer);
+        return destroy(peer);
+      }
+      if (now >= peer.next_ping) peer.ping_due = true;
+      if (peer.ping_due || now >= peer.control.next_deadline()) mark_dirty(peer);
+      break;
+    case PeerPhase::kDisconnecting:
+      if (peer.ending->announce) announce_ending(peer);
+      if (now < peer.ending->next_send) break;
+      if (peer.ending->sent >= kMaxDisconnects) return destroy(peer);
+      mark_dirty(peer);
+      // The packet leaves with the flush, which sets the next time; until then no timer is needed sooner.
+      peer.ending->next_send = now + kDisconnectInterval;
+      peer.ending->due = true;
+      break;
+    case PeerPhase::kLingering:
+      if (now >= peer.ending->next_send) return destroy(peer);
+      break;
+  }
+  schedule(peer);
+}
+
+Instant Endpoint::deadline_of(const Peer& peer) const {
+  switch (peer.phase) {
+    case PeerPhase::kRequesting:
+    case PeerPhase::kResponding:
+    case PeerPhase::kConfirming:
+      return client_deadline(*peer.attempt, peer.phase);
+    case PeerPhase::kHalfOpen:
+    case PeerPhase::kConsuming:
+      return peer.half_open->deadline;
+    case PeerPhase::kConnected:
+      return std::min({peer.last_receive + peer.timeout, peer.next_ping, peer.control.next_deadline()});
+    case PeerPhase::kDisconnecting:
+    case PeerPhase::kLingering:
+      break;
+  }
+  return peer.ending->next_send;
+}
+
+void Endpoint::schedule(Peer& peer) {
+  const Instant deadline = deadline_of(peer);
+  // Later deadlines are found when the armed one fires: a packet received does not move a timer.
+  if (!peer.armed() || deadline < peer.deadline) wheel_.arm(peer, deadline);
+}
+
+Instant Endpoint::next_deadline() const {
+  if (handshakes_ && handshakes_->size() > 0) return Instant::min();
+  return std::min(wheel_.next_deadline(), next_erasure_);
+}
+
+void Endpoint::flush(Instant now) {
+  counters_.add(Counter::turns);
+  if (handshakes_) serve_handshakes(now);
+  // By index: finishing a packet may disconnect its peer, which marks it again.
+  for (std::size_t i = 0; i < dirty_.size(); ++i) {
+    Peer* peer = peers_.get(dirty_[i]);
+    if (peer == nullptr) continue;
+    peer->dirty = false;
+    if (peer->open_packet || begin_packet(*peer, now)) finish_packet(*peer, now);
+  }
+  dirty_.clear();
+  if (drain_owed_ && output_.size() <= output_.capacity() / 4 && events_.has_room()) {
+    drain_owed_ = !events_.push(EventKind::kDrain, Handle{}, 0, {});
+  }
+  refresh_gauges();
+}
+
+void Endpoint::refresh_gauges() {
+  counters_.set(Counter::peers, connected_count_);
+  counters_.set(Counter::halfOpen, half_open_count_);
+  counters_.set(Counter::packetBuffersInUse, buffers_.in_use());
+  counters_.set(Counter::packetBuffersPeak, buffers_.peak());
+  if (handshakes_) {
+    counters_.set(Counter::handshakeQueueLength, handshakes_->size());
+    counters_.set(Counter::handshakeQueuePeak,
+                  std::max(counters_.get(Counter::handshakeQueuePeak), std::uint64_t{handshakes_->size()}));
+  }
+}
+
+std::span<const OutgoingDatagram> Endpoint::output() { return output_.front(); }
+
+void Endpoint::output_sent(std::size_t count) { output_.pop(count); }
+
+bool Endpoint::wants_flush() const {
+  return output_.size() >= OutputQueue::kBatch || dirty_.size() >= kMaxOpenPackets;
+}
+
+bool Endpoint::writable() const { return output_.size() <= output_.capacity() / 2; }
+
+bool Endpoint::send_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local) {
+  if (output_.full()) {
+    counters_.add(Counter::dropOutputFull);
+    return false;
+  }
+  counters_.add(Counter::datagramsSent);
+  counters_.add(Counter::bytesSent, buffer.size);
+  output_.push(std::move(buffer), remote, local);
+  return true;
+}
+
+SendStatus Endpoint::send(Handle handle, std::uint32_t channel, Bytes message, Instant now) {
+  if (message.size() > kMaxMessageSize) return SendStatus::kTooLong;
+  Peer* peer = find(handle);
+  if (peer == nullptr || peer->phase != PeerPhase::kConnected) {
+    counters_.add(Counter::dropNotConnected);
+    return SendStatus::kNotConnected;
+  }
+  const std::size_t size = message_frame_size(channel, message.size());
+  if (peer->open_packet && peer->open_packet.size + size > kMaxSentDatagram - kTagSize)
+    finish_packet(*peer, now);
+  if (!peer->open_packet) {
+    if (output_.full() || !begin_packet(*peer, now)) {
+      counters_.add(Counter::dropOutputFull);
+      drain_owed_ = true;
+      return SendStatus::kOutputFull;
+    }
+    // Due control frames may have taken the room of a long message.
+    if (peer->open_packet.size + size > kMaxSentDatagram - kTagSize) {
+      finish_packet(*peer, now);
+      if (!begin_packet(*peer, now)) {
+        counters_.add(Counter::dropOutputFull);
+        drain_owed_ = true;
+        return SendStatus::kOutputFull;
+      }
+    }
+    mark_dirty(*peer);
+  }
+  ByteWriter writer(peer->open_packet.storage().subspan(
+      peer->open_packet.size, kMaxSentDatagram - kTagSize - peer->open_packet.size));
+  const bool written = write_message(writer, channel, message);
+  assert(written);
+  static_cast<void>(written);
+  peer->open_packet.size += writer.position();
+  counters_.add(Counter::messagesSent);
+  counters_.add(Counter::messageBytesSent, message.size());
+  if (!writable()) drain_owed_ = true;
+  return SendStatus::kSent;
+}
+
+bool Endpoint::disconnect(Handle handle, std::uint32_t code, std::string_view reason, Instant now) {
+  Peer* peer = find(handle);
+  if (peer == nullptr || peer->phase != PeerPhase::kConnected) return false;
+  begin_ending(*peer, DisconnectResult::kClosed, code, bytes_of(reason), true, now);
+  return true;
+}
+
+bool Endpoint::goaway(Handle handle, std::uint32_t reason, std::chrono::milliseconds deadline,
+                      const SocketAddress& elsewhere) {
+  Peer* peer = find(handle);
+  if (peer == nullptr || peer->phase != PeerPhase::kConnected) return false;
+  std::array<std::byte, 64> frame{};
+  ByteWriter writer(frame);
+  const bool has_address = elsewhere.family != SocketAddress::Family::kNone;
+  if (!write_goaway(writer, reason, deadline, has_address ? &elsewhere : nullptr)) return false;
+  return send_control(*peer, writer.written());
+}
+
+void Endpoint::stop(std::uint32_t code, std::string_view reason, Instant now) {
+  if (state_ != SocketState::kRunning) return;
+  state_ = SocketState::kStopping;
+  if (gateway_ != nullptr) gateway_->start_draining();
+  peers_.for_each([&](Peer& peer) {
+    switch (peer.phase) {
+      case PeerPhase::kConnected:
+        begin_ending(peer, DisconnectResult::kClosed, code, bytes_of(reason), true, now);
+        break;
+      case PeerPhase::kRequesting:
+      case PeerPhase::kResponding:
+      case PeerPhase::kConfirming:
+        abort(peers_.handle_of(peer), now);
+        break;
+      case PeerPhase::kHalfOpen:
+      case PeerPhase::kConsuming:
+        destroy(peer);
+        break;
+      case PeerPhase::kDisconnecting:
+      case PeerPhase::kLingering:
+        break;
+    }
+  });
+  if (peers_.size() == 0) state_ = SocketState::kStopped;
+}
+
+std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
+  const Peer* peer = find(handle);
+  if (peer == nullptr) return std::nullopt;
+  PeerStatus status;
+  if (peer->round_trip.has_sample()) {
+    status.round_trip = peer->round_trip.smoothed();
+    status.round_trip_variation = peer->round_trip.variation();
+    status.minimum_round_trip = peer->round_trip.minimum();
+  }
+  if (peer->clock.has_sample()) status.clock_offset = peer->clock.offset_at(now);
+  status.clock_settled = peer->clock.settled();
+  status.connected = peer->phase == PeerPhase::kConnected;
+  status.packets_sent = peer->next_packet_number;
+  status.packets_received = peer->packets_received;
+  status.remote = peer->remote;
+  status.local = peer->local;
+  return status;
+}
+
+std::optional<Key> Endpoint::export_key(Handle handle, std::string_view label) {
+  const Peer* peer = find(handle);
+  if (peer == nullptr || peer->phase != PeerPhase::kConnected || label.empty() || label.size() > 255)
+    return std::nullopt;
+  return hawser::export_key(peer->exporter, label);
+}
+
+ConnectionId Endpoint::new_connection_id() {
+  ConnectionId id;
+  id.length = options_.connection_id_length;
+  const auto bytes = std::span(id.bytes).first(id.length);
+  random_.fill(bytes);
+  if (options_.server_index) bytes[0] = std::byte{*options_.server_index};
+  return id;
+}
+
+const IssuedId* Endpoint::issue_id(Peer& peer) {
+  assert(peer.issued_count < kKnownIds);
+  for (;;) {
+    const ConnectionId id = new_connection_id();
+    const auto [entry, inserted] = by_id_.insert(id, peers_.handle_of(peer));
+    if (entry == nullptr) return nullptr;
+    if (!inserted) continue;
+    IssuedId& issued = peer.issued[peer.issued_count++];
+    issued = IssuedId{peer.next_issued_sequence++, id};
+    return &issued;
+  }
+}
+
+void Endpoint::destroy(Peer& peer) {
+  if (peer.phase == PeerPhase::kHalfOpen || peer.phase == PeerPhase::kConsuming) --half_open_count_;
+  if (peer.phase == PeerPhase::kConnected) forget_connected(peer);
+  wheel_.cancel(peer);
+  unlist(peer);
+  for (const IssuedId& issued : std::span(peer.issued).first(peer.issued_count)) by_id_.erase(issued.id);
+  for (const ReceivedId& received : std::span(peer.received).first(peer.received_count))
+    forget_reset_id(peer, received.id);
+  peer.control.clear(control_pool_);
+  peers_.destroy(peer);
+}
+
+void Endpoint::set_phase(Peer& peer, PeerPhase phase) {
+  if (peer.phase == PeerPhase::kHalfOpen && phase != PeerPhase::kConsuming) --half_open_count_;
+  if (peer.phase == PeerPhase::kConsuming) --half_open_count_;
+  peer.phase = phase;
+  if (options_.mode != Mode::kClient) return;
+  const std::optional<ClientState> state = client_state(phase);
+  if (!state) return;
+  if (!events_.push(EventKind::kState, peers_.handle_of(peer), static_cast<std::uint32_t>(*state), {})) {
+    counters_.add(Counter::dropEventQueueFull);
+  }
+}
+
+void Endpoint::become_connected(Peer& peer, Bytes user_data, Instant now) {
+  set_phase(peer, PeerPhase::kConnected);
+  ++connected_count_;
+  counters_.add(Counter::peersConnected);
+  counters_.add(Counter::handshakesCompleted);
+  std::array<std::byte, ConnectRecordLayout::kUserData> record{};
+  const auto as_u64 = [](WallTime time) {
+    return static_cast<std::uint64_t>(time.time_since_epoch().count());
+  };
+  ByteWriter writer(record);
+  writer.u64(peer.client_id);
+  writer.u64(as_u64(peer.token_created));
+  writer.u64(as_u64(peer.token_expires));
+  writer.zeros(2 * kAddressRecordSize);
+  writer.u32(static_cast<std::uint32_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(peer.timeout).count()));
+  writer.u32(peer.single_use ? kTokenFlagSingleUse : 0);
+  write_address_record(std::span(record).subspan<ConnectRecordLayout::kRemote, kAddressRecordSize>(),
+                       peer.remote);
+  write_address_record(std::span(record).subspan<ConnectRecordLayout::kLocal, kAddressRecordSize>(),
+                       peer.local);
+  const bool pushed = events_.push(EventKind::kConnect, peers_.handle_of(peer), 0, record, user_data);
+  assert(pushed && "the driver leaves room");
+  static_cast<void>(pushed);
+  start_liveness(peer, now);
+  schedule(peer);
+}
+
+}  // namespace hawser

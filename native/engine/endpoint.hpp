@@ -1,0 +1,302 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/buffer_pool.hpp"
+#include "base/bytes.hpp"
+#include "base/hash_map.hpp"
+#include "base/random.hpp"
+#include "base/result.hpp"
+#include "base/slot_pool.hpp"
+#include "base/time.hpp"
+#include "base/timing_wheel.hpp"
+#include "engine/control_frames.hpp"
+#include "engine/counters.hpp"
+#include "engine/datagram.hpp"
+#include "engine/events.hpp"
+#include "engine/gateway_state.hpp"
+#include "engine/handshake_queue.hpp"
+#include "engine/output_queue.hpp"
+#include "engine/peer.hpp"
+#include "engine/token_bucket.hpp"
+#include "wire/frames.hpp"
+#include "wire/handshake_packets.hpp"
+
+namespace hawser {
+
+// The modes and states of a socket, by the names of the source document.
+enum class Mode : std::uint8_t { kServer, kClient };
+enum class SocketState : std::uint8_t { kStopped, kRunning, kStopping };
+
+struct EndpointOptions {
+  Mode mode = Mode::kClient;
+  std::uint32_t shard = 0;
+  // Length of the connection ids this endpoint chooses, 8 to 16; the rest after an optional server index is
+  // random.
+  std::uint8_t connection_id_length = 8;
+  std::optional<std::uint8_t> server_index;
+  // Peers in any state, half-open ones included.
+  std::uint32_t max_sessions = 16'384;
+  std::uint32_t max_half_open = 4'096;
+  // Ceilings per peer, 0 for none. Counted on packets that authenticated.
+  std::uint32_t max_packets_per_second = 0;
+  std::uint32_t max_bytes_per_second = 0;
+  // Points of handshake work per turn (docs/protocol.md section 7, Budget).
+  std::uint32_t handshake_budget = 1'000;
+  // Sealed packets that wait for the socket at most; `writable` is false above half of it.
+  std::uint32_t max_output_packets = 4'096;
+};
+
+struct ConnectOptions {
+  std::uint64_t protocol_id = 0;
+  // The token as bytes (docs/protocol.md section 2).
+  Bytes token;
+  // The source address of every datagram of this connection; family kNone leaves it to the operating system.
+  SocketAddress local;
+  Duration timeout = std::chrono::seconds(10);
+};
+
+enum class SendStatus : std::uint8_t { kSent, kNotConnected, kTooLong, kOutputFull };
+
+// What a peer is like now; durations are zero until known.
+struct PeerStatus {
+  Duration round_trip{};
+  Duration round_trip_variation{};
+  Duration minimum_round_trip{};
+  Duration clock_offset{};
+  bool clock_settled = false;
+  bool connected = false;
+  std::uint64_t packets_sent = 0;
+  std::uint64_t packets_received = 0;
+  SocketAddress remote;
+  SocketAddress local;
+};
+
+// One single-threaded shard of the protocol, sans-I/O: it takes datagrams and the time and gives datagrams,
+// events and the next deadline. It never reads a clock, opens a socket, or calls its user; in steady state it
+// allocates nothing.
+//
+// A driver's turn: `receive` for each datagram (while `events().has_room()`), then, when its socket is
+// drained, `advance`, then `flush`; then it sends `output()` and hands the events on. Calls of the user
+// (`send`, `disconnect`, ...) may come at any time between those.
+class Endpoint {
+ public:
+  // `gateway` is needed in server mode and null in client mode. All references outlive the endpoint.
+  Endpoint(const EndpointOptions& options, GatewayState* gateway, RandomSource& random, EventQueue& events,
+           Counters counters, Instant now);
+  ~Endpoint();
+  Endpoint(const Endpoint&) = delete;
+  Endpoint& operator=(const Endpoint&) = delete;
+
+  [[nodiscard]] SocketState state() const;
+
+  // Tells the wall clock: the Unix time that belongs to `now`. Only servers need it, to judge tokens.
+  void set_wall_clock(Instant now, WallTime wall);
+
+  // Takes one datagram. The bytes are changed (opened in place). Needs room in the event queue.
+  void receive(const ReceivedDatagram& datagram, Instant now);
+
+  // Runs the deadlines that have passed. Call it after the socket has been drained, so that a stall of this
+  // process never counts against peers.
+  void advance(Instant now);
+
+  // Ends a turn: serves waiting handshakes up to the budget, seals open packets. Afterwards `output()` holds
+  // what to send.
+  void flush(Instant now);
+
+  // When `advance` or `flush` has something to do next; kNever when nothing is planned.
+  [[nodiscard]] Instant next_deadline() const;
+
+  // Sealed datagrams to send now, oldest first: at most 64; empty when there are none. They stay valid until
+  // `output_sent`.
+  [[nodiscard]] std::span<const OutgoingDatagram> output();
+  // The first `count` of `output()` have been sent or given up.
+  void output_sent(std::size_t count);
+  // True when so many packets of different peers are open or sealed that the driver should send before it
+  // goes on.
+  [[nodiscard]] bool wants_flush() const;
+  // False while the output is over half full; a kDrain event says when it is true again.
+  [[nodiscard]] bool writable() const;
+
+  // Starts connecting (client mode). kTokenInvalid when the token cannot be decoded or is for another
+  // protocol id.
+  [[nodiscard]] Result<Handle, ConnectResult> connect(const ConnectOptions& options, Instant now);
+  // Ends an attempt that has not connected yet with kAborted.
+  void abort(Handle peer, Instant now);
+
+  // Queues one unreliable message on a channel for a connected peer; it leaves with the next flush.
+  SendStatus send(Handle peer, std::uint32_t channel, Bytes message, Instant now);
+
+  // Disconnects: DISCONNECT is sent at 10 Hz until acknowledged, at most ten times. The kDisconnect event
+  // (kClosed) is queued at once. `reason` is UTF-8, cut to 256 bytes. False when the handle is stale or the
+  // peer is ending already.
+  bool disconnect(Handle peer, std::uint32_t code, std::string_view reason, Instant now);
+
+  // Asks a client to go elsewhere (GOAWAY), reliably.
+  bool goaway(Handle peer, std::uint32_t reason, std::chrono::milliseconds deadline,
+              const SocketAddress& elsewhere);
+
+  // The answer to a kConsume event.
+  void complete_consumption(Handle peer, ConsumeVerdict verdict, Instant now);
+
+  // STOPPING: no new sessions, every peer is disconnected with the code. STOPPED when none is left; `advance`
+  // gets there within a second.
+  void stop(std::uint32_t code, std::string_view reason, Instant now);
+
+  [[nodiscard]] std::optional<PeerStatus> status(Handle peer, Instant now);
+  // docs/protocol.md section 4, exportKey. Nothing when the peer is not connected or the label is not 1 to
+  // 255 bytes.
+  [[nodiscard]] std::optional<Key> export_key(Handle peer, std::string_view label);
+
+  // Sessions in any state.
+  [[nodiscard]] std::uint32_t sessions() const;
+  [[nodiscard]] std::uint32_t connected() const;
+  // Calls visit(Handle) for each connected peer; visit may call `send`.
+  template <class F>
+  void for_each_connected(F&& visit) {
+    peers_.for_each([&](Peer& peer) {
+      if (peer.phase == PeerPhase::kConnected) visit(peers_.handle_of(peer));
+    });
+  }
+  // Bytes of heap this endpoint holds for its peers, pools and maps, for reports.
+  [[nodiscard]] std::size_t memory_bytes() const;
+
+ private:
+  // engine/endpoint.cpp: the turn, timers, what every role shares.
+  void on_timer(Peer& peer, Instant now);
+  void schedule(Peer& peer);
+  [[nodiscard]] Instant deadline_of(const Peer& peer) const;
+  [[nodiscard]] WallTime wall_time(Instant now) const;
+  Peer* find(Handle handle) { return peers_.get(handle); }
+  void destroy(Peer& peer);
+  bool send_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local);
+  [[nodiscard]] ConnectionId new_connection_id();
+  // Gives a peer one more id; null when there is no room in the map.
+  const IssuedId* issue_id(Peer& peer);
+  void set_phase(Peer& peer, PeerPhase phase);
+  void become_connected(Peer& peer, Bytes user_data, Instant now);
+  void refresh_gauges();
+
+  // engine/session.cpp: packets, frames, liveness, the end of a connection.
+  void receive_session(const ReceivedDatagram& datagram, Instant now);
+  void keep_waiting(Peer& peer, Bytes payload);
+  void process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now);
+  bool process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now);
+  void acknowledge(Peer& peer, Instant now);
+  bool process_ack(Peer& peer, const AckFrame& ack, Instant now);
+  void process_disconnect(Peer& peer, const DisconnectFrame& frame, Instant now);
+  bool process_new_id(Peer& peer, const NewIdFrame& frame);
+  bool process_retire_id(Peer& peer, const RetireIdFrame& frame, const ConnectionId& addressed);
+  [[nodiscard]] bool offer_id(Peer& peer);
+  void process_pong(Peer& peer, const PongFrame& pong, Instant now);
+  void answer_unknown(const ReceivedDatagram& datagram, const ConnectionId& id, Instant now);
+  void mark_dirty(Peer& peer);
+  bool begin_packet(Peer& peer, Instant now);
+  void write_due_frames(Peer& peer, ByteWriter& writer, Instant now);
+  void finish_packet(Peer& peer, Instant now);
+  bool send_control(Peer& peer, Bytes frame);
+  void start_session(Peer& peer, const Prk& prk, Instant now);
+  void start_liveness(Peer& peer, Instant now);
+  [[nodiscard]] Duration ping_interval(const Peer& peer) const;
+  void begin_ending(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason, bool tell,
+                    Instant now);
+  void announce(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason);
+  void announce_ending(Peer& peer);
+  void fail(Peer& peer, DisconnectResult result, DisconnectCode code, Instant now);
+  void forget_connected(Peer& peer);
+
+  // engine/server_handshake.cpp
+  void receive_handshake(const ReceivedDatagram& datagram, DatagramKind kind, Instant now);
+  [[nodiscard]] bool check_clear_token(const TokenClear& clear, Instant now);
+  void serve_handshakes(Instant now);
+  bool open_token(const TokenCarrierView& view, PrivateToken& token);
+  [[nodiscard]] std::optional<DeniedReason> refusal(const TokenClear& clear, const TokenId& id,
+                                                    const PrivateToken& token, Instant now);
+  void deny(const ReceivedDatagram& datagram, const TokenCarrierView& view, const TokenId& id,
+            const HandshakeKeys& keys, DeniedReason reason);
+  void serve_request(const ReceivedDatagram& datagram, Instant now);
+  void serve_response(const ReceivedDatagram& datagram, Instant now);
+  void confirm(Peer& peer, Instant now);
+  void settle(Peer& peer, Instant now);
+
+  bool open_half(Peer& peer, const ReceivedDatagram& datagram, const ResponseView& view,
+                 const PrivateToken& token, const HandshakeKeys& keys, const ResponseBody& body,
+                 const CookieRecord& record, const Hash256& hash, Instant now);
+  void send_accept(const Peer& peer);
+  void repeat_accept(const PeerReference& session);
+  void consumed(Peer& peer, ConsumeVerdict verdict, Instant now);
+  void refuse(Peer& peer, DeniedReason reason, Instant now);
+
+  // engine/client_handshake.cpp
+  [[nodiscard]] static std::optional<ClientState> client_state(PeerPhase phase);
+  [[nodiscard]] static std::uint32_t denied_reason_of(std::uint32_t disconnect_code);
+  [[nodiscard]] static Instant client_deadline(const ClientAttempt& attempt, PeerPhase phase);
+  void start_attempt(Peer& peer, Instant now);
+  void restart_attempt(Peer& peer, Instant now);
+  void join_address(Peer& peer, Instant now);
+  void unlist(AwaitedAddress& awaited);
+  void unlist(Peer& peer);
+  void send_copy(const Peer& peer, Bytes datagram, const SocketAddress& remote);
+  void on_client_timer(Peer& peer, Instant now);
+  void receive_for_client(const ReceivedDatagram& datagram, DatagramKind kind, Instant now);
+  bool receive_challenge(AwaitedAddress& from, const ReceivedDatagram& datagram, Instant now);
+  bool receive_accept(Peer& peer, const ReceivedDatagram& datagram, Instant now);
+  bool receive_denied(AwaitedAddress& from, const ReceivedDatagram& datagram, Instant now);
+  void client_confirmed(Peer& peer, Instant now);
+  void announce_connect_failed(Peer& peer, ConnectResult result, std::uint32_t reason);
+  void connect_failed(Peer& peer, ConnectResult result, std::uint32_t reason);
+  void accept_id(Peer& peer, const ConnectionId& id, const ResetToken& token);
+  void learn_reset_id(Peer& peer, const ConnectionId& id);
+  void forget_reset_id(Peer& peer, const ConnectionId& id);
+  void receive_reset(const ReceivedDatagram& datagram, Instant now);
+
+  // Who waits for handshake datagrams between two addresses; `local` without a port, none when the system
+  // chooses.
+  struct Path {
+    SocketAddress remote;
+    SocketAddress local;
+    friend bool operator==(const Path&, const Path&) = default;
+    friend std::uint64_t hash_value(const SipKey& key, const Path& path) {
+      return hash_value(key, path.remote) ^ (hash_value(key, path.local) * 0x9e3779b97f4a7c15U);
+    }
+  };
+  [[nodiscard]] static Path path_of(const SocketAddress& remote, const SocketAddress& local);
+
+  EndpointOptions options_;
+  GatewayState* gateway_;
+  RandomSource& random_;
+  EventQueue& events_;
+  Counters counters_;
+  SocketState state_ = SocketState::kRunning;
+  Instant wall_reference_{};
+  WallTime wall_{};
+  BufferPool buffers_;
+  ControlFramePool control_pool_;
+  OutputQueue output_;
+  TimingWheel wheel_;
+  SlotPool<Peer> peers_;
+  HashMap<ConnectionId, Handle> by_id_;
+  HashMap<Path, AwaitedAddress*> awaiting_;
+  HashMap<ConnectionId, Handle> by_remote_id_;
+  std::unique_ptr<HandshakeQueue> handshakes_;
+  TokenBucket foreign_budget_;
+  TokenBucket reset_budget_;
+  SipKey prefix_key_;
+  // When a RESET last went to each bin of source prefixes.
+  std::array<Instant, 256> last_reset_{};
+  // Peers with something to send in this turn.
+  std::vector<Handle> dirty_;
+  std::uint32_t half_open_count_ = 0;
+  std::uint32_t connected_count_ = 0;
+  bool drain_owed_ = false;
+  // When the gateway's oldest cookie record has to be wiped.
+  Instant next_erasure_ = kNever;
+};
+
+}  // namespace hawser

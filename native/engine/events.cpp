@@ -1,0 +1,59 @@
+#include "engine/events.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace hawser {
+
+EventQueue::EventQueue(MutableBytes slab, std::span<EventDescriptor> descriptors) { use(slab, descriptors); }
+
+void EventQueue::use(MutableBytes slab, std::span<EventDescriptor> descriptors) {
+  assert(slab.size() <= UINT32_MAX);
+  slab_ = slab;
+  descriptors_ = descriptors;
+  clear();
+}
+
+bool EventQueue::push(EventKind kind, Handle peer, std::uint32_t argument, Bytes first, Bytes second) {
+  assert(argument < (1U << 24U));
+  // Eight bytes suit every field of a record, and a copy that starts so is the fastest.
+  const std::size_t offset = (used_ + 7) & ~std::size_t{7};
+  const std::size_t length = first.size() + second.size();
+  if (count_ == descriptors_.size() || offset > slab_.size() || length > slab_.size() - offset) return false;
+  const auto to = slab_.begin() + static_cast<std::ptrdiff_t>(offset);
+  std::copy(second.begin(), second.end(), std::copy(first.begin(), first.end(), to));
+  descriptors_[count_++] = EventDescriptor{
+      .kind_and_argument = static_cast<std::uint32_t>(kind) | argument << 8U,
+      .slot = peer.slot,
+      .generation = peer.generation,
+      .offset = static_cast<std::uint32_t>(offset),
+      .length = static_cast<std::uint32_t>(length),
+      .reserved = 0,
+  };
+  used_ = offset + length;
+  return true;
+}
+
+void write_address_record(std::span<std::byte, kAddressRecordSize> out, const SocketAddress& address) {
+  ByteWriter writer(out);
+  writer.u8(static_cast<std::uint8_t>(address.family));
+  writer.u8(0);
+  writer.u16(address.port);
+  writer.u32(address.scope_id);
+  writer.bytes(address.ip);
+}
+
+SocketAddress read_address_record(std::span<const std::byte, kAddressRecordSize> record) {
+  ByteReader reader(record);
+  SocketAddress address;
+  const auto family = static_cast<SocketAddress::Family>(reader.u8());
+  if (family != SocketAddress::Family::kIpv4 && family != SocketAddress::Family::kIpv6) return address;
+  reader.skip(1);
+  address.family = family;
+  address.port = reader.u16();
+  address.scope_id = reader.u32();
+  address.ip = reader.array<16>();
+  return address;
+}
+
+}  // namespace hawser

@@ -1,0 +1,123 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/address.hpp"
+#include "base/bytes.hpp"
+#include "base/slot_pool.hpp"
+#include "base/time.hpp"
+
+namespace hawser {
+
+enum class EventKind : std::uint8_t {
+  kMessage = 1,        // argument: channel; bytes: the message
+  kConnect = 2,        // bytes: ConnectRecord, then user data
+  kDisconnect = 3,     // argument: DisconnectResult; bytes: u32 code, reason (UTF-8)
+  kConnectFailed = 4,  // argument: ConnectResult; bytes: u32 reason of DENIED, 0 when there was none
+  kState = 5,          // argument: ClientState
+  kDrain = 6,          // no peer: the output queue has room again
+  kGoaway = 7,         // bytes: u32 reason, u32 deadline in ms, address record (family 0: none)
+  kConsume = 8,  // bytes: token id[32], u64 expire (Unix ms); answered by Endpoint::complete_consumption
+};
+
+// How a connection ended.
+enum class DisconnectResult : std::uint8_t {
+  kDisconnected = 1,   // the other side sent DISCONNECT
+  kClosed = 2,         // this side disconnected
+  kTimedOut = 3,       // nothing authentic for the token's timeout
+  kReset = 4,          // the server does not know the connection any more
+  kProtocolError = 5,  // the other side broke a rule
+  kReplaced = 6,       // a newer token of the same client id took over
+  kKeyExhausted = 7,   // a limit of section 5 of docs/protocol.md
+};
+
+// How an attempt to connect ended, other than connected.
+enum class ConnectResult : std::uint8_t {
+  kConnected = 0,
+  kDenied = 1,
+  kTimedOut = 2,
+  kTokenExpired = 3,
+  kTokenInvalid = 4,
+  kAborted = 5,
+};
+
+enum class ClientState : std::uint8_t {
+  kDisconnected = 0,
+  kRequesting = 1,
+  kResponding = 2,
+  kConfirming = 3,
+  kConnected = 4,
+  kDisconnecting = 5,
+};
+
+// Six words per event; the first is kind | argument << 8 (the argument has 24 bits).
+struct EventDescriptor {
+  std::uint32_t kind_and_argument;
+  std::uint32_t slot;
+  std::uint32_t generation;
+  std::uint32_t offset;  // of the bytes in the slab
+  std::uint32_t length;
+  std::uint32_t reserved;
+
+  [[nodiscard]] EventKind kind() const { return static_cast<EventKind>(kind_and_argument & 0xffu); }
+  [[nodiscard]] std::uint32_t argument() const { return kind_and_argument >> 8; }
+};
+static_assert(sizeof(EventDescriptor) == 24);
+
+// The bytes of kConnect: little-endian, this layout, user data follows.
+struct ConnectRecordLayout {
+  static constexpr std::size_t kClientId = 0;  // u64
+  static constexpr std::size_t kCreate = 8;    // u64 Unix ms
+  static constexpr std::size_t kExpire = 16;   // u64 Unix ms
+  static constexpr std::size_t kRemote = 24;   // 24 bytes: u8 family, u8 0, u16 port, u32 scope, ip[16]
+  static constexpr std::size_t kLocal = 48;    // 24 bytes
+  static constexpr std::size_t kTimeout = 72;  // u32 ms
+  static constexpr std::size_t kFlags = 76;    // u32
+  static constexpr std::size_t kUserData = 80;
+};
+
+// Events on their way to the user: a slab for bytes and an array of descriptors, both provided by the owner,
+// so that JavaScript can read them where they are. Nothing is allocated; who feeds the endpoint first asks
+// `has_room`.
+class EventQueue {
+ public:
+  // The most that one received datagram can add.
+  static constexpr std::size_t kRoomBytes = 8192;
+  static constexpr std::size_t kRoomDescriptors = 1100;
+
+  EventQueue() = default;
+  EventQueue(MutableBytes slab, std::span<EventDescriptor> descriptors);
+
+  // Hands the filled storage over to the reader and goes on with other storage (double buffering). The queue
+  // must be empty of unread events or the caller has taken them: `count` and `slab_used` start at zero again.
+  void use(MutableBytes slab, std::span<EventDescriptor> descriptors);
+
+  // Room for whatever one datagram, one timer or one call can add.
+  [[nodiscard]] bool has_room() const {
+    return slab_.size() - used_ >= kRoomBytes && descriptors_.size() - count_ >= kRoomDescriptors;
+  }
+  [[nodiscard]] std::size_t count() const { return count_; }
+  [[nodiscard]] std::size_t slab_used() const { return used_; }
+  [[nodiscard]] std::span<const EventDescriptor> descriptors() const { return descriptors_.first(count_); }
+  [[nodiscard]] Bytes bytes_of(const EventDescriptor& event) const {
+    return Bytes(slab_).subspan(event.offset, event.length);
+  }
+  void clear() { used_ = count_ = 0; }
+
+  // Appends; false (nothing written) when there is no room for it.
+  bool push(EventKind kind, Handle peer, std::uint32_t argument, Bytes first, Bytes second = {});
+
+ private:
+  MutableBytes slab_;
+  std::span<EventDescriptor> descriptors_;
+  std::size_t used_ = 0;
+  std::size_t count_ = 0;
+};
+
+// The 24-byte form in which addresses cross to JavaScript: u8 family, u8 0, u16 port, u32 scope id, ip[16].
+constexpr std::size_t kAddressRecordSize = 24;
+void write_address_record(std::span<std::byte, kAddressRecordSize> out, const SocketAddress& address);
+[[nodiscard]] SocketAddress read_address_record(std::span<const std::byte, kAddressRecordSize> record);
+
+}  // namespace hawser

@@ -1,0 +1,67 @@
+#include "engine/gateway_state.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace hawser {
+
+namespace {
+
+SipKey random_sip_key(RandomSource& random) {
+  const std::uint64_t k0 = random.u64();
+  return SipKey{k0, random.u64()};
+}
+
+// Scope ids have a meaning on one machine only; tokens do not carry them.
+SocketAddress without_scope(const SocketAddress& address) {
+  SocketAddress result = address.normalised();
+  result.scope_id = 0;
+  return result;
+}
+
+}  // namespace
+
+GatewayState::GatewayState(GatewayOptions options, RandomSource& random)
+    : options_(std::move(options)),
+      cookie_records_(random),
+      consumed_cookies_(random_sip_key(random), options_.max_consumed_cookies),
+      token_history_(random_sip_key(random), options_.max_token_history),
+      client_ids_(random_sip_key(random), options_.max_peers, options_.same_client) {
+  for (SocketAddress& address : options_.advertised_addresses) address = without_scope(address);
+  set_keys(std::exchange(options_.keys, {}));
+}
+
+std::shared_ptr<const Key> GatewayState::key(std::uint32_t id) const {
+  const std::lock_guard lock(keys_mutex_);
+  const auto found = std::ranges::find(keys_, id, &SharedKey::id);
+  return found == keys_.end() ? nullptr : found->key;
+}
+
+void GatewayState::set_keys(std::vector<ServerKey> keys) {
+  assert(!keys.empty());
+  std::vector<SharedKey> shared;
+  shared.reserve(keys.size());
+  for (ServerKey& key : keys) shared.push_back({key.id, std::make_shared<const Key>(std::move(key.key))});
+  const std::lock_guard lock(keys_mutex_);
+  keys_.swap(shared);
+}
+
+bool GatewayState::is_advertised(const SocketAddress& address) const {
+  return std::ranges::find(options_.advertised_addresses, without_scope(address)) !=
+         options_.advertised_addresses.end();
+}
+
+bool GatewayState::single_use_allowed(WallTime created, std::span<const SocketAddress> addresses) const {
+  if (options_.external_token_history) return true;
+  if (created < options_.started + options_.clock_skew) return false;
+  return std::ranges::all_of(addresses,
+                             [this](const SocketAddress& address) { return is_advertised(address); });
+}
+
+ConsumeVerdict GatewayState::consume(const TokenId& token, WallTime expire, WallTime now) {
+  if (options_.external_token_history) return ConsumeVerdict::kAskOutside;
+  return token_history_.consume(token, expire + options_.clock_skew, now);
+}
+
+}  // namespace hawser

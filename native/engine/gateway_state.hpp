@@ -1,0 +1,134 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "base/address.hpp"
+#include "base/random.hpp"
+#include "base/time.hpp"
+#include "crypto/key_schedule.hpp"
+#include "crypto/secret.hpp"
+#include "engine/client_ids.hpp"
+#include "engine/consumed_cookies.hpp"
+#include "engine/cookie_records.hpp"
+#include "engine/peer_reference.hpp"
+#include "engine/token_history.hpp"
+
+namespace hawser {
+
+// A key with its id, as tokens name it.
+struct ServerKey {
+  std::uint32_t id = 0;
+  Key key;
+};
+
+struct GatewayOptions {
+  std::uint64_t protocol_id = 0;
+  std::vector<ServerKey> keys;                      // 1 or more, distinct ids
+  std::vector<SocketAddress> advertised_addresses;  // normalised; a token must list one of them
+  Key reset_key;                                    // survives restarts, one per gateway identity
+  std::uint32_t max_peers = 10'000;
+  std::uint32_t max_consumed_cookies = 65'536;
+  std::uint32_t max_token_history = 1'000'000;
+  SameClientPolicy same_client = SameClientPolicy::kReplace;
+  std::chrono::milliseconds clock_skew{5'000};
+  std::chrono::milliseconds max_token_lifetime{86'400'000};
+  WallTime started{};  // for the restart rule of single-use tokens
+  // The history outlives the process or is shared: tokens that list other gateways or predate the start are
+  // allowed, and consumption is asked for by an event instead of being decided here.
+  bool external_token_history = false;
+};
+
+// What all shards of one gateway share: keys, cookie records, consumed cookies, client ids, token history,
+// the peer limit. Every function is safe to call from any shard's thread and takes the time as an argument.
+class GatewayState {
+ public:
+  // `random` must outlive this and not be used by anyone else at the same time.
+  GatewayState(GatewayOptions options, RandomSource& random);
+
+  // As given, but without the keys: see `key`.
+  [[nodiscard]] const GatewayOptions& options() const { return options_; }
+
+  // The key of that id; null when there is none. What is given out stays valid; hold it for one datagram
+  // only.
+  [[nodiscard]] std::shared_ptr<const Key> key(std::uint32_t id) const;
+  // Replaces the set of server keys (rolling without downtime): 1 or more, distinct ids.
+  void set_keys(std::vector<ServerKey> keys);
+
+  // Whether a token may list this address for this gateway.
+  [[nodiscard]] bool is_advertised(const SocketAddress& address) const;
+  // The restart rule (docs/protocol.md section 7, "Single use"): without an external history, a single-use
+  // token counts only if it was created no earlier than the start plus the allowed skew, and if all its
+  // addresses are this gateway's.
+  [[nodiscard]] bool single_use_allowed(WallTime created, std::span<const SocketAddress> addresses) const;
+
+  // The record for new cookies, made when the newest is a second old. Never null. Hold it for one datagram
+  // only.
+  [[nodiscard]] std::shared_ptr<const CookieRecord> current_record(Instant now) {
+    return cookie_records_.current(now);
+  }
+  // The record of an index; null when there is none or it is six seconds old.
+  [[nodiscard]] std::shared_ptr<const CookieRecord> record(std::uint8_t index, Instant now) {
+    return cookie_records_.find(index, now);
+  }
+  // Erases records that are six seconds old, which the two functions above do too; for the time when nobody
+  // calls them. Says when to call again; kNever when no record is left.
+  Instant erase_old_records(Instant now) { return cookie_records_.erase_expired(now); }
+
+  // Looks whether a cookie (by its MAC) was consumed. Changes nothing.
+  [[nodiscard]] CookieUse find_cookie(const CookieMac& mac, const Hash256& response_hash, Instant now) {
+    return consumed_cookies_.find(mac, response_hash, now);
+  }
+  // Consumes it for a session: insert-if-absent, atomically; kFresh on success.
+  [[nodiscard]] CookieUse consume_cookie(const CookieMac& mac, const Hash256& response_hash,
+                                         PeerReference session, Instant now) {
+    return consumed_cookies_.consume(mac, response_hash, session, now);
+  }
+
+  // True when the single-use token was consumed and is not forgotten yet. False with an external history.
+  [[nodiscard]] bool is_consumed(const TokenId& token, WallTime now) {
+    return token_history_.contains(token, now);
+  }
+  // Consumes a single-use token, remembered until `expire` plus the allowed skew; insert-if-absent,
+  // atomically. kAskOutside with an external history.
+  [[nodiscard]] ConsumeVerdict consume(const TokenId& token, WallTime expire, WallTime now);
+
+  // What `claim` would say, without claiming: lets REQUEST and RESPONSE be refused early.
+  [[nodiscard]] ClaimVerdict would_claim(std::uint64_t client_id, WallTime token_created) const {
+    return client_ids_.would_claim(client_id, token_created);
+  }
+  // Takes the client id and a place among max_peers for a peer. kReplaces: the old peer's place is taken
+  // over.
+  [[nodiscard]] Claim claim(std::uint64_t client_id, WallTime token_created, PeerReference peer) {
+    return client_ids_.claim(client_id, token_created, peer);
+  }
+  // Gives both back, if this peer still holds them (a replaced peer does not).
+  void release(std::uint64_t client_id, PeerReference peer) { client_ids_.release(client_id, peer); }
+  [[nodiscard]] std::uint32_t connected() const { return client_ids_.connected(); }
+
+  // No new sessions from now on: REQUEST and RESPONSE are answered DENIED SHUTTING_DOWN.
+  void start_draining() { draining_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_relaxed); }
+
+ private:
+  struct SharedKey {
+    std::uint32_t id;
+    std::shared_ptr<const Key> key;
+  };
+
+  GatewayOptions options_;
+  mutable std::mutex keys_mutex_;
+  std::vector<SharedKey> keys_;
+  CookieRecords cookie_records_;
+  ConsumedCookies consumed_cookies_;
+  TokenHistory token_history_;
+  ClientIds client_ids_;
+  std::atomic<bool> draining_ = false;
+};
+
+}  // namespace hawser

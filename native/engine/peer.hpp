@@ -1,0 +1,178 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/address.hpp"
+#include "base/buffer_pool.hpp"
+#include "base/time.hpp"
+#include "base/timing_wheel.hpp"
+#include "crypto/aead.hpp"
+#include "crypto/key_schedule.hpp"
+#include "engine/clock_offset.hpp"
+#include "engine/control_frames.hpp"
+#include "engine/events.hpp"
+#include "engine/ping_record.hpp"
+#include "engine/replay_window.hpp"
+#include "engine/round_trip.hpp"
+#include "engine/token_bucket.hpp"
+#include "wire/connect_token.hpp"
+#include "wire/connection_id.hpp"
+#include "wire/frames.hpp"
+#include "wire/handshake_packets.hpp"
+
+namespace hawser {
+
+struct Peer;
+
+enum class PeerPhase : std::uint8_t {
+  kRequesting,     // client: REQUEST goes out
+  kResponding,     // client: RESPONSE goes out
+  kConfirming,     // client: has keys, waits for the first session packet of the server
+  kHalfOpen,       // server: has keys, waits for the first session packet of the client
+  kConsuming,      // server: the user's token history is being asked
+  kConnected,      //
+  kDisconnecting,  // DISCONNECT goes out until acknowledged
+  kLingering,      // the other side disconnected: its DISCONNECTs are still acknowledged
+};
+
+// Two spares beside the id in use (docs/protocol.md section 6, NEW_ID).
+constexpr std::size_t kKnownIds = 3;
+
+// An id that this side issued and the other has not retired.
+struct IssuedId {
+  std::uint64_t sequence = 0;
+  ConnectionId id;
+};
+
+// An id that the other side issued; on a client with the token that makes a RESET for it believable.
+struct ReceivedId {
+  std::uint64_t sequence = 0;
+  ConnectionId id;
+  ResetToken reset_token{};
+};
+
+// One place in the list of attempts that wait for datagrams from an address.
+struct AwaitedAddress {
+  Peer* peer = nullptr;
+  AwaitedAddress* next = nullptr;
+  AwaitedAddress* previous = nullptr;
+  SocketAddress remote;
+  bool listed = false;
+  bool denied = false;
+};
+
+// What a client needs until it is connected.
+struct ClientAttempt {
+  PublicToken token;
+  TokenId token_id{};
+  HandshakeKeys keys;
+  KeyPair share;
+  RequestDatagram request{};
+  ResponseDatagram response{};
+  Hash256 response_hash{};
+  ChallengePlaintext challenge{};
+  std::array<AwaitedAddress, kMaxTokenAddresses> awaited;
+  // The address the present attempt began with, and how many have joined since.
+  std::size_t first_address = 0;
+  std::size_t joined = 0;
+  Instant overall_deadline{};
+  Instant token_deadline{};
+  Instant attempt_deadline = kNever;
+  Instant next_send{};
+  Instant next_join{};
+  Instant first_request{};
+  std::uint32_t denied_reason = 0;
+  bool aborted = false;
+};
+
+// What a server needs until the peer is connected.
+struct HalfOpen {
+  AcceptDatagram accept{};
+  TokenId token_id{};
+  Instant deadline{};
+  std::size_t user_data_size = 0;
+  std::array<std::byte, kPrivateVariableSize> user_data{};
+  // Opened packets that wait for the token's consumption.
+  std::vector<Buffer> waiting;
+};
+
+constexpr std::uint8_t kMaxDisconnects = 10;
+constexpr Duration kDisconnectInterval = std::chrono::milliseconds(100);
+
+// A DISCONNECT on its way.
+struct Ending {
+  std::uint32_t code = 0;
+  DisconnectResult result = DisconnectResult::kClosed;
+  std::uint8_t sent = 0;
+  // The user has to be told, as soon as there is room among the events.
+  bool announce = false;
+  bool due = false;
+  std::uint64_t first_packet_number = 0;
+  Instant next_send{};
+  std::uint16_t reason_size = 0;
+  std::array<std::byte, kMaxReasonSize> reason{};
+};
+
+// One side of a connection, or of the attempt to make one. Its timer is the base: each peer has one node in
+// the wheel, armed no later than whatever it has to do next.
+struct Peer : TimerNode {
+  // What each packet touches.
+  PacketKey receive_key;
+  PacketKey send_key;
+  std::uint64_t next_packet_number = 0;
+  std::uint64_t next_skip = 0;
+  std::uint64_t skipped = UINT64_MAX;
+  ReplayWindow window;
+  Instant last_receive{};
+  Buffer open_packet;
+  PeerPhase phase = PeerPhase::kRequesting;
+  bool dirty = false;
+  bool ack_pending = false;
+  bool pong_pending = false;
+  bool ping_due = false;
+  bool single_use = false;
+  bool holds_client_id = false;
+  bool goaway_received = false;
+  std::uint16_t pong_sequence = 0;
+  Instant pong_received{};
+  Instant ack_received{};
+  ConnectionId remote_id;
+  SocketAddress remote;
+  SocketAddress local;
+  TokenBucket packet_ceiling{0, 0, Instant{}};
+  TokenBucket byte_ceiling{0, 0, Instant{}};
+
+  // What each PING touches.
+  Instant next_ping{};
+  Instant last_pong_sent{};
+  std::uint16_t samples = 0;
+  PingRecord pings;
+  RoundTrip round_trip;
+  ClockOffset clock;
+
+  // The rest.
+  std::uint64_t packets_received = 0;
+  std::uint64_t failed_opens = 0;
+  std::uint64_t client_id = 0;
+  WallTime token_created{};
+  WallTime token_expires{};
+  Duration timeout{};
+  Key exporter;
+  std::uint64_t next_received_sequence = 0;
+  std::uint64_t next_issued_sequence = 0;
+  std::array<IssuedId, kKnownIds> issued{};
+  std::array<ReceivedId, kKnownIds> received{};
+  std::uint8_t issued_count = 0;
+  std::uint8_t received_count = 0;
+  ControlFrames control;
+  std::unique_ptr<ClientAttempt> attempt;
+  std::unique_ptr<HalfOpen> half_open;
+  std::unique_ptr<Ending> ending;
+};
+
+}  // namespace hawser

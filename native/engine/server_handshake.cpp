@@ -1,0 +1,343 @@
+// The gateway's side of the handshake (docs/protocol.md section 7).
+#include <algorithm>
+#include <utility>
+
+#include "engine/endpoint.hpp"
+
+namespace hawser {
+
+namespace {
+
+// Points of the budget: about a microsecond each on a slow core.
+constexpr std::uint32_t kRequestPoints = 10;
+constexpr std::uint32_t kResponsePoints = 60;
+constexpr std::uint32_t kCookieLifetimeMs = 5'000;
+constexpr Duration kHalfOpenLifetime = std::chrono::seconds(5);
+
+std::uint32_t cookie_time(Instant now) {
+  return static_cast<std::uint32_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count());
+}
+
+Nonce random_nonce(RandomSource& random) {
+  Nonce nonce{};
+  random.fill(nonce);
+  return nonce;
+}
+
+template <class View>
+Result<TokenClear, HandshakeError> clear_part(const Result<View, HandshakeError>& view) {
+  if (!view) return Failure{view.error()};
+  return view->clear;
+}
+
+DisconnectCode code_of(DeniedReason reason) {
+  switch (reason) {
+    case DeniedReason::kServerFull:
+      return DisconnectCode::kServerFull;
+    case DeniedReason::kTokenUsed:
+      return DisconnectCode::kTokenUsed;
+    case DeniedReason::kClientIdConnected:
+      return DisconnectCode::kClientIdConnected;
+    case DeniedReason::kShuttingDown:
+      return DisconnectCode::kShuttingDown;
+    case DeniedReason::kHistoryUnavailable:
+      break;
+  }
+  return DisconnectCode::kHistoryUnavailable;
+}
+
+}  // namespace
+
+void Endpoint::receive_handshake(const ReceivedDatagram& datagram, DatagramKind kind, Instant now) {
+  const bool request = kind == DatagramKind::kRequest;
+  counters_.add(request ? Counter::requestsReceived : Counter::responsesReceived);
+  // RESPONSE begins with the fields of REQUEST; both are judged by them before anything costs.
+  const Result<TokenClear, HandshakeError> clear =
+      request ? clear_part(parse_request(datagram.bytes)) : clear_part(parse_response(datagram.bytes));
+  if (!clear)
+    return counters_.add(clear.error() == HandshakeError::kVersion ? Counter::dropVersion
+                                                                   : Counter::dropLength);
+  if (!check_clear_token(*clear, now)) return;
+  if (handshakes_->push(datagram)) counters_.add(Counter::dropHandshakeBudget);
+}
+
+bool Endpoint::check_clear_token(const TokenClear& clear, Instant now) {
+  const GatewayOptions& options = gateway_->options();
+  const auto refuse = [&](Counter reason) {
+    counters_.add(reason);
+    return false;
+  };
+  if (clear.protocol_id != options.protocol_id) return refuse(Counter::dropProtocol);
+  if ((clear.flags & ~kKnownTokenFlags) != 0) return refuse(Counter::dropTokenInvalid);
+  if (check_token_clear(clear) != TokenError::kNone ||
+      clear.expire - clear.create > options.max_token_lifetime) {
+    return refuse(Counter::dropTokenLifetime);
+  }
+  const WallTime wall = wall_time(now);
+  if (clear.expire + options.clock_skew <= wall) return refuse(Counter::dropTokenExpired);
+  if (clear.create - options.clock_skew > wall) return refuse(Counter::dropTokenFuture);
+  if (gateway_->key(clear.key_id) == nullptr) return refuse(Counter::dropUnknownKey);
+  return true;
+}
+
+void Endpoint::serve_handshakes(Instant now) {
+  std::uint32_t points = 0;
+  ReceivedDatagram datagram;
+  while (points < options_.handshake_budget && events_.has_room() && handshakes_->pop(datagram)) {
+    if (std::to_integer<std::uint8_t>(datagram.bytes[0]) == kRequestByte) {
+      points += kRequestPoints;
+      serve_request(datagram, now);
+    } else {
+      points += kResponsePoints;
+      serve_response(datagram, now);
+    }
+  }
+}
+
+bool Endpoint::open_token(const TokenCarrierView& view, PrivateToken& token) {
+  const auto key = gateway_->key(view.clear.key_id);
+  if (!key) {
+    counters_.add(Counter::dropUnknownKey);
+    return false;
+  }
+  if (open_private_token(view.sealed_private, *key, view.token_associated_data, view.clear.nonce, token) !=
+      TokenError::kNone) {
+    counters_.add(Counter::dropTokenInvalid);
+    return false;
+  }
+  const auto addresses = token.addresses.view();
+  if (std::none_of(addresses.begin(), addresses.end(),
+                   [&](const SocketAddress& a) { return gateway_->is_advertised(a); })) {
+    counters_.add(Counter::dropWrongAddress);
+    return false;
+  }
+  if (view.clear.single_use() && !gateway_->single_use_allowed(view.clear.create, addresses)) {
+    counters_.add(Counter::dropSingleUseRefused);
+    return false;
+  }
+  return true;
+}
+
+std::optional<DeniedReason> Endpoint::refusal(const TokenClear& clear, const TokenId& id,
+                                              const PrivateToken& token, Instant now) {
+  if (gateway_->draining()) return DeniedReason::kShuttingDown;
+  if (clear.single_use() && gateway_->is_consumed(id, wall_time(now))) return DeniedReason::kTokenUsed;
+  switch (gateway_->would_claim(token.client_id, clear.create)) {
+    case ClaimVerdict::kRefused:
+      return DeniedReason::kClientIdConnected;
+    case ClaimVerdict::kFull:
+      return DeniedReason::kServerFull;
+    case ClaimVerdict::kClaimed:
+    case ClaimVerdict::kReplaces:
+      break;
+  }
+  return std::nullopt;
+}
+
+void Endpoint::deny(const ReceivedDatagram& datagram, const TokenCarrierView& view, const TokenId& id,
+                    const HandshakeKeys& keys, DeniedReason reason) {
+  counters_.add(Counter::handshakesRefused);
+  Buffer buffer = buffers_.acquire();
+  if (!buffer) return counters_.add(Counter::dropOutputFull);
+  encode_denied(buffer.storage().first<kDeniedSize>(), keys.denied, random_nonce(random_), id,
+                view.client_share, reason);
+  buffer.size = kDeniedSize;
+  if (send_datagram(std::move(buffer), datagram.remote, datagram.local)) counters_.add(Counter::deniedSent);
+}
+
+void Endpoint::serve_request(const ReceivedDatagram& datagram, Instant now) {
+  const auto view = parse_request(datagram.bytes);
+  PrivateToken token;
+  if (!view || !open_token(*view, token)) return;
+  const TokenId id = token_id(view->sealed_private);
+  const HandshakeKeys keys = HandshakeKeys::from(token.client_to_server, token.server_to_client);
+  if (const auto reason = refusal(view->clear, id, token, now))
+    return deny(datagram, *view, id, keys, *reason);
+
+  const auto record = gateway_->current_record(now);
+  next_erasure_ = std::min(next_erasure_, record->made + CookieRecords::kLifetime);
+  const std::uint32_t time = cookie_time(now);
+  const CookieMac mac = cookie_mac(record->cookie_key, time, record->index, datagram.remote, id,
+                                   view->client_share, record->share.share);
+  const Cookie cookie = Cookie::make(time, record->index, mac);
+  Buffer buffer = buffers_.acquire();
+  if (!buffer) return counters_.add(Counter::dropOutputFull);
+  encode_challenge(buffer.storage().first<kChallengeSize>(), keys.challenge, random_nonce(random_), id,
+                   view->client_share, cookie.raw, record->share.share);
+  buffer.size = kChallengeSize;
+  if (send_datagram(std::move(buffer), datagram.remote, datagram.local))
+    counters_.add(Counter::challengesSent);
+}
+
+void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
+  const auto view = parse_response(datagram.bytes);
+  if (!view) return;
+  const std::uint32_t age = cookie_time(now) - view->cookie.time;
+  const auto record = gateway_->record(view->cookie.index, now);
+  if (age > kCookieLifetimeMs || !record) return counters_.add(Counter::dropCookieExpired);
+  const TokenId id = token_id(view->sealed_private);
+  const CookieMac mac = cookie_mac(record->cookie_key, view->cookie.time, view->cookie.index, datagram.remote,
+                                   id, view->client_share, record->share.share);
+  if (!constant_time_equal(mac, view->cookie.mac)) return counters_.add(Counter::dropCookieInvalid);
+
+  const Hash256 hash = response_hash(view->datagram);
+  using Verdict = CookieUse::Verdict;
+  const CookieUse known = gateway_->find_cookie(view->cookie.mac, hash, now);
+  if (known.verdict == Verdict::kSameResponse) return repeat_accept(known.session);
+  if (known.verdict == Verdict::kOther) return counters_.add(Counter::dropCookieConsumed);
+
+  PrivateToken token;
+  if (!open_token(*view, token)) return;
+  const HandshakeKeys keys = HandshakeKeys::from(token.client_to_server, token.server_to_client);
+  ResponseBody body;
+  if (!open_response(*view, keys.response, body)) return counters_.add(Counter::dropResponseInvalid);
+  if (const auto reason = refusal(view->clear, id, token, now))
+    return deny(datagram, *view, id, keys, *reason);
+  Peer* peer = half_open_count_ < options_.max_half_open ? peers_.create() : nullptr;
+  if (peer == nullptr) return counters_.add(Counter::dropHalfOpenFull);
+  peer->phase = PeerPhase::kHalfOpen;
+  ++half_open_count_;
+  peer->half_open = std::make_unique<HalfOpen>();
+  peer->half_open->deadline = now + kHalfOpenLifetime;
+  if (!open_half(*peer, datagram, *view, token, keys, body, *record, hash, now)) return destroy(*peer);
+  schedule(*peer);
+  send_accept(*peer);
+}
+
+// Consumes the cookie and derives the session; false when there is to be none.
+bool Endpoint::open_half(Peer& peer, const ReceivedDatagram& datagram, const ResponseView& view,
+                         const PrivateToken& token, const HandshakeKeys& keys, const ResponseBody& body,
+                         const CookieRecord& record, const Hash256& hash, Instant now) {
+  using Verdict = CookieUse::Verdict;
+  const PeerReference reference{options_.shard, peers_.handle_of(peer)};
+  const Verdict consumed = gateway_->consume_cookie(view.cookie.mac, hash, reference, now).verdict;
+  if (consumed != Verdict::kFresh) {
+    counters_.add(consumed == Verdict::kFull ? Counter::dropCookieTableFull : Counter::dropCookieConsumed);
+    return false;
+  }
+  Secret<32> shared;
+  if (!x25519(shared, record.share.secret, view.client_share)) {
+    counters_.add(Counter::dropResponseInvalid);
+    return false;
+  }
+  const IssuedId* issued = issue_id(peer);
+  if (issued == nullptr) {
+    counters_.add(Counter::dropHalfOpenFull);
+    return false;
+  }
+
+  AcceptBody accept;
+  accept.connection_id = issued->id;
+  random_.fill(accept.random);
+  accept.reset_token = reset_token(gateway_->options().reset_key, issued->id.view());
+  HalfOpen& half = *peer.half_open;
+  encode_accept(half.accept, keys.accept, random_nonce(random_), hash, accept);
+  const ChallengePlaintext challenge = challenge_plaintext(view.cookie.raw, record.share.share);
+  const Prk prk = session_prk(token.client_to_server, token.server_to_client, shared, accept.random,
+                              transcript(view.datagram, challenge, half.accept));
+
+  half.token_id = token_id(view.sealed_private);
+  half.user_data_size = token.user_data_size;
+  std::copy_n(token.user_data_storage.begin(), token.user_data_size, half.user_data.begin());
+  peer.single_use = view.clear.single_use();
+  peer.client_id = token.client_id;
+  peer.token_created = view.clear.create;
+  peer.token_expires = view.clear.expire;
+  peer.timeout = token.timeout;
+  peer.remote = datagram.remote;
+  peer.local = datagram.local;
+  accept_id(peer, body.connection_id, ResetToken{});
+  start_session(peer, prk, now);
+  return true;
+}
+
+void Endpoint::send_accept(const Peer& peer) {
+  Buffer buffer = buffers_.acquire();
+  if (!buffer) return counters_.add(Counter::dropOutputFull);
+  std::copy(peer.half_open->accept.begin(), peer.half_open->accept.end(), buffer.storage().begin());
+  buffer.size = kAcceptSize;
+  if (send_datagram(std::move(buffer), peer.remote, peer.local)) counters_.add(Counter::acceptsSent);
+}
+
+// The answer to a repeated RESPONSE: the same bytes, as long as the session still waits for its first packet.
+void Endpoint::repeat_accept(const PeerReference& session) {
+  const Peer* peer = session.shard == options_.shard ? find(session.peer) : nullptr;
+  if (peer == nullptr || peer->phase != PeerPhase::kHalfOpen)
+    return counters_.add(Counter::dropCookieConsumed);
+  send_accept(*peer);
+}
+
+void Endpoint::confirm(Peer& peer, Instant now) {
+  if (!peer.single_use) return settle(peer, now);
+  const ConsumeVerdict verdict =
+      gateway_->consume(peer.half_open->token_id, peer.token_expires, wall_time(now));
+  if (verdict != ConsumeVerdict::kAskOutside) return consumed(peer, verdict, now);
+  set_phase(peer, PeerPhase::kConsuming);
+  std::array<std::byte, 40> record{};
+  ByteWriter writer(record);
+  writer.bytes(peer.half_open->token_id);
+  writer.u64(static_cast<std::uint64_t>(peer.token_expires.time_since_epoch().count()));
+  if (!events_.push(EventKind::kConsume, peers_.handle_of(peer), 0, record))
+    counters_.add(Counter::dropEventQueueFull);
+}
+
+void Endpoint::complete_consumption(Handle handle, ConsumeVerdict verdict, Instant now) {
+  Peer* peer = find(handle);
+  // It may have expired, or the endpoint may be stopping.
+  if (peer == nullptr || peer->phase != PeerPhase::kConsuming || !events_.has_room()) return;
+  std::vector<Buffer> waiting = std::move(peer->half_open->waiting);
+  consumed(*peer, verdict, now);
+  const ConnectionId addressed = peer->issued[0].id;
+  for (const Buffer& packet : waiting) {
+    peer = find(handle);
+    if (peer != nullptr && peer->phase == PeerPhase::kConnected)
+      process_packet(*peer, packet.bytes(), addressed, now);
+  }
+}
+
+void Endpoint::consumed(Peer& peer, ConsumeVerdict verdict, Instant now) {
+  switch (verdict) {
+    case ConsumeVerdict::kConsumed:
+      return settle(peer, now);
+    case ConsumeVerdict::kAlreadyUsed:
+      return refuse(peer, DeniedReason::kTokenUsed, now);
+    case ConsumeVerdict::kHistoryFull:
+    case ConsumeVerdict::kAskOutside:
+      break;
+  }
+  refuse(peer, DeniedReason::kHistoryUnavailable, now);
+}
+
+void Endpoint::refuse(Peer& peer, DeniedReason reason, Instant now) {
+  counters_.add(Counter::handshakesRefused);
+  begin_ending(peer, DisconnectResult::kClosed, static_cast<std::uint32_t>(code_of(reason)), {}, false, now);
+}
+
+// The token is the peer's; now for the client id and a place.
+void Endpoint::settle(Peer& peer, Instant now) {
+  if (gateway_->draining()) return refuse(peer, DeniedReason::kShuttingDown, now);
+  const PeerReference reference{options_.shard, peers_.handle_of(peer)};
+  const Claim claim = gateway_->claim(peer.client_id, peer.token_created, reference);
+  switch (claim.verdict) {
+    case ClaimVerdict::kRefused:
+      return refuse(peer, DeniedReason::kClientIdConnected, now);
+    case ClaimVerdict::kFull:
+      return refuse(peer, DeniedReason::kServerFull, now);
+    case ClaimVerdict::kReplaces:
+      if (Peer* old = claim.replaced.shard == options_.shard ? find(claim.replaced.peer) : nullptr) {
+        counters_.add(Counter::peersReplaced);
+        old->holds_client_id = false;
+        begin_ending(*old, DisconnectResult::kReplaced, static_cast<std::uint32_t>(DisconnectCode::kReplaced),
+                     {}, true, now);
+      }
+      break;
+    case ClaimVerdict::kClaimed:
+      break;
+  }
+  peer.holds_client_id = true;
+  const std::unique_ptr<HalfOpen> half = std::move(peer.half_open);
+  become_connected(peer, Bytes(half->user_data).first(half->user_data_size), now);
+}
+
+}  // namespace hawser

@@ -1,0 +1,499 @@
+// Session packets and frames, liveness, and the end of a connection (docs/protocol.md sections 5, 6, 8 and
+// 9).
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "engine/endpoint.hpp"
+#include "wire/session_packet.hpp"
+
+namespace hawser {
+
+namespace {
+
+constexpr std::uint64_t kMaxPacketsPerKey = std::uint64_t{1} << 32;
+// Kept back for saying goodbye.
+constexpr std::uint64_t kLastPackets = 1024;
+constexpr std::uint64_t kMaxFailedOpens = std::uint64_t{1} << 36;
+constexpr std::uint32_t kMinSkipDistance = 128;
+constexpr std::uint32_t kSkipSpread = 1024;
+
+constexpr Duration kFastPingInterval = std::chrono::milliseconds(100);
+constexpr Duration kSlowPingInterval = std::chrono::seconds(1);
+constexpr Duration kMaxKeepAlive = std::chrono::seconds(25);
+constexpr Duration kPongInterval = std::chrono::milliseconds(50);
+constexpr Duration kLinger = std::chrono::seconds(1);
+constexpr std::uint16_t kFastSamples = 8;
+// A path so erratic that its clock never settles is not pinged every second for ever.
+constexpr std::uint16_t kMaxSettlingSamples = 28;
+
+constexpr std::size_t kMinResetTrigger = 30;
+constexpr Duration kResetPerPrefix = std::chrono::milliseconds(100);
+constexpr std::size_t kMaxWaitingPackets = 16;
+
+constexpr std::size_t kPayloadEnd = kMaxSentDatagram - kTagSize;
+
+}  // namespace
+
+// ---- receiving
+
+void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
+  const std::optional<SessionHeader> header =
+      decode_session_header(datagram.bytes, options_.connection_id_length);
+  if (!header) return counters_.add(Counter::dropLength);
+  const std::optional<ConnectionId> id = ConnectionId::from(header->connection_id);
+  const Handle* handle = by_id_.find(*id);
+  Peer* peer = handle != nullptr ? find(*handle) : nullptr;
+  if (peer == nullptr) return answer_unknown(datagram, *id, now);
+  if (peer->phase == PeerPhase::kRequesting || peer->phase == PeerPhase::kResponding) {
+    return counters_.add(Counter::dropUnexpected);
+  }
+  if (header->epoch_bits != 0) return counters_.add(Counter::dropUnknownEpoch);
+
+  const std::uint64_t number = expand_packet_number(peer->window.empty() ? 0 : peer->window.highest() + 1,
+                                                    header->truncated_packet_number);
+  switch (peer->window.check(number)) {
+    case ReplayWindow::Verdict::kNew:
+      break;
+    case ReplayWindow::Verdict::kReplayed:
+      return counters_.add(Counter::dropReplayed);
+    case ReplayWindow::Verdict::kTooOld:
+      return counters_.add(Counter::dropTooOld);
+  }
+  const bool foreign = datagram.remote != peer->remote;
+  if (foreign && !foreign_budget_.has(1, now)) return counters_.add(Counter::dropForeignBudget);
+  const MutableBytes sealed = datagram.bytes.subspan(header->size);
+  if (!peer->receive_key.open_in_place(number, datagram.bytes.first(header->size), sealed)) {
+    counters_.add(Counter::dropAuthentication);
+    if (foreign) static_cast<void>(foreign_budget_.take(1, now));
+    if (++peer->failed_opens >= kMaxFailedOpens && peer->phase == PeerPhase::kConnected) {
+      fail(*peer, DisconnectResult::kKeyExhausted, DisconnectCode::kKeyExhausted, now);
+    }
+    return;
+  }
+  peer->window.record(number);
+  peer->last_receive = now;
+  ++peer->packets_received;
+  counters_.add(Counter::packetsOpened);
+  if (options_.max_packets_per_second != 0 && !peer->packet_ceiling.take(1, now))
+    return counters_.add(Counter::dropPeerCeiling);
+  if (options_.max_bytes_per_second != 0 &&
+      !peer->byte_ceiling.take(static_cast<std::uint32_t>(datagram.bytes.size()), now)) {
+    return counters_.add(Counter::dropPeerCeiling);
+  }
+  const Bytes payload = sealed.first(sealed.size() - kTagSize);
+  if (peer->phase == PeerPhase::kHalfOpen) confirm(*peer, now);
+  if (peer->phase == PeerPhase::kConsuming) return keep_waiting(*peer, payload);
+  process_packet(*peer, payload, *id, now);
+}
+
+void Endpoint::keep_waiting(Peer& peer, Bytes payload) {
+  Buffer copy = peer.half_open->waiting.size() < kMaxWaitingPackets ? buffers_.acquire() : Buffer();
+  if (!copy || payload.size() > copy.storage().size()) return counters_.add(Counter::dropUnconfirmedOverflow);
+  std::copy(payload.begin(), payload.end(), copy.storage().begin());
+  copy.size = payload.size();
+  peer.half_open->waiting.push_back(std::move(copy));
+}
+
+void Endpoint::process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now) {
+  FrameReader reader(payload);
+  Frame frame;
+  while (reader.next(frame)) {
+    if (!process_frame(peer, frame, addressed, now)) {
+      return fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
+    }
+  }
+  if (reader.failed()) fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
+}
+
+bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now) {
+  // The server's first packet makes a client connected, unless it says that there will be no connection.
+  if (peer.phase == PeerPhase::kConfirming && frame.type != FrameType::kDisconnect)
+    client_confirmed(peer, now);
+  if (frame.type == FrameType::kMessage) {
+    if (peer.phase != PeerPhase::kConnected) return true;
+    if (frame.message.channel != 0) {
+      counters_.add(Counter::dropUnknownChannel);
+      return true;
+    }
+    if (!events_.push(EventKind::kMessage, peers_.handle_of(peer), frame.message.channel,
+                      frame.message.data)) {
+      counters_.add(Counter::dropEventQueueFull);
+      return true;
+    }
+    counters_.add(Counter::messagesReceived);
+    counters_.add(Counter::messageBytesReceived, frame.message.data.size());
+    return true;
+  }
+  switch (frame.type) {
+    case FrameType::kAck:
+      return process_ack(peer, frame.ack, now);
+    case FrameType::kDisconnect:
+      process_disconnect(peer, frame.disconnect, now);
+      return true;
+    default:
+      break;
+  }
+  // A connection that ends takes no further part.
+  if (peer.phase != PeerPhase::kConnected) return true;
+  switch (frame.type) {
+    case FrameType::kPing:
+      if (now - peer.last_pong_sent < kPongInterval || peer.pong_pending) {
+        counters_.add(Counter::dropPingRateLimited);
+        return true;
+      }
+      peer.pong_pending = true;
+      peer.pong_sequence = frame.ping.sequence;
+      peer.pong_received = now;
+      mark_dirty(peer);
+      return true;
+    case FrameType::kPong:
+      process_pong(peer, frame.pong, now);
+      return true;
+    case FrameType::kGoaway: {
+      acknowledge(peer, now);
+      std::array<std::byte, 8 + kAddressRecordSize> record{};
+      ByteWriter writer(record);
+      writer.u32(frame.goaway.reason);
+      writer.u32(static_cast<std::uint32_t>(
+          std::chrono::duration_cast<std::chrono::milliseconds>(frame.goaway.deadline).count()));
+      if (frame.goaway.has_address) {
+        write_address_record(std::span(record).last<kAddressRecordSize>(), frame.goaway.address);
+      }
+      // Repeated GOAWAYs (a lost ACK) are told once.
+      if (peer.goaway_received) return true;
+      peer.goaway_received = true;
+      if (!events_.push(EventKind::kGoaway, peers_.handle_of(peer), 0, record))
+        counters_.add(Counter::dropEventQueueFull);
+      return true;
+    }
+    case FrameType::kNewId:
+      acknowledge(peer, now);
+      return process_new_id(peer, frame.new_id);
+    case FrameType::kRetireId:
+      acknowledge(peer, now);
+      return process_retire_id(peer, frame.retire_id, addressed);
+    default:
+      return true;
+  }
+}
+
+void Endpoint::acknowledge(Peer& peer, Instant now) {
+  peer.ack_pending = true;
+  peer.ack_received = now;
+  mark_dirty(peer);
+}
+
+bool Endpoint::process_ack(Peer& peer, const AckFrame& ack, Instant now) {
+  if (ack.largest >= peer.next_packet_number) return false;
+  AckRangeReader ranges(ack);
+  AckRange range{};
+  while (ranges.next(range)) {
+    // Nobody can have received a number that was never sent: this peer acknowledges without looking (RFC 9000
+    // section 21.4).
+    if (range.smallest <= peer.skipped && peer.skipped <= range.largest) return false;
+    peer.control.on_ack(control_pool_, range.smallest, range.largest);
+    if (peer.phase == PeerPhase::kDisconnecting && peer.ending->sent > 0 &&
+        range.largest >= peer.ending->first_packet_number) {
+      peer.ending->sent = kMaxDisconnects;
+      peer.ending->due = false;
+      peer.ending->next_send = now;
+      schedule(peer);
+    }
+  }
+  return true;
+}
+
+void Endpoint::process_disconnect(Peer& peer, const DisconnectFrame& frame, Instant now) {
+  acknowledge(peer, now);
+  if (peer.phase == PeerPhase::kLingering) return;
+  if (peer.phase == PeerPhase::kConfirming) {
+    announce_connect_failed(peer, ConnectResult::kDenied, denied_reason_of(frame.code));
+    unlist(peer);
+  } else if (peer.phase == PeerPhase::kConnected) {
+    const bool replaced = frame.code == static_cast<std::uint32_t>(DisconnectCode::kReplaced);
+    announce(peer, replaced ? DisconnectResult::kReplaced : DisconnectResult::kDisconnected, frame.code,
+             frame.reason);
+    forget_connected(peer);
+  } else if (peer.ending && peer.ending->announce) {
+    announce_ending(peer);
+  }
+  peer.open_packet.reset();
+  peer.control.clear(control_pool_);
+  peer.phase = PeerPhase::kLingering;
+  peer.attempt.reset();
+  if (!peer.ending) peer.ending = std::make_unique<Ending>();
+  peer.ending->announce = false;
+  peer.ending->next_send = now + kLinger;
+  wheel_.arm(peer, peer.ending->next_send);
+}
+
+bool Endpoint::process_new_id(Peer& peer, const NewIdFrame& frame) {
+  for (const ReceivedId& known : std::span(peer.received).first(peer.received_count)) {
+    if (known.sequence == frame.sequence) return known.id == frame.connection_id;
+  }
+  // A repeated frame whose id has been used and retired since.
+  if (frame.sequence < peer.next_received_sequence) return true;
+  if (peer.received_count == kKnownIds) return false;
+  peer.received[peer.received_count++] = ReceivedId{frame.sequence, frame.connection_id, frame.reset_token};
+  peer.next_received_sequence = frame.sequence + 1;
+  learn_reset_id(peer, frame.connection_id);
+  return true;
+}
+
+bool Endpoint::process_retire_id(Peer& peer, const RetireIdFrame& frame, const ConnectionId& addressed) {
+  if (frame.sequence >= peer.next_issued_sequence) return false;
+  for (std::size_t i = 0; i < peer.issued_count; ++i) {
+    if (peer.issued[i].sequence != frame.sequence) continue;
+    // RFC 9000 section 19.16: the id that carried the frame cannot be the one to go.
+    if (peer.issued[i].id == addressed) return false;
+    by_id_.erase(peer.issued[i].id);
+    peer.issued[i] = peer.issued[--peer.issued_count];
+    return offer_id(peer);
+  }
+  return true;
+}
+
+// False when no id could be had or told, which ends the connection.
+bool Endpoint::offer_id(Peer& peer) {
+  const IssuedId* issued = issue_id(peer);
+  if (issued == nullptr) return false;
+  const ResetToken token =
+      gateway_ != nullptr ? reset_token(gateway_->options().reset_key, issued->id.view()) : ResetToken{};
+  std::array<std::byte, 64> frame{};
+  ByteWriter writer(frame);
+  return write_new_id(writer, issued->sequence, issued->id, token) && send_control(peer, writer.written());
+}
+
+void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
+  const std::optional<Duration> elapsed = peer.pings.answered(pong.sequence, now);
+  if (!elapsed) return counters_.add(Counter::unexpectedPong);
+  counters_.add(Counter::pongsReceived);
+  const Duration round_trip = *elapsed - pong.delay;
+  // A peer cannot have taken longer to answer than the answer took: this sample says nothing.
+  if (round_trip < Duration::zero() || pong.receive_time > static_cast<std::uint64_t>(INT64_MAX / 4)) return;
+  peer.round_trip.add_sample(round_trip);
+  const Duration received(static_cast<std::int64_t>(pong.receive_time));
+  const Duration sent_here = (now - *elapsed).time_since_epoch();
+  const Duration offset = ((received - sent_here) + (received + pong.delay - now.time_since_epoch())) / 2;
+  peer.clock.add_sample(round_trip, offset, now);
+  if (peer.samples < UINT16_MAX) ++peer.samples;
+  peer.next_ping = now + ping_interval(peer) - std::min(*elapsed, ping_interval(peer));
+  schedule(peer);
+}
+
+void Endpoint::answer_unknown(const ReceivedDatagram& datagram, const ConnectionId& id, Instant now) {
+  counters_.add(Counter::dropUnknownConnection);
+  if (gateway_ == nullptr || datagram.bytes.size() < kMinResetTrigger) return;
+  if (datagram.bytes.size() <= kResetOverhead + id.length) return;
+  const auto prefix = datagram.remote.prefix();
+  Instant& last = last_reset_[siphash13(prefix_key_, prefix) % last_reset_.size()];
+  if (last != Instant::min() && now - last < kResetPerPrefix) return;
+  if (!reset_budget_.take(1, now)) return;
+  last = now;
+  Buffer buffer = buffers_.acquire();
+  if (!buffer) return;
+  buffer.size = encode_reset(buffer.storage(), id, reset_token(gateway_->options().reset_key, id.view()));
+  if (send_datagram(std::move(buffer), datagram.remote, datagram.local)) counters_.add(Counter::resetsSent);
+}
+
+// ---- sending
+
+void Endpoint::mark_dirty(Peer& peer) {
+  if (peer.dirty) return;
+  peer.dirty = true;
+  dirty_.push_back(peers_.handle_of(peer));
+}
+
+bool Endpoint::begin_packet(Peer& peer, Instant now) {
+  if (peer.phase < PeerPhase::kConfirming || peer.phase == PeerPhase::kHalfOpen ||
+      peer.phase == PeerPhase::kConsuming)
+    return false;
+  peer.open_packet = buffers_.acquire();
+  if (!peer.open_packet) return false;
+  const std::size_t header = session_header_size(peer.remote_id.length);
+  ByteWriter writer(peer.open_packet.storage().subspan(header, kPayloadEnd - header));
+  write_due_frames(peer, writer, now);
+  peer.open_packet.size = header + writer.position();
+  return true;
+}
+
+void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
+  if (peer.phase == PeerPhase::kDisconnecting) {
+    // First, so that a client which waits for its first session packet sees at once that it was refused.
+    Ending& ending = *peer.ending;
+    if (write_disconnect(writer, ending.code, Bytes(ending.reason).first(ending.reason_size))) {
+      if (ending.sent == 0) ending.first_packet_number = peer.next_packet_number;
+      if (ending.sent < kMaxDisconnects) ++ending.sent;
+      ending.due = false;
+    }
+  }
+  if (peer.pong_pending &&
+      write_pong(writer, peer.pong_sequence,
+                 static_cast<std::uint64_t>(peer.pong_received.time_since_epoch().count()),
+                 now - peer.pong_received)) {
+    peer.pong_pending = false;
+    peer.last_pong_sent = now;
+    // Whoever answers has been heard and hears: as long as the other side keeps the connection alive, this
+    // one need not.
+    if (const Duration interval = ping_interval(peer); interval > kSlowPingInterval) {
+      peer.next_ping = std::max(peer.next_ping, now + interval + interval / 4);
+    }
+  }
+  if (peer.ack_pending) {
+    std::array<AckRange, kMaxAckRanges> ranges{};
+    std::size_t count = 0;
+    peer.window.for_each_range(kMaxAckRanges, [&](std::uint64_t first, std::uint64_t last) {
+      ranges[count++] = AckRange{first, last};
+    });
+    if (write_ack(writer, now - peer.ack_received, std::span(ranges).first(count))) peer.ack_pending = false;
+  }
+  if (peer.phase != PeerPhase::kConnected && peer.phase != PeerPhase::kConfirming) return;
+  const Duration interval = ping_interval(peer);
+  if ((peer.ping_due || now >= peer.next_ping - interval / 4) && writer.remaining() >= kPingFrameSize) {
+    static_cast<void>(write_ping(writer, peer.pings.sent(now)));
+    counters_.add(Counter::pingsSent);
+    peer.ping_due = false;
+    // Without an answer it is repeated every second; the answer sets the real time.
+    peer.next_ping = now + std::min(interval, kSlowPingInterval);
+  }
+  peer.control.for_each_due(now, [&](ControlFrame& frame) {
+    if (writer.remaining() < frame.size) return false;
+    writer.bytes(frame.view());
+    if (frame.tries > 0) counters_.add(Counter::controlFramesRepeated);
+    ControlFrames::on_sent(frame, peer.next_packet_number, now, peer.round_trip.smoothed());
+    return true;
+  });
+}
+
+void Endpoint::finish_packet(Peer& peer, Instant now) {
+  Buffer buffer = std::move(peer.open_packet);
+  const std::size_t header = session_header_size(peer.remote_id.length);
+  if (buffer.size == header) return;
+  if (peer.next_packet_number >= kMaxPacketsPerKey - kLastPackets && peer.phase == PeerPhase::kConnected) {
+    return fail(peer, DisconnectResult::kKeyExhausted, DisconnectCode::kKeyExhausted, now);
+  }
+  if (peer.next_packet_number >= kMaxPacketsPerKey || output_.full())
+    return counters_.add(Counter::dropOutputFull);
+  const std::uint64_t number = peer.next_packet_number++;
+  encode_session_header(buffer.storage(), 0, peer.remote_id, number);
+  const std::size_t payload = buffer.size - header;
+  buffer.size += kTagSize;
+  peer.send_key.seal_in_place(number, buffer.storage().first(header),
+                              buffer.storage().subspan(header, payload + kTagSize));
+  counters_.add(Counter::packetsSealed);
+  send_datagram(std::move(buffer), peer.remote, peer.local);
+  if (peer.next_packet_number == peer.next_skip) {
+    peer.skipped = peer.next_packet_number++;
+    peer.next_skip = peer.next_packet_number + kMinSkipDistance + random_.below(kSkipSpread);
+  }
+}
+
+bool Endpoint::send_control(Peer& peer, Bytes frame) {
+  if (!peer.control.queue(control_pool_, frame)) return false;
+  mark_dirty(peer);
+  schedule(peer);
+  return true;
+}
+
+// ---- liveness
+
+void Endpoint::start_session(Peer& peer, const Prk& prk, Instant now) {
+  const bool server = options_.mode == Mode::kServer;
+  peer.send_key = packet_key(prk, server ? Direction::kServerToClient : Direction::kClientToServer, 0);
+  peer.receive_key = packet_key(prk, server ? Direction::kClientToServer : Direction::kServerToClient, 0);
+  peer.exporter = exporter_secret(prk);
+  peer.next_packet_number = 0;
+  peer.next_skip = kMinSkipDistance + random_.below(kSkipSpread);
+  peer.skipped = UINT64_MAX;
+  peer.window = ReplayWindow();
+  peer.last_receive = now;
+  peer.last_pong_sent = now - kPongInterval;
+  peer.packet_ceiling = TokenBucket(options_.max_packets_per_second, options_.max_packets_per_second, now);
+  // One datagram must always fit, however low the ceiling.
+  const auto burst =
+      std::max(options_.max_bytes_per_second, static_cast<std::uint32_t>(kMaxReceivedDatagram));
+  peer.byte_ceiling = TokenBucket(options_.max_bytes_per_second, burst, now);
+}
+
+void Endpoint::start_liveness(Peer& peer, Instant now) {
+  peer.last_receive = now;
+  peer.next_ping = now;
+  peer.ping_due = true;
+  mark_dirty(peer);
+  for (std::size_t spare = 1; spare < kKnownIds; ++spare) {
+    if (!offer_id(peer)) return fail(peer, DisconnectResult::kClosed, DisconnectCode::kLimitExceeded, now);
+  }
+}
+
+Duration Endpoint::ping_interval(const Peer& peer) const {
+  const Duration keep_alive = std::min(kMaxKeepAlive, peer.timeout / 3);
+  // The server's clock is the reference of most users: the client alone measures in a hurry.
+  if (options_.mode == Mode::kClient && peer.samples < kFastSamples)
+    return std::min(kFastPingInterval, keep_alive);
+  if (!peer.clock.settled() && peer.samples < kMaxSettlingSamples)
+    return std::min(kSlowPingInterval, keep_alive);
+  return keep_alive;
+}
+
+// ---- the end
+
+void Endpoint::announce(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason) {
+  std::array<std::byte, 4> code_bytes{};
+  store_little_endian(code_bytes.data(), code);
+  if (!events_.push(EventKind::kDisconnect, peers_.handle_of(peer), static_cast<std::uint32_t>(result),
+                    code_bytes, reason)) {
+    counters_.add(Counter::dropEventQueueFull);
+  }
+}
+
+void Endpoint::announce_ending(Peer& peer) {
+  Ending& ending = *peer.ending;
+  announce(peer, ending.result, ending.code, Bytes(ending.reason).first(ending.reason_size));
+  ending.announce = false;
+}
+
+void Endpoint::forget_connected(Peer& peer) {
+  --connected_count_;
+  counters_.add(Counter::peersDisconnected);
+  if (gateway_ != nullptr && peer.holds_client_id) {
+    gateway_->release(peer.client_id, PeerReference{options_.shard, peers_.handle_of(peer)});
+    peer.holds_client_id = false;
+  }
+  // Whoever destroys or ends it next must not count it again.
+  peer.phase = PeerPhase::kLingering;
+}
+
+void Endpoint::begin_ending(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason, bool tell,
+                            Instant now) {
+  const bool was_connected = peer.phase == PeerPhase::kConnected;
+  // What was queued before leaves before.
+  if (peer.open_packet) finish_packet(peer, now);
+  if (peer.phase == PeerPhase::kDisconnecting) return;
+  if (was_connected) forget_connected(peer);
+  peer.control.clear(control_pool_);
+  set_phase(peer, PeerPhase::kDisconnecting);
+  peer.half_open.reset();
+  peer.attempt.reset();
+  peer.ending = std::make_unique<Ending>();
+  Ending& ending = *peer.ending;
+  ending.result = result;
+  ending.code = code;
+  ending.announce = tell;
+  ending.due = true;
+  ending.reason_size = static_cast<std::uint16_t>(std::min(reason.size(), kMaxReasonSize));
+  std::copy_n(reason.begin(), ending.reason_size, ending.reason.begin());
+  ending.next_send = now + kDisconnectInterval;
+  mark_dirty(peer);
+  if (tell && events_.has_room()) announce_ending(peer);
+  wheel_.arm(peer, ending.announce ? now : ending.next_send);
+}
+
+void Endpoint::fail(Peer& peer, DisconnectResult result, DisconnectCode code, Instant now) {
+  if (peer.phase == PeerPhase::kConfirming) return restart_attempt(peer, now);
+  if (peer.phase != PeerPhase::kConnected) return;
+  if (code == DisconnectCode::kProtocolError) counters_.add(Counter::peersProtocolError);
+  begin_ending(peer, result, static_cast<std::uint32_t>(code), {}, true, now);
+}
+
+}  // namespace hawser

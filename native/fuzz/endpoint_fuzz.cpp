@@ -1,0 +1,232 @@
+// The endpoint as a whole. The input is a script of steps: datagrams of an attacker, changed copies of what
+// the two sides really sent, and frames sealed by a peer that holds the keys but breaks the rules. Whatever
+// happens, the invariants of the end hold.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "crypto/sodium.hpp"
+#include "engine/endpoint.hpp"
+#include "wire/connect_token.hpp"
+
+namespace {
+
+using namespace hawser;  // NOLINT(google-build-using-namespace): a fuzz target
+
+constexpr std::uint64_t kProtocolId = 1;
+constexpr Instant kStart{std::chrono::seconds(1000)};
+constexpr WallTime kStartWall{std::chrono::milliseconds(1'800'000'000'000)};
+const SocketAddress kServerAddress = SocketAddress::ipv4({10, 0, 0, 1}, 4000);
+const SocketAddress kClientAddress = SocketAddress::ipv4({10, 0, 1, 2}, 5000);
+const SocketAddress kStranger = SocketAddress::ipv4({10, 7, 7, 7}, 7000);
+
+void require(bool condition) {
+  if (!condition) std::abort();
+}
+
+struct Node {
+  std::vector<std::byte> slab = std::vector<std::byte>(64 * 1024);
+  std::vector<EventDescriptor> descriptors = std::vector<EventDescriptor>(4096);
+  EventQueue events{slab, descriptors};
+  std::array<std::uint64_t, kCounterCount> counters{};
+};
+
+class World {
+ public:
+  World() : gateway_(gateway_options(), random_) {
+    EndpointOptions server;
+    server.mode = Mode::kServer;
+    server.max_sessions = 64;
+    server.max_output_packets = 128;
+    EndpointOptions client;
+    client.max_sessions = 64;
+    client.max_output_packets = 128;
+    server_ = std::make_unique<Endpoint>(server, &gateway_, random_, server_node_.events,
+                                         Counters(server_node_.counters), kStart);
+    client_ = std::make_unique<Endpoint>(client, nullptr, random_, client_node_.events,
+                                         Counters(client_node_.counters), kStart);
+    server_->set_wall_clock(kStart, kStartWall);
+  }
+
+  void connect(bool single_use) {
+    std::vector<std::byte> token(kMaxTokenSize);
+    TokenParameters parameters;
+    parameters.protocol_id = kProtocolId;
+    parameters.key_id = 1;
+    parameters.single_use = single_use;
+    parameters.create = kStartWall;
+    parameters.expire = kStartWall + std::chrono::hours(1);
+    parameters.client_id = 1 + random_.below(3);
+    parameters.timeout = std::chrono::seconds(5);
+    parameters.addresses = std::span(&kServerAddress, 1);
+    const auto size = mint_token(token, parameters, key(1), random_);
+    require(size.has_value());
+    const auto handle = client_->connect(
+        ConnectOptions{kProtocolId, Bytes(token).first(*size), {}, std::chrono::seconds(10)}, now_);
+    if (handle) client_peer_ = *handle;
+  }
+
+  void step(Duration duration) {
+    now_ += duration;
+    for (Endpoint* endpoint : {server_.get(), client_.get()}) {
+      endpoint->advance(now_);
+      endpoint->flush(now_);
+      for (auto output = endpoint->output(); !output.empty(); output = endpoint->output()) {
+        for (const OutgoingDatagram& datagram : output) {
+          require(datagram.bytes.size() <= 1200);
+          wire_.push_back({datagram.bytes.begin(), datagram.bytes.end()});
+          to_server_.push_back(endpoint == client_.get());
+        }
+        endpoint->output_sent(output.size());
+      }
+    }
+    drain();
+  }
+
+  // Delivers one captured datagram, perhaps changed, perhaps to the wrong side, perhaps from a stranger.
+  void deliver(std::size_t which, std::uint8_t how, std::size_t position, std::uint8_t change) {
+    if (wire_.empty()) return;
+    const std::size_t index = (wire_.size() - 1) - which % std::min<std::size_t>(wire_.size(), 64);
+    std::vector<std::byte> copy = wire_[index];
+    if ((how & 1U) != 0) copy[position % copy.size()] ^= std::byte{change};
+    if ((how & 2U) != 0) copy.resize(position % copy.size());
+    const bool to_server = to_server_[index] != ((how & 4U) != 0);
+    inject(copy, to_server, (how & 8U) != 0);
+  }
+
+  void inject(std::vector<std::byte>& bytes, bool to_server, bool strange) {
+    const SocketAddress from = strange ? kStranger : to_server ? kClientAddress : kServerAddress;
+    Endpoint& endpoint = to_server ? *server_ : *client_;
+    endpoint.receive(ReceivedDatagram{bytes, from, to_server ? kServerAddress : kClientAddress, 0}, now_);
+    drain();
+  }
+
+  void deliver_all() {
+    for (std::size_t i = delivered_; i < wire_.size(); ++i) {
+      std::vector<std::byte> copy = wire_[i];
+      inject(copy, to_server_[i], false);
+    }
+    delivered_ = wire_.size();
+  }
+
+  void send(Bytes message, std::uint32_t channel) {
+    static_cast<void>(client_->send(client_peer_, channel, message, now_));
+    if (server_peer_.generation != 0) static_cast<void>(server_->send(server_peer_, channel, message, now_));
+  }
+
+  void disconnect(bool by_server) {
+    if (by_server) {
+      server_->disconnect(server_peer_, 1, "fuzz", now_);
+    } else {
+      client_->disconnect(client_peer_, 1, "fuzz", now_);
+    }
+  }
+
+  void finish() {
+    server_->stop(0, {}, now_);
+    client_->stop(0, {}, now_);
+    for (int i = 0; i < 400; ++i) step(std::chrono::milliseconds(10));
+    require(server_->state() == SocketState::kStopped && client_->state() == SocketState::kStopped);
+    require(server_->sessions() == 0 && client_->sessions() == 0);
+    require(server_->connected() == 0 && gateway_.connected() == 0);
+    require(ended_ == connected_);
+  }
+
+ private:
+  static Key key(std::uint8_t fill) {
+    Key result;
+    std::ranges::fill(result.mutable_bytes(), std::byte{fill});
+    return result;
+  }
+
+  static GatewayOptions gateway_options() {
+    GatewayOptions options;
+    options.protocol_id = kProtocolId;
+    options.keys.push_back(ServerKey{1, key(1)});
+    options.advertised_addresses.push_back(kServerAddress);
+    options.reset_key = key(2);
+    options.max_peers = 2;
+    options.started = kStartWall - std::chrono::hours(1);
+    return options;
+  }
+
+  void drain() {
+    for (const EventDescriptor& event : server_node_.events.descriptors()) {
+      if (event.kind() == EventKind::kConnect) {
+        server_peer_ = Handle{event.slot, event.generation};
+        ++connected_;
+      }
+      if (event.kind() == EventKind::kDisconnect) ++ended_;
+    }
+    server_node_.events.clear();
+    client_node_.events.clear();
+  }
+
+  SeededRandom random_{7};
+  GatewayState gateway_;
+  Node server_node_;
+  Node client_node_;
+  std::unique_ptr<Endpoint> server_;
+  std::unique_ptr<Endpoint> client_;
+  Handle client_peer_;
+  Handle server_peer_;
+  Instant now_ = kStart;
+  std::vector<std::vector<std::byte>> wire_;
+  std::vector<bool> to_server_;
+  std::size_t delivered_ = 0;
+  std::size_t connected_ = 0;
+  std::size_t ended_ = 0;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (!initialise() || size > 4096) return 0;
+  World world;
+  ByteReader script(std::as_bytes(std::span(data, size)));
+  while (script.ok() && script.remaining() > 0) {
+    switch (script.u8() % 8) {
+      case 0:
+        world.connect((script.u8() & 1U) != 0);
+        break;
+      case 1:
+        world.step(std::chrono::milliseconds(script.u8() * 4));
+        break;
+      case 2: {
+        const std::uint8_t which = script.u8();
+        const std::uint8_t how = script.u8();
+        const std::uint16_t position = script.u16();
+        world.deliver(which, how, position, script.u8());
+        break;
+      }
+      case 3: {
+        const std::uint8_t flags = script.u8();
+        const Bytes bytes = script.bytes(std::min<std::size_t>(script.u8(), script.remaining()));
+        std::vector<std::byte> datagram(bytes.begin(), bytes.end());
+        // Padded to the sizes that pass the first check of each kind.
+        if ((flags & 4U) != 0) datagram.resize(1200);
+        if ((flags & 8U) != 0) datagram.resize(1198);
+        world.inject(datagram, (flags & 1U) != 0, (flags & 2U) != 0);
+        break;
+      }
+      case 4:
+      case 5:
+        world.step(std::chrono::milliseconds(1));
+        world.deliver_all();
+        break;
+      case 6: {
+        const std::uint8_t channel = script.u8();
+        world.send(script.bytes(std::min<std::size_t>(script.u8(), script.remaining())), channel);
+        break;
+      }
+      default:
+        world.disconnect((script.u8() & 1U) != 0);
+        break;
+    }
+  }
+  world.finish();
+  return 0;
+}
