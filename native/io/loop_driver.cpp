@@ -1,0 +1,298 @@
+#include "io/loop_driver.hpp"
+
+#include <uv.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <utility>
+
+namespace hawser {
+
+namespace {
+
+constexpr std::size_t kBatchesPerTurn = 16;
+constexpr Duration kWallClockInterval = std::chrono::seconds(1);
+// Deadlines of thousands of peers may fall together and fill the event queue many times over.
+constexpr int kDeadlineRounds = 64;
+constexpr Duration kFirstPollPause = std::chrono::milliseconds(1);
+constexpr unsigned kMaxPollPauseDoublings = 10;
+
+constexpr std::uint64_t kNoTimer = std::numeric_limits<std::uint64_t>::max();
+
+// The least that one waiting datagram takes of a socket's receive buffer on any system: its bookkeeping.
+constexpr std::size_t kLeastDatagramCharge = 256;
+
+WallTime wall_clock() {
+  // The epoch of system_clock is that of Unix time since C++20.
+  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  return WallTime(std::chrono::floor<std::chrono::milliseconds>(since_epoch));
+}
+
+// libuv's loop counts whole milliseconds of the same clock; a deadline is due when its millisecond is over.
+std::uint64_t loop_milliseconds(Instant deadline) {
+  return static_cast<std::uint64_t>(
+      std::chrono::ceil<std::chrono::milliseconds>(deadline.time_since_epoch()).count());
+}
+
+}  // namespace
+
+Instant loop_time() { return Instant(Duration(static_cast<Duration::rep>(uv_hrtime() / 1000))); }
+
+const char* system_error_name(int system_errno) { return uv_err_name(uv_translate_sys_error(system_errno)); }
+
+struct LoopDriver::Handles {
+  uv_loop_t* loop = nullptr;
+  uv_poll_t poll{};
+  uv_timer_t timer{};
+  uv_prepare_t prepare{};
+  int watched_events = 0;
+  std::uint64_t timer_due = kNoTimer;  // loop milliseconds; 0 is at once
+  int open = 0;
+
+  static LoopDriver& driver(void* data) { return *static_cast<LoopDriver*>(data); }
+  static void poll_callback(uv_poll_t* handle, int status, int events) {
+    driver(handle->data).on_poll(status, events);
+  }
+  static void timer_callback(uv_timer_t* handle) { driver(handle->data).on_timer(); }
+  static void prepare_callback(uv_prepare_t* handle) { driver(handle->data).on_prepare(); }
+  static void poll_closed(uv_handle_t* handle) {
+    // Not before: until here libuv may still look at the descriptor, whose number a new socket could have by then.
+    driver(handle->data).socket_->close();
+    driver(handle->data).on_handle_closed();
+  }
+  static void handle_closed(uv_handle_t* handle) { driver(handle->data).on_handle_closed(); }
+
+  template <class Handle>
+  void close(Handle& handle, uv_close_cb callback) {
+    uv_close(reinterpret_cast<uv_handle_t*>(&handle), callback);
+  }
+};
+
+LoopDriver::LoopDriver(std::unique_ptr<UdpSocket> socket, Endpoint& endpoint, EventQueue& events, DriverUser& user,
+                       DriverCounters& counters)
+    : socket_(std::move(socket)),
+      local_address_(socket_->local_address()),
+      endpoint_(endpoint),
+      events_(events),
+      user_(user),
+      counters_(counters),
+      handles_(std::make_unique<Handles>()),
+      // Linux grants twice the figure that it reports as the usable amount.
+      backlog_limit_(2 * socket_->granted_receive_buffer_bytes() / kLeastDatagramCharge + kSocketBatch) {}
+
+LoopDriver::~LoopDriver() = default;
+
+Result<std::unique_ptr<LoopDriver>, SocketError> LoopDriver::start(uv_loop_s* loop, std::unique_ptr<UdpSocket> socket,
+                                                                   Endpoint& endpoint, EventQueue& events,
+                                                                   DriverUser& user, DriverCounters& counters) {
+  // The constructor is private.
+  std::unique_ptr<LoopDriver> driver(new LoopDriver(std::move(socket), endpoint, events, user, counters));
+  Handles& handles = *driver->handles_;
+  const int status = uv_poll_init_socket(loop, &handles.poll, driver->socket_->descriptor());
+  if (status != 0) return Failure{SocketError{SocketErrorCode::kOther, -status, "uv_poll_init"}};
+  handles.loop = loop;
+  handles.poll.data = driver.get();
+  uv_timer_init(loop, &handles.timer);
+  handles.timer.data = driver.get();
+  // The poll handle says whether the loop stays alive.
+  uv_unref(reinterpret_cast<uv_handle_t*>(&handles.timer));
+  uv_prepare_init(loop, &handles.prepare);
+  handles.prepare.data = driver.get();
+  handles.open = 3;
+  const Instant now = loop_time();
+  driver->refresh_wall_clock(now);
+  driver->watch_socket();
+  driver->arm_timer();
+  return driver;
+}
+
+Instant LoopDriver::now() const { return loop_time(); }
+
+SocketAddress LoopDriver::local_address() const { return local_address_; }
+std::size_t LoopDriver::receive_buffer_bytes() const { return socket_->granted_receive_buffer_bytes(); }
+std::size_t LoopDriver::send_buffer_bytes() const { return socket_->granted_send_buffer_bytes(); }
+
+void LoopDriver::schedule() {
+  wanted_ = true;
+  if (in_turn_ || closing_) return;
+  if (uv_is_active(reinterpret_cast<uv_handle_t*>(&handles_->prepare)) == 0) {
+    uv_prepare_start(&handles_->prepare, &Handles::prepare_callback);
+  }
+}
+
+void LoopDriver::flush(Instant now) {
+  if (closing_) return;
+  endpoint_.flush(now);
+  while (!blocked_) {
+    const std::span<const OutgoingDatagram> output = endpoint_.output();
+    if (output.empty()) break;
+    const UdpSocket::SendResult result = socket_->send(output);
+    endpoint_.output_sent(result.sent + result.dropped);
+    blocked_ = result.blocked;
+  }
+  counters_.socket = socket_->counters();
+  user_.flushed();
+  watch_socket();
+}
+
+void LoopDriver::close() {
+  if (closing_) return;
+  closing_ = true;
+  counters_.socket = socket_->counters();
+  uv_poll_stop(&handles_->poll);
+  handles_->close(handles_->poll, &Handles::poll_closed);
+  handles_->close(handles_->timer, &Handles::handle_closed);
+  handles_->close(handles_->prepare, &Handles::handle_closed);
+}
+
+void LoopDriver::keep_loop_alive(bool keep) {
+  keep_loop_alive_ = keep;
+  auto* const handle = reinterpret_cast<uv_handle_t*>(&handles_->poll);
+  if (keep) {
+    uv_ref(handle);
+  } else {
+    uv_unref(handle);
+  }
+}
+
+void LoopDriver::on_handle_closed() {
+  if (--handles_->open == 0) user_.closed();
+}
+
+void LoopDriver::on_poll(int status, int events) {
+  if (status < 0) {
+    // libuv stops the handle. Reading the socket takes the pending error out of it.
+    ++counters_.poll_errors;
+    handles_->watched_events = 0;
+    poll_again_at_ = loop_time() + kFirstPollPause * (1U << std::min(poll_errors_in_row_, kMaxPollPauseDoublings));
+    ++poll_errors_in_row_;
+    // A stopped poll handle does not keep the loop alive; the timer that starts it again must.
+    if (keep_loop_alive_) uv_ref(reinterpret_cast<uv_handle_t*>(&handles_->timer));
+  } else {
+    poll_errors_in_row_ = 0;
+    if ((events & UV_WRITABLE) != 0) blocked_ = false;
+  }
+  turn();
+}
+
+void LoopDriver::on_timer() {
+  handles_->timer_due = kNoTimer;
+  turn();
+}
+
+void LoopDriver::on_prepare() {
+  uv_prepare_stop(&handles_->prepare);
+  in_turn_ = true;
+  finish_turn();
+  in_turn_ = false;
+}
+
+void LoopDriver::turn() {
+  ++counters_.turns;
+  in_turn_ = true;
+  const Instant began = loop_time();
+  if (poll_again_at_ && *poll_again_at_ <= began) poll_again_at_.reset();
+  refresh_wall_clock(began);
+  const std::optional<Instant> emptied = read_socket();
+  if (emptied) {
+    backlog_since_.reset();
+    run_deadlines(*emptied);
+  } else if (!closing_) {
+    ++counters_.unfinished_turns;
+    if (backlog_since_ && backlog_read_ >= backlog_limit_) {
+      run_deadlines(*backlog_since_);
+      backlog_since_.reset();
+    }
+    if (!backlog_since_) {
+      // What arrived before this instant is at most a full receive buffer, waiting now.
+      backlog_since_ = loop_time();
+      backlog_read_ = 0;
+    }
+  }
+  if (!closing_) finish_turn();
+  in_turn_ = false;
+}
+
+std::optional<Instant> LoopDriver::read_socket() {
+  for (std::size_t i = 0; i < kBatchesPerTurn; ++i) {
+    const Instant now = loop_time();
+    const std::size_t count = socket_->receive(batch_);
+    backlog_read_ += count;
+    if (!receive_batch(count, now)) return std::nullopt;
+    if (socket_->drained()) return now;
+    if (endpoint_.wants_flush()) flush(now);
+  }
+  return std::nullopt;
+}
+
+bool LoopDriver::receive_batch(std::size_t count, Instant now) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!events_.has_room()) {
+      user_.take_events();
+      if (closing_) return false;
+    }
+    endpoint_.receive(batch_[i], now);
+  }
+  return true;
+}
+
+void LoopDriver::run_deadlines(Instant now) {
+  for (int round = 0; round < kDeadlineRounds && !closing_; ++round) {
+    endpoint_.advance(now);
+    if (endpoint_.wants_flush()) flush(now);
+    if (events_.has_room()) return;
+    user_.take_events();
+  }
+}
+
+void LoopDriver::finish_turn() {
+  wanted_ = false;
+  if (events_.count() > 0) user_.take_events();
+  if (closing_) return;
+  const Instant now = loop_time();
+  user_.submit(now);
+  flush(now);
+  if (events_.count() > 0) user_.take_events();
+  if (closing_) return;
+  if (!stop_told_ && endpoint_.state() == SocketState::kStopped) {
+    stop_told_ = true;
+    user_.stopped();
+    if (closing_) return;
+  }
+  watch_socket();
+  arm_timer();
+}
+
+void LoopDriver::refresh_wall_clock(Instant now) {
+  if (wall_clock_read_ && now - *wall_clock_read_ < kWallClockInterval) return;
+  wall_clock_read_ = now;
+  endpoint_.set_wall_clock(now, wall_clock());
+}
+
+void LoopDriver::watch_socket() {
+  if (closing_ || poll_again_at_) return;
+  const int wanted = UV_READABLE | (blocked_ ? UV_WRITABLE : 0);
+  if (handles_->watched_events == wanted) return;
+  if (uv_poll_start(&handles_->poll, wanted, &Handles::poll_callback) == 0) handles_->watched_events = wanted;
+  uv_unref(reinterpret_cast<uv_handle_t*>(&handles_->timer));
+}
+
+void LoopDriver::arm_timer() {
+  Instant deadline = endpoint_.next_deadline();
+  if (poll_again_at_) deadline = std::min(deadline, *poll_again_at_);
+  // Listeners that ran last have sent more: the next turn comes at once, after what else is ready.
+  if (wanted_ || events_.count() > 0) deadline = Instant();
+  if (deadline == kNever) {
+    uv_timer_stop(&handles_->timer);
+    handles_->timer_due = kNoTimer;
+    return;
+  }
+  const std::uint64_t due = deadline <= loop_time() ? 0 : loop_milliseconds(deadline);
+  if (due == handles_->timer_due) return;
+  handles_->timer_due = due;
+  const std::uint64_t present = uv_now(handles_->loop);
+  uv_timer_start(&handles_->timer, &Handles::timer_callback, due > present ? due - present : 0, 0);
+}
+
+}  // namespace hawser

@@ -1,0 +1,369 @@
+#include "io/simulation.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <span>
+
+namespace hawser {
+
+namespace {
+
+// Nothing is faster, so that no exchange can go on forever within one instant.
+constexpr Duration kLeastDelay{1};
+// What an endpoint that has more to do at once than one turn's budget waits for its next turn.
+constexpr Duration kTurnLength = std::chrono::milliseconds(1);
+// How much longer than others a datagram that is overtaken takes at most, beside the jitter.
+constexpr Duration kHoldBack = std::chrono::milliseconds(10);
+
+bool covers(const SocketAddress& rule, const SocketAddress& address) {
+  return rule.family == address.family && rule.ip == address.ip && (rule.port == 0 || rule.port == address.port);
+}
+
+bool covers(const std::optional<SocketAddress>& rule, const SocketAddress& address) {
+  return !rule || covers(*rule, address);
+}
+
+SocketAddress wildcard(SocketAddress::Family family, std::uint16_t port) {
+  SocketAddress address;
+  address.family = family;
+  address.port = port;
+  return address;
+}
+
+SocketAddress loopback(SocketAddress::Family family, std::uint16_t port) {
+  if (family == SocketAddress::Family::kIpv4) return SocketAddress::ipv4({127, 0, 0, 1}, port);
+  return SocketAddress::ipv6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, port);
+}
+
+}  // namespace
+
+Simulation::Simulation(std::uint64_t seed, WallTime start) : random_(seed), start_(start) {}
+
+Simulation::~Simulation() = default;
+
+WallTime Simulation::wall_now() const {
+  return start_ + std::chrono::floor<std::chrono::milliseconds>(now_.time_since_epoch());
+}
+
+Instant Simulation::next_event() const {
+  if (!awake_.empty()) return now_;
+  Instant next = kNever;
+  if (!in_flight_.empty()) next = in_flight_.front().arrival;
+  if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
+  return next;
+}
+
+bool Simulation::step(Instant until) {
+  const Instant next = next_event();
+  if (next > until || next == kNever) {
+    now_ = std::max(now_, until);
+    return false;
+  }
+  now_ = std::max(now_, next);
+  deliver_due();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
+    SimulatedNode& node = *nodes_[deadlines_.begin()->second];
+    plan(node, kNever);
+    awake_.insert(node.id_);
+  }
+  std::set<NodeId> turns;
+  turns.swap(awake_);
+  for (const NodeId id : turns) {
+    // A node may close another one in its turn.
+    if (nodes_[id] != nullptr) nodes_[id]->turn();
+  }
+  return true;
+}
+
+void Simulation::run_until(Instant until) {
+  while (step(until)) continue;
+}
+
+void Simulation::set_link(const std::optional<SocketAddress>& from, const std::optional<SocketAddress>& to,
+                          const LinkSettings& settings) {
+  std::erase_if(links_, [&](const LinkRule& rule) { return rule.from == from && rule.to == to; });
+  links_.push_back({from, to, settings});
+}
+
+void Simulation::partition(const SocketAddress& a, const SocketAddress& b, bool parted) {
+  std::erase_if(partitions_, [&](const auto& pair) {
+    return pair == std::pair(a, b) || pair == std::pair(b, a);
+  });
+  if (parted) partitions_.emplace_back(a, b);
+}
+
+void Simulation::inject(const SocketAddress& from, const SocketAddress& to, Bytes bytes) {
+  launch(now_ + kLeastDelay, from, to, bytes);
+}
+
+Result<SocketAddress, SocketError> Simulation::bind(SimulatedNode& node, SocketAddress address) {
+  if (address.port == 0) {
+    do {
+      address.port = next_port_;
+      next_port_ = next_port_ == 65'535 ? std::uint16_t{49'152} : static_cast<std::uint16_t>(next_port_ + 1);
+    } while (by_address_.contains(address.to_bytes()));
+  }
+  if (!by_address_.emplace(address.to_bytes(), node.id_).second) {
+    return Failure{SocketError{SocketErrorCode::kAddressInUse, EADDRINUSE, "bind"}};
+  }
+  return address;
+}
+
+void Simulation::unbind(const SocketAddress& address) { by_address_.erase(address.to_bytes()); }
+
+SimulatedNode* Simulation::receiver(const SocketAddress& to) const {
+  using Family = SocketAddress::Family;
+  auto found = by_address_.find(to.to_bytes());
+  if (found == by_address_.end()) found = by_address_.find(wildcard(to.family, to.port).to_bytes());
+  if (found != by_address_.end()) return nodes_[found->second];
+  if (to.family != Family::kIpv4) return nullptr;
+  found = by_address_.find(wildcard(Family::kIpv6, to.port).to_bytes());
+  if (found == by_address_.end() || nodes_[found->second]->ipv6_only_) return nullptr;
+  return nodes_[found->second];
+}
+
+const LinkSettings& Simulation::link(const SocketAddress& from, const SocketAddress& to) const {
+  const LinkSettings* best = &default_link_;
+  int best_rank = -1;
+  for (const LinkRule& rule : links_) {
+    const int rank = (rule.from ? 2 : 0) + (rule.to ? 1 : 0);
+    if (rank < best_rank || !covers(rule.from, from) || !covers(rule.to, to)) continue;
+    best = &rule.settings;
+    best_rank = rank;
+  }
+  return *best;
+}
+
+bool Simulation::parted(const SocketAddress& a, const SocketAddress& b) const {
+  return std::ranges::any_of(partitions_, [&](const auto& pair) {
+    return (covers(pair.first, a) && covers(pair.second, b)) || (covers(pair.first, b) && covers(pair.second, a));
+  });
+}
+
+void Simulation::plan(SimulatedNode& node, Instant deadline) {
+  if (node.planned_ != kNever) deadlines_.erase({node.planned_, node.id_});
+  node.planned_ = deadline;
+  if (deadline != kNever) deadlines_.emplace(deadline, node.id_);
+}
+
+void Simulation::transmit(const SocketAddress& from, const SocketAddress& to, Bytes bytes) {
+  ++counters_.sent;
+  if (observer_ != nullptr) observer_->on_datagram(from, to, bytes);
+  const LinkSettings& settings = link(from, to);
+  if (!settings.up || parted(from, to)) {
+    ++counters_.cut_off;
+    return;
+  }
+  if (settings.mtu_bytes != 0 && bytes.size() > settings.mtu_bytes) {
+    ++counters_.too_long;
+    return;
+  }
+  if (chance(settings.loss_rate)) {
+    ++counters_.lost;
+    return;
+  }
+  int copies = 1;
+  if (chance(settings.duplicate_rate)) {
+    ++counters_.duplicated;
+    copies = 2;
+  }
+  Flow& flow = flows_[{from.to_bytes(), to.to_bytes()}];
+  for (; copies > 0; --copies) {
+    const std::optional<Instant> at = arrival(settings, flow, bytes.size());
+    if (at) launch(*at, from, to, bytes);
+  }
+}
+
+std::optional<Instant> Simulation::arrival(const LinkSettings& settings, Flow& flow, std::size_t size) {
+  Instant departure = now_;
+  if (settings.bytes_per_second != 0) {
+    const auto time_of = [&](std::size_t bytes) {
+      return Duration(static_cast<Duration::rep>(bytes * 1'000'000U / settings.bytes_per_second));
+    };
+    const Instant begin = std::max(now_, flow.busy_until);
+    if (begin - now_ > time_of(settings.queue_bytes)) {
+      ++counters_.queue_full;
+      return std::nullopt;
+    }
+    departure = flow.busy_until = begin + time_of(size);
+  }
+  Instant at = departure + std::max(settings.delay, kLeastDelay) + up_to(settings.jitter);
+  if (chance(settings.reorder_rate)) {
+    ++counters_.held_back;
+    return at + settings.jitter + kLeastDelay + up_to(kHoldBack);
+  }
+  at = std::max(at, flow.last_arrival);
+  flow.last_arrival = at;
+  return at;
+}
+
+void Simulation::launch(Instant arrival, const SocketAddress& from, const SocketAddress& to, Bytes bytes) {
+  in_flight_.push_back({arrival, next_sequence_++, from, to, std::vector(bytes.begin(), bytes.end())});
+  std::push_heap(in_flight_.begin(), in_flight_.end());
+}
+
+void Simulation::deliver_due() {
+  while (!in_flight_.empty() && in_flight_.front().arrival <= now_) {
+    std::pop_heap(in_flight_.begin(), in_flight_.end());
+    InFlight datagram = std::move(in_flight_.back());
+    in_flight_.pop_back();
+    SimulatedNode* const node = receiver(datagram.to);
+    if (node == nullptr || node->endpoint_ == nullptr) {
+      ++counters_.unreachable;
+      continue;
+    }
+    ++counters_.delivered;
+    node->arrive(std::move(datagram));
+  }
+}
+
+bool Simulation::chance(double rate) {
+  // 53 random bits: every double in [0, 1) that is a multiple of 2^-53.
+  return rate > 0 && static_cast<double>(random_.u64() >> 11U) * 0x1p-53 < rate;
+}
+
+Duration Simulation::up_to(Duration limit) {
+  if (limit <= Duration::zero()) return Duration::zero();
+  const auto bound = static_cast<std::uint32_t>(std::min<Duration::rep>(limit.count(), 0xffff'fffe)) + 1;
+  return Duration(static_cast<Duration::rep>(random_.below(bound)));
+}
+
+Result<std::unique_ptr<SimulatedNode>, SocketError> SimulatedNode::open(Simulation& simulation,
+                                                                        const SocketAddress& bind, bool ipv6_only) {
+  // The constructor is private.
+  std::unique_ptr<SimulatedNode> node(new SimulatedNode(simulation));
+  node->id_ = static_cast<Simulation::NodeId>(simulation.nodes_.size());
+  node->ipv6_only_ = ipv6_only;
+  const Result<SocketAddress, SocketError> bound = simulation.bind(*node, bind);
+  if (!bound) {
+    node->closed_ = true;
+    return Failure{bound.error()};
+  }
+  node->bound_ = node->visible_ = *bound;
+  simulation.nodes_.push_back(node.get());
+  return node;
+}
+
+SimulatedNode::~SimulatedNode() { leave(); }
+
+void SimulatedNode::start(Endpoint& endpoint, EventQueue& events, DriverUser& user, DriverCounters& counters) {
+  endpoint_ = &endpoint;
+  events_ = &events;
+  user_ = &user;
+  counters_ = &counters;
+  endpoint.set_wall_clock(simulation_.now(), simulation_.wall_now());
+  schedule();
+}
+
+bool SimulatedNode::move(const SocketAddress& address) {
+  const Result<SocketAddress, SocketError> bound = simulation_.bind(*this, address);
+  if (!bound) return false;
+  simulation_.unbind(visible_);
+  visible_ = *bound;
+  return true;
+}
+
+void SimulatedNode::stall(Instant until) {
+  stalled_until_ = until;
+  schedule();
+}
+
+void SimulatedNode::schedule() {
+  if (!closed_) simulation_.awake_.insert(id_);
+}
+
+void SimulatedNode::flush(Instant now) {
+  if (closed_) return;
+  endpoint_->flush(now);
+  for (;;) {
+    const std::span<const OutgoingDatagram> output = endpoint_->output();
+    if (output.empty()) break;
+    for (const OutgoingDatagram& datagram : output) {
+      ++counters_->socket.datagrams_out;
+      counters_->socket.bytes_out += datagram.bytes.size();
+      SocketAddress from = visible_;
+      if (from.is_unspecified()) {
+        from = datagram.local.family == SocketAddress::Family::kNone
+                   ? loopback(datagram.remote.family, visible_.port)
+                   : datagram.local;
+        from.port = visible_.port;
+      }
+      simulation_.transmit(from, datagram.remote, datagram.bytes);
+    }
+    endpoint_->output_sent(output.size());
+  }
+  user_->flushed();
+}
+
+void SimulatedNode::close() {
+  if (closed_) return;
+  leave();
+  user_->closed();
+}
+
+void SimulatedNode::leave() {
+  if (closed_) return;
+  closed_ = true;
+  simulation_.plan(*this, kNever);
+  simulation_.awake_.erase(id_);
+  simulation_.unbind(visible_);
+  simulation_.nodes_[id_] = nullptr;
+}
+
+void SimulatedNode::arrive(Simulation::InFlight&& datagram) {
+  if (simulation_.now() < stalled_until_) {
+    waiting_.push_back(std::move(datagram));
+    return;
+  }
+  receive(datagram);
+}
+
+void SimulatedNode::receive(Simulation::InFlight& datagram) {
+  if (!events_->has_room()) user_->take_events();
+  if (closed_) return;
+  ++counters_->socket.datagrams_in;
+  counters_->socket.bytes_in += datagram.bytes.size();
+  // Behind a NAT a node does not know the address that others see.
+  const SocketAddress local = bound_.is_unspecified() ? datagram.to : bound_;
+  endpoint_->set_wall_clock(simulation_.now(), simulation_.wall_now());
+  endpoint_->receive({datagram.bytes, datagram.from, local, 0}, simulation_.now());
+  schedule();
+}
+
+void SimulatedNode::turn() {
+  if (endpoint_ == nullptr) return;
+  const Instant now = simulation_.now();
+  if (now < stalled_until_) {
+    simulation_.plan(*this, stalled_until_);
+    return;
+  }
+  ++counters_->turns;
+  endpoint_->set_wall_clock(now, simulation_.wall_now());
+  std::vector<Simulation::InFlight> waited;
+  waited.swap(waiting_);
+  for (Simulation::InFlight& datagram : waited) receive(datagram);
+  if (!closed_) run_deadlines();
+  if (!closed_ && events_->count() > 0) user_->take_events();
+  if (closed_) return;
+  user_->submit(now);
+  flush(now);
+  if (events_->count() > 0) user_->take_events();
+  if (!closed_ && !stop_told_ && endpoint_->state() == SocketState::kStopped) {
+    stop_told_ = true;
+    user_->stopped();
+  }
+  if (closed_) return;
+  const Instant deadline = endpoint_->next_deadline();
+  simulation_.plan(*this, deadline == kNever ? kNever : std::max(deadline, now + kTurnLength));
+}
+
+void SimulatedNode::run_deadlines() {
+  const Instant now = simulation_.now();
+  endpoint_->advance(now);
+  while (!closed_ && !events_->has_room()) {
+    user_->take_events();
+    if (!closed_) endpoint_->advance(now);
+  }
+}
+
+}  // namespace hawser

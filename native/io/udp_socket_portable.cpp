@@ -1,0 +1,252 @@
+// One system call per datagram: recvmsg(2) and sendmsg(2), or Winsock's WSARecvMsg and WSASendMsg, which
+// unlike recvfrom and sendto carry the local address. The only implementation outside Linux, and tested on
+// Linux against the same cases.
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+#include "io/socket_support.hpp"
+#include "io/udp_socket.hpp"
+
+namespace hawser {
+namespace {
+
+using socket_support::AddressBuffer;
+using socket_support::Arrival;
+using socket_support::ControlBuffer;
+using socket_support::Message;
+
+// What a call says about the datagram, or why there is none.
+struct ReceiveOutcome {
+  bool received = false;  // a datagram was taken from the kernel's queue
+  bool truncated = false;
+  std::size_t length = 0;
+  int error = 0;
+};
+
+#ifdef _WIN32
+using ReceiveFunction = LPFN_WSARECVMSG;
+
+// WSARecvMsg is not exported by name, unlike WSASendMsg.
+Result<ReceiveFunction, SocketError> find_receive_function(SocketDescriptor descriptor) {
+  GUID id = WSAID_WSARECVMSG;
+  ReceiveFunction function = nullptr;
+  DWORD returned = 0;
+  if (WSAIoctl(descriptor, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &function, sizeof function,
+               &returned, nullptr, nullptr) != 0) {
+    return Failure{
+        SocketError{SocketErrorCode::kUnsupported, socket_support::last_error(), "WSAIoctl WSARecvMsg"}};
+  }
+  return function;
+}
+
+ReceiveOutcome receive_one(SocketDescriptor descriptor, ReceiveFunction function, Message& message) {
+  ReceiveOutcome outcome;
+  DWORD length = 0;
+  if (function(descriptor, &message, &length, nullptr, nullptr) != 0) {
+    outcome.error = socket_support::last_error();
+    // Winsock calls a datagram that did not fit an error, and takes it from the queue all the same.
+    outcome.received = outcome.truncated = outcome.error == WSAEMSGSIZE;
+    return outcome;
+  }
+  outcome.received = true;
+  outcome.truncated = (message.dwFlags & MSG_TRUNC) != 0;
+  outcome.length = length;
+  return outcome;
+}
+
+// Returns 0 or the error.
+int send_one(SocketDescriptor descriptor, Message& message) {
+  DWORD length = 0;
+  return WSASendMsg(descriptor, &message, 0, &length, nullptr, nullptr) == 0 ? 0
+                                                                             : socket_support::last_error();
+}
+
+// Winsock's form of what a call needs besides addressing.
+struct Envelope {
+  Message message{};
+  WSABUF segment{};
+
+  Envelope(AddressBuffer& name, socket_support::NameLength name_bytes, ControlBuffer& control,
+           std::size_t control_bytes, std::byte* bytes, std::size_t size) {
+    segment.buf = reinterpret_cast<char*>(bytes);
+    segment.len = static_cast<ULONG>(size);
+    message.name = &name.any;
+    message.namelen = name_bytes;
+    message.lpBuffers = &segment;
+    message.dwBufferCount = 1;
+    message.Control.buf = control_bytes == 0 ? nullptr : reinterpret_cast<char*>(control.bytes);
+    message.Control.len = static_cast<ULONG>(control_bytes);
+  }
+};
+#else
+struct NoFunction {};
+using ReceiveFunction = NoFunction;
+
+Result<ReceiveFunction, SocketError> find_receive_function(SocketDescriptor) { return NoFunction{}; }
+
+ReceiveOutcome receive_one(SocketDescriptor descriptor, ReceiveFunction, Message& message) {
+  ReceiveOutcome outcome;
+  const ssize_t length = ::recvmsg(descriptor, &message, 0);
+  if (length < 0) {
+    outcome.error = socket_support::last_error();
+    return outcome;
+  }
+  outcome.received = true;
+  outcome.truncated = (message.msg_flags & MSG_TRUNC) != 0;
+  outcome.length = static_cast<std::size_t>(length);
+  return outcome;
+}
+
+// Returns 0 or the error.
+int send_one(SocketDescriptor descriptor, const Message& message) {
+  return ::sendmsg(descriptor, &message, 0) >= 0 ? 0 : socket_support::last_error();
+}
+
+// The operating system's form of what a call needs besides addressing.
+struct Envelope {
+  Message message{};
+  iovec segment{};
+
+  Envelope(AddressBuffer& name, socket_support::NameLength name_bytes, ControlBuffer& control,
+           std::size_t control_bytes, std::byte* bytes, std::size_t size) {
+    segment = {bytes, size};
+    message.msg_name = &name;
+    message.msg_namelen = name_bytes;
+    message.msg_iov = &segment;
+    message.msg_iovlen = 1;
+    message.msg_control = control_bytes == 0 ? nullptr : control.bytes;
+    message.msg_controllen = static_cast<decltype(message.msg_controllen)>(control_bytes);
+  }
+};
+#endif
+
+class PortableUdpSocket final : public UdpSocket {
+ public:
+  PortableUdpSocket(const OpenSocket& state, ReceiveFunction receive_function)
+      : UdpSocket(state), receive_function_(receive_function) {}
+  ~PortableUdpSocket() override { PortableUdpSocket::close(); }
+
+  std::size_t receive(std::span<ReceivedDatagram> out) override {
+    const std::size_t wanted = std::min(out.size(), kSocketBatch);
+    if (wanted == 0 || state_.descriptor == kInvalidSocket) return 0;
+    std::size_t filled = 0;
+    // Calls are bounded, and not only datagrams: a flood of oversized ones must not keep the caller here.
+    for (std::size_t call = 0; call < wanted; ++call) {
+      const Attempt attempt = take(filled, out[filled]);
+      if (attempt == Attempt::kFilled) ++filled;
+      if (attempt == Attempt::kStop) {
+        drained_ = true;
+        return filled;
+      }
+    }
+    drained_ = false;
+    return filled;
+  }
+
+  SendResult send(std::span<const OutgoingDatagram> datagrams) override {
+    SendResult result;
+    if (state_.descriptor == kInvalidSocket) {
+      drop(SendDropReason::kClosed, datagrams.size(), result);
+      return result;
+    }
+    for (const OutgoingDatagram& datagram : datagrams) {
+      send_datagram(datagram, result);
+      if (result.blocked) return result;
+    }
+    return result;
+  }
+
+  void close() override {
+    socket_support::close_socket(state_);
+    drained_ = true;
+  }
+
+ private:
+  enum class Attempt { kFilled, kSkipped, kStop };
+
+  Attempt take(std::size_t slot, ReceivedDatagram& out) {
+    std::byte* const bytes = slots_.data() + slot * kReceiveSlotBytes;
+    Envelope envelope(name_, sizeof name_, control_, sizeof control_, bytes, kReceiveSlotBytes);
+    ++counters_.receive_calls;
+    const ReceiveOutcome outcome = receive_one(state_.descriptor, receive_function_, envelope.message);
+    if (!outcome.received) {
+      if (socket_support::would_block(outcome.error)) return Attempt::kStop;
+      ++counters_.receive_errors;
+      return socket_support::receive_may_go_on(outcome.error) ? Attempt::kSkipped : Attempt::kStop;
+    }
+    const Arrival arrival = socket_support::decode_control(envelope.message, state_);
+    if (arrival.drop_total) counters_.kernel_receive_drops += kernel_drops_.advance(*arrival.drop_total);
+    if (outcome.truncated) {
+      ++counters_.receive_truncated;
+      return Attempt::kSkipped;
+    }
+    out.bytes = MutableBytes(bytes, outcome.length);
+    out.remote = socket_support::decode_address(name_);
+    out.local = arrival.local;
+    out.ecn = arrival.ecn;
+    ++counters_.datagrams_in;
+    counters_.bytes_in += outcome.length;
+    return Attempt::kFilled;
+  }
+
+  void send_datagram(const OutgoingDatagram& datagram, SendResult& result) {
+    const auto addressing = socket_support::encode_addressing(datagram, state_, name_, control_);
+    if (!addressing) {
+      drop(SendDropReason::kInvalidAddress, 1, result);
+      return;
+    }
+    // The sending calls take a pointer to mutable bytes and never write through it.
+    Envelope envelope(name_, addressing->name_bytes, control_, addressing->control_bytes,
+                      const_cast<std::byte*>(datagram.bytes.data()), datagram.bytes.size());
+    int error = 0;
+    do {
+      ++counters_.send_calls;
+      error = send_one(state_.descriptor, envelope.message);
+    } while (socket_support::interrupted(error));
+    if (error == 0) {
+      ++result.sent;
+      ++counters_.datagrams_out;
+      counters_.bytes_out += datagram.bytes.size();
+    } else if (socket_support::would_block(error)) {
+      ++counters_.send_blocked;
+      result.blocked = true;
+    } else {
+      drop(socket_support::send_drop_reason(error), 1, result);
+    }
+  }
+
+  void drop(SendDropReason reason, std::size_t count, SendResult& result) {
+    counters_.send_drops[static_cast<std::size_t>(reason)] += count;
+    result.dropped += count;
+  }
+
+  ReceiveFunction receive_function_;
+  AddressBuffer name_{};
+  ControlBuffer control_{};
+  socket_support::KernelDropTotal kernel_drops_;
+  std::array<std::byte, kSocketBatch * kReceiveSlotBytes> slots_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<UdpSocket>, SocketError> UdpSocket::open_portable(const SocketOptions& options) {
+  auto opened = socket_support::open_socket(options);
+  if (!opened) return Failure{opened.error()};
+  const auto receive_function = find_receive_function(opened->descriptor);
+  if (!receive_function) {
+    socket_support::close_socket(*opened);
+    return Failure{receive_function.error()};
+  }
+  return std::unique_ptr<UdpSocket>(std::make_unique<PortableUdpSocket>(*opened, *receive_function));
+}
+
+#ifndef __linux__
+Result<std::unique_ptr<UdpSocket>, SocketError> UdpSocket::open_native(const SocketOptions& options) {
+  return open_portable(options);
+}
+#endif
+
+}  // namespace hawser
