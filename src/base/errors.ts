@@ -1,0 +1,40 @@
+/**
+ * Every error code of this package and what it means, one line each. A code is stable: once published it keeps its name
+ * and its meaning. Messages may change and are for people only.
+ */
+export const errorTable = {
+  ERR_HAWSER_ARGUMENT: 'An argument or option has the wrong type or lies outside what is allowed.',
+  ERR_HAWSER_NODE_VERSION: 'This version of Node.js is too old for the package.',
+  ERR_HAWSER_ADDON_MISSING: 'There is no native addon for this platform, or it cannot be loaded.',
+  ERR_HAWSER_ADDRESS_IN_USE: 'Another socket is bound to the address and port.',
+  ERR_HAWSER_ADDRESS_NOT_AVAILABLE: 'The address does not belong to any interface of this machine.',
+  ERR_HAWSER_PERMISSION: 'The operating system does not let this process do that.',
+  ERR_HAWSER_TOO_MANY_FILES: 'The process or the system has no file descriptor left.',
+  ERR_HAWSER_SYSTEM: 'The operating system refused a call for a reason that has no code of its own.',
+  ERR_HAWSER_CLOSED: 'The server, client or connection is closed or closing.',
+  ERR_HAWSER_NOT_CONNECTED: 'The peer is not connected any more.',
+  ERR_HAWSER_MESSAGE_TOO_LONG: 'The message does not fit into one datagram.',
+  ERR_HAWSER_ABORTED: 'The caller gave up through its AbortSignal.',
+  ERR_HAWSER_DENIED: 'Every address of the token answered that the client is not admitted.',
+  ERR_HAWSER_TIMED_OUT: 'Nothing was heard in time.',
+  ERR_HAWSER_TOKEN_INVALID: 'The connect token is malformed, altered, or breaks a rule of the protocol.',
+  ERR_HAWSER_TOKEN_KEY: 'None of the given server keys opens the private part of the connect token.',
+  ERR_HAWSER_TOKEN_EXPIRED: 'The lifetime of the connect token passed before the connection was made.',
+} as const;
+
+/** One of the keys of {@link errorTable}. */
+export type HawserErrorCode = keyof typeof errorTable;
+
+/**
+ * The one class of error that this package throws and rejects with. Branch on `code`; `cause` holds the error underneath
+ * where there is one. A message never contains a key, a token or a part of them.
+ */
+export class HawserError extends Error {
+  readonly code: HawserErrorCode;
+
+  constructor(code: HawserErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.name = 'HawserError';
+    this.code = code;
+  }
+}

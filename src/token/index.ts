@@ -1,0 +1,16 @@
+// hawser/token: connect tokens and server keys without the native addon, for the backend that admits clients.
+
+export type { Address } from '../base/address.js';
+export { errorTable, HawserError, type HawserErrorCode } from '../base/errors.js';
+export type { PublicToken } from './format.js';
+export {
+  createTokenMinter,
+  type MintTokenOptions,
+  mintToken,
+  type TokenClient,
+  type TokenMinter,
+  type TokenMinterOptions,
+} from './mint.js';
+export { decodeToken, encodeToken, openToken, type PrivateToken, tokenId } from './open.js';
+export type { RandomSource } from './random.js';
+export { formatKey, type GenerateKeyOptions, generateKey, parseKey, type ServerKey } from './server-key.js';

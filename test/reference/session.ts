@@ -1,0 +1,306 @@
+// A connection of the reference implementation after the handshake: packets, frames, acknowledgements, spare ids. It has no
+// timers: whoever holds it calls resend() when something may have been lost.
+
+import { type Bytes, Refused, refuse, require, toHex, utf8 } from './bytes.js';
+import { type AckRange, decodeFrames, encodeFrame, type Frame, isAcknowledged } from './frames.js';
+import {
+  type Direction,
+  decodePacketHeader,
+  direction,
+  expandPacketNumber,
+  exporterSecret,
+  exportKey,
+  openPacket,
+  packetKey,
+  ReplayWindow,
+  random,
+  sealPacket,
+} from './hawser1.js';
+
+const maxDatagram = 1200;
+const maxMessage = 1158;
+
+export interface SessionOptions {
+  readonly role: 'client' | 'server';
+  readonly prk: Bytes;
+  /** The id of the handshake that this side chose. */
+  readonly ownId: Bytes;
+  /** The id of the handshake that the other side chose, and its reset token where a server issued it. */
+  readonly peerId: Bytes;
+  readonly peerResetToken?: Bytes;
+  /** The reset token of an id that this side issues: zeros for a client. */
+  readonly resetTokenOf: (id: Bytes) => Bytes;
+  readonly send: (datagram: Uint8Array) => void;
+  /** Microseconds of a monotonic clock. */
+  readonly nowMicros: () => bigint;
+}
+
+interface Sent {
+  readonly frame: Frame;
+  packetNumber: bigint;
+}
+
+export class ReferenceSession {
+  /** Every frame that arrived, in order. */
+  readonly received: Frame[] = [];
+  readonly messages: Bytes[] = [];
+  readonly roundTripsMicros: bigint[] = [];
+  /** The other's ids that are not retired, by sequence. */
+  readonly peerIds = new Map<bigint, { readonly id: Bytes; readonly resetToken: Bytes | undefined }>();
+  readonly drops: string[] = [];
+  /** Set once the connection has ended. */
+  ended: { readonly by: 'self' | 'peer'; readonly code: number } | undefined;
+
+  readonly #options: SessionOptions;
+  readonly #sendDirection: Direction;
+  readonly #window = new ReplayWindow();
+  readonly #authenticated: bigint[] = [];
+  readonly #ownIds = new Map<string, bigint>();
+  readonly #unacknowledged: Sent[] = [];
+  readonly #pings = new Map<number, bigint>();
+  #queue: Frame[] = [];
+  #ackWanted = false;
+  #nextPacketNumber = 0n;
+  #nextIdSequence = 0n;
+  #nextPing = 0;
+  /** The id that the packet at hand was sent to. */
+  #arrivedAt = '';
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#sendDirection = options.role === 'client' ? direction.clientToServer : direction.serverToClient;
+    this.peerIds.set(0n, { id: options.peerId, resetToken: options.peerResetToken });
+    this.#issue(options.ownId);
+  }
+
+  /** Whether `datagram` is a packet for an id that this side issued and did not see retired. */
+  owns(datagram: Bytes): boolean {
+    return this.#ownIds.has(toHex(datagram.subarray(1, 1 + this.#options.ownId.length)));
+  }
+
+  get nextPacketNumber(): bigint {
+    return this.#nextPacketNumber;
+  }
+
+  exportKey(label: string): Bytes {
+    return exportKey(exporterSecret(this.#options.prk), label);
+  }
+
+  // ---- Sending -----------------------------------------------------------------------------------------------------
+
+  queue(frame: Frame): void {
+    this.#queue.push(frame);
+  }
+
+  queueMessage(data: Bytes): void {
+    if (data.length > maxMessage) throw new Error(`a message of ${data.length} bytes`);
+    this.queue({ type: 'MESSAGE', channel: 0, data, withLength: true });
+  }
+
+  queuePing(): void {
+    const sequence = this.#nextPing++ & 0xffff;
+    this.#pings.set(sequence, this.#options.nowMicros());
+    this.queue({ type: 'PING', sequence });
+  }
+
+  /** Two spares beside the id of the handshake. */
+  queueSpareIds(): void {
+    for (let spare = 0; spare < 2; ++spare) this.#queueNewId();
+  }
+
+  disconnect(code: number, reason = ''): void {
+    this.queue({ type: 'DISCONNECT', code, reason: utf8(reason) });
+    this.flush();
+    this.ended = { by: 'self', code };
+  }
+
+  /** Sends what is queued, bundled into as few packets as it takes. */
+  flush(): void {
+    if (this.#ackWanted) this.#queue.unshift({ type: 'ACK', delay: 0n, ranges: this.#ackRanges() });
+    this.#ackWanted = false;
+    const room = maxDatagram - (5 + this.#sendId.length + 16);
+    let bundle: Frame[] = [];
+    let size = 0;
+    for (const frame of this.#queue) {
+      const length = encodeFrame(frame).length;
+      if (size + length > room) {
+        this.sendPacket(bundle);
+        bundle = [];
+        size = 0;
+      }
+      bundle.push(frame);
+      size += length;
+    }
+    this.#queue = [];
+    if (bundle.length > 0) this.sendPacket(bundle);
+  }
+
+  /** Sends what was not acknowledged yet, in a new packet with a new number. */
+  resend(): void {
+    for (const { frame } of this.#unacknowledged.splice(0)) this.queue(frame);
+    this.flush();
+  }
+
+  /** One packet with exactly these frames, whatever they are; returns its number. */
+  sendPacket(frames: readonly Frame[]): bigint {
+    return this.sendPlaintext(Buffer.concat(frames.map(encodeFrame)), frames);
+  }
+
+  /** One packet with any plaintext, for tests of malformed ones; `frames` are remembered until acknowledged. */
+  sendPlaintext(plaintext: Bytes, frames: readonly Frame[] = []): bigint {
+    const number = this.#nextPacketNumber++;
+    for (const frame of frames.filter(isAcknowledged)) {
+      this.#unacknowledged.push({ frame, packetNumber: number });
+    }
+    const key = packetKey(this.#options.prk, this.#sendDirection);
+    this.#options.send(sealPacket(key, 0, this.#sendId, number, plaintext));
+    return number;
+  }
+
+  get #sendId(): Bytes {
+    const [first] = this.peerIds.values();
+    if (first === undefined) throw new Error('the peer has no id left');
+    return first.id;
+  }
+
+  #ackRanges(): AckRange[] {
+    const ranges: AckRange[] = [];
+    for (const number of this.#authenticated.toSorted((a, b) => (a > b ? -1 : 1))) {
+      const last = ranges.at(-1);
+      if (last !== undefined && last.smallest === number + 1n) {
+        ranges[ranges.length - 1] = { smallest: number, largest: last.largest };
+      } else {
+        ranges.push({ smallest: number, largest: number });
+      }
+    }
+    return ranges.slice(0, 32);
+  }
+
+  #queueNewId(): void {
+    const id = random(this.#options.ownId.length);
+    const sequence = this.#issue(id);
+    this.queue({ type: 'NEW_ID', sequence, id, resetToken: this.#options.resetTokenOf(id) });
+  }
+
+  #issue(id: Bytes): bigint {
+    const sequence = this.#nextIdSequence++;
+    this.#ownIds.set(toHex(id), sequence);
+    return sequence;
+  }
+
+  // ---- Receiving ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Takes one session packet; answers wait for flush().
+   *
+   * @returns whether it was authentic and fresh.
+   * @throws Refused when its frames break a rule: the connection is to end with PROTOCOL_ERROR.
+   */
+  receive(datagram: Bytes): boolean {
+    const plaintext = this.#open(datagram);
+    if (plaintext === undefined) return false;
+    const arrival = this.#options.nowMicros();
+    for (const frame of decodeFrames(plaintext)) {
+      this.received.push(frame);
+      this.#ackWanted ||= isAcknowledged(frame);
+      this.#take(frame, arrival);
+    }
+    return true;
+  }
+
+  #open(datagram: Bytes): Bytes | undefined {
+    try {
+      const idLength = this.#options.ownId.length;
+      const header = decodePacketHeader(datagram, idLength);
+      this.#arrivedAt = toHex(header.connectionId);
+      require(this.#ownIds.has(this.#arrivedAt), 'unknownConnection');
+      require(header.epochBits === 0, 'unknownEpoch');
+      const number = expandPacketNumber(this.#window.expected, header.truncated);
+      const verdict = this.#window.verdict(number);
+      require(verdict === 'fresh', verdict);
+      const towards = this.#sendDirection === 0 ? direction.serverToClient : direction.clientToServer;
+      const plaintext = openPacket(packetKey(this.#options.prk, towards), idLength, number, datagram);
+      this.#window.accept(number);
+      this.#authenticated.push(number);
+      return plaintext;
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.drops.push(error.message);
+      return undefined;
+    }
+  }
+
+  #take(frame: Frame, arrival: bigint): void {
+    switch (frame.type) {
+      case 'PING': {
+        const delay = Number(this.#options.nowMicros() - arrival);
+        this.queue({ type: 'PONG', sequence: frame.sequence, receiveTime: arrival, delay });
+        return;
+      }
+      case 'PONG':
+        this.#takePong(frame.sequence, BigInt(frame.delay), arrival);
+        return;
+      case 'ACK':
+        this.#takeAck(frame.ranges);
+        return;
+      case 'MESSAGE':
+        this.messages.push(frame.data);
+        return;
+      case 'NEW_ID':
+        this.#takeNewId(frame.sequence, frame.id, frame.resetToken);
+        return;
+      case 'RETIRE_ID':
+        this.#takeRetireId(frame.sequence);
+        return;
+      case 'DISCONNECT':
+        this.ended ??= { by: 'peer', code: frame.code };
+        return;
+      case 'PADDING':
+      case 'GOAWAY':
+        return;
+    }
+  }
+
+  #takePong(sequence: number, delay: bigint, arrival: bigint): void {
+    const sent = this.#pings.get(sequence);
+    if (sent === undefined) return;
+    this.#pings.delete(sequence);
+    if (delay <= arrival - sent) this.roundTripsMicros.push(arrival - sent - delay);
+  }
+
+  #takeAck(ranges: readonly AckRange[]): void {
+    require((ranges[0]?.largest ?? 0n) < this.#nextPacketNumber, 'an ACK of a number never sent');
+    const acknowledged = (number: bigint): boolean =>
+      ranges.some(({ smallest, largest }) => smallest <= number && number <= largest);
+    const rest = this.#unacknowledged.filter(({ packetNumber }) => !acknowledged(packetNumber));
+    this.#unacknowledged.splice(0, Number.POSITIVE_INFINITY, ...rest);
+  }
+
+  get unacknowledgedFrames(): Frame[] {
+    return this.#unacknowledged.map(({ frame }) => frame);
+  }
+
+  #takeNewId(sequence: bigint, id: Bytes, token: Bytes): void {
+    const known = this.peerIds.get(sequence);
+    require(known === undefined || toHex(known.id) === toHex(id), 'a second NEW_ID with another id');
+    this.peerIds.set(sequence, { id, resetToken: this.#options.role === 'client' ? token : undefined });
+    require(this.peerIds.size <= 3, 'a third spare id');
+  }
+
+  #takeRetireId(sequence: bigint): void {
+    if (sequence >= this.#nextIdSequence) refuse('a RETIRE_ID of an id never issued');
+    if (this.#ownIds.get(this.#arrivedAt) === sequence)
+      refuse('a RETIRE_ID of the id that its packet was sent to');
+    for (const [id, issued] of this.#ownIds) {
+      if (issued !== sequence) continue;
+      this.#ownIds.delete(id);
+      this.#queueNewId();
+    }
+  }
+
+  /** Retires one of the other's ids; the next one of the lowest sequence takes its place. */
+  retirePeerId(sequence: bigint): void {
+    this.peerIds.delete(sequence);
+    this.queue({ type: 'RETIRE_ID', sequence });
+  }
+}
