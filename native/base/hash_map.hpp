@@ -46,7 +46,9 @@ class HashMap {
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
 
   // Memory held, in bytes.
-  [[nodiscard]] std::size_t allocated_bytes() const { return capacity_ * (sizeof(Entry) + sizeof(std::uint32_t)); }
+  [[nodiscard]] std::size_t allocated_bytes() const {
+    return capacity_ * (sizeof(Entry) + sizeof(std::uint32_t));
+  }
 
   // The value of `key`, or nullptr. Valid until the next insert, erase or clear.
   [[nodiscard]] V* find(const K& key) { return const_cast<V*>(std::as_const(*this).find(key)); }

@@ -17,8 +17,8 @@ namespace hawser {
 //
 // A sample's error is half the difference of its two path delays. Between two samples that part of it which
 // is the fixed asymmetry of the path cancels out, and what is left is at most half of what their round trips
-// exceed the least one by: the drift rate is taken only as far as it lies beyond that doubt, so compensation
-// does not make the error larger.
+// exceed the least one by: the drift rate is taken only as far as it lies beyond that doubt, so that
+// compensation does not add to the error, once the path's least round trip has been seen.
 class ClockOffset {
  public:
   // Adds the result of a PING: its round trip (the other side's delay taken off; not negative, else it is
@@ -46,7 +46,7 @@ class ClockOffset {
   static constexpr std::int64_t kSlewDivisor = 20;  // 5 %
   static constexpr std::int64_t kMaxDriftPpb = 500'000;
   static constexpr std::int64_t kDriftSpanFirst = 10'000'000;    // us: an estimate needs this much
-  static constexpr std::int64_t kDriftSpanLast = 1'200'000'000;  // us: then a newer reference is chosen
+  static constexpr std::int64_t kDriftSpanLast = 7'200'000'000;  // us: then a newer reference is chosen
   static constexpr std::int64_t kToleranceMin = 1'000;           // us
   static constexpr std::int64_t kForget = 3'600'000'000;         // us without a sample
   static constexpr std::int64_t kMaxOffset = std::int64_t{1} << 60U;

@@ -82,9 +82,10 @@ class ControlFrames {
     Duration interval = std::min(std::max(kFirstInterval, smoothed_rtt * 2), kLongestInterval);
     for (unsigned i = 0; i < frame.tries && interval < kLongestInterval; ++i) interval *= 2;
     frame.resend_at = now + std::min(interval, kLongestInterval);
-    // At 255 the next stays a multiple of kRemembered behind, so that the ring goes on turning.
-    if (frame.tries == std::numeric_limits<std::uint8_t>::max()) frame.tries -= ControlFrame::kRemembered;
-    ++frame.tries;
+    // Back by a whole ring at the end, so that the place of the next sending stays the following one.
+    const std::size_t sendings = frame.tries + std::size_t{1};
+    frame.tries =
+        static_cast<std::uint8_t>(sendings <= kMaxTries ? sendings : sendings - ControlFrame::kRemembered);
   }
 
   // Removes the frames that went out in a packet from `first` to `last`, both included; how many.
@@ -116,7 +117,7 @@ class ControlFrames {
 
  private:
   static constexpr std::uint8_t kMaxTries = 255;
-  static_assert((kMaxTries + 1) % ControlFrame::kRemembered == 0 && ControlFrame::kRemembered == 4);
+  static_assert((kMaxTries + 1) % ControlFrame::kRemembered == 0);
 
   static bool went_out_in(const ControlFrame& frame, std::uint64_t first, std::uint64_t last) {
     const std::size_t count = std::min<std::size_t>(frame.tries, ControlFrame::kRemembered);

@@ -27,7 +27,6 @@ constexpr std::uint16_t kFastSamples = 8;
 // A path so erratic that its clock never settles is not pinged every second for ever.
 constexpr std::uint16_t kMaxSettlingSamples = 28;
 
-constexpr std::size_t kMinResetTrigger = 30;
 constexpr Duration kResetPerPrefix = std::chrono::milliseconds(100);
 constexpr std::size_t kMaxWaitingPackets = 16;
 
@@ -284,8 +283,9 @@ void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
 
 void Endpoint::answer_unknown(const ReceivedDatagram& datagram, const ConnectionId& id, Instant now) {
   counters_.add(Counter::dropUnknownConnection);
-  if (gateway_ == nullptr || datagram.bytes.size() < kMinResetTrigger) return;
-  if (datagram.bytes.size() <= kResetOverhead + id.length) return;
+  if (gateway_ == nullptr) return;
+  // Always shorter than what provoked it, so that two endpoints cannot keep each other busy (RFC 9000 section 10.3.3).
+  static_assert(kSessionOverhead + 1 > kResetOverhead);
   const auto prefix = datagram.remote.prefix();
   Instant& last = last_reset_[siphash13(prefix_key_, prefix) % last_reset_.size()];
   if (last != Instant::min() && now - last < kResetPerPrefix) return;

@@ -247,10 +247,11 @@ void LoopDriver::run_deadlines(Instant now) {
 }
 
 void LoopDriver::finish_turn() {
-  wanted_ = false;
   if (events_.count() > 0) user_.take_events();
   if (closing_) return;
   const Instant now = loop_time();
+  // All that was planned so far is done by the next lines.
+  wanted_ = false;
   user_.submit(now);
   flush(now);
   if (events_.count() > 0) user_.take_events();

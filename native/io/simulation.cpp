@@ -15,6 +15,8 @@ constexpr Duration kTurnLength = std::chrono::milliseconds(1);
 // How much longer than others a datagram that is overtaken takes at most, beside the jitter.
 constexpr Duration kHoldBack = std::chrono::milliseconds(10);
 
+constexpr Duration::rep kMillion = 1'000'000;
+
 bool covers(const SocketAddress& rule, const SocketAddress& address) {
   return rule.family == address.family && rule.ip == address.ip && (rule.port == 0 || rule.port == address.port);
 }
@@ -246,12 +248,31 @@ Result<std::unique_ptr<SimulatedNode>, SocketError> SimulatedNode::open(Simulati
 
 SimulatedNode::~SimulatedNode() { leave(); }
 
+void SimulatedNode::set_clock(Instant origin, std::int64_t drift_ppb) {
+  clock_origin_ = origin;
+  drift_ppb_ = drift_ppb;
+}
+
+Instant SimulatedNode::show(Instant simulated) const {
+  const Duration::rep elapsed = simulated.time_since_epoch().count();
+  return clock_origin_ + Duration(elapsed + elapsed / kMillion * drift_ppb_ / 1'000 +
+                                  elapsed % kMillion * drift_ppb_ / (kMillion * 1'000));
+}
+
+Instant SimulatedNode::when(Instant shown) const {
+  Instant simulated{shown - clock_origin_};
+  // Each round leaves the drift's part of the error before.
+  for (int round = 0; round < 4; ++round) simulated -= show(simulated) - shown;
+  while (show(simulated) < shown) simulated += Duration(1);
+  return simulated;
+}
+
 void SimulatedNode::start(Endpoint& endpoint, EventQueue& events, DriverUser& user, DriverCounters& counters) {
   endpoint_ = &endpoint;
   events_ = &events;
   user_ = &user;
   counters_ = &counters;
-  endpoint.set_wall_clock(simulation_.now(), simulation_.wall_now());
+  endpoint.set_wall_clock(now(), simulation_.wall_now());
   schedule();
 }
 
@@ -325,28 +346,27 @@ void SimulatedNode::receive(Simulation::InFlight& datagram) {
   counters_->socket.bytes_in += datagram.bytes.size();
   // Behind a NAT a node does not know the address that others see.
   const SocketAddress local = bound_.is_unspecified() ? datagram.to : bound_;
-  endpoint_->set_wall_clock(simulation_.now(), simulation_.wall_now());
-  endpoint_->receive({datagram.bytes, datagram.from, local, 0}, simulation_.now());
+  endpoint_->set_wall_clock(now(), simulation_.wall_now());
+  endpoint_->receive({datagram.bytes, datagram.from, local, 0}, now());
   schedule();
 }
 
 void SimulatedNode::turn() {
   if (endpoint_ == nullptr) return;
-  const Instant now = simulation_.now();
-  if (now < stalled_until_) {
+  if (simulation_.now() < stalled_until_) {
     simulation_.plan(*this, stalled_until_);
     return;
   }
   ++counters_->turns;
-  endpoint_->set_wall_clock(now, simulation_.wall_now());
+  endpoint_->set_wall_clock(now(), simulation_.wall_now());
   std::vector<Simulation::InFlight> waited;
   waited.swap(waiting_);
   for (Simulation::InFlight& datagram : waited) receive(datagram);
   if (!closed_) run_deadlines();
   if (!closed_ && events_->count() > 0) user_->take_events();
   if (closed_) return;
-  user_->submit(now);
-  flush(now);
+  user_->submit(now());
+  flush(now());
   if (events_->count() > 0) user_->take_events();
   if (!closed_ && !stop_told_ && endpoint_->state() == SocketState::kStopped) {
     stop_told_ = true;
@@ -354,15 +374,19 @@ void SimulatedNode::turn() {
   }
   if (closed_) return;
   const Instant deadline = endpoint_->next_deadline();
-  simulation_.plan(*this, deadline == kNever ? kNever : std::max(deadline, now + kTurnLength));
+  const Instant next_turn = simulation_.now() + kTurnLength;
+  if (deadline == kNever) {
+    simulation_.plan(*this, kNever);
+  } else {
+    simulation_.plan(*this, deadline <= now() ? next_turn : std::max(when(deadline), next_turn));
+  }
 }
 
 void SimulatedNode::run_deadlines() {
-  const Instant now = simulation_.now();
-  endpoint_->advance(now);
+  endpoint_->advance(now());
   while (!closed_ && !events_->has_room()) {
     user_->take_events();
-    if (!closed_) endpoint_->advance(now);
+    if (!closed_) endpoint_->advance(now());
   }
 }
 

@@ -172,6 +172,9 @@ class SimulatedNode final : public Driver {
   // Closes, without a word to the user.
   ~SimulatedNode() override;
 
+  // Gives the node a clock of its own: at instant zero of the simulation it shows `origin` and then gains `drift_ppb` parts
+  // per thousand million. Before the endpoint is made, whose time is now().
+  void set_clock(Instant origin, std::int64_t drift_ppb);
   // Begins to run the endpoint; before, what arrives is lost. All references outlive the node. Once.
   void start(Endpoint& endpoint, EventQueue& events, DriverUser& user, DriverCounters& counters);
 
@@ -180,7 +183,8 @@ class SimulatedNode final : public Driver {
   // The process does nothing until then; what arrives waits in its socket.
   void stall(Instant until);
 
-  [[nodiscard]] Instant now() const override { return simulation_.now(); }
+  // By the node's own clock.
+  [[nodiscard]] Instant now() const override { return show(simulation_.now()); }
   void schedule() override;
   void flush(Instant now) override;
   void close() override;
@@ -195,6 +199,9 @@ class SimulatedNode final : public Driver {
 
   explicit SimulatedNode(Simulation& simulation) : simulation_(simulation) {}
 
+  // What the node's clock shows at an instant of the simulation, and the first such instant at which it shows one.
+  [[nodiscard]] Instant show(Instant simulated) const;
+  [[nodiscard]] Instant when(Instant shown) const;
   void arrive(Simulation::InFlight&& datagram);
   void receive(Simulation::InFlight& datagram);
   void turn();
@@ -205,6 +212,8 @@ class SimulatedNode final : public Driver {
   Simulation::NodeId id_ = 0;
   SocketAddress bound_;    // as the node knows it
   SocketAddress visible_;  // as others see it
+  Instant clock_origin_{};
+  std::int64_t drift_ppb_ = 0;
   bool ipv6_only_ = false;
   bool closed_ = false;
   bool stop_told_ = false;

@@ -79,6 +79,7 @@ TEST_CASE("hash map: grows at three quarters, and its memory is bounded as docum
       REQUIRE((map.capacity() == 16 || map.size() * 8 >= map.capacity() * 3));
     }
     CHECK(map.capacity() <= std::max<std::size_t>(16, limit * 8 / 3));
+    CHECK(map.allocated_bytes() == map.capacity() * (16 + 4));
   }
 }
 
@@ -88,6 +89,7 @@ TEST_CASE("hash map: clear gives the memory back") {
   map.clear();
   CHECK(map.size() == 0);
   CHECK(map.capacity() == 0);
+  CHECK(map.allocated_bytes() == 0);
   CHECK(map.find(3) == nullptr);
   CHECK(map.insert(3, 4).second);
 }

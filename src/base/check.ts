@@ -157,7 +157,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 /** The candidate that `text` most likely meant: two letters wrong (as when two are swapped) or a third of them, case aside. */
-function nearest<T extends string>(text: string, candidates: readonly T[]): T | undefined {
+export function nearest<T extends string>(text: string, candidates: readonly T[]): T | undefined {
   let best: T | undefined;
   let bestDistance = Math.min(text.length, Math.max(3, Math.floor(text.length / 3) + 1));
   for (const candidate of candidates) {

@@ -59,9 +59,9 @@ export interface PublicToken {
   /** Whether the token admits one session only. */
   readonly singleUse: boolean;
   /** Unix milliseconds by the backend's clock. */
-  readonly createTimeMs: bigint;
+  readonly createTimeMs: number;
   /** Unix milliseconds by the backend's clock; never before `createTimeMs`. */
-  readonly expireTimeMs: bigint;
+  readonly expireTimeMs: number;
   /** After how long without anything authentic a connection made with it is given up: 1,000 to 3,600,000. */
   readonly timeoutMs: number;
   /** The gateways to try, in this order: 1 to 32. */
@@ -110,9 +110,10 @@ export function decodePublic(bytes: Uint8Array): PublicToken {
   const view = viewOf(bytes);
   const flags = view.getUint32(publicOffset.flags, true);
   if ((flags & ~flagSingleUse) !== 0) throw tokenInvalid('it has unknown flags');
-  const createTimeMs = view.getBigUint64(publicOffset.createTime, true);
-  const expireTimeMs = view.getBigUint64(publicOffset.expireTime, true);
+  const createTimeMs = decodeTime(view.getBigUint64(publicOffset.createTime, true));
+  const expireTimeMs = decodeTime(view.getBigUint64(publicOffset.expireTime, true));
   if (createTimeMs > expireTimeMs) throw tokenInvalid('it expires before it was created');
+  if (expireTimeMs > BigInt(Number.MAX_SAFE_INTEGER)) throw tokenInvalid('it expires after 2^53 - 1 ms');
   if (view.getUint16(publicOffset.reserved, true) !== 0) throw tokenInvalid('a reserved field is not zero');
   const count = view.getUint16(publicOffset.addressCount, true);
   const { addresses, end } = decodeAddresses(bytes, publicOffset.addresses, count);
@@ -179,6 +180,12 @@ function decodeAddresses(
     end = read.end;
   }
   return { addresses, end };
+}
+
+/** Times end at 2^53 - 1, so that every implementation can compute with them exactly. */
+function decodeTime(time: bigint): number {
+  if (time <= Number.MAX_SAFE_INTEGER) return Number(time);
+  throw tokenInvalid('a time is above 2^53 - 1 ms');
 }
 
 function decodeTimeout(timeoutMs: number): number {

@@ -148,7 +148,9 @@ function readClear(reader: Reader): ClearPart {
     nonce: reader.take(24),
   };
   require((clear.flags & ~1) === 0, 'unknown flags');
+  require(clear.expireTime < 1n << 53n, 'a time above 2^53 - 1');
   require(clear.createTime <= clear.expireTime, 'expires before it was created');
+  require(clear.expireTime < 1n << 53n, 'expires after 2^53 - 1');
   return clear;
 }
 

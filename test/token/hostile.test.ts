@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { decodeToken, encodeToken, HawserError, mintToken, openToken } from '../../src/token/index.js';
-import { concat, u16, u32 } from '../reference/bytes.js';
+import { concat, u16, u32, u64 } from '../reference/bytes.js';
 import * as reference from '../reference/hawser1.js';
 import { serverKey } from './support.js';
 
@@ -71,6 +71,8 @@ describe('hostile public parts', () => {
     ['an unknown flag', 20, u32(2)],
     ['the highest flag', 20, u32(0x8000_0000)],
     ['expiry before creation', 32, new Uint8Array(8)],
+    ['expiry at 2^53', 32, u64(2n ** 53n)],
+    ['both times at 2^64 - 1', 24, new Uint8Array(16).fill(255)],
     ['timeout 0', 1040, u32(0)],
     ['timeout 999', 1040, u32(999)],
     ['timeout 3,600,001', 1040, u32(3_600_001)],

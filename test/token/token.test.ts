@@ -36,8 +36,8 @@ describe('minting', () => {
       protocolId: options.protocolId,
       keyId: 7,
       singleUse: false,
-      createTimeMs: BigInt(createTimeMs),
-      expireTimeMs: BigInt(createTimeMs + 3_600_000),
+      createTimeMs,
+      expireTimeMs: createTimeMs + 3_600_000,
       timeoutMs: 15_000,
       clientId: 42n,
       addresses: [

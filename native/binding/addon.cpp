@@ -1,0 +1,64 @@
+// The module that Node loads, once for each environment: the main thread and every worker. There is no state but that of
+// the objects it exports.
+#include <napi.h>
+
+#include <cstdint>
+#include <span>
+
+#include "binding/event_batches.hpp"
+#include "binding/native_endpoint.hpp"
+#include "binding/native_simulation.hpp"
+#include "binding/transmit_slab.hpp"
+#include "binding/values.hpp"
+#include "crypto/sodium.hpp"
+#include "engine/counters.hpp"
+#include "engine/events.hpp"
+#include "io/driver.hpp"
+#include "wire/frames.hpp"
+
+namespace hawser::binding {
+
+namespace {
+
+#define HAWSER_STRING_OF(text) #text
+#define HAWSER_STRING(macro) HAWSER_STRING_OF(macro)
+constexpr const char* kVersion = HAWSER_STRING(HAWSER_VERSION);
+#undef HAWSER_STRING
+#undef HAWSER_STRING_OF
+
+Napi::Array names(Napi::Env env, std::span<const char* const> list) {
+  Napi::Array array = Napi::Array::New(env, list.size());
+  for (std::uint32_t i = 0; i < list.size(); ++i) array.Set(i, list[i]);
+  return array;
+}
+
+Napi::Object constants(Napi::Env env) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("maxMessageBytes", static_cast<double>(kMaxMessageSize));
+  object.Set("descriptorWords", static_cast<double>(sizeof(EventDescriptor) / sizeof(std::uint32_t)));
+  object.Set("txHeaderBytes", static_cast<double>(TransmitSlab::kHeaderBytes));
+  return object;
+}
+
+Napi::Object initialise_module(Napi::Env env, Napi::Object exports) {
+  if (!initialise()) {
+    Napi::Error::New(env, "libsodium finds no source of randomness").ThrowAsJavaScriptException();
+    return exports;
+  }
+  exports.Set("version", kVersion);
+  exports.Set("counterNames", names(env, kCounterNames));
+  exports.Set("socketCounterNames", names(env, kDriverCounterNames));
+  exports.Set("constants", constants(env));
+  exports.Set("NativeEndpoint", NativeEndpoint::define(env));
+  exports.Set("NativeSimulation", NativeSimulation::define(env));
+  return exports;
+}
+
+}  // namespace
+
+// What the macro calls must be visible to it by an unqualified name.
+static Napi::Object register_module(Napi::Env env, Napi::Object exports) { return initialise_module(env, exports); }
+
+NODE_API_MODULE(hawser, register_module)
+
+}  // namespace hawser::binding

@@ -1,0 +1,118 @@
+// The native side of one NativeEndpoint: the endpoint with all it needs. It outlives its JavaScript object where it must:
+// when an environment is torn down, its objects are finalised while the loop still closes handles.
+#pragma once
+
+#include <node_api.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/random.hpp"
+#include "base/result.hpp"
+#include "binding/endpoint_options.hpp"
+#include "binding/shared_memory.hpp"
+#include "binding/transmit_slab.hpp"
+#include "engine/counters.hpp"
+#include "engine/endpoint.hpp"
+#include "engine/events.hpp"
+#include "engine/gateway_state.hpp"
+#include "io/driver.hpp"
+#include "io/simulation.hpp"
+
+struct uv_loop_s;
+
+namespace hawser::binding {
+
+// The JavaScript side, as the native one sees it.
+class HostListener {
+ public:
+  HostListener() = default;
+  HostListener(const HostListener&) = delete;
+  HostListener& operator=(const HostListener&) = delete;
+
+  // The queue holds events; afterwards it has other storage.
+  virtual void on_events() = 0;
+  // Everything has been given back. `told`: the endpoint was stopped, not just closed.
+  virtual void on_closed(bool told) = 0;
+
+ protected:
+  ~HostListener() = default;
+};
+
+class EndpointHost final : public DriverUser, public std::enable_shared_from_this<EndpointHost> {
+ public:
+  // Opens the socket and begins to run; the listener gives the queue its storage before it does anything else. From then on
+  // the host keeps itself until it has closed. `loop` is unused with a simulation.
+  static Result<std::shared_ptr<EndpointHost>, SocketError> open(napi_env env, uv_loop_s* loop, ParsedOptions options,
+                                                                 HostListener& listener);
+  ~EndpointHost();
+
+  // False from close() on, and once the endpoint has stopped.
+  [[nodiscard]] bool is_open() const { return open_; }
+  // While open, these six.
+  [[nodiscard]] EventQueue& queue() { return queue_; }
+  [[nodiscard]] Endpoint& endpoint() { return *endpoint_; }
+  [[nodiscard]] Driver& driver() { return *driver_; }
+  [[nodiscard]] GatewayState* gateway() { return gateway_.get(); }
+  [[nodiscard]] SimulatedNode* node() { return node_; }
+  [[nodiscard]] SimulationContext* simulation() { return simulation_.get(); }
+
+  [[nodiscard]] TransmitSlab& transmit_slab() { return transmit_slab_; }
+  [[nodiscard]] const SharedMemory& counters_memory() const { return counters_memory_; }
+  [[nodiscard]] const SharedMemory& driver_counters_memory() const { return driver_counters_memory_; }
+  [[nodiscard]] DriverCounters& driver_counters() { return driver_counters_; }
+
+  // Takes the records of the transmit slab and sends.
+  void flush();
+  // Sends one message, sending what has gathered when that is much. Whether it was accepted.
+  bool send(Handle peer, std::uint32_t channel, Bytes message, Instant now);
+  // Closes at once; on_closed() follows, with `told` false. Closing twice does nothing.
+  void close();
+  // Frees what a closed endpoint held; not from within one of its functions.
+  void release();
+  // The JavaScript side is gone: closes, and calls nobody any more.
+  void detach();
+
+  void take_events() override;
+  void submit(Instant now) override;
+  void flushed() override;
+  void stopped() override;
+  void closed() override;
+
+ private:
+  EndpointHost(napi_env env, ParsedOptions options, HostListener& listener);
+
+  Result<void, SocketError> start(uv_loop_s* loop);
+  Result<void, SocketError> start_on_loop(uv_loop_s* loop);
+  Result<void, SocketError> start_in_simulation();
+  void make_endpoint(const SocketAddress& bound, Instant now, WallTime wall);
+
+  static void on_teardown(napi_async_cleanup_hook_handle handle, void* data);
+
+  napi_env env_;
+  napi_async_cleanup_hook_handle teardown_hook_ = nullptr;
+  ParsedOptions options_;
+  HostListener* listener_;
+  EventQueue queue_;
+  std::shared_ptr<SimulationContext> simulation_;
+  SharedMemory counters_memory_{kCounterCount * sizeof(std::uint64_t)};
+  SharedMemory driver_counters_memory_{sizeof(DriverCounters)};
+  DriverCounters& driver_counters_;
+  TransmitSlab transmit_slab_;
+  // One for each user: a source serves one at a time.
+  std::unique_ptr<RandomSource> gateway_random_;
+  std::unique_ptr<RandomSource> endpoint_random_;
+  std::unique_ptr<GatewayState> gateway_;
+  std::unique_ptr<Endpoint> endpoint_;
+  std::unique_ptr<Driver> driver_;
+  SimulatedNode* node_ = nullptr;  // the driver, if it is one
+  std::shared_ptr<EndpointHost> self_;
+  bool open_ = false;
+  bool told_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace hawser::binding

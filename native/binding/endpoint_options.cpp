@@ -1,0 +1,167 @@
+#include "binding/endpoint_options.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "binding/native_simulation.hpp"
+#include "binding/values.hpp"
+
+namespace hawser::binding {
+
+namespace {
+
+constexpr std::uint32_t kAnyU32 = std::numeric_limits<std::uint32_t>::max();
+constexpr std::uint32_t kMaxSessions = 1U << 22U;
+constexpr std::uint32_t kMaxSocketBuffer = 1U << 30U;
+
+// Reads the properties of one object; after the first failure an exception is pending and ok() is false.
+class PropertyReader {
+ public:
+  explicit PropertyReader(const Napi::Value& value) {
+    if (value.IsObject()) {
+      object_ = value.As<Napi::Object>();
+    } else {
+      throw_type_error(value.Env(), "options must be an object");
+      ok_ = false;
+    }
+  }
+
+  [[nodiscard]] bool ok() const { return ok_; }
+  void fail(const std::string& message) {
+    throw_type_error(object_.Env(), message);
+    ok_ = false;
+  }
+
+  // Undefined after a failure.
+  Napi::Value value(const char* name) {
+    if (!ok_) return {};
+    const Napi::Value result = object_.Get(name);
+    if (result.IsEmpty()) ok_ = false;
+    return result;
+  }
+
+  std::uint32_t integer(const char* name, std::uint32_t minimum, std::uint32_t maximum) {
+    return checked(ok_ ? read_integer(value(name), name, minimum, maximum) : std::nullopt);
+  }
+  std::uint64_t u64(const char* name) { return checked(ok_ ? read_u64(value(name), name) : std::nullopt); }
+  std::chrono::milliseconds milliseconds(const char* name) {
+    return std::chrono::milliseconds(checked(ok_ ? read_count(value(name), name) : std::nullopt));
+  }
+  SocketAddress address(const char* name) { return checked(ok_ ? read_address(value(name), name) : std::nullopt); }
+  bool boolean(const char* name) {
+    if (!ok_) return false;
+    return value(name).ToBoolean().Value();
+  }
+  std::string text(const char* name) { return checked(ok_ ? read_string(value(name), name) : std::nullopt); }
+  Key key(const char* name) {
+    const auto bytes = ok_ ? read_bytes(value(name), name) : std::nullopt;
+    if (bytes && bytes->size() == 32) return Key(bytes->first<32>());
+    fail(std::string(name) + " must have 32 bytes");
+    return {};
+  }
+
+ private:
+  template <class T>
+  T checked(std::optional<T> read) {
+    if (!read) ok_ = false;
+    return read ? *std::move(read) : T();
+  }
+
+  Napi::Object object_;
+  bool ok_ = true;
+};
+
+std::optional<GatewayOptions> parse_gateway(const Napi::Value& value, EndpointOptions& endpoint) {
+  PropertyReader reader(value);
+  GatewayOptions options;
+  options.protocol_id = reader.u64("protocolId");
+  options.reset_key = reader.key("resetKey");
+  options.max_peers = reader.integer("maxPeers", 1, kMaxSessions);
+  endpoint.max_half_open = reader.integer("maxHalfOpen", 1, kMaxSessions);
+  options.clock_skew = reader.milliseconds("clockSkewMs");
+  options.max_token_lifetime = reader.milliseconds("maxTokenLifetimeMs");
+  options.external_token_history = reader.boolean("externalTokenHistory");
+  options.same_client =
+      reader.text("sameClient") == "reject" ? SameClientPolicy::kReject : SameClientPolicy::kReplace;
+  const Napi::Value advertised = reader.value("advertised");
+  if (reader.ok() && !advertised.IsArray()) reader.fail("advertised must be an array");
+  if (!reader.ok()) return std::nullopt;
+  const auto addresses = advertised.As<Napi::Array>();
+  for (std::uint32_t i = 0; i < addresses.Length(); ++i) {
+    const auto address = read_address(addresses.Get(i), "advertised");
+    if (!address) return std::nullopt;
+    options.advertised_addresses.push_back(*address);
+  }
+  auto keys = parse_server_keys(reader.value("keys"));
+  if (!keys) return std::nullopt;
+  options.keys = *std::move(keys);
+  return options;
+}
+
+}  // namespace
+
+std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value) {
+  PropertyReader reader(value);
+  ParsedOptions parsed;
+  EndpointOptions& endpoint = parsed.endpoint;
+  endpoint.mode = reader.text("mode") == "server" ? Mode::kServer : Mode::kClient;
+  endpoint.connection_id_length = static_cast<std::uint8_t>(reader.integer("connectionIdLength", 8, 16));
+  endpoint.max_sessions = reader.integer("maxSessions", 1, kMaxSessions);
+  endpoint.max_packets_per_second = reader.integer("maxPacketsPerSecondPerPeer", 0, kAnyU32);
+  endpoint.max_bytes_per_second = reader.integer("maxBytesPerSecondPerPeer", 0, kAnyU32);
+  const Napi::Value server_index = reader.value("serverIndex");
+  if (reader.ok() && server_index.IsNumber() && server_index.As<Napi::Number>().Int64Value() >= 0) {
+    endpoint.server_index = static_cast<std::uint8_t>(reader.integer("serverIndex", 0, 255));
+  }
+  parsed.socket.bind_address = reader.address("bind");
+  parsed.socket.ipv6_only = reader.boolean("ipv6Only");
+  parsed.socket.reuse_port = reader.boolean("reusePort");
+  parsed.socket.receive_buffer_bytes = reader.integer("receiveBufferBytes", 0, kMaxSocketBuffer);
+  parsed.socket.send_buffer_bytes = reader.integer("sendBufferBytes", 0, kMaxSocketBuffer);
+  const Napi::Value socket = reader.value("socket");
+  if (!reader.ok()) return std::nullopt;
+  if (socket.IsString()) {
+    parsed.socket_kind = reader.text("socket") == "portable" ? SocketKind::kPortable : SocketKind::kNative;
+  } else {
+    NativeSimulation* const simulation = NativeSimulation::from(socket);
+    if (simulation == nullptr) return std::nullopt;
+    parsed.socket_kind = SocketKind::kSimulated;
+    parsed.simulation = simulation->context();
+  }
+  if (endpoint.mode == Mode::kServer) {
+    parsed.gateway = parse_gateway(reader.value("server"), endpoint);
+    if (!parsed.gateway) return std::nullopt;
+  }
+  return parsed;
+}
+
+std::optional<std::vector<ServerKey>> parse_server_keys(const Napi::Value& value) {
+  if (!value.IsArray() || value.As<Napi::Array>().Length() == 0) {
+    throw_type_error(value.Env(), "keys must be an array with a key");
+    return std::nullopt;
+  }
+  const auto array = value.As<Napi::Array>();
+  std::vector<ServerKey> keys;
+  for (std::uint32_t i = 0; i < array.Length(); ++i) {
+    PropertyReader reader(array.Get(i));
+    const std::uint32_t id = reader.integer("id", 0, kAnyU32);
+    Key key = reader.key("key");
+    if (!reader.ok()) return std::nullopt;
+    if (std::ranges::any_of(keys, [id](const ServerKey& other) { return other.id == id; })) {
+      throw_type_error(value.Env(), "keys must have distinct ids");
+      return std::nullopt;
+    }
+    keys.push_back({id, std::move(key)});
+  }
+  return keys;
+}
+
+void set_bound_port(GatewayOptions& options, std::uint16_t port) {
+  for (SocketAddress& address : options.advertised_addresses) {
+    if (address.port == 0) address.port = port;
+  }
+}
+
+}  // namespace hawser::binding

@@ -1,0 +1,38 @@
+// The options object of a NativeEndpoint, as src/transport/native.ts declares it.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/endpoint.hpp"
+#include "engine/gateway_state.hpp"
+#include "io/udp_socket.hpp"
+
+namespace hawser::binding {
+
+struct SimulationContext;
+
+enum class SocketKind : std::uint8_t { kNative, kPortable, kSimulated };
+
+struct ParsedOptions {
+  EndpointOptions endpoint;
+  SocketKind socket_kind = SocketKind::kNative;
+  SocketOptions socket;
+  std::shared_ptr<SimulationContext> simulation;  // for kSimulated
+  // For servers. `started` is left to the caller, and advertised ports of 0 to set_bound_port().
+  std::optional<GatewayOptions> gateway;
+};
+
+// Nothing, with an exception pending, when the object is not as declared.
+[[nodiscard]] std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value);
+
+// [{id, key}]; likewise.
+[[nodiscard]] std::optional<std::vector<ServerKey>> parse_server_keys(const Napi::Value& value);
+
+// Advertised addresses without a port get the one that was bound.
+void set_bound_port(GatewayOptions& options, std::uint16_t port);
+
+}  // namespace hawser::binding

@@ -1,0 +1,421 @@
+#include "binding/native_endpoint.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "binding/endpoint_options.hpp"
+#include "binding/native_simulation.hpp"
+#include "binding/values.hpp"
+
+namespace hawser::binding {
+
+namespace {
+
+constexpr napi_type_tag kTypeTag = {0x6f1dc0e5a9d14b53, 0x9a5be7a1f04c2e86};
+
+constexpr std::array<const char*, 6> kConnectResultCodes = {
+    "CONNECTED", "DENIED", "TIMED_OUT", "TOKEN_EXPIRED", "TOKEN_INVALID", "ABORTED",
+};
+
+// Listeners whose calls cause events in each delivery: what comes after so many waits for the next turn.
+constexpr int kDeliveryRounds = 8;
+
+double milliseconds(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+
+}  // namespace
+
+Napi::Function NativeEndpoint::define(Napi::Env env) {
+  using Self = NativeEndpoint;
+  return DefineClass(env, "NativeEndpoint",
+                     {
+                         InstanceMethod<&Self::local_address>("localAddress"),
+                         InstanceMethod<&Self::granted_buffers>("grantedBuffers"),
+                         InstanceMethod<&Self::arm>("arm"),
+                         InstanceMethod<&Self::flush>("flush"),
+                         InstanceMethod<&Self::broadcast>("broadcast"),
+                         InstanceMethod<&Self::connect>("connect"),
+                         InstanceMethod<&Self::abort>("abort"),
+                         InstanceMethod<&Self::disconnect>("disconnect"),
+                         InstanceMethod<&Self::goaway>("goaway"),
+                         InstanceMethod<&Self::complete_consumption>("completeConsumption"),
+                         InstanceMethod<&Self::status>("status"),
+                         InstanceMethod<&Self::export_key>("exportKey"),
+                         InstanceMethod<&Self::set_keys>("setKeys"),
+                         InstanceMethod<&Self::start_draining>("startDraining"),
+                         InstanceMethod<&Self::stop>("stop"),
+                         InstanceMethod<&Self::close>("close"),
+                         InstanceMethod<&Self::sessions>("sessions"),
+                         InstanceMethod<&Self::connected>("connected"),
+                         InstanceMethod<&Self::memory_bytes>("memoryBytes"),
+                         InstanceMethod<&Self::ref>("ref"),
+                         InstanceMethod<&Self::unref>("unref"),
+                         InstanceMethod<&Self::now_micros>("nowMicros"),
+                     });
+}
+
+NativeEndpoint* NativeEndpoint::from(const Napi::Value& value) {
+  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&kTypeTag)) return Unwrap(value.As<Napi::Object>());
+  throw_type_error(value.Env(), "endpoint must be a NativeEndpoint");
+  return nullptr;
+}
+
+NativeEndpoint::NativeEndpoint(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  const Napi::Env env = info.Env();
+  info.This().As<Napi::Object>().TypeTag(&kTypeTag);
+  if (!info[1].IsFunction() || !info[2].IsFunction()) {
+    throw_type_error(env, "onEvents and onStopped must be functions");
+    return;
+  }
+  std::optional<ParsedOptions> options = parse_endpoint_options(info[0]);
+  if (!options) return;
+  on_events_ = Napi::Persistent(info[1].As<Napi::Function>());
+  on_stopped_ = Napi::Persistent(info[2].As<Napi::Function>());
+  async_context_ = std::make_unique<Napi::AsyncContext>(env, "hawser", info.This().As<Napi::Object>());
+  uv_loop_s* loop = nullptr;
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok) {
+    throw_type_error(env, "this environment has no event loop");
+    return;
+  }
+  auto host = EndpointHost::open(env, loop, *std::move(options), *this);
+  if (!host) {
+    throw_system_error(env, host.error());
+    return;
+  }
+  host_ = *std::move(host);
+  batches_.start(host_->queue());
+  local_address_ = host_->driver().local_address();
+  // An open endpoint holds itself.
+  Ref();
+  if (host_->simulation() != nullptr) host_->simulation()->endpoints.push_back(this);
+  if (!expose_memory(info)) host_->close();
+}
+
+NativeEndpoint::~NativeEndpoint() {
+  if (!host_) return;
+  if (host_->simulation() != nullptr) std::erase(host_->simulation()->endpoints, this);
+  host_->detach();
+}
+
+bool NativeEndpoint::expose_memory(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto object = info.This().As<Napi::Object>();
+  const Napi::ArrayBuffer counters = host_->counters_memory().expose(env);
+  const Napi::ArrayBuffer driver_counters = host_->driver_counters_memory().expose(env);
+  const Napi::ArrayBuffer slab = host_->transmit_slab().memory().expose(env);
+  if (counters.IsEmpty() || driver_counters.IsEmpty() || slab.IsEmpty()) return false;
+  object.Set("counters", Napi::BigUint64Array::New(env, kCounterCount, counters, 0));
+  object.Set("socketCounters", Napi::BigUint64Array::New(env, kDriverCounterCount, driver_counters, 0));
+  object.Set("txSlab", slab);
+  host_->transmit_slab().set_writable(true);
+  return !env.IsExceptionPending();
+}
+
+void NativeEndpoint::begin_call() {
+  if (!host_->queue().has_room()) batches_.set_aside(host_->queue());
+  host_->driver().schedule();
+}
+
+void NativeEndpoint::on_events() {
+  batches_.set_aside(host_->queue());
+  if (host_->simulation() == nullptr) deliver(CallKind::kFromLoop);
+}
+
+std::uint32_t NativeEndpoint::deliver(CallKind kind) {
+  if (delivering_) return 0;
+  delivering_ = true;
+  const Napi::Env env = Env();
+  const Napi::HandleScope scope(env);
+  std::uint32_t count = 0;
+  bool going_on = true;
+  for (int round = 0; round < kDeliveryRounds && going_on && batches_.waiting(); ++round) {
+    std::unique_ptr<EventBatches::Storage> batch = batches_.take(env, host_->driver_counters().slabs_replaced);
+    if (!batch) break;
+    ++host_->driver_counters().deliveries;
+    count += static_cast<std::uint32_t>(batch->count);
+    const bool returned = call(kind, on_events_,
+                               {batch->slab_buffer.Value(), batch->descriptors_buffer.Value(),
+                                Napi::Number::New(env, static_cast<double>(batch->count))});
+    batches_.give_back(std::move(batch));
+    // An endpoint that was closed tells nobody; one that has stopped tells the rest.
+    going_on = returned || kind == CallKind::kFromLoop;
+  }
+  delivering_ = false;
+  if (is_open() && batches_.waiting()) host_->driver().schedule();
+  return count;
+}
+
+std::uint32_t NativeEndpoint::deliver_in_call() {
+  if (!host_) return 0;
+  if (is_open()) batches_.set_aside(host_->queue());
+  const std::uint32_t count = deliver(CallKind::kFromCall);
+  if (stop_untold_ && !batches_.waiting() && !Env().IsExceptionPending()) {
+    stop_untold_ = false;
+    tell_stopped(CallKind::kFromCall);
+  }
+  host_->release();
+  return count;
+}
+
+bool NativeEndpoint::call(CallKind kind, const Napi::FunctionReference& function,
+                          std::initializer_list<napi_value> arguments) {
+  const Napi::Env env = Env();
+  napi_value receiver = Value();
+  if (kind == CallKind::kFromCall) {
+    return napi_call_function(env, receiver, function.Value(), arguments.size(), arguments.begin(), nullptr) == napi_ok;
+  }
+  if (napi_make_callback(env, *async_context_, receiver, function.Value(), arguments.size(), arguments.begin(), nullptr) ==
+      napi_ok) {
+    return true;
+  }
+  // The only way for an exception to become an uncaughtException from here. There is none when the environment ends.
+  if (env.IsExceptionPending()) {
+    napi_value error = nullptr;
+    if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
+  }
+  return false;
+}
+
+void NativeEndpoint::on_closed(bool told) {
+  const bool simulated = host_->simulation() != nullptr;
+  if (!told) batches_.clear();
+  if (told && simulated) stop_untold_ = true;
+  if (told && !simulated) {
+    const Napi::HandleScope scope(Env());
+    tell_stopped(CallKind::kFromLoop);
+  }
+  Unref();
+}
+
+void NativeEndpoint::tell_stopped(CallKind kind) { call(kind, on_stopped_, {}); }
+
+Napi::Value NativeEndpoint::local_address(const Napi::CallbackInfo& info) {
+  return address_value(info.Env(), local_address_);
+}
+
+Napi::Value NativeEndpoint::granted_buffers(const Napi::CallbackInfo& info) {
+  Napi::Object result = Napi::Object::New(info.Env());
+  const bool open = is_open();
+  result.Set("receiveBytes", static_cast<double>(open ? host_->driver().receive_buffer_bytes() : 0));
+  result.Set("sendBytes", static_cast<double>(open ? host_->driver().send_buffer_bytes() : 0));
+  return result;
+}
+
+Napi::Value NativeEndpoint::arm(const Napi::CallbackInfo& info) {
+  if (is_open()) host_->driver().schedule();
+  return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::flush(const Napi::CallbackInfo& info) {
+  if (!is_open()) return Napi::Boolean::New(info.Env(), false);
+  begin_call();
+  host_->flush();
+  return Napi::Boolean::New(info.Env(), host_->endpoint().writable());
+}
+
+Napi::Value NativeEndpoint::broadcast(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto channel = read_integer(info[0], "channel", 0, UINT32_MAX);
+  const auto data = channel ? read_bytes(info[1], "data") : std::nullopt;
+  if (!data) return env.Undefined();
+  std::uint32_t sent = 0;
+  if (!is_open()) return Napi::Number::New(env, sent);
+  std::span<const std::uint32_t> words;
+  if (!info[2].IsNull()) {
+    const auto given = read_words(info[2], "handles");
+    if (!given) return env.Undefined();
+    words = *given;
+  }
+  begin_call();
+  const Instant now = host_->driver().now();
+  // What was sent before this goes first.
+  host_->submit(now);
+  const auto send = [&](Handle peer) { sent += host_->send(peer, *channel, *data, now) ? 1U : 0U; };
+  if (info[2].IsNull()) {
+    host_->endpoint().for_each_connected(send);
+  } else {
+    for (std::size_t i = 0; i + 1 < words.size(); i += 2) send({words[i], words[i + 1]});
+  }
+  return Napi::Number::New(env, sent);
+}
+
+Napi::Value NativeEndpoint::connect(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsObject()) {
+    throw_type_error(env, "options must be an object");
+    return env.Undefined();
+  }
+  if (!is_open()) {
+    throw_coded(env, "CLOSED", "the endpoint is closed");
+    return env.Undefined();
+  }
+  const auto options = info[0].As<Napi::Object>();
+  const auto protocol_id = read_u64(options.Get("protocolId"), "protocolId");
+  const auto timeout = protocol_id ? read_count(options.Get("timeoutMs"), "timeoutMs") : std::nullopt;
+  if (!timeout) return env.Undefined();
+  ConnectOptions parsed;
+  parsed.protocol_id = *protocol_id;
+  parsed.timeout = std::chrono::milliseconds(std::min<std::int64_t>(*timeout, UINT32_MAX));
+  const Napi::Value local = options.Get("local");
+  if (!local.IsUndefined()) {
+    const auto address = read_address(local, "local");
+    if (!address) return env.Undefined();
+    parsed.local = *address;
+  }
+  // Read last: nothing of JavaScript may run while the bytes are in use.
+  const auto token = read_bytes(options.Get("token"), "token");
+  if (!token) return env.Undefined();
+  parsed.token = *token;
+  begin_call();
+  const Result<Handle, ConnectResult> peer = host_->endpoint().connect(parsed, host_->driver().now());
+  if (!peer) {
+    throw_coded(env, kConnectResultCodes[static_cast<std::size_t>(peer.error())], "the connection cannot be begun");
+    return env.Undefined();
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("slot", Napi::Number::New(env, peer->slot));
+  result.Set("generation", Napi::Number::New(env, peer->generation));
+  return result;
+}
+
+Napi::Value NativeEndpoint::abort(const Napi::CallbackInfo& info) {
+  const auto peer = read_handle(info[0], info[1]);
+  if (!peer || !is_open()) return info.Env().Undefined();
+  begin_call();
+  host_->endpoint().abort(*peer, host_->driver().now());
+  return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::disconnect(const Napi::CallbackInfo& info) {
+  const auto peer = read_handle(info[0], info[1]);
+  const auto code = peer ? read_integer(info[2], "code", 0, UINT32_MAX) : std::nullopt;
+  const auto reason = code ? read_string(info[3], "reason") : std::nullopt;
+  if (!reason) return info.Env().Undefined();
+  if (!is_open()) return Napi::Boolean::New(info.Env(), false);
+  begin_call();
+  const Instant now = host_->driver().now();
+  // What was sent before this goes first.
+  host_->submit(now);
+  return Napi::Boolean::New(info.Env(), host_->endpoint().disconnect(*peer, *code, *reason, now));
+}
+
+Napi::Value NativeEndpoint::goaway(const Napi::CallbackInfo& info) {
+  const auto peer = read_handle(info[0], info[1]);
+  const auto reason = peer ? read_integer(info[2], "reason", 0, UINT32_MAX) : std::nullopt;
+  const auto deadline = reason ? read_integer(info[3], "deadlineMs", 0, UINT32_MAX) : std::nullopt;
+  if (!deadline) return info.Env().Undefined();
+  SocketAddress elsewhere;
+  if (!info[4].IsNull()) {
+    const auto address = read_address(info[4], "address");
+    if (!address) return info.Env().Undefined();
+    elsewhere = *address;
+  }
+  if (!is_open()) return Napi::Boolean::New(info.Env(), false);
+  begin_call();
+  return Napi::Boolean::New(
+      info.Env(), host_->endpoint().goaway(*peer, *reason, std::chrono::milliseconds(*deadline), elsewhere));
+}
+
+Napi::Value NativeEndpoint::complete_consumption(const Napi::CallbackInfo& info) {
+  const auto peer = read_handle(info[0], info[1]);
+  const auto verdict = peer ? read_integer(info[2], "verdict", 0, static_cast<std::uint32_t>(ConsumeVerdict::kHistoryFull))
+                            : std::nullopt;
+  if (!verdict || !is_open()) return info.Env().Undefined();
+  begin_call();
+  host_->endpoint().complete_consumption(*peer, static_cast<ConsumeVerdict>(*verdict), host_->driver().now());
+  return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto peer = read_handle(info[0], info[1]);
+  if (!peer) return env.Undefined();
+  if (!info[2].IsTypedArray() || info[2].As<Napi::TypedArray>().TypedArrayType() != napi_float64_array) {
+    throw_type_error(env, "out must be a Float64Array");
+    return env.Undefined();
+  }
+  auto out = info[2].As<Napi::Float64Array>();
+  const auto found = is_open() ? host_->endpoint().status(*peer, host_->driver().now()) : std::nullopt;
+  if (!found) return Napi::Boolean::New(env, false);
+  const std::array<double, 8> cells = {
+      milliseconds(found->round_trip),
+      milliseconds(found->round_trip_variation),
+      milliseconds(found->minimum_round_trip),
+      milliseconds(found->clock_offset),
+      found->clock_settled ? 1.0 : 0.0,
+      found->connected ? 1.0 : 0.0,
+      static_cast<double>(found->packets_sent),
+      static_cast<double>(found->packets_received),
+  };
+  std::copy_n(cells.begin(), std::min(cells.size(), out.ElementLength()), out.Data());
+  return Napi::Boolean::New(env, true);
+}
+
+Napi::Value NativeEndpoint::export_key(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto peer = read_handle(info[0], info[1]);
+  const auto label = peer ? read_string(info[2], "label") : std::nullopt;
+  if (!label) return env.Undefined();
+  const std::optional<Key> key = is_open() ? host_->endpoint().export_key(*peer, *label) : std::nullopt;
+  return key ? bytes_value(env, key->bytes()) : env.Null();
+}
+
+Napi::Value NativeEndpoint::set_keys(const Napi::CallbackInfo& info) {
+  auto keys = parse_server_keys(info[0]);
+  if (keys && is_open() && host_->gateway() != nullptr) host_->gateway()->set_keys(*std::move(keys));
+  return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::start_draining(const Napi::CallbackInfo& info) {
+  if (is_open() && host_->gateway() != nullptr) host_->gateway()->start_draining();
+  return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::stop(const Napi::CallbackInfo& info) {
+  const auto code = read_integer(info[0], "code", 0, UINT32_MAX);
+  const auto reason = code ? read_string(info[1], "reason") : std::nullopt;
+  if (!reason || !is_open()) return info.Env().Undefined();
+  begin_call();
+  const Instant now = host_->driver().now();
+  // What was sent before this goes first.
+  host_->submit(now);
+  host_->endpoint().stop(*code, *reason, now);
+  return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::close(const Napi::CallbackInfo& info) {
+  if (host_) host_->close();
+  return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::sessions(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), is_open() ? host_->endpoint().sessions() : 0);
+}
+
+Napi::Value NativeEndpoint::connected(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), is_open() ? host_->endpoint().connected() : 0);
+}
+
+Napi::Value NativeEndpoint::memory_bytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), is_open() ? static_cast<double>(host_->endpoint().memory_bytes()) : 0);
+}
+
+Napi::Value NativeEndpoint::ref(const Napi::CallbackInfo& info) {
+  if (is_open()) host_->driver().keep_loop_alive(true);
+  return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::unref(const Napi::CallbackInfo& info) {
+  if (is_open()) host_->driver().keep_loop_alive(false);
+  return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::now_micros(const Napi::CallbackInfo& info) {
+  const Duration since_origin = is_open() ? host_->driver().now().time_since_epoch() : Duration::zero();
+  return Napi::Number::New(info.Env(), static_cast<double>(since_origin.count()));
+}
+
+}  // namespace hawser::binding

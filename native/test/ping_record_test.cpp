@@ -1,0 +1,117 @@
+#include "engine/ping_record.hpp"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+
+#include "base/random.hpp"
+
+namespace hawser {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+TEST_CASE("ping record: sequence numbers count from 0 and an answer gives the time since") {
+  PingRecord record;
+  Instant now(seconds(5));
+  CHECK_FALSE(record.any_outstanding());
+  CHECK(record.sent(now) == 0);
+  CHECK(record.sent(now + milliseconds(100)) == 1);
+  CHECK(record.any_outstanding());
+  CHECK(record.answered(1, now + milliseconds(150)) == milliseconds(50));
+  CHECK(record.answered(0, now + milliseconds(151)) == milliseconds(151));
+  CHECK_FALSE(record.any_outstanding());
+}
+
+TEST_CASE("ping record: unknown, future and repeated answers are nothing") {
+  PingRecord record;
+  const Instant now(seconds(1));
+  CHECK(record.answered(0, now) == std::nullopt);
+  CHECK(record.answered(65'535, now) == std::nullopt);
+  CHECK(record.sent(now) == 0);
+  CHECK(record.answered(1, now) == std::nullopt);
+  CHECK(record.answered(16, now) == std::nullopt);
+  CHECK(record.answered(65'520, now) == std::nullopt);
+  CHECK(record.answered(0, now) == Duration::zero());
+  CHECK(record.answered(0, now) == std::nullopt);
+}
+
+TEST_CASE("ping record: the seventeenth displaces the first") {
+  PingRecord record;
+  const Instant now(seconds(1));
+  for (unsigned i = 0; i <= 16; ++i) CHECK(record.sent(now) == i);
+  CHECK(record.answered(0, now) == std::nullopt);
+  CHECK(record.answered(1, now) == Duration::zero());
+  CHECK(record.answered(16, now) == Duration::zero());
+}
+
+TEST_CASE("ping record: the 32 bits of the microseconds may wrap between PING and PONG") {
+  PingRecord record;
+  const Instant before_wrap(Duration((std::int64_t{1} << 32) - 10));
+  CHECK(record.sent(before_wrap) == 0);
+  CHECK(record.answered(0, before_wrap + milliseconds(30)) == milliseconds(30));
+}
+
+TEST_CASE("ping record: an old PING is never taken for a young one") {
+  const Instant start(hours(1));
+  SUBCASE("an hour after the last PING everything is forgotten") {
+    PingRecord record;
+    CHECK(record.sent(start) == 0);
+    CHECK(record.sent(start) == 1);
+    CHECK(record.answered(0, start + minutes(60)) == minutes(60));
+    CHECK(record.answered(1, start + Duration((std::int64_t{1} << 32) + 500)) == std::nullopt);
+  }
+  SUBCASE("ten minutes old when another is sent: forgotten") {
+    PingRecord record;
+    CHECK(record.sent(start) == 0);
+    CHECK(record.sent(start + minutes(11)) == 1);
+    CHECK(record.answered(0, start + minutes(11)) == std::nullopt);
+    CHECK(record.answered(1, start + minutes(12)) == minutes(1));
+  }
+  SUBCASE("a very long rest, then another PING") {
+    PingRecord record;
+    CHECK(record.sent(start) == 0);
+    CHECK(record.sent(start + Duration((std::int64_t{1} << 32) + 500)) == 1);
+    CHECK(record.answered(0, start + Duration((std::int64_t{1} << 32) + 600)) == std::nullopt);
+  }
+}
+
+TEST_CASE("ping record: agrees with a map of send times") {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    CAPTURE(seed);
+    SeededRandom random(seed);
+    PingRecord record;
+    std::map<std::uint16_t, Instant> model;
+    Instant now(seconds(random.below(100'000)));
+    // Far enough for the sequence numbers to wrap.
+    for (int step = 0; step < 150'000; ++step) {
+      now += milliseconds(random.below(3'000));
+      if (random.below(2) == 0) {
+        const std::uint16_t sequence = record.sent(now);
+        model.erase(static_cast<std::uint16_t>(sequence - 16U));
+        std::erase_if(model, [&](const auto& entry) { return now - entry.second > minutes(10); });
+        model[sequence] = now;
+      } else {
+        const auto latest = static_cast<std::uint16_t>(step / 2);
+        const std::uint16_t sequence =
+            model.empty() || random.below(4) == 0
+                ? static_cast<std::uint16_t>(latest + random.below(64))
+                : std::next(model.begin(), random.below(static_cast<std::uint32_t>(model.size())))->first;
+        const auto found = model.find(sequence);
+        const auto expected =
+            found == model.end() ? std::nullopt : std::optional<Duration>(now - found->second);
+        REQUIRE(record.answered(sequence, now) == expected);
+        model.erase(sequence);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hawser

@@ -1,0 +1,96 @@
+#include "engine/round_trip.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+
+#include "base/random.hpp"
+
+namespace hawser {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+
+TEST_CASE("round trip: RFC 9002 section 6.2.2 before the first sample") {
+  const RoundTrip round_trip;
+  CHECK_FALSE(round_trip.has_sample());
+  CHECK(round_trip.latest() == Duration::zero());
+  CHECK(round_trip.minimum() == Duration::zero());
+  CHECK(round_trip.smoothed() == milliseconds(333));
+  CHECK(round_trip.variation() == Duration(166'500));
+  CHECK(round_trip.pto() == milliseconds(999));
+}
+
+TEST_CASE("round trip: the first sample sets everything (RFC 9002 section 5.3)") {
+  RoundTrip round_trip;
+  round_trip.add_sample(milliseconds(80));
+  CHECK(round_trip.has_sample());
+  CHECK(round_trip.latest() == milliseconds(80));
+  CHECK(round_trip.minimum() == milliseconds(80));
+  CHECK(round_trip.smoothed() == milliseconds(80));
+  CHECK(round_trip.variation() == milliseconds(40));
+  CHECK(round_trip.pto() == milliseconds(240));
+}
+
+TEST_CASE("round trip: later samples are weighted 1/8 and 1/4") {
+  RoundTrip round_trip;
+  round_trip.add_sample(milliseconds(80));
+  round_trip.add_sample(milliseconds(160));
+  CHECK(round_trip.latest() == milliseconds(160));
+  CHECK(round_trip.minimum() == milliseconds(80));
+  CHECK(round_trip.smoothed() == milliseconds(90));
+  CHECK(round_trip.variation() == milliseconds(50));
+}
+
+TEST_CASE("round trip: the probe timeout is never less than 1 ms more than the round trip") {
+  RoundTrip round_trip;
+  for (int i = 0; i < 100; ++i) round_trip.add_sample(milliseconds(20));
+  CHECK(round_trip.variation() <= Duration(2));
+  CHECK(round_trip.pto() == milliseconds(21));
+}
+
+TEST_CASE("round trip: samples out of range are taken to the nearest end") {
+  RoundTrip round_trip;
+  round_trip.add_sample(Duration(-5));
+  CHECK(round_trip.has_sample());
+  CHECK(round_trip.latest() == Duration(1));
+  round_trip.add_sample(hours(1000));
+  CHECK(round_trip.latest() == Duration(UINT32_MAX));
+  for (int i = 0; i < 1000; ++i) round_trip.add_sample(hours(1000));
+  CHECK(round_trip.smoothed() > hours(1));
+  CHECK(round_trip.smoothed() <= Duration(UINT32_MAX));
+}
+
+TEST_CASE("round trip: stays within rounding of the RFC's formulas in real numbers") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    SeededRandom random(seed);
+    RoundTrip round_trip;
+    double smoothed = 0;
+    double variation = 0;
+    std::uint32_t minimum = UINT32_MAX;
+    const std::uint32_t spread = 1 + random.below(200'000);
+    for (int step = 0; step < 500; ++step) {
+      const std::uint32_t sample = 100 + random.below(spread);
+      round_trip.add_sample(Duration(sample));
+      minimum = std::min(minimum, sample);
+      if (step == 0) {
+        smoothed = sample;
+        variation = sample / 2.0;
+      } else {
+        variation = 0.75 * variation + 0.25 * std::abs(smoothed - sample);
+        smoothed = 0.875 * smoothed + 0.125 * sample;
+      }
+      REQUIRE(round_trip.minimum() == Duration(minimum));
+      REQUIRE(std::abs(static_cast<double>(round_trip.smoothed().count()) - smoothed) <= 5.0);
+      REQUIRE(std::abs(static_cast<double>(round_trip.variation().count()) - variation) <= 8.0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hawser
