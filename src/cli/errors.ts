@@ -1,0 +1,35 @@
+// What the command line tells people when something goes wrong: one line, and what to do.
+
+import { HawserError } from '../base/errors.js';
+
+/** The exit codes of every command. */
+export const exitCodes = { ok: 0, failure: 1, usage: 2, interrupted: 130 } as const;
+
+/** The command line itself is wrong: exit code 2, with a hint at --help. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The command cannot do what was asked: exit code 1. The message is for people and says what to do. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+}
+
+/** Whether an error is expected in use, so that its message says all; anything else is a fault of ours and needs its stack. */
+function isExpected(error: Error): boolean {
+  return error instanceof CommandError || error instanceof HawserError || systemCode(error) !== undefined;
+}
+
+/** The code of an error of the operating system (`EADDRINUSE`), if it is one. */
+export function systemCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** The text for standard error. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (!isExpected(error)) return error.stack ?? error.message;
+  // One line, whatever the message holds.
+  return error.message.replaceAll(/\s*\n\s*/g, ' ');
+}

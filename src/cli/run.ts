@@ -1,0 +1,80 @@
+// Finds the command, runs it, and turns what it throws into a line and an exit code.
+
+import { readFileSync } from 'node:fs';
+import { nearest } from '../base/check.js';
+import { type Command, columns } from './command.js';
+import { demo } from './commands/demo.js';
+import { doctor } from './commands/doctor.js';
+import { gateway } from './commands/gateway.js';
+import { keygen } from './commands/keygen.js';
+import { load } from './commands/load.js';
+import { ping } from './commands/ping.js';
+import { token } from './commands/token.js';
+import { describeError, exitCodes, systemCode, UsageError } from './errors.js';
+
+const commands: readonly Command[] = [gateway, load, demo, ping, token, keygen, doctor];
+
+/**
+ * Runs one command line.
+ *
+ * @param args what follows `hawser`.
+ * @returns the exit code: 0 done, 1 failure, 2 wrong usage, 130 interrupted before it was done.
+ */
+export async function main(args: readonly string[]): Promise<number> {
+  // A reader that has seen enough (`hawser gateway --json | head`) is no error of ours.
+  process.stdout.on('error', (error) => {
+    if (systemCode(error) !== 'EPIPE') throw error;
+    process.exit(exitCodes.ok);
+  });
+  const [first = '--help', ...rest] = args;
+  try {
+    return await dispatch(first, rest);
+  } catch (error) {
+    const usage = error instanceof UsageError;
+    const command = commands.some(({ name }) => name === first) ? ` ${first}` : '';
+    const message = usage ? error.message : describeError(error);
+    process.stderr.write(`hawser${command}: ${message}${usage ? ` (see "hawser${command} --help")` : ''}\n`);
+    return usage ? exitCodes.usage : exitCodes.failure;
+  }
+}
+
+async function dispatch(first: string, rest: readonly string[]): Promise<number> {
+  if (first === '--version' || first === '-v') return print(`${packageVersion()}\n`);
+  if (first === '--help' || first === '-h') return print(overview());
+  if (first === 'help') return print(rest[0] === undefined ? overview() : find(rest[0]).help());
+  return find(first).main(rest);
+}
+
+function find(name: string): Command {
+  const found = commands.find((command) => command.name === name);
+  if (found !== undefined) return found;
+  const names = commands.map((command) => command.name);
+  const close = nearest(name, names);
+  const hint = close === undefined ? `; there are ${names.join(', ')}` : `; did you mean "${close}"?`;
+  throw new UsageError(
+    name.startsWith('-') ? `unknown option ${name}` : `unknown command ${JSON.stringify(name)}${hint}`,
+  );
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return exitCodes.ok;
+}
+
+function overview(): string {
+  return `hawser: secure UDP sessions for Node.js gateways
+
+Usage: hawser <command> [options]
+
+Commands:
+${columns(commands.map(({ name, summary }) => [name, summary]))}
+
+"hawser <command> --help" tells more. Exit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted.
+`;
+}
+
+function packageVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const version = typeof manifest === 'object' && manifest !== null && 'version' in manifest && manifest.version;
+  return String(version);
+}

@@ -1,0 +1,45 @@
+// hawser: encrypted, connection-oriented UDP for Node.js. A Server holds many peers; connect() opens a connection to one.
+
+export type { Address } from './base/address.js';
+export type { Clock, Timer } from './base/clock.js';
+export { errorTable, HawserError, type HawserErrorCode } from './base/errors.js';
+export type { ServerKey } from './token/server-key.js';
+export {
+  Client,
+  type ClientEvents,
+  type ConnectionOptions,
+  type ConnectOptions,
+  connect,
+} from './transport/client.js';
+export { ConnectError, Connection, type ConnectionEvents } from './transport/connection.js';
+export type {
+  ConnectionStateMessage,
+  DropMessage,
+  PeerConnectMessage,
+  PeerDisconnectMessage,
+  SocketStateMessage,
+} from './transport/diagnostics.js';
+export type { Network } from './transport/network.js';
+export type { ClientOptions, ServerOptions, SocketOptions, TokenHistory } from './transport/options.js';
+export { type GoawayOptions, Peer } from './transport/peer.js';
+export {
+  type ConnectionState,
+  type ConnectResult,
+  type DeniedReason,
+  type DisconnectInfo,
+  type DisconnectResult,
+  disconnectCodes,
+  type GoawayInfo,
+  type SocketMode,
+  type SocketState,
+} from './transport/results.js';
+export {
+  type CloseOptions,
+  type DrainOptions,
+  type PeerSet,
+  Server,
+  type ServerEvents,
+} from './transport/server.js';
+export type { BatchListener } from './transport/socket.js';
+export type { CounterName, DropReason, TransportStats } from './transport/stats.js';
+export type { TokenSource } from './transport/token-source.js';

@@ -1,0 +1,289 @@
+// A network in memory, in virtual time: hours of protocol in seconds, one seed for one exact run.
+
+import {
+  type Address,
+  addressFromBinary,
+  addressToBinary,
+  formatAddress,
+  parseAddress,
+} from '../base/address.js';
+import {
+  argumentError,
+  checkBytes,
+  checkFunction,
+  checkInteger,
+  checkNumber,
+  checkOptions,
+  describe,
+} from '../base/check.js';
+import { HawserError } from '../base/errors.js';
+import {
+  loadAddon,
+  type NativeEndpoint,
+  type NativeLinkSettings,
+  type NativeSimulation,
+} from '../transport/native.js';
+import type { Network } from '../transport/network.js';
+import { VirtualClock } from './virtual-clock.js';
+
+/** How datagrams fare on a link. What is left out has its default. */
+export interface LinkSettings {
+  /** Share of datagrams that are lost, 0 to 1; 0 by default. */
+  readonly lossRate?: number;
+  /** Share of datagrams that arrive twice, 0 to 1; 0 by default. */
+  readonly duplicateRate?: number;
+  /** Share of datagrams that are overtaken by later ones, 0 to 1; 0 by default. */
+  readonly reorderRate?: number;
+  /** One way, in milliseconds, 0 to 60,000; 10 by default. */
+  readonly delayMs?: number;
+  /** Added to the delay, uniformly between 0 and this; 0 by default. */
+  readonly jitterMs?: number;
+  /** Bandwidth; 0 (default) is no limit. */
+  readonly bytesPerSecond?: number;
+  /** What waits for bandwidth at most, in bytes; the excess is lost; 65,536 by default. */
+  readonly queueBytes?: number;
+  /** Longer datagrams are lost; 1,500 by default. */
+  readonly mtuBytes?: number;
+  /** False loses everything; true by default. */
+  readonly up?: boolean;
+}
+
+/** Options of {@link SimulatedNetwork}: those of its links, and where chance and time begin. */
+export interface SimulatedNetworkOptions extends LinkSettings {
+  /** The same seed gives the same run: the network's chance and every random byte of the endpoints. 0 to 2^64 - 1; 1 by default. */
+  readonly seed?: bigint | number;
+  /** Unix milliseconds at the start; 1,700,000,000,000 by default. */
+  readonly startWallMs?: number;
+}
+
+/** Options of {@link SimulatedNetwork.runUntil}. */
+export interface RunUntilOptions {
+  /** Virtual milliseconds to wait at most; 60,000 by default. */
+  readonly limitMs?: number;
+}
+
+/** Sees a datagram on its way. The bytes are a copy. */
+export type CaptureListener = (from: string, to: string, datagram: Uint8Array) => void;
+
+const linkDefaults: NativeLinkSettings = {
+  lossRate: 0,
+  duplicateRate: 0,
+  reorderRate: 0,
+  delayMs: 10,
+  jitterMs: 0,
+  bytesPerSecond: 0,
+  queueBytes: 65_536,
+  mtuBytes: 1500,
+  up: true,
+};
+
+const linkNames = Object.keys(linkDefaults);
+const maxDelayMs = 60_000;
+const maxBytes = 2 ** 40;
+const maxDatagramBytes = 65_507;
+const maxRunMs = 10 * 365 * 86_400_000;
+const defaultStartWallMs = 1_700_000_000_000;
+const firstPort = 40_000;
+
+/**
+ * A network that `Server.listen` and `connect` take as their option `network`. Nothing in it moves by itself: `run` and
+ * `runUntil` do.
+ */
+export class SimulatedNetwork implements Network {
+  readonly clock: VirtualClock;
+  /** The addon's side; of no use outside this package. */
+  readonly native: NativeSimulation;
+  readonly #defaults: NativeLinkSettings;
+  readonly #endpoints = new Map<string, NativeEndpoint>();
+  #hosts = 0;
+  #running = false;
+
+  /** @throws HawserError ERR_HAWSER_ARGUMENT, ERR_HAWSER_ADDON_MISSING, ERR_HAWSER_NODE_VERSION. */
+  constructor(options: SimulatedNetworkOptions = {}) {
+    const { seed = 1, startWallMs = defaultStartWallMs, ...link } = options;
+    checkOptions('options', options, [...linkNames, 'seed', 'startWallMs']);
+    const addon = loadAddon();
+    this.native = new addon.NativeSimulation({
+      seed: checkSeed(seed),
+      startWallMs: checkInteger('startWallMs', startWallMs, 0, Number.MAX_SAFE_INTEGER),
+    });
+    this.#defaults = checkLink(link, linkDefaults);
+    this.native.setLink(null, null, this.#defaults);
+    const startMicros = this.native.nowMicros();
+    this.clock = new VirtualClock(() => (this.native.nowMicros() - startMicros) / 1000, startWallMs);
+  }
+
+  // ---- Time --------------------------------------------------------------------------------------------------------
+
+  /**
+   * Lets virtual time pass. Whatever happens meanwhile is delivered in its order, and promises settle in between.
+   *
+   * @param durationMs 0 or more.
+   */
+  async run(durationMs: number): Promise<void> {
+    checkNumber('durationMs', durationMs, 0, maxRunMs);
+    await this.#advance(this.native.nowMicros() + durationMs * 1000, () => false);
+  }
+
+  /**
+   * Lets virtual time pass until a promise has settled or a function returns true.
+   *
+   * @returns the value of the promise.
+   * @throws HawserError ERR_HAWSER_TIMED_OUT after `limitMs` virtual milliseconds; what the promise rejects with.
+   */
+  async runUntil<T>(promise: Promise<T>, options?: RunUntilOptions): Promise<T>;
+  async runUntil(predicate: () => boolean, options?: RunUntilOptions): Promise<void>;
+  async runUntil(
+    condition: Promise<unknown> | (() => boolean),
+    options: RunUntilOptions = {},
+  ): Promise<unknown> {
+    checkOptions('options', options, ['limitMs']);
+    const limitMs = checkNumber('limitMs', options.limitMs ?? 60_000, 0, maxRunMs);
+    const untilMicros = this.native.nowMicros() + limitMs * 1000;
+    if (typeof condition === 'function') {
+      await this.#advance(untilMicros, condition);
+      if (!condition()) throw nothingCame(limitMs);
+      return undefined;
+    }
+    let settled = false;
+    const watch = (): void => {
+      settled = true;
+    };
+    condition.then(watch, watch);
+    await this.#advance(untilMicros, () => settled);
+    if (!settled) throw nothingCame(limitMs);
+    return condition;
+  }
+
+  async #advance(untilMicros: number, done: () => boolean): Promise<void> {
+    if (this.#running) throw new Error('the network runs already: await the first run before the next');
+    this.#running = true;
+    try {
+      await settle();
+      while (!done()) {
+        const timerMicros =
+          this.native.nowMicros() + Math.max(0, this.clock.nextDueMs - this.clock.now()) * 1000;
+        const idle = this.native.step(Math.min(untilMicros, Math.ceil(timerMicros))) < 0;
+        const delivered = this.native.deliver();
+        const called = idle ? this.clock.runDue() : 0;
+        // Also when no event was delivered: what a listener began may have been waiting for the next instant.
+        await settle();
+        if (idle && delivered + called === 0 && this.native.nowMicros() >= untilMicros) return;
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  // ---- Links -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Sets how datagrams fare from one address to another, in this direction only.
+   *
+   * @param from `host:port`, where port 0 means every port of the host; undefined means everywhere.
+   * @param to likewise.
+   * @param settings what is left out is as in the options of the constructor.
+   */
+  setLink(from: string | undefined, to: string | undefined, settings: LinkSettings): void {
+    this.native.setLink(binaryOf('from', from), binaryOf('to', to), checkLink(settings, this.#defaults));
+  }
+
+  /** Cuts two addresses off from each other, in both directions, or joins them again. */
+  partition(a: string, b: string, parted = true): void {
+    this.native.partition(binaryOf('a', a), binaryOf('b', b), parted);
+  }
+
+  /**
+   * Gives the socket at an address another one, as a NAT does that forgets its mapping: the socket does not notice.
+   *
+   * @throws HawserError ERR_HAWSER_ARGUMENT when there is no socket at `from`.
+   */
+  moveAddress(from: string, to: string): void {
+    const old = formatAddress(parseAddress(from, 'from'));
+    const next = formatAddress(parseAddress(to, 'to'));
+    const endpoint = this.#endpoints.get(old);
+    if (endpoint === undefined)
+      throw argumentError('from', 'the address of an open socket of this network', describe(from));
+    this.native.moveAddress(endpoint, binaryOf('to', next));
+    this.#endpoints.delete(old);
+    this.#endpoints.set(next, endpoint);
+  }
+
+  /** Shows every datagram that is sent, those included that will be lost. Undefined ends it. */
+  capture(listener: CaptureListener | undefined): void {
+    if (listener === undefined) {
+      this.native.capture(null);
+      return;
+    }
+    checkFunction('listener', listener);
+    this.native.capture((from, to, datagram) => listener(textOf(from), textOf(to), datagram));
+  }
+
+  /** Sends a datagram that no socket made, as an attacker would, over the link between the two addresses. */
+  inject(from: string, to: string, datagram: Uint8Array): void {
+    const bytes = checkBytes('datagram', datagram, 0, maxDatagramBytes);
+    this.native.inject(binaryOf('from', from), binaryOf('to', to), bytes);
+  }
+
+  // ---- Sockets -----------------------------------------------------------------------------------------------------
+
+  assignAddress(address: Address): Address {
+    const index = ++this.#hosts;
+    const host =
+      address.host === '0.0.0.0'
+        ? `10.${(index >> 16) & 0xff}.${(index >> 8) & 0xff}.${index & 0xff}`
+        : address.host === '::'
+          ? parseAddress({ host: `fd00::${index.toString(16).slice(-4)}`, port: 0 }).host
+          : address.host;
+    return { host, port: address.port === 0 ? firstPort + (index % 20_000) : address.port };
+  }
+
+  attach(endpoint: NativeEndpoint, address: string): void {
+    this.#endpoints.set(address, endpoint);
+  }
+}
+
+/** Lets every promise settle that can without the network: one turn of the event loop. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
+function nothingCame(limitMs: number): HawserError {
+  return new HawserError('ERR_HAWSER_TIMED_OUT', `nothing came of it in ${limitMs} ms of virtual time`);
+}
+
+function checkSeed(seed: bigint | number): bigint {
+  if (typeof seed === 'number') return BigInt(checkInteger('seed', seed, 0, Number.MAX_SAFE_INTEGER));
+  if (typeof seed === 'bigint' && seed >= 0n && seed < 2n ** 64n) return seed;
+  throw argumentError('seed', 'an integer from 0 to 2 ** 64 - 1', describe(seed));
+}
+
+function checkLink(settings: LinkSettings, defaults: NativeLinkSettings): NativeLinkSettings {
+  checkOptions('settings', settings, linkNames);
+  const merged = { ...defaults, ...settings };
+  if (typeof merged.up !== 'boolean') throw argumentError('up', 'true or false', describe(merged.up));
+  return {
+    lossRate: checkNumber('lossRate', merged.lossRate, 0, 1),
+    duplicateRate: checkNumber('duplicateRate', merged.duplicateRate, 0, 1),
+    reorderRate: checkNumber('reorderRate', merged.reorderRate, 0, 1),
+    delayMs: checkNumber('delayMs', merged.delayMs, 0, maxDelayMs),
+    jitterMs: checkNumber('jitterMs', merged.jitterMs, 0, maxDelayMs),
+    bytesPerSecond: checkInteger('bytesPerSecond', merged.bytesPerSecond, 0, maxBytes),
+    queueBytes: checkInteger('queueBytes', merged.queueBytes, 0, maxBytes),
+    mtuBytes: checkInteger('mtuBytes', merged.mtuBytes, 0, maxDatagramBytes),
+    up: merged.up,
+  };
+}
+
+function binaryOf(name: string, address: string): Uint8Array;
+function binaryOf(name: string, address: string | undefined): Uint8Array | null;
+function binaryOf(name: string, address: string | undefined): Uint8Array | null {
+  return address === undefined ? null : addressToBinary(parseAddress(address, name), name);
+}
+
+function textOf(binary: Uint8Array): string {
+  const address = addressFromBinary(binary);
+  return address === undefined ? '' : formatAddress(address);
+}

@@ -1,0 +1,347 @@
+// The client's side: one socket that carries one connection or many.
+
+import { EventEmitter } from 'node:events';
+import { addressToBinary, parseAddress } from '../base/address.js';
+import {
+  argumentError,
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkOptions,
+  checkU64,
+  describe,
+} from '../base/check.js';
+import type { Clock } from '../base/clock.js';
+import { HawserError } from '../base/errors.js';
+import { Connection, connectionControl } from './connection.js';
+import { guard } from './isolate.js';
+import {
+  abortedError,
+  type ClientOptions,
+  checkClientOptions,
+  checkDisconnectCode,
+  checkReason,
+  checkSignal,
+  clientOptionNames,
+  type SocketPlan,
+  throwIfAborted,
+} from './options.js';
+import { type ConnectionState, disconnectCodes, type SocketState } from './results.js';
+import type { CloseOptions } from './server.js';
+import { SlotTable } from './slot-table.js';
+import { Socket } from './socket.js';
+import type { TransportStats } from './stats.js';
+import { type HeldToken, isReusable, type TokenSource, takeToken } from './token-source.js';
+
+/** Options of one connection. */
+export interface ConnectionOptions {
+  /** Gives the attempt up: `connect` rejects with ERR_HAWSER_ABORTED. Once connected it has no effect. */
+  readonly signal?: AbortSignal;
+  /** How long to try all addresses of the token, in milliseconds, 1 to 3,600,000; 10,000 by default. */
+  readonly timeoutMs?: number;
+  /** The application; a token for another one is refused. By default what the token says. */
+  readonly protocolId?: bigint;
+  /** The source IP address of this connection's datagrams, where the socket is bound to a wildcard; port 0. */
+  readonly localAddress?: string;
+  /** Connect anew when the gateway has lost the connection; true by default. */
+  readonly reconnectOnReset?: boolean;
+  /** Hears every state, those of the first attempt included. */
+  readonly onState?: (state: ConnectionState) => void;
+}
+
+/** Options of {@link connect}: those of the connection, and those of its socket unless `client` is given. */
+export interface ConnectOptions extends ConnectionOptions, ClientOptions {
+  /** The client whose socket carries the connection; by default one is opened for it and closed with it. */
+  readonly client?: Client;
+}
+
+/** The events of a client with the arguments of their listeners. */
+export interface ClientEvents {
+  /** After a `send` that returned false: there is room again. Each connection has this event too. */
+  drain: [];
+  /** A listener threw. Without a listener of this event that is an uncaught exception. */
+  listenerError: [error: unknown, source: string];
+  /** STOPPED: the socket is closed. */
+  close: [];
+}
+
+const connectionOptionNames = [
+  'signal',
+  'timeoutMs',
+  'protocolId',
+  'localAddress',
+  'reconnectOnReset',
+  'onState',
+] as const;
+
+const defaultTimeoutMs = 10_000;
+const maxTimeoutMs = 3_600_000;
+
+/** The options of a connection: all checked. */
+interface ConnectionPlan {
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number;
+  readonly protocolId: bigint | undefined;
+  readonly local: Uint8Array | undefined;
+  readonly reconnectOnReset: boolean;
+  readonly onState: ((state: ConnectionState) => void) | undefined;
+}
+
+let openAlone: (options: ClientOptions) => Client;
+
+/** One socket for connections to any gateways. Made by {@link Client.open}. */
+export class Client extends EventEmitter<ClientEvents> implements AsyncDisposable {
+  /** The bound address, `host:port`. */
+  readonly address: string;
+  readonly #socket: Socket;
+  readonly #clock: Clock;
+  readonly #connections = new SlotTable<Connection>();
+  readonly #alone: boolean;
+  readonly #closed: Promise<void>;
+  #resolveClosed: () => void = () => undefined;
+
+  static {
+    openAlone = (options) => new Client(checkClientOptions(options), true);
+  }
+
+  /**
+   * Binds a socket.
+   *
+   * @throws HawserError (rejects) as `Server.listen`.
+   */
+  static async open(options: ClientOptions = {}): Promise<Client> {
+    return new Client(checkClientOptions(options), false);
+  }
+
+  private constructor(plan: SocketPlan, alone: boolean) {
+    super();
+    this.#clock = plan.clock;
+    this.#alone = alone;
+    this.#closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    const connections = this.#connections;
+    const find = (slot: number, generation: number): Connection | undefined =>
+      connections.at(slot, generation);
+    this.#socket = new Socket(plan.native, plan.settings, {
+      message: (slot, generation, channel, data) => {
+        const connection = find(slot, generation);
+        if (connection !== undefined) connectionControl.message(connection, channel, data);
+      },
+      batch: (listener, slab, descriptors, count) => {
+        guard(this, 'onBatch', () => listener(slab, descriptors, count));
+      },
+      connect: (slot, generation, record) => {
+        const connection = find(slot, generation);
+        if (connection !== undefined) connectionControl.connect(connection, record);
+      },
+      connectFailed: (slot, generation, result, bytes) => {
+        const connection = find(slot, generation);
+        connections.delete(slot, generation);
+        if (connection !== undefined) connectionControl.connectFailed(connection, result, bytes);
+      },
+      disconnect: (slot, generation, result, bytes) => {
+        const connection = find(slot, generation);
+        connections.delete(slot, generation);
+        if (connection !== undefined) connectionControl.disconnect(connection, result, bytes);
+      },
+      state: (slot, generation, state) => {
+        const connection = find(slot, generation);
+        if (connection !== undefined) connectionControl.state(connection, state);
+      },
+      goaway: (slot, generation, bytes) => {
+        const connection = find(slot, generation);
+        if (connection !== undefined) connectionControl.goaway(connection, bytes);
+      },
+      drain: () => this.#drain(),
+      stopped: () => this.#stopped(),
+      consume: unexpected,
+    });
+    this.address = this.#socket.address;
+  }
+
+  get state(): SocketState {
+    return this.#socket.state;
+  }
+
+  /** The connections that are open or being opened. */
+  get connections(): Iterable<Connection> & { readonly size: number } {
+    return this.#connections;
+  }
+
+  /** What was counted so far, all connections together. */
+  get stats(): TransportStats {
+    return this.#socket.stats();
+  }
+
+  /** Native memory of this client in bytes. */
+  get memoryBytes(): number {
+    return this.#socket.memoryBytes();
+  }
+
+  /**
+   * Connects to the first gateway of the token that answers.
+   *
+   * @throws HawserError (rejects) {@link ConnectError} ERR_HAWSER_DENIED, ERR_HAWSER_TIMED_OUT, ERR_HAWSER_TOKEN_EXPIRED,
+   * ERR_HAWSER_TOKEN_INVALID; ERR_HAWSER_ABORTED, ERR_HAWSER_ARGUMENT, ERR_HAWSER_CLOSED; whatever a token function throws.
+   */
+  async connect(token: TokenSource, options: ConnectionOptions = {}): Promise<Connection> {
+    checkOptions('options', options, connectionOptionNames);
+    const plan = checkConnectionOptions(options);
+    throwIfAborted(plan.signal);
+    let held = await takeToken(token, this.#clock, plan.signal);
+    let ended = false;
+    const reconnect = async (connection: Connection): Promise<void> => {
+      if (!isReusable(held, this.#clock)) {
+        if (typeof token !== 'function') throw new Error('the token cannot be used again');
+        held = await takeToken(token, this.#clock, undefined);
+        if (ended) throw new Error('the connection was closed meanwhile');
+      }
+      await this.#attempt(connection, held, plan, undefined);
+    };
+    const connection = new Connection({
+      socket: this.#socket,
+      reconnect: plan.reconnectOnReset ? reconnect : undefined,
+      onState: plan.onState,
+      ended: () => {
+        ended = true;
+        return this.#alone ? this.close() : undefined;
+      },
+    });
+    await this.#attempt(connection, held, plan, plan.signal);
+    return connection;
+  }
+
+  async #attempt(
+    connection: Connection,
+    token: HeldToken,
+    plan: ConnectionPlan,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    throwIfAborted(signal);
+    if (this.state !== 'RUNNING')
+      throw new HawserError('ERR_HAWSER_CLOSED', 'the client is closed or closing');
+    const handle = this.#socket.connect({
+      protocolId: plan.protocolId ?? token.content.protocolId,
+      token: token.bytes,
+      timeoutMs: plan.timeoutMs,
+      ...(plan.local === undefined ? {} : { local: plan.local }),
+    });
+    this.#connections.put(handle.slot, handle.generation, connection);
+    const connected = connectionControl.begin(connection, handle);
+    if (signal === undefined) return connected;
+    const onAbort = (): void => {
+      this.#socket.abort(handle.slot, handle.generation);
+      connectionControl.fail(connection, abortedError(signal));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      await connected;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /**
+   * Disconnects every connection and closes the socket, as `Server.close`.
+   *
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('options', options, ['code', 'reason']);
+    const code = checkDisconnectCode(options.code ?? disconnectCodes.NONE);
+    this.#socket.stop(code, checkReason(options.reason ?? ''));
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Keeps the process alive while it is open (the default). */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
+
+  /** Lets the process end although it is open. */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
+  #drain(): void {
+    guard(this, 'drain', () => this.emit('drain'));
+    for (const connection of this.#connections) connectionControl.drain(connection);
+  }
+
+  #stopped(): void {
+    for (const connection of [...this.#connections]) connectionControl.stopped(connection);
+    guard(this, 'close', () => this.emit('close'));
+    this.#resolveClosed();
+  }
+}
+
+/**
+ * Connects to the first gateway of the token that answers, over a socket of its own unless `client` is given.
+ *
+ * @param token as bytes, as text, or a function that gets one; the function is asked again when a reconnection needs another.
+ * @throws HawserError (rejects) as {@link Client.connect} and {@link Client.open}.
+ */
+export async function connect(token: TokenSource, options: ConnectOptions = {}): Promise<Connection> {
+  checkOptions('options', options, [...connectionOptionNames, ...clientOptionNames, 'client']);
+  const { signal, timeoutMs, protocolId, localAddress, reconnectOnReset, onState, client, ...rest } = options;
+  const own: ConnectionOptions = withoutUndefined({
+    signal,
+    timeoutMs,
+    protocolId,
+    localAddress,
+    reconnectOnReset,
+    onState,
+  });
+  if (client !== undefined) {
+    if (!(client instanceof Client)) throw argumentError('client', 'a Client', describe(client));
+    const extra = Object.keys(rest)[0];
+    if (extra !== undefined) throw argumentError(extra, 'left out where client is given', 'both');
+    return client.connect(token, own);
+  }
+  throwIfAborted(checkSignal(signal));
+  const alone = openAlone(rest);
+  try {
+    return await alone.connect(token, own);
+  } catch (error) {
+    void alone.close();
+    throw error;
+  }
+}
+
+function checkConnectionOptions(options: ConnectionOptions): ConnectionPlan {
+  const { localAddress, onState, protocolId } = options;
+  return {
+    signal: checkSignal(options.signal),
+    timeoutMs: checkInteger('timeoutMs', options.timeoutMs ?? defaultTimeoutMs, 1, maxTimeoutMs),
+    protocolId: protocolId === undefined ? undefined : checkU64('protocolId', protocolId),
+    local: localAddress === undefined ? undefined : localBinary(localAddress),
+    reconnectOnReset: checkBoolean('reconnectOnReset', options.reconnectOnReset ?? true),
+    onState: onState === undefined ? undefined : checkFunction('onState', onState),
+  };
+}
+
+function localBinary(text: string): Uint8Array {
+  // The port is the socket's own, so that a bare IP address is the natural way to say it.
+  const address = /:\d+$/.test(text) && (text.startsWith('[') || text.split(':').length === 2);
+  const parsed = address
+    ? parseAddress(text, 'localAddress')
+    : parseAddress({ host: text, port: 0 }, 'localAddress');
+  return addressToBinary(parsed, 'localAddress');
+}
+
+function withoutUndefined(
+  options: { [K in keyof ConnectionOptions]: ConnectionOptions[K] | undefined },
+): ConnectionOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function unexpected(): never {
+  throw new Error('the addon reported an event of a server to a client');
+}

@@ -1,0 +1,34 @@
+// The bytes of the addon's events, as native/engine/events.hpp lays them out. They come empty when a listener has transferred
+// the slab of their batch away; then what they said is unknown.
+
+import { addressFromBinary, binaryAddressBytes, formatAddress } from '../base/address.js';
+import { type DeniedReason, deniedReasonName, type GoawayInfo } from './results.js';
+
+const utf8 = new TextDecoder();
+
+function u32(bytes: Uint8Array, offset: number): number {
+  if (bytes.length < offset + 4) return 0;
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(offset, true);
+}
+
+/** u32 code, reason. A reason that was cut inside a character ends with U+FFFD. */
+export function readDisconnect(bytes: Uint8Array): { code: number; reason: string } {
+  return { code: u32(bytes, 0), reason: bytes.length > 4 ? utf8.decode(bytes.subarray(4)) : '' };
+}
+
+/** u32 reason of DENIED, 0 where there was none. */
+export function readDenied(bytes: Uint8Array): DeniedReason | undefined {
+  const reason = u32(bytes, 0);
+  return reason === 0 ? undefined : deniedReasonName(reason);
+}
+
+/** u32 reason, u32 deadline in ms, address of 24 bytes. */
+export function readGoaway(bytes: Uint8Array): GoawayInfo {
+  const binary = bytes.subarray(8, 8 + binaryAddressBytes);
+  const address = binary.length === 0 ? undefined : addressFromBinary(binary);
+  return {
+    reason: u32(bytes, 0),
+    deadlineMs: u32(bytes, 4),
+    elsewhere: address === undefined ? undefined : formatAddress(address),
+  };
+}

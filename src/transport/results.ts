@@ -1,0 +1,113 @@
+// The names of states, results, reasons and codes, as docs/protocol.md and the addon number them.
+
+/** What a socket is for. */
+export type SocketMode = 'SERVER' | 'CLIENT';
+
+/** Where a socket is in its life: STOPPED -> RUNNING -> STOPPING -> STOPPED. */
+export type SocketState = 'STOPPED' | 'RUNNING' | 'STOPPING';
+
+/** Where a client's connection is; in the order of `ClientState` of native/engine/events.hpp. */
+export const connectionStates = [
+  'DISCONNECTED',
+  'REQUESTING',
+  'RESPONDING',
+  'CONFIRMING',
+  'CONNECTED',
+  'DISCONNECTING',
+] as const;
+export type ConnectionState = (typeof connectionStates)[number];
+
+/** How an attempt to connect ended; in the order of `ConnectResult` of native/engine/events.hpp. */
+export const connectResults = [
+  'connected',
+  'denied',
+  'timedOut',
+  'tokenExpired',
+  'tokenInvalid',
+  'aborted',
+] as const;
+export type ConnectResult = (typeof connectResults)[number];
+
+/** How a connection ended; in the order of `DisconnectResult` of native/engine/events.hpp, which begins at 1. */
+export const disconnectResults = [
+  'disconnected',
+  'closed',
+  'timedOut',
+  'reset',
+  'protocolError',
+  'replaced',
+  'keyExhausted',
+] as const;
+/**
+ * - `disconnected`: the other side disconnected; `code` and `reason` are its own.
+ * - `closed`: this side disconnected.
+ * - `timedOut`: nothing authentic arrived for the timeout of the token.
+ * - `reset`: the gateway does not know the connection any more (it was restarted), and reconnecting was off or impossible.
+ * - `protocolError`: the other side broke a rule.
+ * - `replaced`: the same client id connected with a newer token. Do not reconnect: that would replace it in turn.
+ * - `keyExhausted`: a limit of the session's key was reached.
+ */
+export type DisconnectResult = (typeof disconnectResults)[number];
+
+/** Why a gateway denied; in the order of the table in docs/protocol.md section 3, which begins at 1. */
+export const deniedReasons = [
+  'SERVER_FULL',
+  'TOKEN_USED',
+  'CLIENT_ID_CONNECTED',
+  'SHUTTING_DOWN',
+  'HISTORY_UNAVAILABLE',
+] as const;
+/** A reason that this version does not know is reported as `UNKNOWN_<number>`. */
+export type DeniedReason = (typeof deniedReasons)[number] | `UNKNOWN_${number}`;
+
+/** The codes of DISCONNECT (docs/protocol.md section 6). An application's own codes are 0x10000 and above. */
+export const disconnectCodes = {
+  NONE: 0,
+  PROTOCOL_ERROR: 1,
+  REPLACED: 2,
+  SHUTTING_DOWN: 3,
+  KEY_EXHAUSTED: 4,
+  SERVER_FULL: 5,
+  TOKEN_USED: 6,
+  CLIENT_ID_CONNECTED: 7,
+  HISTORY_UNAVAILABLE: 8,
+  LIMIT_EXCEEDED: 9,
+} as const;
+
+/** The least code that belongs to applications. */
+export const firstApplicationCode = 0x1_0000;
+
+/** How and why a connection ended. */
+export interface DisconnectInfo {
+  readonly result: DisconnectResult;
+  /** The code of the DISCONNECT that was received or sent; 0 where there was none. */
+  readonly code: number;
+  /** The text that came with it, for people; '' where there was none. */
+  readonly reason: string;
+}
+
+/** What a gateway asks of its client with GOAWAY. */
+export interface GoawayInfo {
+  /** A number that the gateway chose; 3 when it drains. */
+  readonly reason: number;
+  /** In how many milliseconds the gateway disconnects. */
+  readonly deadlineMs: number;
+  /** The gateway to go to, if it named one. */
+  readonly elsewhere: string | undefined;
+}
+
+export function connectionStateName(value: number): ConnectionState {
+  return connectionStates[value] ?? 'DISCONNECTED';
+}
+
+export function connectResultName(value: number): ConnectResult {
+  return connectResults[value] ?? 'aborted';
+}
+
+export function disconnectResultName(value: number): DisconnectResult {
+  return disconnectResults[value - 1] ?? 'closed';
+}
+
+export function deniedReasonName(value: number): DeniedReason {
+  return deniedReasons[value - 1] ?? `UNKNOWN_${value}`;
+}

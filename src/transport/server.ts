@@ -1,0 +1,338 @@
+// The gateway's side: one socket, many peers.
+
+import { EventEmitter, on } from 'node:events';
+import { formatAddress, parseAddress } from '../base/address.js';
+import { argumentError, checkInteger, checkOptions, describe } from '../base/check.js';
+import type { Clock, Timer } from '../base/clock.js';
+import { HawserError } from '../base/errors.js';
+import type { ServerKey } from '../token/server-key.js';
+import { channels } from './diagnostics.js';
+import { readDisconnect } from './event-bytes.js';
+import { guard, isolateRejections, reportListenerError } from './isolate.js';
+import { consumeVerdict } from './native.js';
+import {
+  checkDisconnectCode,
+  checkKeys,
+  checkReason,
+  checkServerOptions,
+  type ServerOptions,
+  type ServerPlan,
+  throwIfAborted,
+} from './options.js';
+import { endPeer, Peer, RecordStore } from './peer.js';
+import { type DisconnectInfo, disconnectCodes, disconnectResultName, type SocketState } from './results.js';
+import { SlotTable } from './slot-table.js';
+import { type BatchListener, Socket } from './socket.js';
+import type { TransportStats } from './stats.js';
+
+/** The events of a server with the arguments of their listeners. */
+export interface ServerEvents {
+  /** A client completed its handshake. */
+  connect: [peer: Peer];
+  /**
+   * A message arrived. `data` is a view into memory that is used again when the callback returns, unless the option `copy` is
+   * set: `data.slice()` keeps it. `channel` is 0 so far.
+   */
+  message: [peer: Peer, data: Uint8Array, channel: number];
+  /** A peer that was connected is so no longer. It comes exactly once for each `connect`. */
+  disconnect: [peer: Peer, info: DisconnectInfo];
+  /** After a `send` that returned false: there is room again. */
+  drain: [];
+  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  listenerError: [error: unknown, source: string];
+  /** STOPPED: the socket is closed and no event follows. */
+  close: [];
+}
+
+/** Options of `Server.close`. */
+export interface CloseOptions {
+  /** The code that peers are told: 0, 3 (SHUTTING_DOWN, the default), or 0x10000 and above. */
+  readonly code?: number;
+  /** For people: at most 256 bytes of UTF-8. */
+  readonly reason?: string;
+}
+
+/** Options of `Server.drain`. */
+export interface DrainOptions {
+  /** How long peers have to leave, in milliseconds, 0 to 86,400,000; 10,000 by default. */
+  readonly deadlineMs?: number;
+  /** The gateway that peers are asked to go to; none by default. */
+  readonly elsewhere?: string;
+}
+
+/** The peers of a server. */
+export interface PeerSet extends Iterable<Peer> {
+  readonly size: number;
+  /** The peer that a descriptor of `onBatch` names; undefined when it has ended. */
+  at(slot: number, generation: number): Peer | undefined;
+}
+
+const dayMs = 86_400_000;
+
+/** A gateway: listens on one UDP address and holds many peers. Made by {@link Server.listen}. */
+export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<Peer>, AsyncDisposable {
+  /** Which application this gateway serves. */
+  readonly protocolId: bigint;
+  /** The bound address, `host:port`. */
+  readonly address: string;
+  /** The addresses under which clients reach this gateway; a token must list one of them. */
+  readonly publicAddresses: readonly string[];
+  readonly #socket: Socket;
+  readonly #clock: Clock;
+  readonly #plan: ServerPlan;
+  readonly #peers = new SlotTable<Peer>();
+  readonly #records = new RecordStore();
+  readonly #closed: Promise<void>;
+  #resolveClosed: () => void = () => undefined;
+  #draining: Promise<void> | undefined;
+  #onEmpty: (() => void) | undefined;
+  readonly #onAbort = (): void => void this.close();
+
+  static {
+    isolateRejections(Server.prototype);
+  }
+
+  /**
+   * Binds the address and begins to accept.
+   *
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT, ERR_HAWSER_ADDRESS_IN_USE, ERR_HAWSER_ADDRESS_NOT_AVAILABLE,
+   * ERR_HAWSER_PERMISSION, ERR_HAWSER_TOO_MANY_FILES, ERR_HAWSER_SYSTEM, ERR_HAWSER_ADDON_MISSING, ERR_HAWSER_NODE_VERSION,
+   * ERR_HAWSER_ABORTED.
+   */
+  static async listen(options: ServerOptions): Promise<Server> {
+    const plan = checkServerOptions(options);
+    throwIfAborted(plan.signal);
+    return new Server(plan);
+  }
+
+  private constructor(plan: ServerPlan) {
+    super({ captureRejections: true });
+    this.#plan = plan;
+    this.#clock = plan.clock;
+    this.protocolId = plan.protocolId;
+    this.#closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    this.#socket = new Socket(plan.native, plan.settings, {
+      message: (slot, generation, channel, data) => this.#message(slot, generation, channel, data),
+      batch: (listener, slab, descriptors, count) => this.#batch(listener, slab, descriptors, count),
+      connect: (slot, generation, record) => this.#connect(slot, generation, record),
+      disconnect: (slot, generation, result, bytes) => this.#disconnect(slot, generation, result, bytes),
+      consume: (slot, generation, bytes) => void this.#consume(slot, generation, bytes),
+      drain: () => guard(this, 'drain', () => this.emit('drain')),
+      stopped: () => this.#stopped(),
+      connectFailed: unexpected,
+      state: unexpected,
+      goaway: unexpected,
+    });
+    this.address = this.#socket.address;
+    const boundPort = parseAddress(this.address).port;
+    this.publicAddresses = plan.publicAddresses.map(({ host, port }) =>
+      formatAddress({ host, port: port === 0 ? boundPort : port }),
+    );
+    plan.signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  get state(): SocketState {
+    return this.#socket.state;
+  }
+
+  /** The connected peers. */
+  get peers(): PeerSet {
+    return this.#peers;
+  }
+
+  /** What was counted so far; read from memory that the addon shares, without a call. */
+  get stats(): TransportStats {
+    return this.#socket.stats();
+  }
+
+  /** Native memory of this server in bytes: peers, pools, maps. */
+  get memoryBytes(): number {
+    return this.#socket.memoryBytes();
+  }
+
+  /** What the kernel granted of the wanted socket buffers. */
+  get buffers(): { readonly receiveBytes: number; readonly sendBytes: number } {
+    return this.#socket.grantedBuffers();
+  }
+
+  /**
+   * Sends one unreliable message to one peer; see {@link Peer.send}.
+   *
+   * @returns whether to go on; false means to wait for `drain`.
+   */
+  send(peer: Peer, data: Uint8Array): boolean {
+    return peer.send(data);
+  }
+
+  /**
+   * Sends one unreliable message to many peers, copying it once.
+   *
+   * @param data 0 to 1,158 bytes.
+   * @param peers all connected ones by default.
+   * @returns to how many it was sent.
+   * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_ARGUMENT.
+   */
+  broadcast(data: Uint8Array, peers?: Iterable<Peer>): number {
+    if (peers === undefined) return this.#socket.broadcast(data, null);
+    const handles: number[] = [];
+    for (const peer of peers) {
+      if (!(peer instanceof Peer)) throw argumentError('peers', 'peers of this server', describe(peer));
+      handles.push(peer.slot, peer.generation);
+    }
+    return this.#socket.broadcast(data, Uint32Array.from(handles));
+  }
+
+  /**
+   * Replaces the server keys, for rolling them without downtime: peers stay, tokens of a key that is gone are refused from now on.
+   *
+   * @throws HawserError ERR_HAWSER_ARGUMENT, ERR_HAWSER_CLOSED.
+   */
+  setKeys(keys: readonly (ServerKey | string)[]): void {
+    const checked = checkKeys(keys);
+    if (this.state !== 'RUNNING') throw closedError();
+    this.#socket.setKeys(checked);
+  }
+
+  /**
+   * Closes gently: refuses new clients, asks every peer to go (GOAWAY), waits until all have left or the deadline has passed, and
+   * closes. Calling it again returns the same promise; `close` ends the waiting.
+   *
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
+   */
+  drain(options: DrainOptions = {}): Promise<void> {
+    this.#draining ??= this.#drain(options);
+    return this.#draining;
+  }
+
+  async #drain(options: DrainOptions): Promise<void> {
+    checkOptions('options', options, ['deadlineMs', 'elsewhere']);
+    const deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 10_000, 0, dayMs);
+    if (options.elsewhere !== undefined) parseAddress(options.elsewhere, 'elsewhere');
+    this.#socket.startDraining();
+    for (const peer of this.#peers) peer.goaway({ ...options, deadlineMs });
+    let timer: Timer | undefined;
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      timer = this.#clock.setTimeout(resolve, deadlineMs);
+      if (this.#peers.size === 0 || this.state !== 'RUNNING') resolve();
+    });
+    timer?.clear();
+    await this.close();
+  }
+
+  /**
+   * Disconnects every peer and closes the socket: STOPPING, then STOPPED. It resolves when the peers have acknowledged or were
+   * given up, at most about 1.1 s later. Calling it again returns the same promise.
+   *
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('options', options, ['code', 'reason']);
+    const code = checkDisconnectCode(options.code ?? disconnectCodes.SHUTTING_DOWN);
+    const reason = checkReason(options.reason ?? '');
+    this.#socket.stop(code, reason);
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Accepts connections as they come: every peer that connects from now on. It ends when the server closes. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Peer, void, undefined> {
+    if (this.state === 'STOPPED') return;
+    for await (const [peer] of on(this, 'connect', { close: ['close'] })) yield peer;
+  }
+
+  /** Keeps the process alive while it is open (the default). */
+  ref(): this {
+    this.#socket.ref();
+    return this;
+  }
+
+  /** Lets the process end although it is open. */
+  unref(): this {
+    this.#socket.unref();
+    return this;
+  }
+
+  // ---- Events of the socket ----------------------------------------------------------------------------------------
+
+  #message(slot: number, generation: number, channel: number, data: Uint8Array): void {
+    const peer = this.#peers.at(slot, generation);
+    // The user may have disconnected it while the message waited in the batch.
+    if (peer === undefined || !peer.connected) return;
+    try {
+      this.emit('message', peer, data, channel);
+    } catch (error) {
+      reportListenerError(this, error, 'message');
+    }
+  }
+
+  #batch(listener: BatchListener, slab: Uint8Array, descriptors: Uint32Array, count: number): void {
+    guard(this, 'onBatch', () => listener(slab, descriptors, count));
+  }
+
+  #connect(slot: number, generation: number, record: Uint8Array): void {
+    if (record.length === 0) {
+      // Its bytes went away with the slab of the batch: who it is cannot be told any more, so it cannot stay.
+      this.#socket.disconnect(slot, generation, disconnectCodes.NONE, '');
+      return;
+    }
+    const peer = new Peer(this.#socket, this.#records, slot, generation, record);
+    this.#peers.put(slot, generation, peer);
+    if (channels.peerConnect.hasSubscribers) channels.peerConnect.publish({ address: this.address, peer });
+    guard(this, 'connect', () => this.emit('connect', peer));
+  }
+
+  #disconnect(slot: number, generation: number, result: number, bytes: Uint8Array): void {
+    const peer = this.#peers.at(slot, generation);
+    if (peer !== undefined)
+      this.#end(peer, { result: disconnectResultName(result), ...readDisconnect(bytes) });
+  }
+
+  #end(peer: Peer, info: DisconnectInfo): void {
+    this.#peers.delete(peer.slot, peer.generation);
+    endPeer(peer);
+    if (channels.peerDisconnect.hasSubscribers) {
+      channels.peerDisconnect.publish({ address: this.address, peer, info });
+    }
+    guard(this, 'disconnect', () => this.emit('disconnect', peer, info));
+    if (this.#peers.size === 0) this.#onEmpty?.();
+  }
+
+  async #consume(slot: number, generation: number, bytes: Uint8Array): Promise<void> {
+    let verdict: number = consumeVerdict.historyFull;
+    try {
+      const tokenId = bytes.slice(0, 32);
+      const expireMs = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(32, true));
+      const consumed: unknown = await this.#plan.tokenHistory?.consume(tokenId, expireMs);
+      if (typeof consumed !== 'boolean')
+        throw argumentError('the answer of tokenHistory', 'a boolean', describe(consumed));
+      verdict = consumed ? consumeVerdict.consumed : consumeVerdict.alreadyUsed;
+    } catch (error) {
+      reportListenerError(this, error, 'tokenHistory');
+    }
+    this.#socket.completeConsumption(slot, generation, verdict);
+  }
+
+  #stopped(): void {
+    this.#plan.signal?.removeEventListener('abort', this.#onAbort);
+    for (const peer of this.#peers) {
+      this.#end(peer, { result: 'closed', code: disconnectCodes.SHUTTING_DOWN, reason: '' });
+    }
+    this.#onEmpty?.();
+    guard(this, 'close', () => this.emit('close'));
+    this.#resolveClosed();
+  }
+}
+
+function unexpected(): never {
+  throw new Error('the addon reported an event of a client to a server');
+}
+
+function closedError(): HawserError {
+  return new HawserError('ERR_HAWSER_CLOSED', 'the server is closed or closing');
+}

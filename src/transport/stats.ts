@@ -1,0 +1,147 @@
+// Statistics by name. The addon counts into memory that JavaScript sees; reading it is no call.
+
+/** The totals of a socket's protocol since it was opened; `peers` to `handshakeQueuePeak` are levels instead. */
+export const counterNames = [
+  'datagramsReceived',
+  'datagramsSent',
+  'bytesReceived',
+  'bytesSent',
+  'packetsOpened',
+  'packetsSealed',
+  'messagesReceived',
+  'messagesSent',
+  'messageBytesReceived',
+  'messageBytesSent',
+  'requestsReceived',
+  'challengesSent',
+  'responsesReceived',
+  'acceptsSent',
+  'deniedSent',
+  'resetsSent',
+  'resetsReceived',
+  'handshakesCompleted',
+  'handshakesRefused',
+  'peersConnected',
+  'peersDisconnected',
+  'peersTimedOut',
+  'peersReplaced',
+  'peersProtocolError',
+  'halfOpenExpired',
+  'pingsSent',
+  'pongsReceived',
+  'unexpectedPong',
+  'controlFramesRepeated',
+  'turns',
+  'timersFired',
+  'peers',
+  'halfOpen',
+  'packetBuffersInUse',
+  'packetBuffersPeak',
+  'handshakeQueueLength',
+  'handshakeQueuePeak',
+] as const;
+export type CounterName = (typeof counterNames)[number];
+
+/** Why a datagram or a message was dropped; docs/protocol.md says what makes each one count. */
+export const dropReasons = [
+  'length',
+  'unknownType',
+  'reflected',
+  'version',
+  'protocol',
+  'tokenLifetime',
+  'tokenExpired',
+  'tokenFuture',
+  'unknownKey',
+  'tokenInvalid',
+  'wrongAddress',
+  'singleUseRefused',
+  'cookieExpired',
+  'cookieInvalid',
+  'cookieConsumed',
+  'cookieTableFull',
+  'responseInvalid',
+  'halfOpenFull',
+  'handshakeBudget',
+  'unexpected',
+  'unknownConnection',
+  'unknownEpoch',
+  'authentication',
+  'foreignBudget',
+  'replayed',
+  'tooOld',
+  'peerCeiling',
+  'pingRateLimited',
+  'unknownChannel',
+  'unconfirmedOverflow',
+  'resetInvalid',
+  'outputFull',
+  'notConnected',
+  'eventQueueFull',
+  'slabDetached',
+] as const;
+export type DropReason = (typeof dropReasons)[number];
+
+/** A snapshot of what a socket counted. */
+export interface TransportStats {
+  readonly counters: Readonly<Record<CounterName, number>>;
+  /**
+   * Dropped datagrams and messages by reason. `slabDetached`: messages that could not be delivered because a listener
+   * transferred the memory of their batch away.
+   */
+  readonly drops: Readonly<Record<DropReason, number>>;
+  /** What the operating system's socket did, by the names of `SocketCounters` in native/io/udp_socket.hpp. */
+  readonly socket: Readonly<Record<string, number>>;
+}
+
+/** `length` -> `dropLength`: how the addon names the counter of a drop. */
+export function dropCounterName(reason: DropReason): string {
+  return `drop${reason.charAt(0).toUpperCase()}${reason.slice(1)}`;
+}
+
+/** Reads the addon's cells by name; made once per socket. */
+export class StatsReader {
+  readonly #counters: BigUint64Array;
+  readonly #counterIndex: ReadonlyMap<string, number>;
+  readonly #socketCounters: BigUint64Array;
+  readonly #socketNames: readonly string[];
+  /** Counted here, because only JavaScript knows that it happened. */
+  slabDetached = 0;
+
+  constructor(
+    counters: BigUint64Array,
+    names: readonly string[],
+    socketCounters: BigUint64Array,
+    socketNames: readonly string[],
+  ) {
+    this.#counters = counters;
+    this.#counterIndex = new Map(names.map((name, index) => [name, index]));
+    this.#socketCounters = socketCounters;
+    this.#socketNames = socketNames;
+  }
+
+  counter(name: string): number {
+    const index = this.#counterIndex.get(name);
+    return index === undefined ? 0 : Number(this.#counters[index] ?? 0n);
+  }
+
+  drop(reason: DropReason): number {
+    return reason === 'slabDetached' ? this.slabDetached : this.counter(dropCounterName(reason));
+  }
+
+  snapshot(): TransportStats {
+    return {
+      counters: record(counterNames, (name) => this.counter(name)),
+      drops: record(dropReasons, (reason) => this.drop(reason)),
+      socket: record(this.#socketNames, (_, index) => Number(this.#socketCounters[index] ?? 0n)),
+    };
+  }
+}
+
+function record<K extends string>(
+  keys: readonly K[],
+  value: (key: K, index: number) => number,
+): Record<K, number> {
+  // The keys are exactly those of the result, which fromEntries cannot express.
+  return Object.fromEntries(keys.map((key, index) => [key, value(key, index)])) as Record<K, number>;
+}

@@ -1,0 +1,68 @@
+// Where a client takes its connect tokens from, and whether one that was used can be used again.
+
+import { argumentError, describeSecret } from '../base/check.js';
+import type { Clock } from '../base/clock.js';
+import { fromBase64Url } from '../token/base64url.js';
+import { decodePublic, type PublicToken, tokenInvalid } from '../token/format.js';
+import { abortedError } from './options.js';
+
+/** A connect token as bytes or in its text form, or a function that gets one, called for each that is needed. */
+export type TokenSource = string | Uint8Array | (() => string | Uint8Array | Promise<string | Uint8Array>);
+
+/** A token with what a client may read in it. */
+export interface HeldToken {
+  readonly bytes: Uint8Array;
+  readonly content: PublicToken;
+  /** When it came, by the monotonic clock. */
+  readonly heldSinceMs: number;
+}
+
+/** @throws HawserError ERR_HAWSER_TOKEN_INVALID, ERR_HAWSER_ARGUMENT; (rejects) ERR_HAWSER_ABORTED; whatever the function throws. */
+export async function takeToken(
+  source: TokenSource,
+  clock: Clock,
+  signal: AbortSignal | undefined,
+): Promise<HeldToken> {
+  const token = typeof source === 'function' ? await abortable(source(), signal) : source;
+  const bytes = bytesOf(token);
+  return { bytes, content: decodePublic(bytes), heldSinceMs: clock.now() };
+}
+
+/**
+ * Whether a token that opened a connection may open another. Its expiry is never compared with this machine's clock: only the time
+ * since it was obtained counts.
+ */
+export function isReusable(token: HeldToken, clock: Clock): boolean {
+  const { singleUse, createTimeMs, expireTimeMs } = token.content;
+  return !singleUse && clock.now() - token.heldSinceMs < Number(expireTimeMs - createTimeMs);
+}
+
+function bytesOf(token: unknown): Uint8Array {
+  if (token instanceof Uint8Array) return token.slice();
+  if (typeof token !== 'string') {
+    throw argumentError(
+      'token',
+      'a string, a Uint8Array, or a function that returns one',
+      describeSecret(token),
+    );
+  }
+  const bytes = fromBase64Url(token);
+  if (bytes === undefined) throw tokenInvalid('it is not base64url without padding');
+  return bytes;
+}
+
+/** Stops waiting when the signal aborts; what was waited for goes on and its result is ignored. */
+async function abortable<T>(value: T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return value;
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(abortedError(signal));
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+  });
+  try {
+    return await Promise.race([value, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
