@@ -46,6 +46,7 @@ Napi::Object initialise_module(Napi::Env env, Napi::Object exports) {
     return exports;
   }
   exports.Set("version", kVersion);
+  exports.Set("sodiumVersion", sodium_version());
   exports.Set("counterNames", names(env, kCounterNames));
   exports.Set("socketCounterNames", names(env, kDriverCounterNames));
   exports.Set("constants", constants(env));

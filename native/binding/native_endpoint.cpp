@@ -181,7 +181,10 @@ bool NativeEndpoint::call(CallKind kind, const Napi::FunctionReference& function
 
 void NativeEndpoint::on_closed(bool told) {
   const bool simulated = host_->simulation() != nullptr;
-  if (!told) batches_.clear();
+  if (!told) {
+    batches_.clear();
+    release_listeners();
+  }
   if (told && simulated) stop_untold_ = true;
   if (told && !simulated) {
     const Napi::HandleScope scope(Env());
@@ -190,7 +193,16 @@ void NativeEndpoint::on_closed(bool told) {
   Unref();
 }
 
-void NativeEndpoint::tell_stopped(CallKind kind) { call(kind, on_stopped_, {}); }
+void NativeEndpoint::tell_stopped(CallKind kind) {
+  call(kind, on_stopped_, {});
+  release_listeners();
+}
+
+void NativeEndpoint::release_listeners() {
+  // The functions know the object that owns this one: held any longer, neither would ever be collected.
+  on_events_.Reset();
+  on_stopped_.Reset();
+}
 
 Napi::Value NativeEndpoint::local_address(const Napi::CallbackInfo& info) {
   return address_value(info.Env(), local_address_);

@@ -69,6 +69,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   // Whether the listener returned; if not, an exception is pending for kFromCall and reported for kFromLoop.
   bool call(CallKind kind, const Napi::FunctionReference& function, std::initializer_list<napi_value> arguments);
   void tell_stopped(CallKind kind);
+  void release_listeners();
 
   std::shared_ptr<EndpointHost> host_;
   EventBatches batches_;

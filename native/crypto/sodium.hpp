@@ -8,4 +8,7 @@ namespace hawser {
 // False when libsodium cannot start (no source of randomness).
 [[nodiscard]] bool initialise();
 
+// The version of the libsodium that is linked in, such as "1.0.18". A string that lives for ever.
+[[nodiscard]] const char* sodium_version();
+
 }  // namespace hawser

@@ -40,7 +40,9 @@ class HandshakeQueue {
   [[nodiscard]] std::size_t peak() const { return peak_; }
 
   // Memory held, in bytes.
-  [[nodiscard]] std::size_t allocated_bytes() const { return buffers_.allocated_bytes() + (places_ ? sizeof(*places_) : 0); }
+  [[nodiscard]] std::size_t allocated_bytes() const {
+    return buffers_.allocated_bytes() + (places_ ? sizeof(*places_) : 0);
+  }
 
   // Gives back memory that a flood made necessary; for a quiet moment.
   void release_memory();

@@ -30,19 +30,12 @@ std::uint32_t network_apart_from(std::uint32_t other) {
   return network;
 }
 
-// A datagram that carries a number, so that tests know it again.
-class Numbered {
- public:
-  Numbered(std::uint64_t number, const SocketAddress& remote, std::size_t size = 1200) : bytes_(size) {
-    store_little_endian(bytes_.data(), number);
-    datagram_ = ReceivedDatagram{bytes_, remote, SocketAddress::ipv4({192, 0, 2, 1}, 9), 2};
-  }
-  operator const ReceivedDatagram&() const { return datagram_; }
-
- private:
-  std::vector<std::byte> bytes_;
-  ReceivedDatagram datagram_;
-};
+// Pushes a datagram that carries a number, so that tests know it again.
+bool push(HandshakeQueue& queue, std::uint64_t number, const SocketAddress& remote, std::size_t size = 1200) {
+  std::array<std::byte, 1200> bytes{};
+  store_little_endian(bytes.data(), number);
+  return queue.push({MutableBytes(bytes).first(size), remote, SocketAddress::ipv4({192, 0, 2, 1}, 9), 2});
+}
 
 std::uint64_t number_of(const ReceivedDatagram& datagram) {
   return load_little_endian<std::uint64_t>(datagram.bytes.data());
@@ -59,7 +52,7 @@ TEST_CASE("handshake queue: gives back what was put in") {
   HandshakeQueue queue(kKey);
   ReceivedDatagram out;
   CHECK_FALSE(queue.pop(out));
-  CHECK_FALSE(queue.push(Numbered(77, in_network(1, 2, 3), 1198)));
+  CHECK_FALSE(push(queue, 77, in_network(1, 2, 3), 1198));
   CHECK(queue.size() == 1);
   REQUIRE(queue.pop(out));
   CHECK(number_of(out) == 77);
@@ -73,11 +66,11 @@ TEST_CASE("handshake queue: gives back what was put in") {
 
 TEST_CASE("handshake queue: the bytes given out outlive later pushes") {
   HandshakeQueue queue(kKey);
-  CHECK_FALSE(queue.push(Numbered(1, in_network(1, 1))));
+  CHECK_FALSE(push(queue, 1, in_network(1, 1)));
   ReceivedDatagram out;
   REQUIRE(queue.pop(out));
   for (std::uint64_t i = 0; i < HandshakeQueue::kPlaces; ++i)
-    CHECK_FALSE(queue.push(Numbered(2 + i, in_network(1, 1))));
+    CHECK_FALSE(push(queue, 2 + i, in_network(1, 1)));
   CHECK(number_of(out) == 1);
 }
 
@@ -85,7 +78,7 @@ TEST_CASE("handshake queue: first in, first out within a prefix") {
   HandshakeQueue queue(kKey);
   std::vector<std::uint64_t> expected;
   for (std::uint64_t i = 0; i < 100; ++i) {
-    CHECK_FALSE(queue.push(Numbered(i, in_network(5, static_cast<std::uint8_t>(i)))));
+    CHECK_FALSE(push(queue, i, in_network(5, static_cast<std::uint8_t>(i))));
     expected.push_back(i);
   }
   CHECK(pop_all(queue) == expected);
@@ -95,9 +88,9 @@ TEST_CASE("handshake queue: prefixes are served in turn") {
   const std::uint32_t many = 1;
   const std::uint32_t few = network_apart_from(many);
   HandshakeQueue queue(kKey);
-  for (std::uint64_t i = 0; i < 100; ++i) CHECK_FALSE(queue.push(Numbered(i, in_network(many, 1))));
-  CHECK_FALSE(queue.push(Numbered(1000, in_network(few, 1))));
-  CHECK_FALSE(queue.push(Numbered(1001, in_network(few, 2))));
+  for (std::uint64_t i = 0; i < 100; ++i) CHECK_FALSE(push(queue, i, in_network(many, 1)));
+  CHECK_FALSE(push(queue, 1000, in_network(few, 1)));
+  CHECK_FALSE(push(queue, 1001, in_network(few, 2)));
   const std::vector<std::uint64_t> order = pop_all(queue);
   REQUIRE(order.size() == 102);
   CHECK(std::find(order.begin(), order.end(), 1000) - order.begin() <= 1);
@@ -108,7 +101,7 @@ TEST_CASE("handshake queue: nothing is lost before all places are taken") {
   HandshakeQueue queue(kKey);
   SeededRandom random(3);
   for (std::uint64_t i = 0; i < HandshakeQueue::kPlaces; ++i)
-    CHECK_FALSE(queue.push(Numbered(i, in_network(random.below(50), 1))));
+    CHECK_FALSE(push(queue, i, in_network(random.below(50), 1)));
   CHECK(queue.size() == HandshakeQueue::kPlaces);
   std::vector<std::uint64_t> numbers = pop_all(queue);
   std::sort(numbers.begin(), numbers.end());
@@ -118,9 +111,8 @@ TEST_CASE("handshake queue: nothing is lost before all places are taken") {
 
 TEST_CASE("handshake queue: a flood from one prefix loses its own newest") {
   HandshakeQueue queue(kKey);
-  for (std::uint64_t i = 0; i < HandshakeQueue::kPlaces; ++i)
-    CHECK_FALSE(queue.push(Numbered(i, in_network(1, 1))));
-  CHECK(queue.push(Numbered(9999, in_network(1, 1))));
+  for (std::uint64_t i = 0; i < HandshakeQueue::kPlaces; ++i) CHECK_FALSE(push(queue, i, in_network(1, 1)));
+  CHECK(push(queue, 9999, in_network(1, 1)));
   CHECK(queue.size() == HandshakeQueue::kPlaces);
   const std::vector<std::uint64_t> numbers = pop_all(queue);
   CHECK(std::find(numbers.begin(), numbers.end(), 9999) == numbers.end());
@@ -131,8 +123,8 @@ TEST_CASE("handshake queue: who is not the flood takes a place of the flood") {
   const std::uint32_t flood = 1;
   HandshakeQueue queue(kKey);
   for (std::uint64_t i = 0; i < HandshakeQueue::kPlaces; ++i)
-    CHECK_FALSE(queue.push(Numbered(i, in_network(flood, 1))));
-  CHECK(queue.push(Numbered(9999, in_network(network_apart_from(flood), 1))));
+    CHECK_FALSE(push(queue, i, in_network(flood, 1)));
+  CHECK(push(queue, 9999, in_network(network_apart_from(flood), 1)));
   const std::vector<std::uint64_t> numbers = pop_all(queue);
   CHECK(std::find(numbers.begin(), numbers.end(), 9999) != numbers.end());
   CHECK(std::find(numbers.begin(), numbers.end(), HandshakeQueue::kPlaces - 1) == numbers.end());
@@ -149,9 +141,9 @@ TEST_CASE("handshake queue: an honest prefix is served completely and soon while
     std::uint64_t number = 0;
     for (int turn = 0; turn < 200; ++turn) {
       for (int i = 0; i < 300; ++i) {
-        queue.push(Numbered(UINT64_MAX, in_network(flood, static_cast<std::uint8_t>(random.below(256)))));
+        push(queue, UINT64_MAX, in_network(flood, static_cast<std::uint8_t>(random.below(256))));
         if (random.below(100) == 0) {
-          queue.push(Numbered(number, honest));
+          push(queue, number, honest);
           waiting[number++] = 0;
         }
       }
@@ -170,7 +162,7 @@ TEST_CASE("handshake queue: under a flood of every prefix the few keep their tur
   std::size_t lost = 0;
   for (std::uint64_t i = 0; i < 20'000; ++i) {
     const std::uint32_t network = random.below(2) == 0 ? 0 : random.below(65'536);
-    lost += queue.push(Numbered(i, in_network(network, 1))) ? 1 : 0;
+    lost += push(queue, i, in_network(network, 1)) ? 1 : 0;
     REQUIRE(queue.size() <= HandshakeQueue::kPlaces);
   }
   CHECK(lost == 20'000 - HandshakeQueue::kPlaces);
@@ -192,8 +184,7 @@ TEST_CASE("handshake queue: keeps count and order under any mixture of pushes an
     std::uint64_t number = 0;
     for (int step = 0; step < 5'000; ++step) {
       if (random.below(5) < 3) {
-        const bool lost =
-            queue.push(Numbered(++number, in_network(random.below(100), 1), 8 + random.below(1193)));
+        const bool lost = push(queue, ++number, in_network(random.below(100), 1), 8 + random.below(1193));
         REQUIRE(lost == (inside == HandshakeQueue::kPlaces));
         if (!lost) ++inside;
       } else {
@@ -212,25 +203,24 @@ TEST_CASE("handshake queue: keeps count and order under any mixture of pushes an
 
 TEST_CASE("handshake queue: allocates only to grow, and gives memory back when asked") {
   HandshakeQueue queue(kKey);
-  const Numbered datagram(1, in_network(1, 1));
   ReceivedDatagram out;
-  CHECK_FALSE(queue.push(datagram));
+  CHECK_FALSE(push(queue, 1, in_network(1, 1)));
   REQUIRE(queue.pop(out));
   {
     const AllocationCount allocations;
     for (int i = 0; i < 1000; ++i) {
-      CHECK_FALSE(queue.push(datagram));
+      CHECK_FALSE(push(queue, 1, in_network(1, 1)));
       CHECK(queue.pop(out));
     }
     CHECK(allocations.count() == 0);
   }
-  CHECK_FALSE(queue.push(datagram));
+  CHECK_FALSE(push(queue, 1, in_network(1, 1)));
   queue.release_memory();
   REQUIRE(queue.pop(out));
   CHECK(number_of(out) == 1);
   queue.release_memory();
   const AllocationCount allocations;
-  CHECK_FALSE(queue.push(datagram));
+  CHECK_FALSE(push(queue, 1, in_network(1, 1)));
   CHECK(allocations.count() > 0);
 }
 

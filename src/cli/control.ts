@@ -57,6 +57,9 @@ export class ControlledProcess<R extends Requests> {
   readonly #waiting = new Map<number, Waiting>();
   readonly #onEvent: (event: string, value: unknown) => void;
   readonly #ended: Promise<void>;
+  /** Rejects when the process ends, for whatever reason. */
+  readonly failed: Promise<never>;
+  #rejectFailed: (error: Error) => void = () => undefined;
   #errors = '';
   #lastId = 0;
   #failure: Error | undefined;
@@ -75,6 +78,11 @@ export class ControlledProcess<R extends Requests> {
   ) {
     this.#name = args[0] ?? '';
     this.#onEvent = onEvent;
+    this.failed = new Promise((_, reject) => {
+      this.#rejectFailed = reject;
+    });
+    // Whoever waits hears of it; when nobody waits, the end was wanted.
+    this.failed.catch(() => undefined);
     this.#child = fork(fileURLToPath(new URL('main.js', import.meta.url)), [...args], {
       env: { ...process.env, ...env },
       execArgv: [...execArgv],
@@ -118,11 +126,6 @@ export class ControlledProcess<R extends Requests> {
     clearTimeout(timer);
   }
 
-  /** What the process has written to standard error so far. */
-  get errors(): string {
-    return this.#errors;
-  }
-
   #receive({ id, result, error, event, value }: Reply): void {
     if (event !== undefined) this.#onEvent(event, value);
     if (id === undefined) return;
@@ -140,6 +143,7 @@ export class ControlledProcess<R extends Requests> {
 
   #fail(error: Error): void {
     this.#failure ??= error;
+    this.#rejectFailed(error);
     for (const { reject } of this.#waiting.values()) reject(this.#failure);
     this.#waiting.clear();
   }

@@ -1,7 +1,12 @@
 // The HTTP side of a development gateway: tokens for whoever asks, and its health. It stands in for the backend that
 // authenticates users in a real installation.
 
-import { createServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import { parseAddress } from '../base/address.js';
 import { HawserError } from '../base/errors.js';
 import type { TokenMinter } from '../token/mint.js';
@@ -76,7 +81,9 @@ function listen(server: HttpServer, host: string, port: number, shown: string): 
       };
       const reason = reasons[code ?? ''] ?? error.message;
       reject(
-        new CommandError(`cannot listen on ${shown} for HTTP: ${reason}; choose another with --http HOST:PORT, or --http off`),
+        new CommandError(
+          `cannot listen on ${shown} for HTTP: ${reason}; choose another with --http HOST:PORT, or --http off`,
+        ),
       );
     });
     server.listen(port, host, resolve);
@@ -124,7 +131,8 @@ function mintFor(body: unknown, minter: TokenMinter): Answer {
   const { clientId: askedId, userData, ...rest } = Object.fromEntries(Object.entries(body));
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined) throw new RequestError(400, `unknown field ${JSON.stringify(unknown)}`);
-  if (userData !== undefined && typeof userData !== 'string') throw new RequestError(400, 'userData must be a string');
+  if (userData !== undefined && typeof userData !== 'string')
+    throw new RequestError(400, 'userData must be a string');
   const clientId = askedId === undefined ? randomClientId() : readClientId(askedId);
   const minted = minter.mint({
     clientId,

@@ -136,7 +136,8 @@ export function duration(minMs: number, maxMs: number): Kind<number> {
     placeholder: 'TIME',
     parse: (text) => {
       const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text);
-      const value = match === null ? Number.NaN : Math.round(Number(match[1]) * (unitMs[match[2] ?? 's'] ?? 1));
+      const value =
+        match === null ? Number.NaN : Math.round(Number(match[1]) * (unitMs[match[2] ?? 's'] ?? 1));
       if (value >= minMs && value <= maxMs) return value;
       throw wrong(text, `a duration such as 500ms, 15s, 10m or 1h, from ${minMs} ms to ${maxMs} ms`);
     },
@@ -194,7 +195,9 @@ export function parseServerKey(given: string): ServerKey {
   try {
     return parseKey(given.trim());
   } catch {
-    throw new Error('not a server key of the form hawser-key-1:<id>:<43 characters>; "hawser keygen" makes one');
+    throw new Error(
+      'not a server key of the form hawser-key-1:<id>:<43 characters>; "hawser keygen" makes one',
+    );
   }
 }
 
@@ -270,7 +273,8 @@ function collect(
   if (tokens.some((token) => token.kind === 'option' && token.name === 'help')) return undefined;
   const given = new Map<string, string[]>();
   for (const token of tokens) {
-    if (token.kind === 'positional') throw new UsageError(`unexpected argument ${JSON.stringify(token.value)}`);
+    if (token.kind === 'positional')
+      throw new UsageError(`unexpected argument ${JSON.stringify(token.value)}`);
     if (token.kind === 'option') {
       const key = byName.get(token.name);
       if (key === undefined) throw unknownOption(token.rawName, [...byName.keys()]);

@@ -75,6 +75,7 @@ ${columns(commands.map(({ name, summary }) => [name, summary]))}
 
 function packageVersion(): string {
   const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  const version = typeof manifest === 'object' && manifest !== null && 'version' in manifest && manifest.version;
+  const version =
+    typeof manifest === 'object' && manifest !== null && 'version' in manifest && manifest.version;
   return String(version);
 }

@@ -45,7 +45,9 @@ export function newDrops(
   now: Readonly<Record<string, number>>,
   before: Readonly<Record<string, number>>,
 ): Record<string, number> {
-  const since = Object.entries(now).map(([reason, total]) => [reason, total - (before[reason] ?? 0)] as const);
+  const since = Object.entries(now).map(
+    ([reason, total]) => [reason, total - (before[reason] ?? 0)] as const,
+  );
   return Object.fromEntries(since.filter(([, more]) => more > 0));
 }
 
@@ -61,7 +63,8 @@ export class RateWindow<S extends ProcessStatus> {
   push(status: S): void {
     this.#statuses.push(status);
     // The oldest one kept is the newest that is a whole span old.
-    while (status.timeMs - (this.#statuses[1]?.timeMs ?? status.timeMs) >= this.#spanMs) this.#statuses.shift();
+    while (status.timeMs - (this.#statuses[1]?.timeMs ?? status.timeMs) >= this.#spanMs)
+      this.#statuses.shift();
   }
 
   /** How much a total grows in a second; 0 before there are two statuses. */

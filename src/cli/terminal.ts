@@ -81,7 +81,7 @@ export function sparkline(values: readonly number[], width: number): string {
 }
 
 /** Cuts a line to a number of columns, leaving styles whole. */
-export function fit(line: string, width: number): string {
+export function clip(line: string, width: number): string {
   if (stripVTControlCharacters(line).length <= width) return line;
   let room = width - 1;
   let cut = '';
@@ -109,7 +109,7 @@ export class Screen {
   draw(lines: readonly string[]): void {
     const { columns, rows } = this.#stream;
     // A line more than fits would scroll, and the next drawing would begin in the wrong place.
-    const shown = lines.slice(0, Math.max(1, rows - 1)).map((line) => fit(line, columns));
+    const shown = lines.slice(0, Math.max(1, rows - 1)).map((line) => clip(line, columns));
     // One write for all, between the marks of synchronized output, so that no half of it is ever seen.
     const up = this.#drawn > 0 ? `\x1b[${this.#drawn}A` : '';
     const hide = this.#begun ? '' : '\x1b[?25l';
@@ -117,6 +117,12 @@ export class Screen {
     this.#stream.write(`\x1b[?2026h${hide}${up}\r${body}\x1b[0J\x1b[?2026l`);
     this.#drawn = shown.length;
     this.#begun = true;
+  }
+
+  /** Takes the last drawing away. */
+  clear(): void {
+    if (this.#drawn > 0) this.#stream.write(`\x1b[${this.#drawn}A\r\x1b[0J`);
+    this.#drawn = 0;
   }
 
   /** Leaves the last drawing where it is and gives the cursor back. */

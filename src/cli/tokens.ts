@@ -1,8 +1,8 @@
 // Where commands that connect take their tokens from: a server key, or the token endpoint of a development gateway.
 
 import { randomBytes } from 'node:crypto';
-import { decodeToken } from '../token/open.js';
 import { createTokenMinter } from '../token/mint.js';
+import { decodeToken } from '../token/open.js';
 import type { ServerKey } from '../token/server-key.js';
 import { CommandError, UsageError } from './errors.js';
 import {
@@ -33,14 +33,24 @@ export const tokenOptions: {
   readonly protocolId: Option<bigint>;
   readonly timeout: Option<number>;
 } = {
-  server: list(address(), `with a key: the gateway, or several to try in this order (default: ${defaultListenAddress})`),
-  key: optional(serverKey, 'server key to mint tokens with; also read from the environment variable HAWSER_KEY'),
+  server: list(
+    address(),
+    `with a key: the gateway, or several to try in this order (default: ${defaultListenAddress})`,
+  ),
+  key: optional(
+    serverKey,
+    'server key to mint tokens with; also read from the environment variable HAWSER_KEY',
+  ),
   tokenUrl: optional(
     text('URL'),
     `without a key: where to ask for tokens (default: ${defaultTokenUrl}, where "hawser gateway" answers)`,
   ),
   protocolId: withDefault(u64, '1', 'with a key: the application that the gateway serves'),
-  timeout: withDefault(duration(1000, 3_600_000), '15s', 'with a key: a connection without an answer ends after'),
+  timeout: withDefault(
+    duration(1000, 3_600_000),
+    '15s',
+    'with a key: a connection without an answer ends after',
+  ),
 };
 
 /** The values of {@link tokenOptions}. */
@@ -76,13 +86,16 @@ export async function tokenFactory(values: TokenValues): Promise<TokenFactory> {
   const { tokenUrl } = values;
   if (tokenUrl !== undefined) {
     if (values.key !== undefined) throw new UsageError('--key and --token-url exclude each other');
-    if (values.server.length > 0) throw new UsageError('--server and --token-url exclude each other: tokens name the gateway');
-    if (!URL.canParse(tokenUrl)) throw new UsageError(`--token-url: ${JSON.stringify(tokenUrl)} is not a URL`);
+    if (values.server.length > 0)
+      throw new UsageError('--server and --token-url exclude each other: tokens name the gateway');
+    if (!URL.canParse(tokenUrl))
+      throw new UsageError(`--token-url: ${JSON.stringify(tokenUrl)} is not a URL`);
     return (clientId) => requestToken(tokenUrl, clientId);
   }
   const key = keyOrEnvironment(values.key);
   if (key === undefined) {
-    if (values.server.length > 0) throw new UsageError('--server needs the key of that gateway: give --key, or set HAWSER_KEY');
+    if (values.server.length > 0)
+      throw new UsageError('--server needs the key of that gateway: give --key, or set HAWSER_KEY');
     return (clientId) => requestToken(defaultTokenUrl, clientId);
   }
   const minter = await createTokenMinter({
@@ -116,7 +129,8 @@ async function postJson(url: string, content: unknown): Promise<unknown> {
       `cannot get a token from ${url} (${reasonOf(error)}); start "hawser gateway" there, or give --key and --server, or --token-url`,
     );
   }
-  if (!response.ok) throw new CommandError(`${url} refused a token: HTTP ${response.status} ${response.statusText}`);
+  if (!response.ok)
+    throw new CommandError(`${url} refused a token: HTTP ${response.status} ${response.statusText}`);
   try {
     return await response.json();
   } catch {

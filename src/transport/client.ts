@@ -179,6 +179,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     return this.#socket.memoryBytes();
   }
 
+  /** What the kernel granted of the wanted socket buffers. */
+  get buffers(): { readonly receiveBytes: number; readonly sendBytes: number } {
+    return this.#socket.grantedBuffers();
+  }
+
   /**
    * Connects to the first gateway of the token that answers.
    *

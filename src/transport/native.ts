@@ -175,6 +175,8 @@ export interface NativeConstants {
 
 export interface NativeAddon {
   readonly version: string;
+  /** Of the libsodium inside the addon. */
+  readonly sodiumVersion: string;
   readonly counterNames: readonly string[];
   readonly socketCounterNames: readonly string[];
   readonly constants: NativeConstants;
@@ -236,14 +238,18 @@ export function loadAddon(): NativeAddon {
   try {
     loaded = nodeGypBuild(packageRoot) as NativeAddon;
   } catch (cause) {
-    const platform = `${process.platform}-${process.arch}, Node.js ${process.versions.node}`;
-    throw new HawserError(
-      'ERR_HAWSER_ADDON_MISSING',
-      `hawser has no native addon for this platform (${platform}); in a clone run "npm run build" to compile it`,
-      { cause },
-    );
+    throw addonMissing(cause);
   }
   return loaded;
+}
+
+function addonMissing(cause: unknown): HawserError {
+  const platform = `${process.platform}-${process.arch}, Node.js ${process.versions.node}`;
+  const broken = cause instanceof Error && 'code' in cause && cause.code === 'ERR_DLOPEN_FAILED';
+  const message = broken
+    ? `the native addon of hawser cannot be loaded (${platform}): ${cause.message}`
+    : `hawser has no native addon for this platform (${platform}); in a clone run "npm run build" to compile it`;
+  return new HawserError('ERR_HAWSER_ADDON_MISSING', message, { cause });
 }
 
 /** The file that {@link loadAddon} loads. @throws what node-gyp-build throws when there is none. */

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseAddress } from '../../src/base/address.js';
 import {
   Client,
@@ -11,11 +11,16 @@ import { bytes, next, protocolId, SimulatedWorld, text, type World, worlds } fro
 
 describe.each(worlds)('a session %s', (_name, makeWorld) => {
   let world: World;
+  const closing: Promise<void>[] = [];
 
   beforeEach(() => {
     world = makeWorld();
   });
-  afterEach(() => world.close());
+  // Gateways linger for a second to acknowledge repeated farewells: all at once at the end.
+  afterEach(() => {
+    closing.push(world.close());
+  });
+  afterAll(() => Promise.all(closing));
 
   test('tells both sides of the connection and what the token says', async () => {
     const server = await world.listen();

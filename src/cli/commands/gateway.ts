@@ -37,8 +37,15 @@ const httpAddress = {
 };
 
 const options = {
-  listen: withDefault(address(), defaultListenAddress, 'the UDP address to bind; 0.0.0.0:PORT or [::]:PORT for every interface'),
-  public: list(address(), 'the addresses under which clients reach it, as tokens list them (default: the bound ones)'),
+  listen: withDefault(
+    address(),
+    defaultListenAddress,
+    'the UDP address to bind; 0.0.0.0:PORT or [::]:PORT for every interface',
+  ),
+  public: list(
+    address(),
+    'the addresses under which clients reach it, as tokens list them (default: the bound ones)',
+  ),
   key: optional(
     serverKey,
     'server key; also read from the environment variable HAWSER_KEY (default: a new one for this run)',
@@ -108,7 +115,8 @@ async function loadHandler(path: string): Promise<Handler> {
     const reason = error instanceof Error ? (missing ? error.message : error.stack) : String(error);
     throw new CommandError(`cannot load the handler ${path}: ${reason}`);
   }
-  const handler: unknown = typeof module === 'object' && module !== null && 'default' in module && module.default;
+  const handler: unknown =
+    typeof module === 'object' && module !== null && 'default' in module && module.default;
   if (typeof handler === 'function') return (server) => handler(server);
   throw new CommandError(`the handler ${path} must export a function (server) => void as its default`);
 }
@@ -139,7 +147,9 @@ async function serve(
   await pause(Number.POSITIVE_INFINITY, interruption.signal);
   draining = true;
   if (!values.json) {
-    process.stdout.write(`draining ${count(server.peers.size)} peers, at most ${values.drain / 1000} s (again to end at once)\n`);
+    process.stdout.write(
+      `draining ${count(server.peers.size)} peers, at most ${values.drain / 1000} s (again to end at once)\n`,
+    );
   }
   await server.drain({ deadlineMs: values.drain });
   clearInterval(printing);
@@ -173,15 +183,21 @@ function announce(
 ): void {
   const paint = painter(process.stdout);
   const rows = [
-    ['gateway', `udp ${paint('bold', server.address)}, protocol id ${server.protocolId}, up to ${count(values.maxPeers)} peers`],
-    ...(server.publicAddresses.join() === server.address ? [] : [['public', server.publicAddresses.join(', ')]]),
+    [
+      'gateway',
+      `udp ${paint('bold', server.address)}, protocol id ${server.protocolId}, up to ${count(values.maxPeers)} peers`,
+    ],
+    ...(server.publicAddresses.join() === server.address
+      ? []
+      : [['public', server.publicAddresses.join(', ')]]),
     ['tokens', http === undefined ? 'no endpoint (--http off)' : `POST ${http.url}/token (for development)`],
     ...(http === undefined ? [] : [['health', `GET ${http.url}/healthz`]]),
     ['key', madeKey ? `${key.id}, new, for this run only` : String(key.id)],
   ];
   // Only where nobody could get a token otherwise is a key that was made just now worth showing.
   if (madeKey && http === undefined) rows.push(['', formatKey(key)]);
-  for (const [name = '', value = ''] of rows) process.stdout.write(`${paint('dim', name.padEnd(8))} ${value}\n`);
+  for (const [name = '', value = ''] of rows)
+    process.stdout.write(`${paint('dim', name.padEnd(8))} ${value}\n`);
 }
 
 function printStatuses(server: Server): NodeJS.Timeout {
@@ -210,7 +226,8 @@ function printLine(content: unknown): void {
 
 function statusOf(server: Server): GatewayStatus {
   const stats = server.stats;
-  const { peersConnected, peersDisconnected, handshakesCompleted, messagesReceived, messagesSent } = stats.counters;
+  const { peersConnected, peersDisconnected, handshakesCompleted, messagesReceived, messagesSent } =
+    stats.counters;
   return {
     ...processStatus(),
     peers: server.peers.size,

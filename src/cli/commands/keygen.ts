@@ -20,7 +20,9 @@ export const keygen: Command = defineCommand({
     const line = formatKey(key);
     if (out !== undefined) {
       writeNewSecret(out, `${line}\n`);
-      process.stdout.write(json ? `${JSON.stringify({ id: key.id, file: out })}\n` : `key ${key.id} is in ${out}\n`);
+      process.stdout.write(
+        json ? `${JSON.stringify({ id: key.id, file: out })}\n` : `key ${key.id} is in ${out}\n`,
+      );
     } else {
       process.stdout.write(json ? `${JSON.stringify({ id: key.id, key: line })}\n` : `${line}\n`);
     }
@@ -32,7 +34,10 @@ function writeNewSecret(path: string, content: string): void {
   try {
     writeFileSync(path, content, { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    if (systemCode(error) !== 'EEXIST') throw new CommandError(`cannot write ${path}: ${systemCode(error) ?? String(error)}`);
-    throw new CommandError(`${path} exists already, and a key that is overwritten is lost; choose another file`);
+    if (systemCode(error) !== 'EEXIST')
+      throw new CommandError(`cannot write ${path}: ${systemCode(error) ?? String(error)}`);
+    throw new CommandError(
+      `${path} exists already, and a key that is overwritten is lost; choose another file`,
+    );
   }
 }

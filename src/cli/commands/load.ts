@@ -78,7 +78,9 @@ async function run(values: Values<typeof options>): Promise<number> {
     const complete = await pause((values.seconds ?? Number.POSITIVE_INFINITY) * 1000, interruption.signal);
     await running.finish();
     const status = running.status();
-    process.stdout.write(values.json ? `${JSON.stringify(resultOf(status))}\n` : `${summary(status).join('\n')}\n`);
+    process.stdout.write(
+      values.json ? `${JSON.stringify(resultOf(status))}\n` : `${summary(status).join('\n')}\n`,
+    );
     // Without --seconds, Ctrl-C is how the run is meant to end.
     if (!complete && values.seconds !== undefined) return exitCodes.interrupted;
     return status.connected < status.requested ? exitCodes.failure : exitCodes.ok;

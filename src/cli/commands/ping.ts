@@ -21,7 +21,9 @@ const options = {
   interval: withDefault(duration(10, 3_600_000), '1s', 'time between messages'),
   size: withDefault(integer(headerBytes, maxMessageBytes), '64', 'size of each message in bytes'),
   connectTimeout: withDefault(duration(100, 3_600_000), '10s', 'how long to try to connect'),
-  silent: flag('send no messages, only watch the round trip of the session itself: for gateways that send nothing back'),
+  silent: flag(
+    'send no messages, only watch the round trip of the session itself: for gateways that send nothing back',
+  ),
   json: flag('print one line of JSON for each message, and one for the statistics'),
 };
 
@@ -39,6 +41,7 @@ export const ping: Command = defineCommand({
 async function run(values: Values<typeof options>): Promise<number> {
   const source = await tokenSource(values);
   const interruption = watchSignals();
+  const began = performance.now();
   let connection: Connection;
   try {
     connection = await connect(source, { timeoutMs: values.connectTimeout, signal: interruption.signal });
@@ -46,19 +49,23 @@ async function run(values: Values<typeof options>): Promise<number> {
     if (interruption.signal.aborted) return exitCodes.interrupted;
     throw error;
   }
-  const pinger = new Pinger(connection, values);
+  const pinger = new Pinger(connection, values, performance.now() - began);
   await pinger.run(interruption.signal);
   pinger.finish();
   const { ended } = pinger;
   await connection.close();
   interruption.dispose();
   if (ended !== undefined && ended.result !== 'closed') {
-    throw new CommandError(`the connection ended: ${ended.result}${ended.reason === '' ? '' : ` (${ended.reason})`}`);
+    throw new CommandError(
+      `the connection ended: ${ended.result}${ended.reason === '' ? '' : ` (${ended.reason})`}`,
+    );
   }
   return pinger.answered ? exitCodes.ok : exitCodes.failure;
 }
 
-async function tokenSource(values: Values<typeof options>): Promise<string | (() => Promise<string | Uint8Array>)> {
+async function tokenSource(
+  values: Values<typeof options>,
+): Promise<string | (() => Promise<string | Uint8Array>)> {
   if (values.token === undefined) {
     const tokens = await tokenFactory(values);
     const clientId = randomClientId();
@@ -83,23 +90,28 @@ class Pinger {
   #sent = 0;
   #heard = false;
 
-  constructor(connection: Connection, values: Values<typeof options>) {
+  constructor(connection: Connection, values: Values<typeof options>, connectMs: number) {
     this.#connection = connection;
     this.#values = values;
     this.#message = crypto.getRandomValues(new Uint8Array(values.size));
     connection.on('message', (data) => this.#receive(data));
     connection.on('goaway', ({ elsewhere }) => {
-      this.#print({ goaway: elsewhere ?? null }, `the gateway asks to leave${elsewhere === undefined ? '' : ` for ${elsewhere}`}`);
+      this.#print(
+        { goaway: elsewhere ?? null },
+        `the gateway asks to leave${elsewhere === undefined ? '' : ` for ${elsewhere}`}`,
+      );
       this.#end.abort();
     });
-    connection.on('reset', () => this.#print({ reset: true }, 'the gateway lost the connection; connecting again'));
+    connection.on('reset', () =>
+      this.#print({ reset: true }, 'the gateway lost the connection; connecting again'),
+    );
     connection.on('disconnect', (info) => {
       this.ended = info;
       this.#end.abort();
     });
     this.#print(
-      { connected: connection.address, seconds: round(this.#started / 1000) },
-      `connected to ${connection.address}`,
+      { connected: connection.address, connectMicros: round(connectMs * 1000) },
+      `connected to ${connection.address} in ${micros(connectMs * 1000)}`,
     );
   }
 
@@ -141,11 +153,15 @@ class Pinger {
       { sequence, bytes: data.length, rttMicros: round(rttMicros), session: this.#session() },
       `${data.length} bytes from ${this.#connection.address}: seq=${sequence} time=${micros(rttMicros)} ${this.#sessionText()}`,
     );
+    if (this.#sent === this.#values.count && this.#sentAt.size === 0) this.#end.abort();
   }
 
   #watch(sequence: number): void {
     this.#heard ||= this.#connection.rttMs > 0;
-    this.#print({ sequence, session: this.#session() }, `${this.#connection.address}: ${this.#sessionText()}`);
+    this.#print(
+      { sequence, session: this.#session() },
+      `${this.#connection.address}: ${this.#sessionText()}`,
+    );
   }
 
   #session(): Record<string, unknown> {
@@ -172,10 +188,19 @@ class Pinger {
     const { p50, max } = this.#rtt.latency();
     const { minMicros, meanMicros, deviationMicros } = this.#rtt;
     const lost = this.#sent - echoed;
-    const rttMicros = { min: minMicros, p50, mean: round(meanMicros), max, deviation: round(deviationMicros) };
+    const rttMicros = {
+      min: minMicros,
+      p50,
+      mean: round(meanMicros),
+      max,
+      deviation: round(deviationMicros),
+    };
     const session = this.#session();
     if (this.#values.silent) {
-      this.#print({ statistics: { seconds: round(seconds), session } }, `\n${address}: ${this.#sessionText()}`);
+      this.#print(
+        { statistics: { seconds: round(seconds), session } },
+        `\n${address}: ${this.#sessionText()}`,
+      );
       return;
     }
     this.#print(

@@ -1,7 +1,7 @@
 import { formatAddress } from '../../base/address.js';
+import type { PublicToken } from '../../token/format.js';
 import { mintToken } from '../../token/mint.js';
 import { decodeToken, encodeToken, openToken, type PrivateToken } from '../../token/open.js';
-import type { PublicToken } from '../../token/format.js';
 import type { ServerKey } from '../../token/server-key.js';
 import { type Command, defineCommand } from '../command.js';
 import { exitCodes, UsageError } from '../errors.js';
@@ -50,7 +50,8 @@ export const token: Command = defineCommand({
 });
 
 async function mint(values: Values<typeof options>, key: ServerKey | undefined): Promise<number> {
-  if (key === undefined) throw new UsageError('no server key: give --key, or set HAWSER_KEY; "hawser keygen" makes one');
+  if (key === undefined)
+    throw new UsageError('no server key: give --key, or set HAWSER_KEY; "hawser keygen" makes one');
   if (values.server.length === 0) throw new UsageError('no gateway: give --server HOST:PORT');
   const minted = await mintToken({
     protocolId: values.protocolId,
@@ -71,7 +72,8 @@ async function mint(values: Values<typeof options>, key: ServerKey | undefined):
 }
 
 async function inspect(given: string, key: ServerKey | undefined, json: boolean): Promise<number> {
-  const shown = key === undefined ? describePublic(decodeToken(given)) : describePrivate(await openToken(given, [key]));
+  const shown =
+    key === undefined ? describePublic(decodeToken(given)) : describePrivate(await openToken(given, [key]));
   if (json) {
     process.stdout.write(`${JSON.stringify(shown)}\n`);
     return exitCodes.ok;
@@ -84,14 +86,13 @@ async function inspect(given: string, key: ServerKey | undefined, json: boolean)
 
 /** What any holder may know; not the session keys, which would turn a log into a leak. */
 function describePublic(content: PublicToken): Record<string, unknown> {
-  const now = BigInt(Date.now());
   return {
     protocolId: String(content.protocolId),
     keyId: content.keyId,
     addresses: content.addresses.map(formatAddress),
     createTime: isoTime(content.createTimeMs),
     expireTime: isoTime(content.expireTimeMs),
-    expired: content.expireTimeMs <= now,
+    expired: Number(content.expireTimeMs) <= Date.now(),
     timeoutMs: content.timeoutMs,
     singleUse: content.singleUse,
   };
@@ -106,9 +107,9 @@ function describePrivate(content: PrivateToken): Record<string, unknown> {
   };
 }
 
-/** A token may hold any 64-bit number; beyond what a date can be, the number itself. */
-function isoTime(unixMs: bigint): string {
-  const date = new Date(Number(unixMs));
+/** A token may hold any number; beyond what a date can be, the number itself. */
+function isoTime(unixMs: number): string {
+  const date = new Date(unixMs);
   return Number.isNaN(date.getTime()) ? String(unixMs) : date.toISOString();
 }
 

@@ -1,0 +1,208 @@
+import { formatKey, generateKey } from '../../token/server-key.js';
+import { type Command, defineCommand } from '../command.js';
+import { ControlledProcess } from '../control.js';
+import {
+  bytesPerPeer,
+  checkWritable,
+  type DemoMeasurements,
+  reportLines,
+  reportOf,
+  writeReport,
+} from '../demo-report.js';
+import { DemoView } from '../demo-view.js';
+import { exitCodes } from '../errors.js';
+import type { LoadStatus } from '../load.js';
+import { optional, text, type Values } from '../options.js';
+import { type Interruption, pause, watchSignals } from '../signals.js';
+import type { GatewayStatus } from '../status.js';
+import { painter, Screen } from '../terminal.js';
+import type { GatewayRequests } from './gateway.js';
+import { type LoadRequests, loadOptions } from './load.js';
+
+const options = {
+  ...loadOptions,
+  json: optional(text('FILE'), 'write a report as JSON when the run ends'),
+};
+
+export const demo: Command = defineCommand({
+  name: 'demo',
+  summary: 'a gateway and its load in two processes, with a live view',
+  details: [
+    'Starts "hawser gateway" and "hawser load" on this machine, connects the peers, then lets them send until Ctrl-C or for --seconds. On a terminal the view is drawn in place; elsewhere it is a line each second.',
+    'Exit code 1 when not all peers could connect.',
+  ],
+  options,
+  run,
+});
+
+const drawIntervalMs = 250;
+const lineIntervalMs = 1000;
+/** Longer than the second that disconnecting takes at most. */
+const endGraceMs = 5000;
+
+async function run(values: Values<typeof options>): Promise<number> {
+  if (values.json !== undefined) checkWritable(values.json);
+  const view = new DemoView(values.peers, values.seconds);
+  const output = startOutput(view);
+  const interruption = watchSignals(output.end);
+  const processes = new DemoProcesses(view, values);
+  try {
+    const measured = await measure(processes, view, values, interruption);
+    view.phase = 'disconnecting';
+    await processes.close();
+    output.end();
+    if (measured === undefined) return exitCodes.interrupted;
+    const report = reportOf(measured.measurements);
+    if (values.json !== undefined) writeReport(values.json, report);
+    const lines = reportLines(report, measured.measurements.final, painter(process.stdout));
+    process.stdout.write(`${lines.join('\n')}\n`);
+    if (values.json !== undefined) process.stdout.write(`The report is in ${values.json}\n`);
+    // Without --seconds, Ctrl-C is how the run is meant to end.
+    if (!measured.complete && values.seconds !== undefined) return exitCodes.interrupted;
+    return report.peers.connected < report.peers.requested ? exitCodes.failure : exitCodes.ok;
+  } finally {
+    output.end();
+    await processes.end();
+    interruption.dispose();
+  }
+}
+
+/** Draws the view until `end` is called; calling that again does nothing. */
+function startOutput(view: DemoView): { readonly end: () => void } {
+  if (!process.stdout.isTTY) {
+    const timer = setInterval(() => process.stdout.write(`${view.line()}\n`), lineIntervalMs);
+    return { end: () => clearInterval(timer) };
+  }
+  const screen = new Screen(process.stdout);
+  const paint = painter(process.stdout);
+  const draw = (): void => screen.draw(view.lines(paint));
+  draw();
+  const timer = setInterval(draw, drawIntervalMs);
+  return {
+    end: () => {
+      clearInterval(timer);
+      screen.clear();
+      screen.end();
+    },
+  };
+}
+
+class DemoProcesses {
+  readonly gateway: ControlledProcess<GatewayRequests>;
+  #load: ControlledProcess<LoadRequests> | undefined;
+  readonly #view: DemoView;
+  readonly #values: Values<typeof options>;
+  readonly #key: string = formatKey(generateKey());
+
+  constructor(view: DemoView, values: Values<typeof options>) {
+    this.#view = view;
+    this.#values = values;
+    this.gateway = new ControlledProcess<GatewayRequests>(
+      ['gateway', '--control', '--listen=127.0.0.1:0', '--http=off', `--max-peers=${values.peers}`],
+      { HAWSER_KEY: this.#key },
+      // For comparing memory: what is garbage must not count.
+      ['--expose-gc'],
+      // The one event is what the gateway process sends: a GatewayStatus.
+      (_, value) => view.gateway(value as GatewayStatus),
+    );
+  }
+
+  /** @param address where the gateway is. */
+  async startLoad(address: string): Promise<ControlledProcess<LoadRequests>> {
+    const { peers, rate, size, sockets } = this.#values;
+    this.#load = new ControlledProcess<LoadRequests>(
+      [
+        'load',
+        '--control',
+        `--server=${address}`,
+        `--peers=${peers}`,
+        `--rate=${rate}`,
+        `--size=${size.min}-${size.max}`,
+        `--sockets=${sockets}`,
+      ],
+      { HAWSER_KEY: this.#key },
+      [],
+      (_, value) => this.#view.load(value as LoadStatus),
+    );
+    await this.#load.request('open');
+    return this.#load;
+  }
+
+  /** Disconnects the peers, then stops the gateway. */
+  async close(): Promise<void> {
+    await this.#load?.request('close');
+    await this.gateway.request('close');
+  }
+
+  /** Ends both processes. */
+  async end(): Promise<void> {
+    await Promise.all([this.#load?.end(endGraceMs), this.gateway.end(endGraceMs)]);
+  }
+}
+
+interface DemoResult {
+  readonly measurements: DemoMeasurements;
+  /** Whether the steady phase was as long as it was meant to be. */
+  readonly complete: boolean;
+}
+
+/** @returns undefined when it was interrupted before there was anything to report. */
+async function measure(
+  processes: DemoProcesses,
+  view: DemoView,
+  values: Values<typeof options>,
+  { signal }: Interruption,
+): Promise<DemoResult | undefined> {
+  const { gateway } = processes;
+  view.address = await gateway.request('address');
+  const load = await processes.startLoad(view.address);
+  view.phase = 'connecting';
+  const connected = await unlessAborted(signal, connectAll(processes.gateway, load, values.peers));
+  if (connected === undefined) return undefined;
+  view.bytesPerPeer = connected.bytesPerPeer;
+
+  const steadyBegin = await gateway.request('status');
+  const loadBegin = await load.request('start');
+  view.steady();
+  const seconds = values.seconds ?? Number.POSITIVE_INFINITY;
+  const complete = await Promise.race([pause(seconds * 1000, signal), gateway.failed, load.failed]);
+  const steadyEnd = await gateway.request('status');
+  const loadEnd = await load.request('pause');
+  view.phase = 'waiting for the last echoes';
+  const final = await load.request('finish');
+  const { drops } = await gateway.request('status');
+  return {
+    complete,
+    measurements: { steadyBegin, steadyEnd, loadBegin, loadEnd, final, drops, ...connected },
+  };
+}
+
+/**
+ * Connects a tenth of the peers and then the others, so that the memory of each further peer can be told from what the process needs
+ * anyway.
+ */
+async function connectAll(
+  gateway: ControlledProcess<GatewayRequests>,
+  load: ControlledProcess<LoadRequests>,
+  peers: number,
+): Promise<{ readonly bytesPerPeer: number | undefined }> {
+  await load.request('connect', Math.floor(peers / 10));
+  const few = await gateway.request('settledStatus');
+  await load.request('connect', peers);
+  return { bytesPerPeer: bytesPerPeer(few, await gateway.request('settledStatus')) };
+}
+
+/** Stops waiting, with undefined, when the signal is aborted. */
+async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T | undefined> {
+  const waiting = new AbortController();
+  const aborted = pause(Number.POSITIVE_INFINITY, AbortSignal.any([signal, waiting.signal])).then(
+    () => undefined,
+  );
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    waiting.abort();
+    // Its processes are ended next, which it is not to complain about.
+    work.catch(() => undefined);
+  }
+}

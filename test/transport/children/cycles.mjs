@@ -1,0 +1,31 @@
+// Run with --expose-gc: opens and closes gateways and clients again and again, and says what was left behind.
+//
+// Argument: how many cycles to measure. Prints JSON {grownBytes, descriptors: [before, after]}.
+
+import { readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Server } from 'hawser';
+
+const cycles = Number(process.argv[2]);
+const key = { id: 1, key: new Uint8Array(32).fill(1) };
+const descriptors = () => readdirSync('/proc/self/fd').length;
+
+async function cycle(count) {
+  for (let index = 0; index < count; ++index) {
+    const server = await Server.listen({ address: '127.0.0.1:0', protocolId: 1n, keys: [key] });
+    const client = await Client.open({ address: '127.0.0.1:0' });
+    await Promise.all([server.close(), client.close(), server.close()]);
+    if (index % 50 === 0) globalThis.gc();
+  }
+  // Finalisers run in turns of their own.
+  for (let turn = 0; turn < 5; ++turn) {
+    globalThis.gc();
+    await sleep(10);
+  }
+}
+
+await cycle(200);
+const before = { rss: process.memoryUsage.rss(), descriptors: descriptors() };
+await cycle(cycles);
+const grownBytes = process.memoryUsage.rss() - before.rss;
+process.stdout.write(JSON.stringify({ grownBytes, descriptors: [before.descriptors, descriptors()] }));

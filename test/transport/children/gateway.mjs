@@ -1,0 +1,18 @@
+// A gateway in a process of its own: told what to do by its options, it says where it listens and what happens.
+//
+// Argument: JSON {address, key, resetKey}, both keys as hex; on standard output a line of JSON for each event.
+
+import { Server } from 'hawser';
+
+const { address, key, resetKey } = JSON.parse(process.argv[2] ?? '{}');
+const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
+
+const server = await Server.listen({
+  address,
+  protocolId: 1n,
+  keys: [{ id: 1, key: Buffer.from(key, 'hex') }],
+  resetKey: Buffer.from(resetKey, 'hex'),
+});
+server.on('connect', (peer) => say({ connect: String(peer.clientId) }));
+server.on('message', (peer, data) => peer.send(data));
+say({ address: server.address });

@@ -1,0 +1,8 @@
+// Ends by itself, although a gateway is open.
+
+import { Server } from 'hawser';
+
+const key = { id: 1, key: new Uint8Array(32).fill(1) };
+const server = await Server.listen({ address: '127.0.0.1:0', protocolId: 1n, keys: [key] });
+server.unref().ref().unref();
+process.stdout.write('open');

@@ -1,0 +1,141 @@
+import { describe, expect, test } from 'vitest';
+import { Client, connect, Server, type ServerOptions } from '../../src/index.js';
+import { checkNodeVersion, loadAddon } from '../../src/transport/native.js';
+import { counterNames, dropCounterName, dropReasons } from '../../src/transport/stats.js';
+import { protocolId, serverKey } from './support.js';
+
+const good: ServerOptions = { address: '127.0.0.1:0', protocolId, keys: [serverKey] };
+
+/** An option, a wrong value for it, and what the message says. */
+const wrongServerOptions: readonly (readonly [string, unknown, string])[] = [
+  ['address', 'example.org:5', 'address must be an IP address such as'],
+  ['address', 5, 'address must be an IP address and a port'],
+  ['publicAddresses', [], 'publicAddresses must be an array of 1 to 1024; got an array of 0'],
+  ['publicAddresses', ['0.0.0.0:5'], 'publicAddresses[0] must be an address that clients can send to'],
+  ['protocolId', 5, 'protocolId must be a bigint from 0n to 2n ** 64n - 1n; got 5 (write 5n)'],
+  ['keys', [], 'keys must be an array of 1 to 64; got an array of 0'],
+  ['keys', ['secret text'], 'keys[0] must be a server key such as'],
+  ['keys', [serverKey, serverKey], 'keys must be server keys with different ids; got id 7 twice'],
+  ['maxPeers', 0, 'maxPeers must be an integer from 1 to 1000000; got 0'],
+  ['maxPeers', '5', 'maxPeers must be an integer from 1 to 1000000; got "5"'],
+  ['maxHalfOpen', 1.5, 'maxHalfOpen must be an integer from 1 to 65536; got 1.5'],
+  ['connectionIdLength', 4, 'connectionIdLength must be an integer from 8 to 16; got 4'],
+  ['serverIndex', 256, 'serverIndex must be an integer from 0 to 255; got 256'],
+  ['resetKey', new Uint8Array(31), 'resetKey must be a Uint8Array of 32 bytes; got a Uint8Array of 31 bytes'],
+  [
+    'sameClient',
+    'replaces',
+    "sameClient must be one of 'replace', 'reject'; got \"replaces\"; did you mean 'replace'?",
+  ],
+  ['clockSkewMs', -1, 'clockSkewMs must be an integer from 0 to 3600000; got -1'],
+  ['maxTokenLifetimeMs', 0, 'maxTokenLifetimeMs must be an integer from 1 to 864000000; got 0'],
+  ['tokenHistory', {}, 'tokenHistory.consume must be a function; got undefined'],
+  ['tokenHistory', 5, 'tokenHistory must be an object with a function consume'],
+  [
+    'maxPacketsPerSecondPerPeer',
+    -1,
+    'maxPacketsPerSecondPerPeer must be an integer from 0 to 4294967295; got -1',
+  ],
+  ['maxBytesPerSecondPerPeer', Number.NaN, 'maxBytesPerSecondPerPeer must be an integer from 0'],
+  ['receiveBufferBytes', -1, 'receiveBufferBytes must be an integer from 0 to 1073741824; got -1'],
+  ['sendBufferBytes', '1', 'sendBufferBytes must be an integer from 0 to 1073741824; got "1"'],
+  ['copy', 1, 'copy must be true or false; got 1'],
+  ['debug', 'yes', 'debug must be true or false; got "yes"'],
+  ['onBatch', {}, 'onBatch must be a function; got an object'],
+  ['network', {}, 'network must be a SimulatedNetwork of hawser/testing; got an object'],
+  ['socket', 'fast', "socket must be one of 'native', 'portable'; got \"fast\""],
+  ['ipv6Only', 0, 'ipv6Only must be true or false; got 0'],
+  ['reusePort', 0, 'reusePort must be true or false; got 0'],
+  ['signal', {}, 'signal must be an AbortSignal; got an object'],
+  ['maxPeer', 5, "unknown option 'maxPeer' in options; did you mean 'maxPeers'?"],
+];
+
+describe('options of a server', () => {
+  test.each(wrongServerOptions)('%s: %o is refused by name', async (name, value, message) => {
+    const options = { ...good, [name]: value } as ServerOptions;
+    await expect(Server.listen(options)).rejects.toMatchObject({
+      code: 'ERR_HAWSER_ARGUMENT',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test('no message repeats a key', async () => {
+    const secret = 'hawser-key-1:7:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I';
+    await expect(Server.listen({ ...good, keys: [`${secret}!`] })).rejects.toThrow(
+      expect.not.objectContaining({ message: expect.stringContaining('c2Vj') }),
+    );
+  });
+});
+
+const wrongConnectOptions: readonly (readonly [string, unknown, string])[] = [
+  ['timeoutMs', 0, 'timeoutMs must be an integer from 1 to 3600000; got 0'],
+  ['protocolId', 1, 'protocolId must be a bigint'],
+  ['localAddress', 'localhost', 'localAddress.host must be an IP address'],
+  ['reconnectOnReset', 'no', 'reconnectOnReset must be true or false; got "no"'],
+  ['onState', 5, 'onState must be a function; got 5'],
+  ['signal', 5, 'signal must be an AbortSignal; got 5'],
+  ['client', {}, 'client must be a Client; got an object'],
+  ['timeout', 5, "unknown option 'timeout' in options"],
+  ['address', 'nowhere', 'address must be'],
+  ['maxConnections', 0, 'maxConnections must be an integer from 1 to 1000000; got 0'],
+];
+
+describe('options of connect', () => {
+  test.each(wrongConnectOptions)('%s: %o is refused by name', async (name, value, message) => {
+    await expect(connect(new Uint8Array(1200), { [name]: value })).rejects.toMatchObject({
+      code: 'ERR_HAWSER_ARGUMENT',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test('those of a socket do not go with a client', async () => {
+    const client = await Client.open({ address: '127.0.0.1:0' });
+    await expect(connect(new Uint8Array(1200), { client, copy: true })).rejects.toMatchObject({
+      message: 'copy must be left out where client is given; got both',
+    });
+    await client.close();
+  });
+});
+
+describe('arguments of a running server', () => {
+  test('are checked', async () => {
+    const server = await Server.listen(good);
+    await expect(server.close({ code: 1 })).rejects.toMatchObject({
+      message: 'code must be 0, 3 or an integer from 65536 to 4294967295; got 1',
+    });
+    await expect(server.close({ reason: 'ä'.repeat(129) })).rejects.toMatchObject({
+      message: 'reason must be at most 256 bytes of UTF-8; got 258 bytes',
+    });
+    await expect(server.drain({ deadlineMs: -1 })).rejects.toMatchObject({ code: 'ERR_HAWSER_ARGUMENT' });
+    expect(server.state).toBe('RUNNING');
+    const nobody: unknown = [{}];
+    expect(() => server.broadcast(new Uint8Array(1), nobody as [])).toThrow(
+      expect.objectContaining({ message: 'peers must be peers of this server; got an object' }),
+    );
+    expect(() => server.broadcast(new Uint8Array(1159))).toThrow(
+      expect.objectContaining({ code: 'ERR_HAWSER_MESSAGE_TOO_LONG' }),
+    );
+    expect(() => server.setKeys([])).toThrow(expect.objectContaining({ code: 'ERR_HAWSER_ARGUMENT' }));
+    await server.close();
+  });
+});
+
+describe('the addon', () => {
+  test('has the counters that TypeScript names, and no others', () => {
+    const named = [
+      ...counterNames,
+      ...dropReasons.filter((each) => each !== 'slabDetached').map(dropCounterName),
+    ];
+    expect([...loadAddon().counterNames].sort()).toEqual([...named].sort());
+  });
+
+  test.each(['18.20.4', '20.18.3', '21.7.3', '22.11.0'])('is not loaded by Node.js %s', (version) => {
+    expect(() => checkNodeVersion(version)).toThrow(
+      expect.objectContaining({ code: 'ERR_HAWSER_NODE_VERSION' }),
+    );
+  });
+
+  test.each(['20.19.0', '20.20.2', '22.12.0', '24.0.0', '26.1.0'])('is loaded by Node.js %s', (version) => {
+    expect(() => checkNodeVersion(version)).not.toThrow();
+  });
+});
