@@ -1,5 +1,5 @@
-// The module that Node loads, once for each environment: the main thread and every worker. There is no state but that of
-// the objects it exports.
+// The module that Node loads, once for each environment: the main thread and every worker. There is no state
+// but that of the objects it exports.
 #include <napi.h>
 
 #include <cstdint>
@@ -26,6 +26,8 @@ constexpr const char* kVersion = HAWSER_STRING(HAWSER_VERSION);
 #undef HAWSER_STRING
 #undef HAWSER_STRING_OF
 
+constexpr std::uint32_t kDescriptorWords = sizeof(EventDescriptor) / sizeof(std::uint32_t);
+
 Napi::Array names(Napi::Env env, std::span<const char* const> list) {
   Napi::Array array = Napi::Array::New(env, list.size());
   for (std::uint32_t i = 0; i < list.size(); ++i) array.Set(i, list[i]);
@@ -35,7 +37,7 @@ Napi::Array names(Napi::Env env, std::span<const char* const> list) {
 Napi::Object constants(Napi::Env env) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("maxMessageBytes", static_cast<double>(kMaxMessageSize));
-  object.Set("descriptorWords", static_cast<double>(sizeof(EventDescriptor) / sizeof(std::uint32_t)));
+  object.Set("descriptorWords", Napi::Number::New(env, kDescriptorWords));
   object.Set("txHeaderBytes", static_cast<double>(TransmitSlab::kHeaderBytes));
   return object;
 }
@@ -58,7 +60,9 @@ Napi::Object initialise_module(Napi::Env env, Napi::Object exports) {
 }  // namespace
 
 // What the macro calls must be visible to it by an unqualified name.
-static Napi::Object register_module(Napi::Env env, Napi::Object exports) { return initialise_module(env, exports); }
+static Napi::Object register_module(Napi::Env env, Napi::Object exports) {
+  return initialise_module(env, exports);
+}
 
 NODE_API_MODULE(hawser, register_module)
 

@@ -15,7 +15,8 @@ namespace hawser::binding {
 namespace {
 
 WallTime system_wall_clock() {
-  return WallTime(std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()));
+  return WallTime(
+      std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()));
 }
 
 }  // namespace
@@ -30,7 +31,8 @@ EndpointHost::EndpointHost(napi_env env, ParsedOptions options, HostListener& li
 EndpointHost::~EndpointHost() = default;
 
 Result<std::shared_ptr<EndpointHost>, SocketError> EndpointHost::open(napi_env env, uv_loop_s* loop,
-                                                                      ParsedOptions options, HostListener& listener) {
+                                                                      ParsedOptions options,
+                                                                      HostListener& listener) {
   // The constructor is private.
   std::shared_ptr<EndpointHost> host(new EndpointHost(env, std::move(options), listener));
   const Result<void, SocketError> started = host->start(loop);
@@ -78,8 +80,8 @@ void EndpointHost::make_endpoint(const SocketAddress& bound, Instant now, WallTi
     gateway_ = std::make_unique<GatewayState>(*std::move(options_.gateway), *gateway_random_);
     options_.gateway.reset();
   }
-  const std::span<std::uint64_t, kCounterCount> counters(reinterpret_cast<std::uint64_t*>(counters_memory_.data()),
-                                                         kCounterCount);
+  const std::span<std::uint64_t, kCounterCount> counters(
+      reinterpret_cast<std::uint64_t*>(counters_memory_.data()), kCounterCount);
   endpoint_ = std::make_unique<Endpoint>(options_.endpoint, gateway_.get(), *endpoint_random_, queue_,
                                          Counters(counters), now);
 }
@@ -124,9 +126,8 @@ void EndpointHost::take_events() {
 }
 
 void EndpointHost::submit(Instant now) {
-  transmit_slab_.take([&](Handle peer, std::uint32_t channel, Bytes message) {
-    return send(peer, channel, message, now);
-  });
+  transmit_slab_.take(
+      [&](Handle peer, std::uint32_t channel, Bytes message) { return send(peer, channel, message, now); });
 }
 
 void EndpointHost::flushed() { transmit_slab_.set_writable(endpoint_->writable()); }

@@ -1,5 +1,6 @@
-// The native side of one NativeEndpoint: the endpoint with all it needs. It outlives its JavaScript object where it must:
-// when an environment is torn down, its objects are finalised while the loop still closes handles.
+// The native side of one NativeEndpoint: the endpoint with all it needs. It outlives its JavaScript object
+// where it must: when an environment is torn down, its objects are finalised while the loop still closes
+// handles.
 #pragma once
 
 #include <node_api.h>
@@ -44,9 +45,10 @@ class HostListener {
 
 class EndpointHost final : public DriverUser, public std::enable_shared_from_this<EndpointHost> {
  public:
-  // Opens the socket and begins to run; the listener gives the queue its storage before it does anything else. From then on
-  // the host keeps itself until it has closed. `loop` is unused with a simulation.
-  static Result<std::shared_ptr<EndpointHost>, SocketError> open(napi_env env, uv_loop_s* loop, ParsedOptions options,
+  // Opens the socket and begins to run; the listener gives the queue its storage before it does anything
+  // else. From then on the host keeps itself until it has closed. `loop` is unused with a simulation.
+  static Result<std::shared_ptr<EndpointHost>, SocketError> open(napi_env env, uv_loop_s* loop,
+                                                                 ParsedOptions options,
                                                                  HostListener& listener);
   ~EndpointHost();
 

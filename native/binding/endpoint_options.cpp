@@ -49,7 +49,9 @@ class PropertyReader {
   std::chrono::milliseconds milliseconds(const char* name) {
     return std::chrono::milliseconds(checked(ok_ ? read_count(value(name), name) : std::nullopt));
   }
-  SocketAddress address(const char* name) { return checked(ok_ ? read_address(value(name), name) : std::nullopt); }
+  SocketAddress address(const char* name) {
+    return checked(ok_ ? read_address(value(name), name) : std::nullopt);
+  }
   bool boolean(const char* name) {
     if (!ok_) return false;
     return value(name).ToBoolean().Value();

@@ -37,13 +37,15 @@ std::unique_ptr<EventBatches::Storage> EventBatches::take(Napi::Env env, std::ui
     next_ = 0;
   }
   if (storage->slab_buffer.IsEmpty()) return expose(env, *storage) ? std::move(storage) : nullptr;
-  if (!storage->slab_buffer.Value().IsDetached() && !storage->descriptors_buffer.Value().IsDetached()) return storage;
+  if (!storage->slab_buffer.Value().IsDetached() && !storage->descriptors_buffer.Value().IsDetached())
+    return storage;
   ++replaced;
   auto fresh = std::make_unique<Storage>();
   fresh->count = storage->count;
   fresh->slab_used = storage->slab_used;
   std::memcpy(fresh->slab.data(), storage->slab.data(), storage->slab_used);
-  std::memcpy(fresh->descriptors.data(), storage->descriptors.data(), storage->count * sizeof(EventDescriptor));
+  std::memcpy(fresh->descriptors.data(), storage->descriptors.data(),
+              storage->count * sizeof(EventDescriptor));
   return expose(env, *fresh) ? std::move(fresh) : nullptr;
 }
 

@@ -1,6 +1,6 @@
-// The storages into which an endpoint's events go and from which JavaScript reads them. In steady state there are two: while
-// JavaScript reads one, native code fills the other. More are made only when calls of one turn cause more events than one
-// storage holds, and are dropped afterwards.
+// The storages into which an endpoint's events go and from which JavaScript reads them. In steady state there
+// are two: while JavaScript reads one, native code fills the other. More are made only when calls of one turn
+// cause more events than one storage holds, and are dropped afterwards.
 #pragma once
 
 #include <napi.h>
@@ -33,15 +33,16 @@ class EventBatches {
   // Makes the queue write into a storage of these from now on. The queue is empty.
   void start(EventQueue& queue);
 
-  // Sets the queue's events aside for delivery and gives it an empty storage. Does nothing when there are none.
+  // Sets the queue's events aside for delivery and gives it an empty storage. Does nothing when there are
+  // none.
   void set_aside(EventQueue& queue);
 
   // Whether batches wait for delivery.
   [[nodiscard]] bool waiting() const { return next_ < filled_.size(); }
 
-  // The oldest batch that waits, with buffers that JavaScript can read: those that a user took away are replaced, with
-  // the events in them. Adds to `replaced` then. nullptr when none waits, and with an exception pending when no buffer
-  // can be made.
+  // The oldest batch that waits, with buffers that JavaScript can read: those that a user took away are
+  // replaced, with the events in them. Adds to `replaced` then. nullptr when none waits, and with an
+  // exception pending when no buffer can be made.
   [[nodiscard]] std::unique_ptr<Storage> take(Napi::Env env, std::uint64_t& replaced);
   // Gives back a storage that JavaScript has read.
   void give_back(std::unique_ptr<Storage> storage);

@@ -58,7 +58,8 @@ Napi::Function NativeEndpoint::define(Napi::Env env) {
 }
 
 NativeEndpoint* NativeEndpoint::from(const Napi::Value& value) {
-  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&kTypeTag)) return Unwrap(value.As<Napi::Object>());
+  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&kTypeTag))
+    return Unwrap(value.As<Napi::Object>());
   throw_type_error(value.Env(), "endpoint must be a NativeEndpoint");
   return nullptr;
 }
@@ -132,7 +133,8 @@ std::uint32_t NativeEndpoint::deliver(CallKind kind) {
   std::uint32_t count = 0;
   bool going_on = true;
   for (int round = 0; round < kDeliveryRounds && going_on && batches_.waiting(); ++round) {
-    std::unique_ptr<EventBatches::Storage> batch = batches_.take(env, host_->driver_counters().slabs_replaced);
+    std::unique_ptr<EventBatches::Storage> batch =
+        batches_.take(env, host_->driver_counters().slabs_replaced);
     if (!batch) break;
     ++host_->driver_counters().deliveries;
     count += static_cast<std::uint32_t>(batch->count);
@@ -165,13 +167,15 @@ bool NativeEndpoint::call(CallKind kind, const Napi::FunctionReference& function
   const Napi::Env env = Env();
   napi_value receiver = Value();
   if (kind == CallKind::kFromCall) {
-    return napi_call_function(env, receiver, function.Value(), arguments.size(), arguments.begin(), nullptr) == napi_ok;
+    return napi_call_function(env, receiver, function.Value(), arguments.size(), arguments.begin(),
+                              nullptr) == napi_ok;
   }
-  if (napi_make_callback(env, *async_context_, receiver, function.Value(), arguments.size(), arguments.begin(), nullptr) ==
-      napi_ok) {
+  if (napi_make_callback(env, *async_context_, receiver, function.Value(), arguments.size(),
+                         arguments.begin(), nullptr) == napi_ok) {
     return true;
   }
-  // The only way for an exception to become an uncaughtException from here. There is none when the environment ends.
+  // The only way for an exception to become an uncaughtException from here. There is none when the
+  // environment ends.
   if (env.IsExceptionPending()) {
     napi_value error = nullptr;
     if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
@@ -284,7 +288,8 @@ Napi::Value NativeEndpoint::connect(const Napi::CallbackInfo& info) {
   begin_call();
   const Result<Handle, ConnectResult> peer = host_->endpoint().connect(parsed, host_->driver().now());
   if (!peer) {
-    throw_coded(env, kConnectResultCodes[static_cast<std::size_t>(peer.error())], "the connection cannot be begun");
+    throw_coded(env, kConnectResultCodes[static_cast<std::size_t>(peer.error())],
+                "the connection cannot be begun");
     return env.Undefined();
   }
   Napi::Object result = Napi::Object::New(env);
@@ -333,8 +338,9 @@ Napi::Value NativeEndpoint::goaway(const Napi::CallbackInfo& info) {
 
 Napi::Value NativeEndpoint::complete_consumption(const Napi::CallbackInfo& info) {
   const auto peer = read_handle(info[0], info[1]);
-  const auto verdict = peer ? read_integer(info[2], "verdict", 0, static_cast<std::uint32_t>(ConsumeVerdict::kHistoryFull))
-                            : std::nullopt;
+  const auto verdict =
+      peer ? read_integer(info[2], "verdict", 0, static_cast<std::uint32_t>(ConsumeVerdict::kHistoryFull))
+           : std::nullopt;
   if (!verdict || !is_open()) return info.Env().Undefined();
   begin_call();
   host_->endpoint().complete_consumption(*peer, static_cast<ConsumeVerdict>(*verdict), host_->driver().now());
@@ -353,14 +359,10 @@ Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
   const auto found = is_open() ? host_->endpoint().status(*peer, host_->driver().now()) : std::nullopt;
   if (!found) return Napi::Boolean::New(env, false);
   const std::array<double, 8> cells = {
-      milliseconds(found->round_trip),
-      milliseconds(found->round_trip_variation),
-      milliseconds(found->minimum_round_trip),
-      milliseconds(found->clock_offset),
-      found->clock_settled ? 1.0 : 0.0,
-      found->connected ? 1.0 : 0.0,
-      static_cast<double>(found->packets_sent),
-      static_cast<double>(found->packets_received),
+      milliseconds(found->round_trip),          milliseconds(found->round_trip_variation),
+      milliseconds(found->minimum_round_trip),  milliseconds(found->clock_offset),
+      found->clock_settled ? 1.0 : 0.0,         found->connected ? 1.0 : 0.0,
+      static_cast<double>(found->packets_sent), static_cast<double>(found->packets_received),
   };
   std::copy_n(cells.begin(), std::min(cells.size(), out.ElementLength()), out.Data());
   return Napi::Boolean::New(env, true);

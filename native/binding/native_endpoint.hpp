@@ -25,8 +25,8 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   // While open.
   [[nodiscard]] EndpointHost& host() { return *host_; }
 
-  // For endpoints in a simulation: calls the listeners with all that waits, from within a call of JavaScript. Returns how
-  // many events there were; stops early when a listener throws.
+  // For endpoints in a simulation: calls the listeners with all that waits, from within a call of JavaScript.
+  // Returns how many events there were; stops early when a listener throws.
   std::uint32_t deliver_in_call();
 
   void on_events() override;
@@ -61,13 +61,13 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   Napi::Value local_address(const Napi::CallbackInfo& info);
   Napi::Value granted_buffers(const Napi::CallbackInfo& info);
 
-
   bool expose_memory(const Napi::CallbackInfo& info);
   // Makes room in the queue for the events of a call, and plans the turn's end.
   void begin_call();
   std::uint32_t deliver(CallKind kind);
   // Whether the listener returned; if not, an exception is pending for kFromCall and reported for kFromLoop.
-  bool call(CallKind kind, const Napi::FunctionReference& function, std::initializer_list<napi_value> arguments);
+  bool call(CallKind kind, const Napi::FunctionReference& function,
+            std::initializer_list<napi_value> arguments);
   void tell_stopped(CallKind kind);
   void release_listeners();
 

@@ -13,7 +13,8 @@ namespace {
 constexpr napi_type_tag kTypeTag = {0x3b8e5d0c7a4f4916, 0xb27f61c93de8a045};
 
 Napi::Value instant_value(Napi::Env env, Instant instant) {
-  return Napi::Number::New(env, instant == kNever ? -1 : static_cast<double>(instant.time_since_epoch().count()));
+  return Napi::Number::New(env,
+                           instant == kNever ? -1 : static_cast<double>(instant.time_since_epoch().count()));
 }
 
 double number(const Napi::Object& object, const char* name) {
@@ -57,7 +58,8 @@ Napi::Function NativeSimulation::define(Napi::Env env) {
 }
 
 NativeSimulation* NativeSimulation::from(const Napi::Value& value) {
-  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&kTypeTag)) return Unwrap(value.As<Napi::Object>());
+  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&kTypeTag))
+    return Unwrap(value.As<Napi::Object>());
   throw_type_error(value.Env(), "socket must be 'native', 'portable' or a NativeSimulation");
   return nullptr;
 }
@@ -74,7 +76,8 @@ NativeSimulation::NativeSimulation(const Napi::CallbackInfo& info) : ObjectWrap(
     throw_type_error(env, "options must be an object");
   }
   // An object that threw in its constructor is seen by nobody, and yet must be whole for its finaliser.
-  context_ = std::make_shared<SimulationContext>(seed.value_or(0), WallTime(std::chrono::milliseconds(start.value_or(0))));
+  context_ = std::make_shared<SimulationContext>(seed.value_or(0),
+                                                 WallTime(std::chrono::milliseconds(start.value_or(0))));
 }
 
 Napi::Value NativeSimulation::now_micros(const Napi::CallbackInfo& info) {

@@ -1,5 +1,5 @@
-// Memory that native code and JavaScript both see. It lives as long as either holds it: JavaScript may keep, transfer or
-// drop its ArrayBuffer at any time, native code may go on writing.
+// Memory that native code and JavaScript both see. It lives as long as either holds it: JavaScript may keep,
+// transfer or drop its ArrayBuffer at any time, native code may go on writing.
 #pragma once
 
 #include <napi.h>
@@ -17,13 +17,14 @@ class SharedMemory {
   [[nodiscard]] std::byte* data() const { return bytes_.get(); }
   [[nodiscard]] std::size_t size() const { return size_; }
 
-  // An ArrayBuffer over it; once per memory (V8 allows one ArrayBuffer per address). Empty, with an exception pending, where
-  // the runtime forbids buffers outside of its heap.
+  // An ArrayBuffer over it; once per memory (V8 allows one ArrayBuffer per address). Empty, with an exception
+  // pending, where the runtime forbids buffers outside of its heap.
   [[nodiscard]] Napi::ArrayBuffer expose(Napi::Env env) const {
     auto holder = std::make_unique<std::shared_ptr<std::byte[]>>(bytes_);
     const Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
         env, bytes_.get(), size_,
-        [](Napi::Env /*env*/, void* /*data*/, std::shared_ptr<std::byte[]>* held) { delete held; }, holder.get());
+        [](Napi::Env /*env*/, void* /*data*/, std::shared_ptr<std::byte[]>* held) { delete held; },
+        holder.get());
     if (!buffer.IsEmpty()) static_cast<void>(holder.release());
     return buffer;
   }

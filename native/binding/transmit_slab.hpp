@@ -11,9 +11,9 @@
 
 namespace hawser::binding {
 
-// Header, 64 bytes, of 32-bit words: 0 bytes of records, 1 records (JavaScript writes these two, take() zeroes them),
-// 2 whether the endpoint is writable, 3 messages that were refused so far, modulo 2^32. Then the records: u32 slot,
-// u32 generation, u32 channel, u32 length, data padded to 4 bytes.
+// Header, 64 bytes, of 32-bit words: 0 bytes of records, 1 records (JavaScript writes these two, take()
+// zeroes them), 2 whether the endpoint is writable, 3 messages that were refused so far, modulo 2^32. Then
+// the records: u32 slot, u32 generation, u32 channel, u32 length, data padded to 4 bytes.
 class TransmitSlab {
  public:
   static constexpr std::size_t kHeaderBytes = 64;
@@ -23,9 +23,9 @@ class TransmitSlab {
 
   void set_writable(bool writable) { set_word(kWritable, writable ? 1 : 0); }
 
-  // Calls visit(Handle, channel, Bytes), which returns whether the message was accepted, for each record, and empties the
-  // slab. Whatever JavaScript wrote there, nothing beyond the slab is read; a record that says it is longer than the rest
-  // ends the walk and counts as refused.
+  // Calls visit(Handle, channel, Bytes), which returns whether the message was accepted, for each record, and
+  // empties the slab. Whatever JavaScript wrote there, nothing beyond the slab is read; a record that says it
+  // is longer than the rest ends the walk and counts as refused.
   template <class F>
   void take(F&& visit) {
     std::size_t used = word(kUsed);

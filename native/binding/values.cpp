@@ -78,8 +78,8 @@ std::optional<std::uint32_t> read_integer(const Napi::Value& value, const char* 
   const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
   // Written so that NaN fails too.
   if (!(number >= minimum && number <= maximum && number == std::floor(number))) {
-    throw_type_error(value.Env(), std::string(name) + " must be an integer from " + std::to_string(minimum) + " to " +
-                                      std::to_string(maximum));
+    throw_type_error(value.Env(), std::string(name) + " must be an integer from " + std::to_string(minimum) +
+                                      " to " + std::to_string(maximum));
     return std::nullopt;
   }
   return static_cast<std::uint32_t>(number);

@@ -1,5 +1,6 @@
-// Arguments from JavaScript, checked as far as memory safety needs: the TypeScript above has checked their meaning. A
-// function that cannot read its argument throws a TypeError into the environment and says so by its result.
+// Arguments from JavaScript, checked as far as memory safety needs: the TypeScript above has checked their
+// meaning. A function that cannot read its argument throws a TypeError into the environment and says so by
+// its result.
 #pragma once
 
 #include <napi.h>
@@ -29,7 +30,8 @@ void throw_system_error(Napi::Env env, const SocketError& error);
 [[nodiscard]] std::optional<Bytes> read_bytes(const Napi::Value& value, const char* name);
 
 // The words of a Uint32Array, likewise.
-[[nodiscard]] std::optional<std::span<const std::uint32_t>> read_words(const Napi::Value& value, const char* name);
+[[nodiscard]] std::optional<std::span<const std::uint32_t>> read_words(const Napi::Value& value,
+                                                                       const char* name);
 
 // An address of 24 bytes, normalised. Family 0 is an address of family kNone.
 [[nodiscard]] std::optional<SocketAddress> read_address(const Napi::Value& value, const char* name);

@@ -1,6 +1,6 @@
-// What stands between an endpoint and the world: a driver gives the endpoint datagrams and the time, takes its
-// output away, and tells its user of events. The two drivers, loop_driver.hpp on real sockets and simulation.hpp
-// in memory, share this contract, so that a user cannot tell them apart.
+// What stands between an endpoint and the world: a driver gives the endpoint datagrams and the time, takes
+// its output away, and tells its user of events. The two drivers, loop_driver.hpp on real sockets and
+// simulation.hpp in memory, share this contract, so that a user cannot tell them apart.
 #pragma once
 
 #include <array>
@@ -13,30 +13,30 @@
 
 namespace hawser {
 
-// The counters of a driver, after those of its socket, in the order in which users see them. A simulated network
-// has no socket; it counts datagrams, bytes and drops in the same cells.
+// The counters of a driver, after those of its socket, in the order in which users see them. A simulated
+// network has no socket; it counts datagrams, bytes and drops in the same cells.
 struct DriverCounters {
   SocketCounters socket;
-  std::uint64_t turns = 0;            // times that the driver was woken
+  std::uint64_t turns = 0;             // times that the driver was woken
   std::uint64_t unfinished_turns = 0;  // turns that ended with datagrams still waiting in the socket
-  std::uint64_t poll_errors = 0;      // errors that polling the socket reported
-  std::uint64_t deliveries = 0;       // batches of events given to the user
-  std::uint64_t slabs_replaced = 0;   // event slabs that the user took away
+  std::uint64_t poll_errors = 0;       // errors that polling the socket reported
+  std::uint64_t deliveries = 0;        // batches of events given to the user
+  std::uint64_t slabs_replaced = 0;    // event slabs that the user took away
 };
 
 inline constexpr std::size_t kDriverCounterCount = 23;
 static_assert(sizeof(DriverCounters) == kDriverCounterCount * sizeof(std::uint64_t));
 
 inline constexpr std::array<const char*, kDriverCounterCount> kDriverCounterNames = {
-    "datagramsIn",      "bytesIn",         "datagramsOut",    "bytesOut",          "receiveCalls",
-    "sendCalls",        "sendBlocked",     "dropTruncated",   "receiveErrors",     "dropKernelReceive",
-    "dropRefused",      "dropUnreachable", "dropForbidden",   "dropTooLong",       "dropNoBuffers",
-    "dropInvalidAddress", "dropClosed",    "dropOther",       "turns",             "unfinishedTurns",
-    "pollErrors",       "deliveries",      "slabsReplaced",
+    "datagramsIn",        "bytesIn",         "datagramsOut",  "bytesOut",      "receiveCalls",
+    "sendCalls",          "sendBlocked",     "dropTruncated", "receiveErrors", "dropKernelReceive",
+    "dropRefused",        "dropUnreachable", "dropForbidden", "dropTooLong",   "dropNoBuffers",
+    "dropInvalidAddress", "dropClosed",      "dropOther",     "turns",         "unfinishedTurns",
+    "pollErrors",         "deliveries",      "slabsReplaced",
 };
 
-// Who uses an endpoint through a driver. The engine is never on the stack when one of these is called, so each of
-// them may call the endpoint and the driver.
+// Who uses an endpoint through a driver. The engine is never on the stack when one of these is called, so
+// each of them may call the endpoint and the driver.
 class DriverUser {
  public:
   DriverUser() = default;
@@ -51,8 +51,8 @@ class DriverUser {
   virtual void flushed() = 0;
   // The endpoint has become STOPPED. Called once; the driver goes on until close().
   virtual void stopped() = 0;
-  // After Driver::close(): socket and handles have been given back and nothing calls the user any more. A LoopDriver
-  // may be destroyed from here; a SimulatedNode when the call that closed it has returned.
+  // After Driver::close(): socket and handles have been given back and nothing calls the user any more. A
+  // LoopDriver may be destroyed from here; a SimulatedNode when the call that closed it has returned.
   virtual void closed() = 0;
 
  protected:
@@ -69,13 +69,13 @@ class Driver {
 
   // The present of the endpoint's time line.
   [[nodiscard]] virtual Instant now() const = 0;
-  // Plans the end of the current turn: events are taken, messages submitted, output flushed and sent. Does nothing
-  // when that is planned already.
+  // Plans the end of the current turn: events are taken, messages submitted, output flushed and sent. Does
+  // nothing when that is planned already.
   virtual void schedule() = 0;
   // Flushes the endpoint and sends its output now.
   virtual void flush(Instant now) = 0;
-  // Stops everything and gives the socket back; DriverUser::closed() follows, possibly before this returns. Closing
-  // twice does nothing.
+  // Stops everything and gives the socket back; DriverUser::closed() follows, possibly before this returns.
+  // Closing twice does nothing.
   virtual void close() = 0;
   // Whether this driver keeps its event loop running; it does at first.
   virtual void keep_loop_alive(bool keep) = 0;

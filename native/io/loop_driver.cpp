@@ -57,7 +57,8 @@ struct LoopDriver::Handles {
   static void timer_callback(uv_timer_t* handle) { driver(handle->data).on_timer(); }
   static void prepare_callback(uv_prepare_t* handle) { driver(handle->data).on_prepare(); }
   static void poll_closed(uv_handle_t* handle) {
-    // Not before: until here libuv may still look at the descriptor, whose number a new socket could have by then.
+    // Not before: until here libuv may still look at the descriptor, whose number a new socket could have by
+    // then.
     driver(handle->data).socket_->close();
     driver(handle->data).on_handle_closed();
   }
@@ -69,8 +70,8 @@ struct LoopDriver::Handles {
   }
 };
 
-LoopDriver::LoopDriver(std::unique_ptr<UdpSocket> socket, Endpoint& endpoint, EventQueue& events, DriverUser& user,
-                       DriverCounters& counters)
+LoopDriver::LoopDriver(std::unique_ptr<UdpSocket> socket, Endpoint& endpoint, EventQueue& events,
+                       DriverUser& user, DriverCounters& counters)
     : socket_(std::move(socket)),
       local_address_(socket_->local_address()),
       endpoint_(endpoint),
@@ -83,9 +84,11 @@ LoopDriver::LoopDriver(std::unique_ptr<UdpSocket> socket, Endpoint& endpoint, Ev
 
 LoopDriver::~LoopDriver() = default;
 
-Result<std::unique_ptr<LoopDriver>, SocketError> LoopDriver::start(uv_loop_s* loop, std::unique_ptr<UdpSocket> socket,
+Result<std::unique_ptr<LoopDriver>, SocketError> LoopDriver::start(uv_loop_s* loop,
+                                                                   std::unique_ptr<UdpSocket> socket,
                                                                    Endpoint& endpoint, EventQueue& events,
-                                                                   DriverUser& user, DriverCounters& counters) {
+                                                                   DriverUser& user,
+                                                                   DriverCounters& counters) {
   // The constructor is private.
   std::unique_ptr<LoopDriver> driver(new LoopDriver(std::move(socket), endpoint, events, user, counters));
   Handles& handles = *driver->handles_;
@@ -165,7 +168,8 @@ void LoopDriver::on_poll(int status, int events) {
     // libuv stops the handle. Reading the socket takes the pending error out of it.
     ++counters_.poll_errors;
     handles_->watched_events = 0;
-    poll_again_at_ = loop_time() + kFirstPollPause * (1U << std::min(poll_errors_in_row_, kMaxPollPauseDoublings));
+    poll_again_at_ =
+        loop_time() + kFirstPollPause * (1U << std::min(poll_errors_in_row_, kMaxPollPauseDoublings));
     ++poll_errors_in_row_;
     // A stopped poll handle does not keep the loop alive; the timer that starts it again must.
     if (keep_loop_alive_) uv_ref(reinterpret_cast<uv_handle_t*>(&handles_->timer));

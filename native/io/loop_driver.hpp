@@ -23,18 +23,20 @@ namespace hawser {
 // The name of a system error number, such as "EADDRINUSE"; a literal.
 [[nodiscard]] const char* system_error_name(int system_errno);
 
-// Runs one endpoint on one socket. A turn reads at most 16 batches of datagrams, so that a flood cannot keep the
-// loop from everything else, then runs deadlines, hands events to the user, takes the user's messages, and sends:
-// the endpoint's own answers and the user's share packets.
+// Runs one endpoint on one socket. A turn reads at most 16 batches of datagrams, so that a flood cannot keep
+// the loop from everything else, then runs deadlines, hands events to the user, takes the user's messages,
+// and sends: the endpoint's own answers and the user's share packets.
 //
-// Deadlines never count what this process has not read yet: they run as of the last instant by which everything
-// that had arrived is known to have been read. With an empty socket that is the present; under a flood that never
-// lets it become empty, it is the time at which the oldest datagram that can still wait had not yet arrived.
+// Deadlines never count what this process has not read yet: they run as of the last instant by which
+// everything that had arrived is known to have been read. With an empty socket that is the present; under a
+// flood that never lets it become empty, it is the time at which the oldest datagram that can still wait had
+// not yet arrived.
 class LoopDriver final : public Driver {
  public:
-  // Begins to run `endpoint` on `loop` with an open socket. All references outlive the driver. Fails with kOther when
-  // the loop cannot poll the socket.
-  static Result<std::unique_ptr<LoopDriver>, SocketError> start(uv_loop_s* loop, std::unique_ptr<UdpSocket> socket,
+  // Begins to run `endpoint` on `loop` with an open socket. All references outlive the driver. Fails with
+  // kOther when the loop cannot poll the socket.
+  static Result<std::unique_ptr<LoopDriver>, SocketError> start(uv_loop_s* loop,
+                                                                std::unique_ptr<UdpSocket> socket,
                                                                 Endpoint& endpoint, EventQueue& events,
                                                                 DriverUser& user, DriverCounters& counters);
   ~LoopDriver() override;
@@ -61,8 +63,8 @@ class LoopDriver final : public Driver {
 
   // One turn: what arrived, deadlines, then finish_turn().
   void turn();
-  // Reads up to a turn's worth. Returns an instant before which everything that arrived was read, or nothing when
-  // the socket was not seen empty.
+  // Reads up to a turn's worth. Returns an instant before which everything that arrived was read, or nothing
+  // when the socket was not seen empty.
   std::optional<Instant> read_socket();
   // Returns whether the driver is still open.
   bool receive_batch(std::size_t count, Instant now);
@@ -91,9 +93,9 @@ class LoopDriver final : public Driver {
   std::optional<Instant> poll_again_at_;  // after a poll error
   unsigned poll_errors_in_row_ = 0;
   bool keep_loop_alive_ = true;
-  bool blocked_ = false;     // the send buffer is full: wait until the socket is writable
-  bool in_turn_ = false;     // schedule() needs no handle: the turn's end is coming
-  bool wanted_ = false;      // schedule() was called within the turn
+  bool blocked_ = false;  // the send buffer is full: wait until the socket is writable
+  bool in_turn_ = false;  // schedule() needs no handle: the turn's end is coming
+  bool wanted_ = false;   // schedule() was called within the turn
   bool stop_told_ = false;
   bool closing_ = false;
   std::array<ReceivedDatagram, kSocketBatch> batch_{};

@@ -18,7 +18,8 @@ constexpr Duration kHoldBack = std::chrono::milliseconds(10);
 constexpr Duration::rep kMillion = 1'000'000;
 
 bool covers(const SocketAddress& rule, const SocketAddress& address) {
-  return rule.family == address.family && rule.ip == address.ip && (rule.port == 0 || rule.port == address.port);
+  return rule.family == address.family && rule.ip == address.ip &&
+         (rule.port == 0 || rule.port == address.port);
 }
 
 bool covers(const std::optional<SocketAddress>& rule, const SocketAddress& address) {
@@ -88,9 +89,8 @@ void Simulation::set_link(const std::optional<SocketAddress>& from, const std::o
 }
 
 void Simulation::partition(const SocketAddress& a, const SocketAddress& b, bool parted) {
-  std::erase_if(partitions_, [&](const auto& pair) {
-    return pair == std::pair(a, b) || pair == std::pair(b, a);
-  });
+  std::erase_if(partitions_,
+                [&](const auto& pair) { return pair == std::pair(a, b) || pair == std::pair(b, a); });
   if (parted) partitions_.emplace_back(a, b);
 }
 
@@ -138,7 +138,8 @@ const LinkSettings& Simulation::link(const SocketAddress& from, const SocketAddr
 
 bool Simulation::parted(const SocketAddress& a, const SocketAddress& b) const {
   return std::ranges::any_of(partitions_, [&](const auto& pair) {
-    return (covers(pair.first, a) && covers(pair.second, b)) || (covers(pair.first, b) && covers(pair.second, a));
+    return (covers(pair.first, a) && covers(pair.second, b)) ||
+           (covers(pair.first, b) && covers(pair.second, a));
   });
 }
 
@@ -231,7 +232,8 @@ Duration Simulation::up_to(Duration limit) {
 }
 
 Result<std::unique_ptr<SimulatedNode>, SocketError> SimulatedNode::open(Simulation& simulation,
-                                                                        const SocketAddress& bind, bool ipv6_only) {
+                                                                        const SocketAddress& bind,
+                                                                        bool ipv6_only) {
   // The constructor is private.
   std::unique_ptr<SimulatedNode> node(new SimulatedNode(simulation));
   node->id_ = static_cast<Simulation::NodeId>(simulation.nodes_.size());
@@ -267,7 +269,8 @@ Instant SimulatedNode::when(Instant shown) const {
   return simulated;
 }
 
-void SimulatedNode::start(Endpoint& endpoint, EventQueue& events, DriverUser& user, DriverCounters& counters) {
+void SimulatedNode::start(Endpoint& endpoint, EventQueue& events, DriverUser& user,
+                          DriverCounters& counters) {
   endpoint_ = &endpoint;
   events_ = &events;
   user_ = &user;

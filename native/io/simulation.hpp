@@ -1,5 +1,6 @@
-// A network in memory with a clock of its own. One seed gives one exact run: what is random (losses, delays, and the
-// endpoints' own randomness, which their owner seeds with next_seed()) comes from it, and time moves only in step().
+// A network in memory with a clock of its own. One seed gives one exact run: what is random (losses, delays,
+// and the endpoints' own randomness, which their owner seeds with next_seed()) comes from it, and time moves
+// only in step().
 #pragma once
 
 #include <array>
@@ -81,13 +82,14 @@ class Simulation {
 
   // When something is due next; kNever when nothing is planned.
   [[nodiscard]] Instant next_event() const;
-  // Moves to the next instant at which something is due and runs all that is due then. False when nothing is due up
-  // to `until`: the clock then stands at `until`.
+  // Moves to the next instant at which something is due and runs all that is due then. False when nothing is
+  // due up to `until`: the clock then stands at `until`.
   bool step(Instant until);
   void run_until(Instant until);
 
-  // Addresses of these rules: port 0 stands for every port, no address for every address. The most specific rule for
-  // a pair of addresses counts (the sender's address weighs more than the receiver's), of equal ones the latest.
+  // Addresses of these rules: port 0 stands for every port, no address for every address. The most specific
+  // rule for a pair of addresses counts (the sender's address weighs more than the receiver's), of equal ones
+  // the latest.
   void set_link(const std::optional<SocketAddress>& from, const std::optional<SocketAddress>& to,
                 const LinkSettings& settings);
   // Cuts two addresses off from each other in both directions, or joins them again.
@@ -148,7 +150,7 @@ class Simulation {
   WallTime start_;
   Instant now_{};
   std::uint64_t next_sequence_ = 0;
-  std::uint16_t next_port_ = 49'152;  // the first of the dynamic ports (RFC 6335)
+  std::uint16_t next_port_ = 49'152;   // the first of the dynamic ports (RFC 6335)
   std::vector<SimulatedNode*> nodes_;  // by id; nullptr once closed
   std::map<AddressKey, NodeId> by_address_;
   std::vector<InFlight> in_flight_;  // a heap
@@ -165,20 +167,21 @@ class Simulation {
 // One endpoint's place in a simulation.
 class SimulatedNode final : public Driver {
  public:
-  // Takes an address; port 0 takes a free port, an unspecified address every address of its family (`::` without
-  // `ipv6_only` of both). Fails with kAddressInUse. The simulation outlives the node.
-  static Result<std::unique_ptr<SimulatedNode>, SocketError> open(Simulation& simulation, const SocketAddress& bind,
-                                                                  bool ipv6_only);
+  // Takes an address; port 0 takes a free port, an unspecified address every address of its family (`::`
+  // without `ipv6_only` of both). Fails with kAddressInUse. The simulation outlives the node.
+  static Result<std::unique_ptr<SimulatedNode>, SocketError> open(Simulation& simulation,
+                                                                  const SocketAddress& bind, bool ipv6_only);
   // Closes, without a word to the user.
   ~SimulatedNode() override;
 
-  // Gives the node a clock of its own: at instant zero of the simulation it shows `origin` and then gains `drift_ppb` parts
-  // per thousand million. Before the endpoint is made, whose time is now().
+  // Gives the node a clock of its own: at instant zero of the simulation it shows `origin` and then gains
+  // `drift_ppb` parts per thousand million. Before the endpoint is made, whose time is now().
   void set_clock(Instant origin, std::int64_t drift_ppb);
   // Begins to run the endpoint; before, what arrives is lost. All references outlive the node. Once.
   void start(Endpoint& endpoint, EventQueue& events, DriverUser& user, DriverCounters& counters);
 
-  // Gives the node another address as others see it, as a NAT that forgot its mapping does. False when it is taken.
+  // Gives the node another address as others see it, as a NAT that forgot its mapping does. False when it is
+  // taken.
   [[nodiscard]] bool move(const SocketAddress& address);
   // The process does nothing until then; what arrives waits in its socket.
   void stall(Instant until);
@@ -199,7 +202,8 @@ class SimulatedNode final : public Driver {
 
   explicit SimulatedNode(Simulation& simulation) : simulation_(simulation) {}
 
-  // What the node's clock shows at an instant of the simulation, and the first such instant at which it shows one.
+  // What the node's clock shows at an instant of the simulation, and the first such instant at which it shows
+  // one.
   [[nodiscard]] Instant show(Instant simulated) const;
   [[nodiscard]] Instant when(Instant shown) const;
   void arrive(Simulation::InFlight&& datagram);

@@ -40,8 +40,8 @@ struct Event {
 class Node {
  public:
   Node(const EndpointOptions& options, GatewayState* gateway, std::uint64_t seed,
-       const SocketAddress& address, Instant now = kStart)
-      : address(address),
+       const SocketAddress& own_address, Instant now = kStart)
+      : address(own_address),
         slab_(256 * 1024),
         descriptors_(8192),
         events_(slab_, descriptors_),

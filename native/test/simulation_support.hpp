@@ -1,5 +1,5 @@
-// Programs in a simulated network: an endpoint with a user that keeps books on what it is told and checks, at every event,
-// what must hold for every run whatever the network does.
+// Programs in a simulated network: an endpoint with a user that keeps books on what it is told and checks, at
+// every event, what must hold for every run whatever the network does.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -53,7 +53,8 @@ class Program final : public DriverUser {
   };
 
   // A gateway with `gateway`, a client without.
-  Program(Simulation& simulation, const SocketAddress& address, std::optional<GatewayOptions> gateway, Clock clock)
+  Program(Simulation& simulation, const SocketAddress& address, std::optional<GatewayOptions> gateway,
+          Clock clock)
       : simulation_(simulation),
         slab_(256 * 1024),
         descriptors_(8192),
@@ -71,8 +72,8 @@ class Program final : public DriverUser {
       options.mode = Mode::kServer;
       gateway_ = std::make_unique<GatewayState>(*std::move(gateway), gateway_random_);
     }
-    endpoint_ = std::make_unique<Endpoint>(options, gateway_.get(), endpoint_random_, events_, Counters(counters_),
-                                           node_->now());
+    endpoint_ = std::make_unique<Endpoint>(options, gateway_.get(), endpoint_random_, events_,
+                                           Counters(counters_), node_->now());
     node_->start(*endpoint_, events_, *this, driver_counters_);
   }
 
@@ -81,7 +82,9 @@ class Program final : public DriverUser {
   [[nodiscard]] std::map<std::uint64_t, Connection>& connections() { return connections_; }
   [[nodiscard]] std::int64_t drift_ppb() const { return drift_ppb_; }
   [[nodiscard]] bool is_stopped() const { return stopped_; }
-  [[nodiscard]] std::uint64_t count(Counter counter) const { return counters_[static_cast<std::size_t>(counter)]; }
+  [[nodiscard]] std::uint64_t count(Counter counter) const {
+    return counters_[static_cast<std::size_t>(counter)];
+  }
   [[nodiscard]] Handle handle(std::uint64_t key) const {
     return {static_cast<std::uint32_t>(key >> 32U), static_cast<std::uint32_t>(key)};
   }
@@ -192,8 +195,8 @@ class Program final : public DriverUser {
   std::unique_ptr<SimulatedNode> node_;
 };
 
-// Keeps every datagram, and checks that no key seals two packets with one nonce: within a connection the two are named by
-// the packet's first bytes, the connection id and the packet number.
+// Keeps every datagram, and checks that no key seals two packets with one nonce: within a connection the two
+// are named by the packet's first bytes, the connection id and the packet number.
 class Wiretap final : public SimulationObserver {
  public:
   struct Datagram {
@@ -218,8 +221,8 @@ class Wiretap final : public SimulationObserver {
 };
 
 inline std::vector<std::byte> simulated_token(RandomSource& random, std::uint64_t client_id,
-                                              std::span<const SocketAddress> addresses, WallTime now, Duration timeout,
-                                              bool single_use = false) {
+                                              std::span<const SocketAddress> addresses, WallTime now,
+                                              Duration timeout, bool single_use = false) {
   TokenParameters parameters;
   parameters.protocol_id = kSimulatedProtocol;
   parameters.key_id = 1;

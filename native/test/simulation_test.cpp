@@ -1,12 +1,12 @@
-// Whole runs of the protocol over bad networks in virtual time. Each run follows from its seed; HAWSER_SEEDS=n runs n of
-// them, HAWSER_SEED=s repeats one.
-#include "simulation_support.hpp"
-
+// Whole runs of the protocol over bad networks in virtual time. Each run follows from its seed;
+// HAWSER_SEEDS=n runs n of them, HAWSER_SEED=s repeats one.
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <string>
+
+#include "simulation_support.hpp"
 
 namespace hawser::test {
 
@@ -23,7 +23,8 @@ std::optional<std::uint64_t> environment_number(const char* name) {
   return std::strtoull(text, nullptr, 10);
 }
 
-// Runs the scenario for each seed; a failure shows the seed that repeats it. `share`: one in so many of the usual number.
+// Runs the scenario for each seed; a failure shows the seed that repeats it. `share`: one in so many of the
+// usual number.
 void for_each_seed(std::uint64_t share, const std::function<void(std::uint64_t)>& scenario) {
   const auto run = [&](std::uint64_t seed) {
     INFO("HAWSER_SEED=" << seed);
@@ -76,7 +77,8 @@ class Scenario {
     simulation_.set_link(std::nullopt, std::nullopt, plan_.link);
     start_gateway();
     for (std::uint32_t i = 0; i < plan_.clients; ++i) {
-      clients_.push_back(std::make_unique<Program>(simulation_, client_address(i), std::nullopt, random_clock()));
+      clients_.push_back(
+          std::make_unique<Program>(simulation_, client_address(i), std::nullopt, random_clock()));
       keys_.push_back(0);
       starts_.push_back(milliseconds(random_.below(1'000)));
     }
@@ -98,12 +100,13 @@ class Scenario {
   static constexpr Duration kTokenTimeout = seconds(4);
 
   Program::Clock random_clock() {
-    return {Instant(seconds(random_.below(1'000'000))), static_cast<std::int64_t>(random_.below(200'001)) - 100'000};
+    return {Instant(seconds(random_.below(1'000'000))),
+            static_cast<std::int64_t>(random_.below(200'001)) - 100'000};
   }
 
   void start_gateway() {
-    gateway_ = std::make_unique<Program>(simulation_, kGateway, simulated_gateway(kGateway, simulation_.wall_now()),
-                                         random_clock());
+    gateway_ = std::make_unique<Program>(simulation_, kGateway,
+                                         simulated_gateway(kGateway, simulation_.wall_now()), random_clock());
   }
 
   void tick() {
@@ -138,7 +141,8 @@ class Scenario {
       const bool sent_down = down != 0 && gateway_->send(down, number);
       // Messages that both sides had been able to receive for a while, and have time left to arrive.
       const Instant now = simulation_.now();
-      const bool steady = up != 0 && down != 0 && now > clients_[i]->connections()[up].connected_at + seconds(1) &&
+      const bool steady = up != 0 && down != 0 &&
+                          now > clients_[i]->connections()[up].connected_at + seconds(1) &&
                           now < at(kTraffic - seconds(2));
       if (steady && sent_up && sent_down) expected_[i].push_back(number);
     }
@@ -149,7 +153,8 @@ class Scenario {
       REQUIRE(clients_[i]->connections().size() == 1);
       const Connection& connection = clients_[i]->connections().begin()->second;
       CHECK(connection.decided());
-      if (plan_.link.loss_rate == 0 && !restarted_ && plan_.link.bytes_per_second == 0) CHECK(connection.alive());
+      if (plan_.link.loss_rate == 0 && !restarted_ && plan_.link.bytes_per_second == 0)
+        CHECK(connection.alive());
     }
   }
 
@@ -178,27 +183,34 @@ class Scenario {
     }
   }
 
-  // docs/protocol.md section 8: half the difference of the two ways of the best sample, and the drift since. Both ways have
-  // the same delay here; beyond it a datagram takes the jitter, and what holds back one that is overtaken.
+  // docs/protocol.md section 8: half the difference of the two ways of the best sample, and the drift since.
+  // Both ways have the same delay here; beyond it a datagram takes the jitter, and what holds back one that
+  // is overtaken.
   void clocks_have_converged() {
     if (plan_.link.bytes_per_second != 0) return;
-    const Duration excess = plan_.link.jitter + (plan_.link.reorder_rate > 0 ? plan_.link.jitter + milliseconds(11) : Duration());
     for (std::size_t i = 0; i < clients_.size(); ++i) {
-      const std::uint64_t up = clients_[i]->alive_key(i + 1);
+      Program& client = *clients_[i];
+      const std::uint64_t up = client.alive_key(i + 1);
       const std::uint64_t down = gateway_->alive_key(i + 1);
       if (up == 0 || down == 0) continue;
-      const Duration offset = gateway_->node().now() - clients_[i]->node().now();
-      const Duration drift(kTraffic.count() / 1'000'000 * std::abs(gateway_->drift_ppb() - clients_[i]->drift_ppb()) / 1'000);
-      const Duration bound = excess / 2 + drift + milliseconds(1);
-      for (auto [program, key, truth] : {std::tuple(clients_[i].get(), up, offset), std::tuple(gateway_.get(), down, -offset)}) {
-        const auto status = program->endpoint().status(program->handle(key), program->node().now());
-        REQUIRE(status.has_value());
-        if (plan_.link.loss_rate == 0 && excess == Duration()) CHECK(status->clock_settled);
-        if (!status->clock_settled) continue;
-        INFO("clock offset " << status->clock_offset.count() << " us, really " << truth.count());
-        CHECK(std::chrono::abs(status->clock_offset - truth) <= bound);
-      }
+      const Duration offset = gateway_->node().now() - client.node().now();
+      const std::int64_t relative_ppb = std::abs(gateway_->drift_ppb() - client.drift_ppb());
+      const Duration drift(kTraffic.count() / 1'000 * relative_ppb / 1'000'000);
+      clock_has_converged(client, up, offset, drift);
+      clock_has_converged(*gateway_, down, -offset, drift);
     }
+  }
+
+  void clock_has_converged(Program& program, std::uint64_t key, Duration truth, Duration drift) {
+    const bool reorders = plan_.link.reorder_rate > 0;
+    const Duration excess =
+        plan_.link.jitter + (reorders ? plan_.link.jitter + milliseconds(11) : Duration());
+    const auto status = program.endpoint().status(program.handle(key), program.node().now());
+    REQUIRE(status.has_value());
+    if (plan_.link.loss_rate == 0 && excess == Duration()) CHECK(status->clock_settled);
+    if (!status->clock_settled) return;
+    INFO("clock offset " << status->clock_offset.count() << " us, really " << truth.count());
+    CHECK(std::chrono::abs(status->clock_offset - truth) <= excess / 2 + drift + milliseconds(1));
   }
 
   void say_goodbye() {
@@ -287,7 +299,8 @@ struct Traffic {
   std::size_t from_gateway = 0;
 };
 
-void answers_are_small_handshake_datagrams(const std::vector<Wiretap::Datagram>& datagrams, Traffic& traffic) {
+void answers_are_small_handshake_datagrams(const std::vector<Wiretap::Datagram>& datagrams,
+                                           Traffic& traffic) {
   for (const Wiretap::Datagram& datagram : datagrams) {
     if (datagram.to != kAttacker) continue;
     traffic.from_gateway += datagram.bytes.size();
@@ -351,7 +364,9 @@ TEST_CASE("whatever is replayed, flipped, reflected or made up, a live peer stay
     CHECK(pair.gateway.count(Counter::dropReplayed) > 0);
     CHECK(pair.gateway.count(Counter::dropReflected) > 0);
     CHECK(pair.gateway.count(Counter::dropUnknownType) > 0);
-    CHECK(pair.gateway.count(Counter::dropAuthentication) + pair.gateway.count(Counter::dropUnknownConnection) > 0);
+    CHECK(pair.gateway.count(Counter::dropAuthentication) +
+              pair.gateway.count(Counter::dropUnknownConnection) >
+          0);
     CHECK(pair.client.count(Counter::dropReflected) > 0);
   });
 }
@@ -399,13 +414,15 @@ TEST_CASE("a gateway that was restarted resets its peers, which hear of it at th
     SeededRandom random(seed);
     Simulation simulation(random.u64(), kSimulatedStart);
     Program client(simulation, client_address(0), std::nullopt, {});
-    auto gateway = std::make_unique<Program>(simulation, kGateway, simulated_gateway(kGateway, kSimulatedStart), Program::Clock());
+    auto gateway = std::make_unique<Program>(simulation, kGateway,
+                                             simulated_gateway(kGateway, kSimulatedStart), Program::Clock());
     const auto token = simulated_token(random, 1, std::span(&kGateway, 1), kSimulatedStart, seconds(30));
     const std::uint64_t key = client.connect(token, 1, seconds(10));
     simulation.run_until(at(seconds(1)));
     REQUIRE(client.connections()[key].alive());
     gateway.reset();
-    gateway = std::make_unique<Program>(simulation, kGateway, simulated_gateway(kGateway, simulation.wall_now()), Program::Clock());
+    gateway = std::make_unique<Program>(simulation, kGateway,
+                                        simulated_gateway(kGateway, simulation.wall_now()), Program::Clock());
     REQUIRE(client.send(key, 1));
     simulation.run_until(at(milliseconds(1'100)));
     CHECK(client.connections()[key].ended == DisconnectResult::kReset);
@@ -422,7 +439,8 @@ TEST_CASE("a client whose address changes is heard, and answered where it is kno
   REQUIRE(pair.client.send(pair.client_key, 1));
   pair.run(milliseconds(100));
   CHECK(pair.gateway.connections()[pair.gateway_key].received.contains(1));
-  const auto status = pair.gateway.endpoint().status(pair.gateway.handle(pair.gateway_key), pair.gateway.node().now());
+  const auto status =
+      pair.gateway.endpoint().status(pair.gateway.handle(pair.gateway_key), pair.gateway.node().now());
   REQUIRE(status.has_value());
   CHECK(status->remote == client_address(0));
 }

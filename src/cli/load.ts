@@ -1,5 +1,6 @@
 // Simulated peers over real sockets: each with a token, keys, clock and, on this machine, a source address of its own.
 
+import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { HawserError } from '../base/errors.js';
 import { Client } from '../transport/client.js';
@@ -144,6 +145,8 @@ export class Load {
   async connect(total: number, signal?: AbortSignal): Promise<void> {
     const started = performance.now();
     const end = Math.min(total, this.#options.peers);
+    // Every attempt under way listens to it.
+    if (signal !== undefined) setMaxListeners(handshakesAtOnce + 1, signal);
     const worker = async (): Promise<void> => {
       while (this.#nextIndex < end && !signal?.aborted) await this.#connectOne(this.#nextIndex++, signal);
     };

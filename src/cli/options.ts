@@ -95,7 +95,7 @@ function last<T>(given: readonly string[], kind: Kind<T>): T | undefined {
 // ---- Kinds of values -----------------------------------------------------------------------------------------------
 
 function wrong(text: string, rule: string): Error {
-  return new Error(`${JSON.stringify(text)} must be ${rule}`);
+  return new Error(`must be ${rule}; got ${JSON.stringify(text)}`);
 }
 
 /** A whole number from `min` to `max`. */

@@ -1,5 +1,6 @@
 // A network in memory, in virtual time: hours of protocol in seconds, one seed for one exact run.
 
+import { createHash } from 'node:crypto';
 import {
   type Address,
   addressFromBinary,
@@ -95,7 +96,9 @@ export class SimulatedNetwork implements Network {
   readonly native: NativeSimulation;
   readonly #defaults: NativeLinkSettings;
   readonly #endpoints = new Map<string, NativeEndpoint>();
+  readonly #seed: bigint;
   #hosts = 0;
+  #drawn = 0;
   #running = false;
 
   /** @throws HawserError ERR_HAWSER_ARGUMENT, ERR_HAWSER_ADDON_MISSING, ERR_HAWSER_NODE_VERSION. */
@@ -103,8 +106,9 @@ export class SimulatedNetwork implements Network {
     const { seed = 1, startWallMs = defaultStartWallMs, ...link } = options;
     checkOptions('options', options, [...linkNames, 'seed', 'startWallMs']);
     const addon = loadAddon();
+    this.#seed = checkSeed(seed);
     this.native = new addon.NativeSimulation({
-      seed: checkSeed(seed),
+      seed: this.#seed,
       startWallMs: checkInteger('startWallMs', startWallMs, 0, Number.MAX_SAFE_INTEGER),
     });
     this.#defaults = checkLink(link, linkDefaults);
@@ -236,6 +240,11 @@ export class SimulatedNetwork implements Network {
           ? parseAddress({ host: `fd00::${index.toString(16).slice(-4)}`, port: 0 }).host
           : address.host;
     return { host, port: address.port === 0 ? firstPort + (index % 20_000) : address.port };
+  }
+
+  randomBytes(length: number): Uint8Array {
+    const stream = createHash('shake256', { outputLength: length });
+    return new Uint8Array(stream.update(`hawser/testing ${this.#seed} ${++this.#drawn}`).digest());
   }
 
   attach(endpoint: NativeEndpoint, address: string): void {

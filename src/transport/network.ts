@@ -12,6 +12,8 @@ export interface Network {
   readonly native: NativeSimulation;
   /** A free address for a socket that asked for `address`, whose host may be a wildcard and whose port may be 0. */
   assignAddress(address: Address): Address;
+  /** Bytes that are random to others and the same in each run with the same seed. */
+  randomBytes(length: number): Uint8Array;
   /** A socket was opened at an address, `host:port`. */
   attach(endpoint: NativeEndpoint, address: string): void;
 }

@@ -205,7 +205,7 @@ export function checkServerOptions(options: ServerOptions): ServerPlan {
         advertised: publicAddresses.map((each) => addressToBinary(each, 'publicAddresses')),
         resetKey:
           options.resetKey === undefined
-            ? randomBytes(resetKeyBytes)
+            ? (network?.randomBytes(resetKeyBytes) ?? randomBytes(resetKeyBytes))
             : checkBytes('resetKey', options.resetKey, resetKeyBytes, resetKeyBytes),
         maxPeers,
         maxHalfOpen,

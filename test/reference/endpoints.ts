@@ -210,7 +210,7 @@ export class ReferenceClient {
         this.#accepted(keys.accept, datagram);
         return;
       case kind.denied:
-        require(this.state === 'REQUESTING' && this.#wasAsked(from), 'unexpected');
+        require(this.#isHeard(from), 'unexpected');
         this.#deniedBy(from, openDenied(keys.denied, this.#attempt, datagram));
         return;
       case kind.reset:
@@ -253,9 +253,16 @@ export class ReferenceClient {
     this.denied.push(reason);
     const struck = this.#addresses.findIndex((address) => sameEndpoint(address, from));
     this.#addresses.splice(struck, 1);
-    this.#asked = Math.min(Math.max(this.#asked - 1, 1), this.#addresses.length);
-    if (this.#addresses.length === 0) this.state = 'DISCONNECTED';
-    else this.resend();
+    if (this.#addresses.length === 0) {
+      this.state = 'DISCONNECTED';
+    } else if (this.state === 'RESPONDING') {
+      // The attempt is spent; the next one begins behind the address that was struck out.
+      this.#addresses.push(...this.#addresses.splice(0, struck));
+      this.start();
+    } else {
+      this.#asked = Math.min(Math.max(this.#asked - 1, 1), this.#addresses.length);
+      this.resend();
+    }
   }
 
   #reset(session: ReferenceSession, datagram: Bytes): void {
@@ -283,6 +290,12 @@ export class ReferenceClient {
 
   #wasAsked(from: Endpoint): boolean {
     return this.#addresses.slice(0, this.#asked).some((address) => sameEndpoint(address, from));
+  }
+
+  /** Whether a DENIED from there counts: of those asked before the CHALLENGE, of the server alone after it. */
+  #isHeard(from: Endpoint): boolean {
+    if (this.state === 'REQUESTING') return this.#wasAsked(from);
+    return this.state === 'RESPONDING' && this.#isServer(from);
   }
 
   #isServer(from: Endpoint): boolean {
@@ -431,6 +444,11 @@ export class ReferenceServer {
       return;
     }
     const token = this.#openToken(response, response.sealed);
+    const reason = this.#denial(response, attempt.tokenId);
+    if (reason !== undefined) {
+      this.#options.sendDatagram(sealDenied(handshakeKeys(token).denied, attempt, reason), from);
+      return;
+    }
     const { accept, peer } = this.#accept(datagram, response, token, from);
     this.peers.push(peer);
     this.#consumedCookies.set(toHex(response.cookie), { responseHash, accept, peer });

@@ -77,6 +77,7 @@ const fakeCounterNames = [...counterNames, ...dropReasons.slice(0, -1).map(dropC
 export function fakeAddon(): NativeAddon {
   return {
     version: '0.0.0',
+    sodiumVersion: '0.0.0',
     counterNames: fakeCounterNames,
     socketCounterNames: ['datagramsIn'],
     constants: { maxMessageBytes: 1158, descriptorWords: 6, txHeaderBytes },

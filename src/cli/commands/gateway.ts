@@ -141,9 +141,9 @@ async function serve(
     uptimeSeconds: Math.round((performance.now() - started) / 1000),
     rssBytes: process.memoryUsage.rss(),
   }));
-  const printing = values.json ? printStatuses(server) : undefined;
   if (values.json) printLine({ event: 'listening', address: server.address, http: http?.url ?? null });
   else announce(server, values, key, madeKey, http);
+  const endPrinting = values.json ? printStatuses(server) : undefined;
   await pause(Number.POSITIVE_INFINITY, interruption.signal);
   draining = true;
   if (!values.json) {
@@ -152,10 +152,9 @@ async function serve(
     );
   }
   await server.drain({ deadlineMs: values.drain });
-  clearInterval(printing);
   await http?.close();
   interruption.dispose();
-  if (values.json) printLine({ event: 'closed', ...statusOf(server) });
+  endPrinting?.();
   return exitCodes.ok;
 }
 
@@ -200,24 +199,31 @@ function announce(
     process.stdout.write(`${paint('dim', name.padEnd(8))} ${value}\n`);
 }
 
-function printStatuses(server: Server): NodeJS.Timeout {
+/** Prints a status each second until the function that it returns is called, which prints the last one. */
+function printStatuses(server: Server): () => void {
   const rates = new RateWindow<GatewayStatus>();
   let before = statusOf(server);
   rates.push(before);
-  return setInterval(() => {
+  const print = (event: string): void => {
     const status = statusOf(server);
     rates.push(status);
-    const { cpuMicros, drops, timeMs, ...totals } = status;
+    const { cpuMicros: _cpu, timeMs: _time, drops, ...totals } = status;
     printLine({
-      event: 'status',
+      event,
       time: new Date().toISOString(),
       ...totals,
       messagesPerSecond: Math.round(rates.perSecond(({ messagesReceived }) => messagesReceived)),
       cpuPercent: Math.round(rates.cpuShare() * 1000) / 10,
+      // Since the line before.
       drops: newDrops(drops, before.drops),
     });
     before = status;
-  }, statusIntervalMs);
+  };
+  const timer = setInterval(print, statusIntervalMs, 'status');
+  return () => {
+    clearInterval(timer);
+    print('closed');
+  };
 }
 
 function printLine(content: unknown): void {

@@ -12,7 +12,7 @@ async function open() {
   const connection = await connect(token);
   let rounds = 0;
   connection.on('message', (data) => {
-    globalThis.gc();
+    globalThis.gc?.();
     if (++rounds < 20) {
       connection.send(data);
       return;
@@ -25,4 +25,4 @@ async function open() {
 }
 
 await open();
-globalThis.gc();
+globalThis.gc?.();

@@ -5,6 +5,7 @@
 import { Server } from 'hawser';
 
 const { address, key, resetKey } = JSON.parse(process.argv[2] ?? '{}');
+/** @param {object} event */
 const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 
 const server = await Server.listen({

@@ -1,0 +1,9 @@
+// Plain node:dgram: no encryption, one datagram per message.
+import { openClient, openServer } from './dgram-socket.mjs';
+
+/** @type {import('./contract.mjs').Driver} */
+export const driver = {
+  window: 1024,
+  listen: (onMessage) => openServer(onMessage, (data) => Buffer.from(data)),
+  connect: (target, onMessage) => openClient(target, onMessage, (data) => Buffer.from(data)),
+};

@@ -1,0 +1,43 @@
+// The child's side of a program: it answers what the benchmark asks over the channel between the two processes.
+
+/**
+ * @typedef {object} ProcessMark what a process has used since it was started
+ * @property {number} timeMs monotonic; the same origin for all processes of this machine
+ * @property {number} cpuMicros user and system time of all its threads
+ * @property {number} rssBytes
+ */
+
+/**
+ * Answers requests until the parent goes away. A handler that throws ends the process: nothing measured is then worth anything.
+ *
+ * @param {Record<string, (argument: unknown) => unknown>} handlers by the name of the request; results are JSON values, or promises
+ */
+export function serve(handlers) {
+  process.on('message', async (/** @type {{id: number, name: string, argument: unknown}} */ request) => {
+    const handler = handlers[request.name];
+    if (handler === undefined) throw new Error(`nothing here is called ${request.name}`);
+    const result = await handler(request.argument);
+    process.send?.({ id: request.id, result: result ?? null });
+  });
+  process.on('disconnect', () => process.exit());
+  process.send?.({ ready: true });
+}
+
+/**
+ * The configuration that the parent gave.
+ *
+ * @returns {unknown}
+ */
+export function configuration() {
+  return JSON.parse(process.argv[2] ?? 'null');
+}
+
+/** @returns {ProcessMark} */
+export function processMark() {
+  const { user, system } = process.cpuUsage();
+  return {
+    timeMs: Number(process.hrtime.bigint()) / 1e6,
+    cpuMicros: user + system,
+    rssBytes: process.memoryUsage.rss(),
+  };
+}

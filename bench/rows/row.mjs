@@ -1,0 +1,42 @@
+// What a row is, and what the rows share.
+
+/**
+ * @typedef {object} Sample one run of one contender
+ * @property {number} value in the row's unit
+ * @property {Readonly<Record<string, number>>} [details] other figures of the same run
+ */
+
+/**
+ * @typedef {object} Target
+ * @property {number} value in the row's unit
+ * @property {'atLeast' | 'atMost' | 'noWorseThanRival'} is
+ */
+
+/**
+ * @typedef {object} Row
+ * @property {string} id fixed: figures of different versions are compared by it
+ * @property {string} title
+ * @property {string} unit
+ * @property {'higher' | 'lower'} better
+ * @property {readonly string[]} rivals
+ * @property {Target} [target]
+ * @property {string} note how it is measured, in a sentence
+ * @property {Readonly<Record<Size, object>>} sizes
+ * @property {(contender: string, size: Size) => Promise<Sample>} measure one run in processes of its own; `hawser` or a rival
+ */
+
+/** @typedef {'full' | 'quick' | 'smoke'} Size smoke: whether the row runs at all; its figures say nothing */
+
+/** The cores of a row with two busy processes, where there are two. */
+export const cores = { near: 0, far: 1 };
+
+/** The most that may be lost for a figure of delivered messages to count. */
+export const maxLoss = 0.001;
+
+/**
+ * @param {number} ms
+ * @returns {Promise<void>}
+ */
+export function wait(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
