@@ -27,7 +27,8 @@ inline bool all_zero(Bytes bytes) {
 
 // Reads an unsigned integer, least significant byte first, from the first sizeof(T) bytes at `from`.
 template <class T>
-requires std::is_unsigned_v<T> T load_little_endian(const std::byte* from) {
+  requires std::is_unsigned_v<T>
+T load_little_endian(const std::byte* from) {
   T value = 0;
   if constexpr (std::endian::native == std::endian::little) {
     std::memcpy(&value, from, sizeof(T));
@@ -41,7 +42,7 @@ requires std::is_unsigned_v<T> T load_little_endian(const std::byte* from) {
 
 // Writes an unsigned integer, least significant byte first, to the first sizeof(T) bytes at `to`.
 template <class T>
-requires std::is_unsigned_v<T>
+  requires std::is_unsigned_v<T>
 void store_little_endian(std::byte* to, T value) {
   if constexpr (std::endian::native == std::endian::little) {
     std::memcpy(to, &value, sizeof(T));

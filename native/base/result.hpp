@@ -31,15 +31,14 @@ class [[nodiscard]] Result {
   using error_type = E;
 
   template <class U = T>
-  requires(std::convertible_to<U, T> && !std::same_as<std::remove_cvref_t<U>, Result> &&
-           !kIsFailure<std::remove_cvref_t<U>>)
-      // Implicit on purpose, for `return value;`; the constraint leaves copies and moves alone.
-      // NOLINTNEXTLINE(google-explicit-constructor,bugprone-forwarding-reference-overload)
-      Result(U&& value)
-      : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+    requires(std::convertible_to<U, T> && !std::same_as<std::remove_cvref_t<U>, Result> &&
+             !kIsFailure<std::remove_cvref_t<U>>)
+  // Implicit on purpose, for `return value;`; the constraint leaves copies and moves alone.
+  // NOLINTNEXTLINE(google-explicit-constructor,bugprone-forwarding-reference-overload)
+  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
 
   template <class G>
-  requires std::convertible_to<G, E>
+    requires std::convertible_to<G, E>
   // Implicit on purpose, for `return Failure{error};`.
   // NOLINTNEXTLINE(google-explicit-constructor)
   Result(Failure<G> failure) : state_(std::in_place_index<1>, std::move(failure.error)) {}
@@ -86,7 +85,7 @@ class [[nodiscard]] Result<void, E> {
   Result() = default;
 
   template <class G>
-  requires std::convertible_to<G, E>
+    requires std::convertible_to<G, E>
   // Implicit on purpose, for `return Failure{error};`.
   // NOLINTNEXTLINE(google-explicit-constructor)
   Result(Failure<G> failure) : error_(std::in_place, std::move(failure.error)) {}

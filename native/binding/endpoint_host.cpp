@@ -21,9 +21,8 @@ WallTime system_wall_clock() {
 
 }  // namespace
 
-EndpointHost::EndpointHost(napi_env env, ParsedOptions options, HostListener& listener)
-    : env_(env),
-      options_(std::move(options)),
+EndpointHost::EndpointHost(ParsedOptions options, HostListener& listener)
+    : options_(std::move(options)),
       listener_(&listener),
       simulation_(options_.simulation),
       driver_counters_(*new (driver_counters_memory_.data()) DriverCounters()) {}
@@ -34,7 +33,7 @@ Result<std::shared_ptr<EndpointHost>, SocketError> EndpointHost::open(napi_env e
                                                                       ParsedOptions options,
                                                                       HostListener& listener) {
   // The constructor is private.
-  std::shared_ptr<EndpointHost> host(new EndpointHost(env, std::move(options), listener));
+  std::shared_ptr<EndpointHost> host(new EndpointHost(std::move(options), listener));
   const Result<void, SocketError> started = host->start(loop);
   if (!started) return Failure{started.error()};
   host->open_ = true;

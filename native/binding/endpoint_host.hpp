@@ -85,7 +85,7 @@ class EndpointHost final : public DriverUser, public std::enable_shared_from_thi
   void closed() override;
 
  private:
-  EndpointHost(napi_env env, ParsedOptions options, HostListener& listener);
+  EndpointHost(ParsedOptions options, HostListener& listener);
 
   Result<void, SocketError> start(uv_loop_s* loop);
   Result<void, SocketError> start_on_loop(uv_loop_s* loop);
@@ -94,7 +94,6 @@ class EndpointHost final : public DriverUser, public std::enable_shared_from_thi
 
   static void on_teardown(napi_async_cleanup_hook_handle handle, void* data);
 
-  napi_env env_;
   napi_async_cleanup_hook_handle teardown_hook_ = nullptr;
   ParsedOptions options_;
   HostListener* listener_;

@@ -21,6 +21,11 @@ Duration jittered_interval(RandomSource& random) {
   return kSendInterval + Duration(random.below(2 * kSendJitterMicros + 1)) - Duration(kSendJitterMicros);
 }
 
+bool all_denied(const ClientAttempt& attempt) {
+  const auto asked = std::span(attempt.awaited).first(attempt.token.addresses.count);
+  return std::all_of(asked.begin(), asked.end(), [](const AwaitedAddress& awaited) { return awaited.denied; });
+}
+
 }  // namespace
 
 std::optional<ClientState> Endpoint::client_state(PeerPhase phase) {
@@ -88,6 +93,7 @@ void Endpoint::abort(Handle handle, Instant now) {
   if (peer == nullptr || !peer->attempt) return;
   // Told by the timer, which runs when there is room to tell.
   peer->attempt->aborted = true;
+  unlist(*peer);
   wheel_.arm(*peer, now);
 }
 
@@ -100,12 +106,10 @@ void Endpoint::start_attempt(Peer& peer, Instant now) {
   for (const ReceivedId& received : std::span(peer.received).first(peer.received_count))
     forget_reset_id(peer, received.id);
   peer.received_count = 0;
-  peer.next_received_sequence = 0;
   attempt.share = KeyPair::generate(random_);
   encode_request(attempt.request, attempt.token, attempt.share.share);
   attempt.joined = 0;
   attempt.attempt_deadline = kNever;
-  attempt.first_request = now;
   attempt.next_send = now + jittered_interval(random_);
   set_phase(peer, PeerPhase::kRequesting);
   join_address(peer, now);
@@ -138,6 +142,7 @@ void Endpoint::join_address(Peer& peer, Instant now) {
     if (awaited.denied) continue;
     awaited.peer = &peer;
     awaited.remote = addresses[index];
+    awaited.asked = now;
     const auto [head, inserted] = awaiting_.insert(path_of(awaited.remote, peer.local), &awaited);
     if (head == nullptr) return;
     awaited.previous = nullptr;
@@ -258,13 +263,15 @@ bool Endpoint::receive_challenge(AwaitedAddress& from, const ReceivedDatagram& d
     if (&awaited != &from) unlist(awaited);
   }
   peer.remote = from.remote;
+  // An attempt that fails from here on has failed at this address: the next begins with the one behind it.
+  attempt.first_address = static_cast<std::size_t>(&from - attempt.awaited.data());
   attempt.challenge = body.plaintext;
   Nonce nonce{};
   random_.fill(nonce);
   encode_response(attempt.response, attempt.request, body.cookie(), attempt.keys.response, nonce,
                   ResponseBody{0, own->id});
   attempt.response_hash = response_hash(attempt.response);
-  attempt.attempt_deadline = now + std::clamp(3 * (now - attempt.first_request), kMinAttempt, kMaxAttempt);
+  attempt.attempt_deadline = now + std::clamp(3 * (now - from.asked), kMinAttempt, kMaxAttempt);
   attempt.next_send = now + jittered_interval(random_);
   set_phase(peer, PeerPhase::kResponding);
   send_copy(peer, attempt.response, peer.remote);
@@ -307,8 +314,7 @@ bool Endpoint::receive_denied(AwaitedAddress& from, const ReceivedDatagram& data
   attempt.denied_reason = *reason;
   from.denied = true;
   unlist(from);
-  const auto asked = std::span(attempt.awaited).first(attempt.token.addresses.count);
-  if (std::all_of(asked.begin(), asked.end(), [](const AwaitedAddress& awaited) { return awaited.denied; })) {
+  if (all_denied(attempt)) {
     connect_failed(peer, ConnectResult::kDenied, *reason);
   } else if (peer.phase == PeerPhase::kResponding) {
     restart_attempt(peer, now);
@@ -316,6 +322,21 @@ bool Endpoint::receive_denied(AwaitedAddress& from, const ReceivedDatagram& data
     join_address(peer, now);
     schedule(peer);
   }
+  return true;
+}
+
+// A server refuses with DISCONNECT at the end of the handshake: as DENIED, for its address. Whether it was the
+// last one, and the user has been told.
+bool Endpoint::refused(Peer& peer, std::uint32_t reason, Instant now) {
+  ClientAttempt& attempt = *peer.attempt;
+  attempt.denied_reason = reason;
+  attempt.awaited[attempt.first_address].denied = true;
+  if (!all_denied(attempt)) {
+    restart_attempt(peer, now);
+    return false;
+  }
+  announce_connect_failed(peer, ConnectResult::kDenied, reason);
+  unlist(peer);
   return true;
 }
 
@@ -344,7 +365,6 @@ void Endpoint::accept_id(Peer& peer, const ConnectionId& id, const ResetToken& t
   peer.remote_id = id;
   peer.received[0] = ReceivedId{0, id, token};
   peer.received_count = 1;
-  peer.next_received_sequence = 1;
   learn_reset_id(peer, id);
 }
 

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "wire/address_codec.hpp"
 #include "wire/session_packet.hpp"
 
 namespace hawser {
@@ -18,9 +19,9 @@ constexpr std::size_t kExtraBuffers = 2 * kMaxOpenPackets + 1024;
 // 10).
 constexpr std::uint32_t kForeignFailuresPerSecond = 1000;
 constexpr std::uint32_t kResetsPerSecond = 100;
-// Control frames that may wait for acknowledgement in the whole endpoint, per session.
-constexpr std::uint32_t kControlFramesPerSession = 4;
 constexpr Duration kRetryTick = std::chrono::milliseconds(1);
+// How long what waits for the flush is left alone by its timer.
+constexpr Duration kFlushPatience = std::chrono::milliseconds(10);
 
 SipKey random_sip_key(RandomSource& random) { return SipKey{random.u64(), random.u64()}; }
 
@@ -35,7 +36,7 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       counters_(counters),
       wall_reference_(now),
       buffers_(kMaxSentDatagram, options.max_output_packets + kExtraBuffers),
-      control_pool_(options.max_sessions * kControlFramesPerSession),
+      control_pool_(options.max_sessions * ControlFrames::kMax),
       output_(options.max_output_packets),
       wheel_(now),
       peers_(options.max_sessions),
@@ -77,7 +78,8 @@ WallTime Endpoint::wall_time(Instant now) const {
 void Endpoint::receive(const ReceivedDatagram& datagram, Instant now) {
   counters_.add(Counter::datagramsReceived);
   counters_.add(Counter::bytesReceived, datagram.bytes.size());
-  if (datagram.bytes.empty()) return counters_.add(Counter::dropLength);
+  if (datagram.bytes.empty() || datagram.bytes.size() > kMaxReceivedDatagram)
+    return counters_.add(Counter::dropLength);
   const bool server = options_.mode == Mode::kServer;
   const DatagramKind kind = classify(std::to_integer<std::uint8_t>(datagram.bytes[0]));
   switch (kind) {
@@ -117,8 +119,11 @@ void Endpoint::on_timer(Peer& peer, Instant now) {
       counters_.add(Counter::halfOpenExpired);
       return destroy(peer);
     case PeerPhase::kConsuming:
-      begin_ending(peer, DisconnectResult::kClosed,
-                   static_cast<std::uint32_t>(DisconnectCode::kHistoryUnavailable), {}, false, now);
+      if (peer.half_open->verdict) {
+        resume(peer, now);
+      } else {
+        refuse(peer, DeniedReason::kHistoryUnavailable, now);
+      }
       break;
     case PeerPhase::kConnected:
       if (now >= peer.last_receive + peer.timeout) {
@@ -127,12 +132,19 @@ void Endpoint::on_timer(Peer& peer, Instant now) {
         forget_connected(peer);
         return destroy(peer);
       }
-      if (now >= peer.next_ping) peer.ping_due = true;
+      if (peer.half_open) {
+        process_waiting(peer, now);
+        if (peer.phase != PeerPhase::kConnected) break;
+      }
+      if (now >= peer.next_ping) plan_ping(peer, now);
       if (peer.ping_due || now >= peer.control.next_deadline()) mark_dirty(peer);
+      if (peer.dirty) return wheel_.arm(peer, std::max(deadline_of(peer), now + kFlushPatience));
       break;
     case PeerPhase::kDisconnecting:
       if (peer.ending->announce) announce_ending(peer);
       if (now < peer.ending->next_send) break;
+      // One that the output had no room for counts too: nobody waits for ever for a socket that takes nothing.
+      if (peer.ending->due) ++peer.ending->sent;
       if (peer.ending->sent >= kMaxDisconnects) return destroy(peer);
       mark_dirty(peer);
       // The packet leaves with the flush, which sets the next time; until then no timer is needed sooner.
@@ -156,6 +168,8 @@ Instant Endpoint::deadline_of(const Peer& peer) const {
     case PeerPhase::kConsuming:
       return peer.half_open->deadline;
     case PeerPhase::kConnected:
+      // Packets that still wait do so for room among the events: until the next tick.
+      if (peer.half_open) return Instant();
       return std::min({peer.last_receive + peer.timeout, peer.next_ping, peer.control.next_deadline()});
     case PeerPhase::kDisconnecting:
     case PeerPhase::kLingering:
@@ -171,25 +185,44 @@ void Endpoint::schedule(Peer& peer) {
 }
 
 Instant Endpoint::next_deadline() const {
-  if (handshakes_ && handshakes_->size() > 0) return Instant::min();
+  if (handshakes_ && handshakes_->size() > 0 && writable()) return Instant();
+  if (!dirty_.empty() && !output_.full() && buffers_.in_use() < buffers_.max()) return Instant();
+  if (drain_owed_ && output_.size() <= output_.capacity() / 4) return Instant();
   return std::min(wheel_.next_deadline(), next_erasure_);
 }
 
 void Endpoint::flush(Instant now) {
   counters_.add(Counter::turns);
-  if (handshakes_) serve_handshakes(now);
-  // By index: finishing a packet may disconnect its peer, which marks it again.
-  for (std::size_t i = 0; i < dirty_.size(); ++i) {
-    Peer* peer = peers_.get(dirty_[i]);
+  std::size_t left = 0;
+  for (const Handle handle : dirty_) {
+    Peer* peer = peers_.get(handle);
     if (peer == nullptr) continue;
-    peer->dirty = false;
-    if (peer->open_packet || begin_packet(*peer, now)) finish_packet(*peer, now);
+    peer->dirty = !seal_due(*peer, now);
+    if (peer->dirty) dirty_[left++] = handle;
   }
-  dirty_.clear();
-  if (drain_owed_ && output_.size() <= output_.capacity() / 4 && events_.has_room()) {
-    drain_owed_ = !events_.push(EventKind::kDrain, Handle{}, 0, {});
-  }
+  dirty_.resize(left);
+  // After the peers, which are served first.
+  if (handshakes_) serve_handshakes(now);
+  tell_drain();
   refresh_gauges();
+}
+
+// Seals what a peer has to send; false when something is left for want of room.
+bool Endpoint::seal_due(Peer& peer, Instant now) {
+  if (peer.open_packet) {
+    if (output_.full()) return false;
+    finish_packet(peer, now);
+  }
+  // What found no room in the open packet, or no packet.
+  if (!has_due(peer, now)) return true;
+  if (output_.full() || !begin_packet(peer)) return false;
+  finish_packet(peer, now);
+  return true;
+}
+
+void Endpoint::tell_drain() {
+  if (!drain_owed_ || output_.size() > output_.capacity() / 4 || !events_.has_room()) return;
+  drain_owed_ = !events_.push(EventKind::kDrain, Handle{}, 0, {});
 }
 
 void Endpoint::refresh_gauges() {
@@ -206,7 +239,10 @@ void Endpoint::refresh_gauges() {
 
 std::span<const OutgoingDatagram> Endpoint::output() { return output_.front(); }
 
-void Endpoint::output_sent(std::size_t count) { output_.pop(count); }
+void Endpoint::output_sent(std::size_t count) {
+  output_.pop(count);
+  tell_drain();
+}
 
 bool Endpoint::wants_flush() const {
   return output_.size() >= OutputQueue::kBatch || dirty_.size() >= kMaxOpenPackets;
@@ -227,29 +263,30 @@ bool Endpoint::send_datagram(Buffer&& buffer, const SocketAddress& remote, const
 
 SendStatus Endpoint::send(Handle handle, std::uint32_t channel, Bytes message, Instant now) {
   if (message.size() > kMaxMessageSize) return SendStatus::kTooLong;
+  if (channel > kMaxChannel) return SendStatus::kInvalidChannel;
   Peer* peer = find(handle);
   if (peer == nullptr || peer->phase != PeerPhase::kConnected) {
     counters_.add(Counter::dropNotConnected);
     return SendStatus::kNotConnected;
   }
   const std::size_t size = message_frame_size(channel, message.size());
-  if (peer->open_packet && peer->open_packet.size + size > kMaxSentDatagram - kTagSize)
+  const auto refuse_full = [&] {
+    counters_.add(Counter::dropOutputFull);
+    drain_owed_ = true;
+    return SendStatus::kOutputFull;
+  };
+  if (peer->open_packet && peer->open_packet.size + size > kMaxSentDatagram - kTagSize) {
+    // The messages in it have been accepted: it waits rather than being lost.
+    if (output_.full()) return refuse_full();
     finish_packet(*peer, now);
+    // The last packet of a key ends the connection.
+    if (peer->phase != PeerPhase::kConnected) {
+      counters_.add(Counter::dropNotConnected);
+      return SendStatus::kNotConnected;
+    }
+  }
   if (!peer->open_packet) {
-    if (output_.full() || !begin_packet(*peer, now)) {
-      counters_.add(Counter::dropOutputFull);
-      drain_owed_ = true;
-      return SendStatus::kOutputFull;
-    }
-    // Due control frames may have taken the room of a long message.
-    if (peer->open_packet.size + size > kMaxSentDatagram - kTagSize) {
-      finish_packet(*peer, now);
-      if (!begin_packet(*peer, now)) {
-        counters_.add(Counter::dropOutputFull);
-        drain_owed_ = true;
-        return SendStatus::kOutputFull;
-      }
-    }
+    if (output_.full() || !begin_packet(*peer)) return refuse_full();
     mark_dirty(*peer);
   }
   ByteWriter writer(peer->open_packet.storage().subspan(
@@ -274,10 +311,11 @@ bool Endpoint::disconnect(Handle handle, std::uint32_t code, std::string_view re
 bool Endpoint::goaway(Handle handle, std::uint32_t reason, std::chrono::milliseconds deadline,
                       const SocketAddress& elsewhere) {
   Peer* peer = find(handle);
-  if (peer == nullptr || peer->phase != PeerPhase::kConnected) return false;
+  if (peer == nullptr || peer->phase != PeerPhase::kConnected || options_.mode != Mode::kServer) return false;
   std::array<std::byte, 64> frame{};
   ByteWriter writer(frame);
   const bool has_address = elsewhere.family != SocketAddress::Family::kNone;
+  if (has_address && !is_encodable(elsewhere)) return false;
   if (!write_goaway(writer, reason, deadline, has_address ? &elsewhere : nullptr)) return false;
   return send_control(*peer, writer.written());
 }
@@ -320,7 +358,7 @@ std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
   if (peer->clock.has_sample()) status.clock_offset = peer->clock.offset_at(now);
   status.clock_settled = peer->clock.settled();
   status.connected = peer->phase == PeerPhase::kConnected;
-  status.packets_sent = peer->next_packet_number;
+  status.packets_sent = peer->next_packet_number - peer->skips;
   status.packets_received = peer->packets_received;
   status.remote = peer->remote;
   status.local = peer->local;
@@ -365,6 +403,7 @@ void Endpoint::destroy(Peer& peer) {
   for (const ReceivedId& received : std::span(peer.received).first(peer.received_count))
     forget_reset_id(peer, received.id);
   peer.control.clear(control_pool_);
+  drop_half_open(peer);
   peers_.destroy(peer);
 }
 

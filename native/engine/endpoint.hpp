@@ -62,7 +62,7 @@ struct ConnectOptions {
   Duration timeout = std::chrono::seconds(10);
 };
 
-enum class SendStatus : std::uint8_t { kSent, kNotConnected, kTooLong, kOutputFull };
+enum class SendStatus : std::uint8_t { kSent, kNotConnected, kTooLong, kInvalidChannel, kOutputFull };
 
 // What a peer is like now; durations are zero until known.
 struct PeerStatus {
@@ -106,8 +106,9 @@ class Endpoint {
   // process never counts against peers.
   void advance(Instant now);
 
-  // Ends a turn: serves waiting handshakes up to the budget, seals open packets. Afterwards `output()` holds
-  // what to send.
+  // Ends a turn: seals open packets, then serves waiting handshakes up to the budget. Afterwards `output()`
+  // holds what to send; what it had no room for waits for the next flush. Flushes at one instant are one turn
+  // and share its budget.
   void flush(Instant now);
 
   // When `advance` or `flush` has something to do next; kNever when nothing is planned.
@@ -127,10 +128,12 @@ class Endpoint {
   // Starts connecting (client mode). kTokenInvalid when the token cannot be decoded or is for another
   // protocol id.
   [[nodiscard]] Result<Handle, ConnectResult> connect(const ConnectOptions& options, Instant now);
-  // Ends an attempt that has not connected yet with kAborted.
+  // Ends an attempt that has not connected yet with kAborted, which the next `advance` tells; whatever arrives
+  // until then, it does not connect.
   void abort(Handle peer, Instant now);
 
-  // Queues one unreliable message on a channel for a connected peer; it leaves with the next flush.
+  // Queues one unreliable message of at most kMaxMessageSize bytes on a channel, 0 to kMaxChannel, for a
+  // connected peer; it leaves with the next flush.
   SendStatus send(Handle peer, std::uint32_t channel, Bytes message, Instant now);
 
   // Disconnects: DISCONNECT is sent at 10 Hz until acknowledged, at most ten times. The kDisconnect event
@@ -138,11 +141,14 @@ class Endpoint {
   // peer is ending already.
   bool disconnect(Handle peer, std::uint32_t code, std::string_view reason, Instant now);
 
-  // Asks a client to go elsewhere (GOAWAY), reliably.
+  // Asks a client to go elsewhere (GOAWAY), reliably. `elsewhere` of family kNone names no address. False when
+  // the handle is stale, the peer is not connected or has too much waiting for acknowledgement, `elsewhere`
+  // has no form in the wire (docs/protocol.md section 1), or this is a client.
   bool goaway(Handle peer, std::uint32_t reason, std::chrono::milliseconds deadline,
               const SocketAddress& elsewhere);
 
-  // The answer to a kConsume event.
+  // The answer to a kConsume event; kHistoryFull when the history cannot be asked. Ignored when the session has
+  // died meanwhile, and the second time.
   void complete_consumption(Handle peer, ConsumeVerdict verdict, Instant now);
 
   // STOPPING: no new sessions, every peer is disconnected with the code. STOPPED when none is left; `advance`
@@ -176,6 +182,8 @@ class Endpoint {
   Peer* find(Handle handle) { return peers_.get(handle); }
   void destroy(Peer& peer);
   bool send_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local);
+  bool seal_due(Peer& peer, Instant now);
+  void tell_drain();
   [[nodiscard]] ConnectionId new_connection_id();
   // Gives a peer one more id; null when there is no room in the map.
   const IssuedId* issue_id(Peer& peer);
@@ -185,7 +193,8 @@ class Endpoint {
 
   // engine/session.cpp: packets, frames, liveness, the end of a connection.
   void receive_session(const ReceivedDatagram& datagram, Instant now);
-  void keep_waiting(Peer& peer, Bytes payload);
+  [[nodiscard]] bool within_ceilings(Peer& peer, std::size_t size, Instant now);
+  [[nodiscard]] bool keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addressed);
   void process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now);
   bool process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now);
   void acknowledge(Peer& peer, Instant now);
@@ -197,7 +206,9 @@ class Endpoint {
   void process_pong(Peer& peer, const PongFrame& pong, Instant now);
   void answer_unknown(const ReceivedDatagram& datagram, const ConnectionId& id, Instant now);
   void mark_dirty(Peer& peer);
-  bool begin_packet(Peer& peer, Instant now);
+  [[nodiscard]] static bool has_due(const Peer& peer, Instant now);
+  bool begin_packet(Peer& peer);
+  void plan_ping(Peer& peer, Instant now);
   void write_due_frames(Peer& peer, ByteWriter& writer, Instant now);
   void finish_packet(Peer& peer, Instant now);
   bool send_control(Peer& peer, Bytes frame);
@@ -231,6 +242,9 @@ class Endpoint {
   void send_accept(const Peer& peer);
   void repeat_accept(const PeerReference& session);
   void consumed(Peer& peer, ConsumeVerdict verdict, Instant now);
+  void resume(Peer& peer, Instant now);
+  void process_waiting(Peer& peer, Instant now);
+  void drop_half_open(Peer& peer);
   void refuse(Peer& peer, DeniedReason reason, Instant now);
 
   // engine/client_handshake.cpp
@@ -249,6 +263,7 @@ class Endpoint {
   bool receive_accept(Peer& peer, const ReceivedDatagram& datagram, Instant now);
   bool receive_denied(AwaitedAddress& from, const ReceivedDatagram& datagram, Instant now);
   void client_confirmed(Peer& peer, Instant now);
+  bool refused(Peer& peer, std::uint32_t reason, Instant now);
   void announce_connect_failed(Peer& peer, ConnectResult result, std::uint32_t reason);
   void connect_failed(Peer& peer, ConnectResult result, std::uint32_t reason);
   void accept_id(Peer& peer, const ConnectionId& id, const ResetToken& token);
@@ -294,6 +309,11 @@ class Endpoint {
   std::vector<Handle> dirty_;
   std::uint32_t half_open_count_ = 0;
   std::uint32_t connected_count_ = 0;
+  // Packets that wait for the consumption of their tokens, of all peers together.
+  std::size_t waiting_count_ = 0;
+  // Points of the budget spent at the instant of the last flush.
+  Instant budget_instant_{};
+  std::uint32_t budget_spent_ = 0;
   bool drain_owed_ = false;
   // When the gateway's oldest cookie record has to be wiped.
   Instant next_erasure_ = kNever;

@@ -19,6 +19,7 @@
 #include "engine/ping_record.hpp"
 #include "engine/replay_window.hpp"
 #include "engine/round_trip.hpp"
+#include "engine/token_history.hpp"
 #include "engine/token_bucket.hpp"
 #include "wire/connect_token.hpp"
 #include "wire/connection_id.hpp"
@@ -62,6 +63,8 @@ struct AwaitedAddress {
   AwaitedAddress* next = nullptr;
   AwaitedAddress* previous = nullptr;
   SocketAddress remote;
+  // When the attempt's first REQUEST went there.
+  Instant asked{};
   bool listed = false;
   bool denied = false;
 };
@@ -77,7 +80,8 @@ struct ClientAttempt {
   Hash256 response_hash{};
   ChallengePlaintext challenge{};
   std::array<AwaitedAddress, kMaxTokenAddresses> awaited;
-  // The address the present attempt began with, and how many have joined since.
+  // The address the present attempt began with (once a CHALLENGE has won: that one's), and how many have
+  // joined since.
   std::size_t first_address = 0;
   std::size_t joined = 0;
   Instant overall_deadline{};
@@ -85,20 +89,28 @@ struct ClientAttempt {
   Instant attempt_deadline = kNever;
   Instant next_send{};
   Instant next_join{};
-  Instant first_request{};
   std::uint32_t denied_reason = 0;
   bool aborted = false;
 };
 
-// What a server needs until the peer is connected.
+// An opened packet that waits for the token's consumption, and the id that it was sent to.
+struct WaitingPacket {
+  Buffer payload;
+  ConnectionId addressed;
+};
+
+// What a server needs until the peer is connected and the packets that waited for that are processed.
 struct HalfOpen {
   AcceptDatagram accept{};
   TokenId token_id{};
   Instant deadline{};
   std::size_t user_data_size = 0;
   std::array<std::byte, kPrivateVariableSize> user_data{};
-  // Opened packets that wait for the token's consumption.
-  std::vector<Buffer> waiting;
+  // The answer of the token's history, as long as there was no room to tell what follows from it.
+  std::optional<ConsumeVerdict> verdict;
+  std::vector<WaitingPacket> waiting;
+  // How many of them have been processed.
+  std::size_t processed = 0;
 };
 
 constexpr std::uint8_t kMaxDisconnects = 10;
@@ -112,7 +124,8 @@ struct Ending {
   // The user has to be told, as soon as there is room among the events.
   bool announce = false;
   bool due = false;
-  std::uint64_t first_packet_number = 0;
+  // Of the first packet with the DISCONNECT.
+  std::uint64_t first_packet_number = UINT64_MAX;
   Instant next_send{};
   std::uint16_t reason_size = 0;
   std::array<std::byte, kMaxReasonSize> reason{};
@@ -127,6 +140,8 @@ struct Peer : TimerNode {
   std::uint64_t next_packet_number = 0;
   std::uint64_t next_skip = 0;
   std::uint64_t skipped = UINT64_MAX;
+  // Packet numbers skipped so far.
+  std::uint32_t skips = 0;
   ReplayWindow window;
   Instant last_receive{};
   Buffer open_packet;
@@ -163,7 +178,6 @@ struct Peer : TimerNode {
   WallTime token_expires{};
   Duration timeout{};
   Key exporter;
-  std::uint64_t next_received_sequence = 0;
   std::uint64_t next_issued_sequence = 0;
   std::array<IssuedId, kKnownIds> issued{};
   std::array<ReceivedId, kKnownIds> received{};

@@ -82,14 +82,22 @@ bool Endpoint::check_clear_token(const TokenClear& clear, Instant now) {
 }
 
 void Endpoint::serve_handshakes(Instant now) {
-  std::uint32_t points = 0;
+  if (now != budget_instant_) {
+    budget_instant_ = now;
+    budget_spent_ = 0;
+  }
+  // Never beyond the budget, but for one that is too small for anything.
+  const auto affordable = [&] {
+    return budget_spent_ == 0 || budget_spent_ + kResponsePoints <= options_.handshake_budget;
+  };
   ReceivedDatagram datagram;
-  while (points < options_.handshake_budget && events_.has_room() && handshakes_->pop(datagram)) {
+  // Answers leave the second half of the output to the peers.
+  while (affordable() && writable() && handshakes_->pop(datagram)) {
     if (std::to_integer<std::uint8_t>(datagram.bytes[0]) == kRequestByte) {
-      points += kRequestPoints;
+      budget_spent_ += kRequestPoints;
       serve_request(datagram, now);
     } else {
-      points += kResponsePoints;
+      budget_spent_ += kResponsePoints;
       serve_response(datagram, now);
     }
   }
@@ -285,15 +293,36 @@ void Endpoint::confirm(Peer& peer, Instant now) {
 void Endpoint::complete_consumption(Handle handle, ConsumeVerdict verdict, Instant now) {
   Peer* peer = find(handle);
   // It may have expired, or the endpoint may be stopping.
-  if (peer == nullptr || peer->phase != PeerPhase::kConsuming || !events_.has_room()) return;
-  std::vector<Buffer> waiting = std::move(peer->half_open->waiting);
-  consumed(*peer, verdict, now);
-  const ConnectionId addressed = peer->issued[0].id;
-  for (const Buffer& packet : waiting) {
-    peer = find(handle);
-    if (peer != nullptr && peer->phase == PeerPhase::kConnected)
-      process_packet(*peer, packet.bytes(), addressed, now);
+  if (peer == nullptr || peer->phase != PeerPhase::kConsuming || peer->half_open->verdict) return;
+  peer->half_open->verdict = verdict;
+  // Without room for what follows, the timer goes on when there is.
+  if (events_.has_room()) return resume(*peer, now);
+  peer->half_open->deadline = now;
+  schedule(*peer);
+}
+
+// Goes on with a session whose token history has answered. Needs room among the events.
+void Endpoint::resume(Peer& peer, Instant now) {
+  consumed(peer, *peer.half_open->verdict, now);
+  process_waiting(peer, now);
+}
+
+// Processes the packets that waited for the connection, as far as there is room for their events: the rest
+// waits for the timer, and what arrives meanwhile waits behind it.
+void Endpoint::process_waiting(Peer& peer, Instant now) {
+  while (peer.half_open && peer.half_open->processed < peer.half_open->waiting.size()) {
+    if (!events_.has_room()) return schedule(peer);
+    const WaitingPacket packet = std::move(peer.half_open->waiting[peer.half_open->processed++]);
+    --waiting_count_;
+    process_packet(peer, packet.payload.bytes(), packet.addressed, now);
   }
+  drop_half_open(peer);
+}
+
+void Endpoint::drop_half_open(Peer& peer) {
+  if (!peer.half_open) return;
+  waiting_count_ -= peer.half_open->waiting.size() - peer.half_open->processed;
+  peer.half_open.reset();
 }
 
 void Endpoint::consumed(Peer& peer, ConsumeVerdict verdict, Instant now) {
@@ -336,8 +365,8 @@ void Endpoint::settle(Peer& peer, Instant now) {
       break;
   }
   peer.holds_client_id = true;
-  const std::unique_ptr<HalfOpen> half = std::move(peer.half_open);
-  become_connected(peer, Bytes(half->user_data).first(half->user_data_size), now);
+  become_connected(peer, Bytes(peer.half_open->user_data).first(peer.half_open->user_data_size), now);
+  if (peer.half_open && peer.half_open->waiting.empty()) peer.half_open.reset();
 }
 
 }  // namespace hawser

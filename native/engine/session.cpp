@@ -29,8 +29,17 @@ constexpr std::uint16_t kMaxSettlingSamples = 28;
 
 constexpr Duration kResetPerPrefix = std::chrono::milliseconds(100);
 constexpr std::size_t kMaxWaitingPackets = 16;
+// Of all peers together, so that a slow token history cannot take the buffers of those who are connected.
+constexpr std::size_t kMaxWaitingPacketsInAll = 1024;
 
 constexpr std::size_t kPayloadEnd = kMaxSentDatagram - kTagSize;
+
+// How many bytes of UTF-8, at most `limit`, end with a whole character.
+std::size_t whole_characters(Bytes text, std::size_t limit) {
+  if (text.size() <= limit) return text.size();
+  while (limit > 0 && (text[limit] & std::byte{0xc0}) == std::byte{0x80}) --limit;
+  return limit;
+}
 
 }  // namespace
 
@@ -44,7 +53,8 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   const Handle* handle = by_id_.find(*id);
   Peer* peer = handle != nullptr ? find(*handle) : nullptr;
   if (peer == nullptr) return answer_unknown(datagram, *id, now);
-  if (peer->phase == PeerPhase::kRequesting || peer->phase == PeerPhase::kResponding) {
+  if (peer->phase == PeerPhase::kRequesting || peer->phase == PeerPhase::kResponding ||
+      (peer->attempt && peer->attempt->aborted)) {
     return counters_.add(Counter::dropUnexpected);
   }
   if (header->epoch_bits != 0) return counters_.add(Counter::dropUnknownEpoch);
@@ -70,34 +80,43 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
     }
     return;
   }
-  peer->window.record(number);
   peer->last_receive = now;
-  ++peer->packets_received;
   counters_.add(Counter::packetsOpened);
-  if (options_.max_packets_per_second != 0 && !peer->packet_ceiling.take(1, now))
-    return counters_.add(Counter::dropPeerCeiling);
-  if (options_.max_bytes_per_second != 0 &&
-      !peer->byte_ceiling.take(static_cast<std::uint32_t>(datagram.bytes.size()), now)) {
-    return counters_.add(Counter::dropPeerCeiling);
-  }
+  // A packet that is dropped from here on is not recorded: what is recorded will be acknowledged, and its sender
+  // would not repeat what this side never looked at.
+  if (!within_ceilings(*peer, datagram.bytes.size(), now)) return counters_.add(Counter::dropPeerCeiling);
   const Bytes payload = sealed.first(sealed.size() - kTagSize);
   if (peer->phase == PeerPhase::kHalfOpen) confirm(*peer, now);
-  if (peer->phase == PeerPhase::kConsuming) return keep_waiting(*peer, payload);
-  process_packet(*peer, payload, *id, now);
+  const bool waits = peer->half_open != nullptr;
+  if (waits && !keep_waiting(*peer, payload, *id)) return counters_.add(Counter::dropUnconfirmedOverflow);
+  peer->window.record(number);
+  ++peer->packets_received;
+  if (!waits) process_packet(*peer, payload, *id, now);
 }
 
-void Endpoint::keep_waiting(Peer& peer, Bytes payload) {
-  Buffer copy = peer.half_open->waiting.size() < kMaxWaitingPackets ? buffers_.acquire() : Buffer();
-  if (!copy || payload.size() > copy.storage().size()) return counters_.add(Counter::dropUnconfirmedOverflow);
+bool Endpoint::within_ceilings(Peer& peer, std::size_t size, Instant now) {
+  if (options_.max_packets_per_second != 0 && !peer.packet_ceiling.take(1, now)) return false;
+  return options_.max_bytes_per_second == 0 ||
+         peer.byte_ceiling.take(static_cast<std::uint32_t>(size), now);
+}
+
+bool Endpoint::keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addressed) {
+  HalfOpen& half = *peer.half_open;
+  if (half.waiting.size() == kMaxWaitingPackets || waiting_count_ == kMaxWaitingPacketsInAll) return false;
+  Buffer copy = buffers_.acquire();
+  if (!copy || payload.size() > copy.storage().size()) return false;
   std::copy(payload.begin(), payload.end(), copy.storage().begin());
   copy.size = payload.size();
-  peer.half_open->waiting.push_back(std::move(copy));
+  half.waiting.push_back(WaitingPacket{std::move(copy), addressed});
+  ++waiting_count_;
+  return true;
 }
 
 void Endpoint::process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now) {
   FrameReader reader(payload);
   Frame frame;
-  while (reader.next(frame)) {
+  // A frame may have made the attempt start anew: the rest belongs to the session that is gone.
+  while (peer.phase >= PeerPhase::kConfirming && reader.next(frame)) {
     if (!process_frame(peer, frame, addressed, now)) {
       return fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
     }
@@ -106,9 +125,11 @@ void Endpoint::process_packet(Peer& peer, Bytes payload, const ConnectionId& add
 }
 
 bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now) {
-  // The server's first packet makes a client connected, unless it says that there will be no connection.
-  if (peer.phase == PeerPhase::kConfirming && frame.type != FrameType::kDisconnect)
+  // The server's first packet makes a client connected, unless it refuses the connection.
+  if (peer.phase == PeerPhase::kConfirming &&
+      (frame.type != FrameType::kDisconnect || denied_reason_of(frame.disconnect.code) == 0)) {
     client_confirmed(peer, now);
+  }
   if (frame.type == FrameType::kMessage) {
     if (peer.phase != PeerPhase::kConnected) return true;
     if (frame.message.channel != 0) {
@@ -150,6 +171,8 @@ bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId&
       process_pong(peer, frame.pong, now);
       return true;
     case FrameType::kGoaway: {
+      // It asks a client to go.
+      if (options_.mode != Mode::kClient) return false;
       acknowledge(peer, now);
       std::array<std::byte, 8 + kAddressRecordSize> record{};
       ByteWriter writer(record);
@@ -192,8 +215,7 @@ bool Endpoint::process_ack(Peer& peer, const AckFrame& ack, Instant now) {
     // section 21.4).
     if (range.smallest <= peer.skipped && peer.skipped <= range.largest) return false;
     peer.control.on_ack(control_pool_, range.smallest, range.largest);
-    if (peer.phase == PeerPhase::kDisconnecting && peer.ending->sent > 0 &&
-        range.largest >= peer.ending->first_packet_number) {
+    if (peer.phase == PeerPhase::kDisconnecting && range.largest >= peer.ending->first_packet_number) {
       peer.ending->sent = kMaxDisconnects;
       peer.ending->due = false;
       peer.ending->next_send = now;
@@ -204,12 +226,10 @@ bool Endpoint::process_ack(Peer& peer, const AckFrame& ack, Instant now) {
 }
 
 void Endpoint::process_disconnect(Peer& peer, const DisconnectFrame& frame, Instant now) {
+  if (peer.phase == PeerPhase::kConfirming && !refused(peer, denied_reason_of(frame.code), now)) return;
   acknowledge(peer, now);
   if (peer.phase == PeerPhase::kLingering) return;
-  if (peer.phase == PeerPhase::kConfirming) {
-    announce_connect_failed(peer, ConnectResult::kDenied, denied_reason_of(frame.code));
-    unlist(peer);
-  } else if (peer.phase == PeerPhase::kConnected) {
+  if (peer.phase == PeerPhase::kConnected) {
     const bool replaced = frame.code == static_cast<std::uint32_t>(DisconnectCode::kReplaced);
     announce(peer, replaced ? DisconnectResult::kReplaced : DisconnectResult::kDisconnected, frame.code,
              frame.reason);
@@ -221,6 +241,7 @@ void Endpoint::process_disconnect(Peer& peer, const DisconnectFrame& frame, Inst
   peer.control.clear(control_pool_);
   peer.phase = PeerPhase::kLingering;
   peer.attempt.reset();
+  drop_half_open(peer);
   if (!peer.ending) peer.ending = std::make_unique<Ending>();
   peer.ending->announce = false;
   peer.ending->next_send = now + kLinger;
@@ -231,11 +252,8 @@ bool Endpoint::process_new_id(Peer& peer, const NewIdFrame& frame) {
   for (const ReceivedId& known : std::span(peer.received).first(peer.received_count)) {
     if (known.sequence == frame.sequence) return known.id == frame.connection_id;
   }
-  // A repeated frame whose id has been used and retired since.
-  if (frame.sequence < peer.next_received_sequence) return true;
   if (peer.received_count == kKnownIds) return false;
   peer.received[peer.received_count++] = ReceivedId{frame.sequence, frame.connection_id, frame.reset_token};
-  peer.next_received_sequence = frame.sequence + 1;
   learn_reset_id(peer, frame.connection_id);
   return true;
 }
@@ -305,16 +323,31 @@ void Endpoint::mark_dirty(Peer& peer) {
   dirty_.push_back(peers_.handle_of(peer));
 }
 
-bool Endpoint::begin_packet(Peer& peer, Instant now) {
-  if (peer.phase < PeerPhase::kConfirming || peer.phase == PeerPhase::kHalfOpen ||
-      peer.phase == PeerPhase::kConsuming)
-    return false;
+// Whether a packet has to be sent even without a message.
+bool Endpoint::has_due(const Peer& peer, Instant now) {
+  switch (peer.phase) {
+    case PeerPhase::kConfirming:
+      return peer.ping_due;
+    case PeerPhase::kConnected:
+      return peer.ping_due || peer.pong_pending || peer.ack_pending || peer.control.next_deadline() <= now;
+    case PeerPhase::kDisconnecting:
+      return peer.ending->due || peer.ack_pending;
+    case PeerPhase::kLingering:
+      return peer.ack_pending;
+    case PeerPhase::kRequesting:
+    case PeerPhase::kResponding:
+    case PeerPhase::kHalfOpen:
+    case PeerPhase::kConsuming:
+      break;
+  }
+  return false;
+}
+
+// False when there is no buffer.
+bool Endpoint::begin_packet(Peer& peer) {
   peer.open_packet = buffers_.acquire();
   if (!peer.open_packet) return false;
-  const std::size_t header = session_header_size(peer.remote_id.length);
-  ByteWriter writer(peer.open_packet.storage().subspan(header, kPayloadEnd - header));
-  write_due_frames(peer, writer, now);
-  peer.open_packet.size = header + writer.position();
+  peer.open_packet.size = session_header_size(peer.remote_id.length);
   return true;
 }
 
@@ -323,7 +356,7 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
     // First, so that a client which waits for its first session packet sees at once that it was refused.
     Ending& ending = *peer.ending;
     if (write_disconnect(writer, ending.code, Bytes(ending.reason).first(ending.reason_size))) {
-      if (ending.sent == 0) ending.first_packet_number = peer.next_packet_number;
+      ending.first_packet_number = std::min(ending.first_packet_number, peer.next_packet_number);
       if (ending.sent < kMaxDisconnects) ++ending.sent;
       ending.due = false;
     }
@@ -353,9 +386,8 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
   if ((peer.ping_due || now >= peer.next_ping - interval / 4) && writer.remaining() >= kPingFrameSize) {
     static_cast<void>(write_ping(writer, peer.pings.sent(now)));
     counters_.add(Counter::pingsSent);
+    plan_ping(peer, now);
     peer.ping_due = false;
-    // Without an answer it is repeated every second; the answer sets the real time.
-    peer.next_ping = now + std::min(interval, kSlowPingInterval);
   }
   peer.control.for_each_due(now, [&](ControlFrame& frame) {
     if (writer.remaining() < frame.size) return false;
@@ -366,15 +398,20 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
   });
 }
 
+// Adds what else is due and seals. Control frames are written here and not before, because what is written
+// counts as sent in the packet of that number.
 void Endpoint::finish_packet(Peer& peer, Instant now) {
   Buffer buffer = std::move(peer.open_packet);
-  const std::size_t header = session_header_size(peer.remote_id.length);
-  if (buffer.size == header) return;
   if (peer.next_packet_number >= kMaxPacketsPerKey - kLastPackets && peer.phase == PeerPhase::kConnected) {
     return fail(peer, DisconnectResult::kKeyExhausted, DisconnectCode::kKeyExhausted, now);
   }
   if (peer.next_packet_number >= kMaxPacketsPerKey || output_.full())
     return counters_.add(Counter::dropOutputFull);
+  ByteWriter writer(buffer.storage().subspan(buffer.size, kPayloadEnd - buffer.size));
+  write_due_frames(peer, writer, now);
+  buffer.size += writer.position();
+  const std::size_t header = session_header_size(peer.remote_id.length);
+  if (buffer.size == header) return;
   const std::uint64_t number = peer.next_packet_number++;
   encode_session_header(buffer.storage(), 0, peer.remote_id, number);
   const std::size_t payload = buffer.size - header;
@@ -385,8 +422,15 @@ void Endpoint::finish_packet(Peer& peer, Instant now) {
   send_datagram(std::move(buffer), peer.remote, peer.local);
   if (peer.next_packet_number == peer.next_skip) {
     peer.skipped = peer.next_packet_number++;
+    ++peer.skips;
     peer.next_skip = peer.next_packet_number + kMinSkipDistance + random_.below(kSkipSpread);
   }
+}
+
+// A PING is due now, and without an answer once a second again; the answer sets the real time.
+void Endpoint::plan_ping(Peer& peer, Instant now) {
+  peer.ping_due = true;
+  peer.next_ping = now + std::min(ping_interval(peer), kSlowPingInterval);
 }
 
 bool Endpoint::send_control(Peer& peer, Bytes frame) {
@@ -406,6 +450,7 @@ void Endpoint::start_session(Peer& peer, const Prk& prk, Instant now) {
   peer.next_packet_number = 0;
   peer.next_skip = kMinSkipDistance + random_.below(kSkipSpread);
   peer.skipped = UINT64_MAX;
+  peer.skips = 0;
   peer.window = ReplayWindow();
   peer.last_receive = now;
   peer.last_pong_sent = now - kPongInterval;
@@ -418,8 +463,8 @@ void Endpoint::start_session(Peer& peer, const Prk& prk, Instant now) {
 
 void Endpoint::start_liveness(Peer& peer, Instant now) {
   peer.last_receive = now;
-  peer.next_ping = now;
-  peer.ping_due = true;
+  // A client's first PING is what its server has just confirmed.
+  if (options_.mode == Mode::kServer) plan_ping(peer, now);
   mark_dirty(peer);
   for (std::size_t spare = 1; spare < kKnownIds; ++spare) {
     if (!offer_id(peer)) return fail(peer, DisconnectResult::kClosed, DisconnectCode::kLimitExceeded, now);
@@ -473,7 +518,7 @@ void Endpoint::begin_ending(Peer& peer, DisconnectResult result, std::uint32_t c
   if (was_connected) forget_connected(peer);
   peer.control.clear(control_pool_);
   set_phase(peer, PeerPhase::kDisconnecting);
-  peer.half_open.reset();
+  drop_half_open(peer);
   peer.attempt.reset();
   peer.ending = std::make_unique<Ending>();
   Ending& ending = *peer.ending;
@@ -481,7 +526,7 @@ void Endpoint::begin_ending(Peer& peer, DisconnectResult result, std::uint32_t c
   ending.code = code;
   ending.announce = tell;
   ending.due = true;
-  ending.reason_size = static_cast<std::uint16_t>(std::min(reason.size(), kMaxReasonSize));
+  ending.reason_size = static_cast<std::uint16_t>(whole_characters(reason, kMaxReasonSize));
   std::copy_n(reason.begin(), ending.reason_size, ending.reason.begin());
   ending.next_send = now + kDisconnectInterval;
   mark_dirty(peer);

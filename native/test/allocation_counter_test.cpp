@@ -16,10 +16,10 @@ TEST_CASE("allocation counter counts every form of operator new") {
   ::operator delete[](::operator new[](1));
   ::operator delete(::operator new(1, std::nothrow), std::nothrow);
   ::operator delete[](::operator new[](1, std::nothrow), std::nothrow);
-  ::operator delete (::operator new (1, std::align_val_t{64}), std::align_val_t{64});
+  ::operator delete(::operator new(1, std::align_val_t{64}), std::align_val_t{64});
   ::operator delete[](::operator new[](1, std::align_val_t{64}), std::align_val_t{64});
-  ::operator delete (::operator new (1, std::align_val_t{64}, std::nothrow), std::align_val_t{64},
-                     std::nothrow);
+  ::operator delete(::operator new(1, std::align_val_t{64}, std::nothrow), std::align_val_t{64},
+                    std::nothrow);
   ::operator delete[](::operator new[](1, std::align_val_t{64}, std::nothrow), std::align_val_t{64},
                       std::nothrow);
   CHECK(scope.count() == 8);

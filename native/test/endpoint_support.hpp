@@ -21,6 +21,8 @@ inline constexpr std::uint64_t kProtocolId = 0x1234;
 inline constexpr WallTime kStartWall{std::chrono::milliseconds(1'800'000'000'000)};
 inline constexpr Instant kStart{std::chrono::seconds(1'000)};
 inline const SocketAddress kServerAddress = SocketAddress::ipv4({10, 0, 0, 1}, 4000);
+// Another address of the same gateway.
+inline const SocketAddress kSecondServerAddress = SocketAddress::ipv4({10, 0, 0, 2}, 4000);
 inline const SocketAddress kClientAddress = SocketAddress::ipv4({10, 0, 1, 2}, 5000);
 
 inline Key test_key(std::uint8_t fill) {
@@ -55,6 +57,8 @@ class Node {
   }
 
   void clear_events() { events_.clear(); }
+  [[nodiscard]] std::span<const EventDescriptor> peek_events() const { return events_.descriptors(); }
+  [[nodiscard]] bool has_room_for_events() const { return events_.has_room(); }
 
   std::vector<Event> take_events() {
     std::vector<Event> events;
@@ -92,7 +96,7 @@ inline GatewayOptions gateway_options() {
   GatewayOptions options;
   options.protocol_id = kProtocolId;
   options.keys.push_back(ServerKey{1, test_key(1)});
-  options.advertised_addresses.push_back(kServerAddress);
+  options.advertised_addresses = {kServerAddress, kSecondServerAddress};
   options.reset_key = test_key(2);
   options.started = kStartWall - std::chrono::hours(1);
   return options;
@@ -114,17 +118,29 @@ class World {
   std::vector<std::byte> token(std::uint64_t client_id, bool single_use = false, WallTime create = kStartWall,
                                std::vector<SocketAddress> addresses = {kServerAddress},
                                std::string_view user_data = {}) {
-    std::vector<std::byte> bytes(kMaxTokenSize);
-    TokenParameters parameters;
-    parameters.protocol_id = kProtocolId;
-    parameters.key_id = 1;
+    TokenParameters parameters = token_parameters(client_id);
     parameters.single_use = single_use;
     parameters.create = create;
     parameters.expire = create + std::chrono::hours(1);
-    parameters.client_id = client_id;
-    parameters.timeout = std::chrono::seconds(10);
     parameters.addresses = addresses;
     parameters.user_data = bytes_of(user_data);
+    return mint(parameters);
+  }
+
+  // Good for an hour from the start, without addresses.
+  static TokenParameters token_parameters(std::uint64_t client_id) {
+    TokenParameters parameters;
+    parameters.protocol_id = kProtocolId;
+    parameters.key_id = 1;
+    parameters.create = kStartWall;
+    parameters.expire = kStartWall + std::chrono::hours(1);
+    parameters.client_id = client_id;
+    parameters.timeout = std::chrono::seconds(10);
+    return parameters;
+  }
+
+  std::vector<std::byte> mint(const TokenParameters& parameters) {
+    std::vector<std::byte> bytes(kMaxTokenSize);
     const auto size = mint_token(bytes, parameters, test_key(1), random);
     REQUIRE(size.has_value());
     bytes.resize(*size);
@@ -145,7 +161,10 @@ class World {
         const auto output = node->endpoint.output();
         if (output.empty()) break;
         for (const OutgoingDatagram& datagram : output) {
-          Sent sent{node->address, datagram.remote, {datagram.bytes.begin(), datagram.bytes.end()}};
+          const bool bound = datagram.local.family == SocketAddress::Family::kNone;
+          Sent sent{bound ? node->address : datagram.local,
+                    datagram.remote,
+                    {datagram.bytes.begin(), datagram.bytes.end()}};
           log.push_back(sent);
           if (!filter || filter(sent)) deliver(sent);
         }
@@ -155,9 +174,9 @@ class World {
   }
 
   void deliver(const Sent& sent) {
-    Node* node = sent.to == kServerAddress   ? server.get()
-                 : sent.to == kClientAddress ? client.get()
-                                             : nullptr;
+    Node* node = sent.to == kServerAddress || sent.to == kSecondServerAddress ? server.get()
+                 : sent.to == kClientAddress                                  ? client.get()
+                                                                              : nullptr;
     if (node == nullptr) return;
     std::vector<std::byte> copy = sent.bytes;
     node->endpoint.receive(ReceivedDatagram{copy, sent.from, sent.to, 0}, now);
@@ -193,6 +212,17 @@ class World {
   std::vector<Sent> log;
   std::function<bool(const Sent&)> filter;
 };
+
+inline std::size_t count_events(const std::vector<Event>& events, EventKind kind) {
+  std::size_t count = 0;
+  for (const Event& event : events) count += event.kind == kind ? 1U : 0U;
+  return count;
+}
+
+// The u32 that begins the bytes of kDisconnect (its code) and of kConnectFailed (the reason of DENIED).
+inline std::uint32_t code_of(const Event& event) {
+  return load_little_endian<std::uint32_t>(event.bytes.data());
+}
 
 // The first event of a kind, or nothing.
 inline const Event* find_event(const std::vector<Event>& events, EventKind kind) {

@@ -253,6 +253,7 @@ TEST_CASE("replayed handshakes neither evict the peer nor open another session")
   const std::vector<Sent> handshake(world.log.begin(), world.log.begin() + 4);
   const std::size_t sessions = world.server->endpoint.sessions();
   for (int round = 0; round < 20; ++round) {
+    world.now += milliseconds(1);
     for (const Sent& sent : handshake) {
       if (sent.from == kClientAddress) world.deliver(sent);
     }
@@ -301,9 +302,6 @@ TEST_CASE("a repeated RESPONSE gets the same ACCEPT, byte for byte") {
 
 TEST_CASE("a half-open session dies after five seconds, and the client ends with a result") {
   World world;
-  world.filter = [](const Sent& sent) {
-    return sent.from == kClientAddress && sent.bytes.size() >= kResponseSize;
-  };
   world.filter = [](const Sent& sent) { return sent.bytes.size() != kAcceptSize; };
   world.connect(world.token(1), seconds(3));
   world.run(seconds(10));
@@ -359,24 +357,6 @@ TEST_CASE("a gateway that lost its peers resets them, and only a believable rese
   REQUIRE(reset != nullptr);
   CHECK(reset->argument == static_cast<std::uint32_t>(DisconnectResult::kReset));
   static_cast<void>(other);
-}
-
-TEST_CASE("malformed frames in an authentic packet close with a protocol error") {
-  // Reached through the engine's own sealing by a peer that misbehaves: see endpoint_fuzz.cpp; here by an ACK
-  // of the future, which a channel id beyond the range stands for.
-  World world;
-  const auto [own, other] = world.connected();
-  static_cast<void>(other);
-  CHECK(world.client->endpoint.send(own, 5, bytes_of("undeclared"), world.now) == SendStatus::kSent);
-  world.exchange();
-  CHECK(world.server->count(Counter::dropUnknownChannel) == 1);
-  CHECK(world.client->endpoint.send(own, kMaxChannel + 1, bytes_of("impossible"), world.now) ==
-        SendStatus::kSent);
-  world.exchange();
-  const auto events = world.server->take_events();
-  const Event* gone = find_event(events, EventKind::kDisconnect);
-  REQUIRE(gone != nullptr);
-  CHECK(gone->argument == static_cast<std::uint32_t>(DisconnectResult::kProtocolError));
 }
 
 TEST_CASE("stop disconnects everybody, refuses newcomers and ends STOPPED") {

@@ -93,10 +93,9 @@ export class ControlledProcess<R extends Requests> {
     });
     this.#child.on('message', (message: Reply) => this.#receive(message));
     this.#ended = new Promise((resolve) => {
-      this.#child.once('close', (code, signal) => {
-        this.#fail(this.#reasonOfEnd(code, signal));
-        resolve();
-      });
+      // 'close' comes after all that it said on standard error, but never comes when this side has disconnected first.
+      this.#child.once('close', (code, signal) => this.#fail(this.#reasonOfEnd(code, signal)));
+      this.#child.once('exit', () => resolve());
       this.#child.once('error', (error) => {
         this.#fail(new CommandError(`cannot start the ${this.#name} process: ${error.message}`));
         resolve();

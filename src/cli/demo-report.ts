@@ -1,7 +1,7 @@
 // What a run of the demonstration found: the content of its JSON report, and the summary for people.
 
 import { writeFileSync } from 'node:fs';
-import { CommandError, systemCode } from './errors.js';
+import { CommandError, systemReason } from './errors.js';
 import type { LoadStatus } from './load.js';
 import { type GatewayStatus, newDrops } from './status.js';
 import { bytes, count, micros, type Paint, percent } from './terminal.js';
@@ -75,7 +75,7 @@ function write(path: string, content: string, flag: 'a' | 'w'): void {
   try {
     writeFileSync(path, content, { flag });
   } catch (error) {
-    throw new CommandError(`cannot write the report to ${path}: ${systemCode(error) ?? String(error)}`);
+    throw new CommandError(`cannot write the report to ${path}: ${systemReason(error)}`);
   }
 }
 

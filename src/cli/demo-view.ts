@@ -17,6 +17,11 @@ const meterWidth = 20;
 const historySeconds = 30;
 const nameWidth = 11;
 
+/** A round trip; none was measured yet when it is 0. */
+function time(rttMicros: number): string {
+  return rttMicros === 0 ? '-' : micros(rttMicros);
+}
+
 /** Everything that the view shows, as it comes in. */
 export class DemoView {
   phase: DemoPhase = 'starting';
@@ -128,12 +133,12 @@ export class DemoView {
 
   #rttText(paint: Paint): string {
     const { p50, p99 } = this.#load?.recentRttMicros ?? { p50: 0, p99: 0 };
-    return `p50 ${paint('bold', micros(p50).padStart(8))}   p99 ${paint('bold', micros(p99).padStart(8))}   ${paint('cyan', sparkline(this.#rttHistory, historySeconds))}`;
+    return `p50 ${paint('bold', time(p50).padStart(8))}   p99 ${paint('bold', time(p99).padStart(8))}   ${paint('cyan', sparkline(this.#rttHistory, historySeconds))}`;
   }
 
   #rttTotals(): string {
     const { p50, p99, max } = this.#load?.rttMicros ?? { p50: 0, p99: 0, max: 0 };
-    return `whole run: p50 ${micros(p50)}, p99 ${micros(p99)}, max ${micros(max)}`;
+    return `whole run: p50 ${time(p50)}, p99 ${time(p99)}, max ${time(max)}`;
   }
 
   #meters<S extends GatewayStatus | LoadStatus>(
@@ -168,7 +173,7 @@ export class DemoView {
       `${this.#elapsed()} ${this.#phaseText()}`,
       `${count(this.#gateway?.peers ?? 0)} peers`,
       `${count(this.#echoRate())} messages/s`,
-      `rtt p50 ${micros(p50)} p99 ${micros(p99)}`,
+      `rtt p50 ${time(p50)} p99 ${time(p99)}`,
       `gateway ${Math.round(this.#gatewayRates.cpuShare() * 100)} % ${bytes(this.#gateway?.rssBytes ?? 0)}`,
       `load ${Math.round(this.#loadRates.cpuShare() * 100)} % ${bytes(this.#load?.rssBytes ?? 0)}`,
       `${count(drops)} drops`,

@@ -26,6 +26,12 @@ export function systemCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** What the operating system says, without the code before it and the call behind it: `no such file or directory`. */
+export function systemReason(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return /^[A-Z\d]+: (.+?), [a-z]+/.exec(message)?.[1] ?? message;
+}
+
 /** The text for standard error. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

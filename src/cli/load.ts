@@ -99,6 +99,7 @@ export class Load {
   #startedAt = 0;
   #due = 0;
   #onAllEchoed: (() => void) | undefined;
+  readonly #gone = new AbortController();
 
   /** Opens the sockets and gets the first token, which tells where the gateway is. */
   static async open(options: LoadOptions): Promise<Load> {
@@ -133,6 +134,11 @@ export class Load {
     this.#clients = clients;
     this.#localAddresses = localAddresses;
     this.#firstToken = firstToken;
+  }
+
+  /** Aborted when the last peer has been disconnected. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
   }
 
   // ---- Connecting --------------------------------------------------------------------------------------------------
@@ -184,6 +190,7 @@ export class Load {
       if (this.#phase === 'finished') return;
       ++this.#disconnected;
       this.#count(reason === '' ? `connection ended: ${result}` : `connection ended: ${result} (${reason})`);
+      if (this.#disconnected === this.#peers.length) this.#gone.abort();
     });
   }
 

@@ -6,7 +6,7 @@ import { formatAddress, parseAddress } from '../base/address.js';
 import { nearest } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
 import { parseKey, type ServerKey } from '../token/server-key.js';
-import { systemCode, UsageError } from './errors.js';
+import { systemReason, UsageError } from './errors.js';
 
 /** What texts an option takes, and what they mean. */
 export interface Kind<T> {
@@ -223,7 +223,7 @@ function readNamedFile(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new Error(`cannot read ${JSON.stringify(path)}: ${systemCode(error) ?? String(error)}`);
+    throw new Error(`cannot read ${JSON.stringify(path)}: ${systemReason(error)}`);
   }
 }
 

@@ -1,6 +1,5 @@
 // Text for people: colours, numbers with units, bars, and lines that are drawn again in place.
 
-import type { WriteStream } from 'node:tty';
 import { stripVTControlCharacters, styleText } from 'node:util';
 
 type Style = Parameters<typeof styleText>[0];
@@ -96,13 +95,20 @@ export function clip(line: string, width: number): string {
   return `${cut}…\x1b[0m`;
 }
 
+/** What a screen needs of a terminal's stream. */
+export interface TerminalOutput {
+  readonly columns: number;
+  readonly rows: number;
+  write(text: string): unknown;
+}
+
 /** Lines that are drawn over those drawn before. The cursor is hidden until `end`. */
 export class Screen {
-  readonly #stream: WriteStream;
+  readonly #stream: TerminalOutput;
   #drawn = 0;
   #begun = false;
 
-  constructor(stream: WriteStream) {
+  constructor(stream: TerminalOutput) {
     this.#stream = stream;
   }
 

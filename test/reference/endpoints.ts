@@ -345,6 +345,7 @@ export class ReferenceServer {
   readonly drops: string[] = [];
   /** Echoes each message when set. */
   echo = false;
+  maxPeers: number;
 
   readonly #options: ReferenceServerOptions;
   readonly #cookieKey: Bytes = random(32);
@@ -357,6 +358,7 @@ export class ReferenceServer {
 
   constructor(options: ReferenceServerOptions) {
     this.#options = options;
+    this.maxPeers = options.maxPeers ?? Number.POSITIVE_INFINITY;
     this.#resetKey = options.resetKey ?? random(32);
   }
 
@@ -414,9 +416,7 @@ export class ReferenceServer {
   #denial(clear: ClearPart, id: Bytes): number | undefined {
     if ((clear.flags & 1) !== 0 && this.#consumedTokens.has(toHex(id))) return deniedReason.TOKEN_USED;
     const connected = this.peers.filter((peer) => peer.session.ended === undefined).length;
-    return connected >= (this.#options.maxPeers ?? Number.POSITIVE_INFINITY)
-      ? deniedReason.SERVER_FULL
-      : undefined;
+    return connected >= this.maxPeers ? deniedReason.SERVER_FULL : undefined;
   }
 
   #cookie(attempt: Attempt, from: Endpoint, time: number): Bytes {

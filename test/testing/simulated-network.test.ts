@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { ConnectError, type Connection, connect, Server } from '../../src/index.js';
+import { ConnectError, type Connection, connect, type Peer, Server } from '../../src/index.js';
 import { SimulatedNetwork, type SimulatedNetworkOptions } from '../../src/testing/index.js';
 import { mintToken } from '../../src/token/index.js';
 import { bytes, next, protocolId, serverKey, text } from '../transport/support.js';

@@ -26,6 +26,9 @@ export class FakeEndpoint {
   readonly disconnected: [number, number][] = [];
 
   constructor(options: NativeEndpointOptions, onEvents: NativeEventsListener, onStopped: () => void) {
+    const { code } = failure;
+    failure.code = undefined;
+    if (code !== undefined) throw Object.assign(new Error(`bind ${code}`), { code });
     this.options = options;
     this.onEvents = onEvents;
     this.onStopped = onStopped;
@@ -71,6 +74,9 @@ export class FakeEndpoint {
 }
 
 export const endpoints: FakeEndpoint[] = [];
+
+/** What the next constructor throws, as failed system calls do. */
+export const failure: { code: string | undefined } = { code: undefined };
 
 const fakeCounterNames = [...counterNames, ...dropReasons.slice(0, -1).map(dropCounterName)];
 

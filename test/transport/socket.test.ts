@@ -5,6 +5,7 @@ import {
   endpoints,
   type FakeEndpoint,
   type FakeEvent,
+  failure,
   fakeAddon,
   txHeaderBytes,
   txSlabBytes,
@@ -272,5 +273,25 @@ describe('listeners that throw', () => {
       process.removeAllListeners('uncaughtException');
       for (const listener of before) process.on('uncaughtException', listener);
     }
+  });
+});
+
+describe('a socket that the system refuses', () => {
+  test.each([
+    ['EADDRINUSE', 'ERR_HAWSER_ADDRESS_IN_USE', 'another socket is bound to it'],
+    ['EACCES', 'ERR_HAWSER_PERMISSION', 'choose a port of 1024 or above'],
+    ['EADDRNOTAVAIL', 'ERR_HAWSER_ADDRESS_NOT_AVAILABLE', 'it does not belong to any interface'],
+    ['EMFILE', 'ERR_HAWSER_TOO_MANY_FILES', 'raise "ulimit -n"'],
+    ['ENFILE', 'ERR_HAWSER_TOO_MANY_FILES', 'raise fs.file-max'],
+    ['EAFNOSUPPORT', 'ERR_HAWSER_SYSTEM', 'bind EAFNOSUPPORT'],
+  ])('%s is %s, and says what to do', async (code, ours, advice) => {
+    failure.code = code;
+    await expect(open()).rejects.toMatchObject({
+      code: ours,
+      message: expect.stringMatching(/^cannot open a UDP socket on 127\.0\.0\.1:5: /),
+      cause: { code },
+    });
+    failure.code = code;
+    await expect(open()).rejects.toThrow(advice);
   });
 });

@@ -29,7 +29,7 @@ export const demo: Command = defineCommand({
   summary: 'a gateway and its load in two processes, with a live view',
   details: [
     'Starts "hawser gateway" and "hawser load" on this machine, connects the peers, then lets them send until Ctrl-C or for --seconds. On a terminal the view is drawn in place; elsewhere it is a line each second.',
-    'Exit code 1 when not all peers could connect.',
+    'Exit code 1 when not all peers could connect, or none was left.',
   ],
   options,
   run,
@@ -52,14 +52,15 @@ async function run(values: Values<typeof options>): Promise<number> {
     await processes.close();
     output.end();
     if (measured === undefined) return exitCodes.interrupted;
-    const report = reportOf(measured.measurements);
+    const report = reportOf(measured);
     if (values.json !== undefined) writeReport(values.json, report);
-    const lines = reportLines(report, measured.measurements.final, painter(process.stdout));
+    const lines = reportLines(report, measured.final, painter(process.stdout));
     process.stdout.write(`${lines.join('\n')}\n`);
     if (values.json !== undefined) process.stdout.write(`The report is in ${values.json}\n`);
     // Without --seconds, Ctrl-C is how the run is meant to end.
-    if (!measured.complete && values.seconds !== undefined) return exitCodes.interrupted;
-    return report.peers.connected < report.peers.requested ? exitCodes.failure : exitCodes.ok;
+    if (interruption.signal.aborted && values.seconds !== undefined) return exitCodes.interrupted;
+    const { requested, connected, disconnected } = report.peers;
+    return connected < requested || connected === disconnected ? exitCodes.failure : exitCodes.ok;
   } finally {
     output.end();
     await processes.end();
@@ -92,6 +93,7 @@ class DemoProcesses {
   #load: ControlledProcess<LoadRequests> | undefined;
   readonly #view: DemoView;
   readonly #values: Values<typeof options>;
+  readonly #gone = new AbortController();
   readonly #key: string = formatKey(generateKey());
 
   constructor(view: DemoView, values: Values<typeof options>) {
@@ -122,10 +124,20 @@ class DemoProcesses {
       ],
       { HAWSER_KEY: this.#key },
       [],
-      (_, value) => this.#view.load(value as LoadStatus),
+      (_, value) => this.#onLoadStatus(value as LoadStatus),
     );
     await this.#load.request('open');
     return this.#load;
+  }
+
+  /** Aborted when the last peer has been disconnected. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  #onLoadStatus(status: LoadStatus): void {
+    this.#view.load(status);
+    if (status.phase === 'sending' && status.disconnected === status.connected) this.#gone.abort();
   }
 
   /** Disconnects the peers, then stops the gateway. */
@@ -140,41 +152,33 @@ class DemoProcesses {
   }
 }
 
-interface DemoResult {
-  readonly measurements: DemoMeasurements;
-  /** Whether the steady phase was as long as it was meant to be. */
-  readonly complete: boolean;
-}
-
 /** @returns undefined when it was interrupted before there was anything to report. */
 async function measure(
   processes: DemoProcesses,
   view: DemoView,
   values: Values<typeof options>,
   { signal }: Interruption,
-): Promise<DemoResult | undefined> {
+): Promise<DemoMeasurements | undefined> {
   const { gateway } = processes;
   view.address = await gateway.request('address');
   const load = await processes.startLoad(view.address);
   view.phase = 'connecting';
-  const connected = await unlessAborted(signal, connectAll(processes.gateway, load, values.peers));
+  const connected = await unlessAborted(signal, connectAll(gateway, load, values.peers));
   if (connected === undefined) return undefined;
   view.bytesPerPeer = connected.bytesPerPeer;
 
   const steadyBegin = await gateway.request('status');
   const loadBegin = await load.request('start');
   view.steady();
-  const seconds = values.seconds ?? Number.POSITIVE_INFINITY;
-  const complete = await Promise.race([pause(seconds * 1000, signal), gateway.failed, load.failed]);
+  const seconds = loadBegin.connected === 0 ? 0 : (values.seconds ?? Number.POSITIVE_INFINITY);
+  const stop = AbortSignal.any([signal, processes.gone]);
+  await Promise.race([pause(seconds * 1000, stop), gateway.failed, load.failed]);
   const steadyEnd = await gateway.request('status');
   const loadEnd = await load.request('pause');
   view.phase = 'waiting for the last echoes';
   const final = await load.request('finish');
   const { drops } = await gateway.request('status');
-  return {
-    complete,
-    measurements: { steadyBegin, steadyEnd, loadBegin, loadEnd, final, drops, ...connected },
-  };
+  return { steadyBegin, steadyEnd, loadBegin, loadEnd, final, drops, ...connected };
 }
 
 /**

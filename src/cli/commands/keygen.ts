@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { formatKey, generateKey, maxKeyId } from '../../token/server-key.js';
 import { type Command, defineCommand } from '../command.js';
-import { CommandError, exitCodes, systemCode } from '../errors.js';
+import { CommandError, exitCodes, systemCode, systemReason } from '../errors.js';
 import { flag, integer, optional, text } from '../options.js';
 
 export const keygen: Command = defineCommand({
@@ -35,7 +35,7 @@ function writeNewSecret(path: string, content: string): void {
     writeFileSync(path, content, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     if (systemCode(error) !== 'EEXIST')
-      throw new CommandError(`cannot write ${path}: ${systemCode(error) ?? String(error)}`);
+      throw new CommandError(`cannot write ${path}: ${systemReason(error)}`);
     throw new CommandError(
       `${path} exists already, and a key that is overwritten is lost; choose another file`,
     );

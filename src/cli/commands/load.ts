@@ -55,7 +55,7 @@ export const load: Command = defineCommand({
   summary: 'simulates peers over real sockets and measures round trips',
   details: [
     'The gateway has to send every message back, as "hawser gateway" does. Each peer has its own token, keys and clock and, when a gateway on this machine is reached over IPv4, its own source address 127.x.y.z. A message counts as lost when its echo has not come a second after the last one was sent.',
-    'Exit code 1 when not all peers could connect.',
+    'Exit code 1 when not all peers could connect, or none was left.',
   ],
   options,
   run,
@@ -75,15 +75,17 @@ async function run(values: Values<typeof options>): Promise<number> {
     await running.connect(values.peers, interruption.signal);
     if (interruption.signal.aborted) return exitCodes.interrupted;
     running.start();
-    const complete = await pause((values.seconds ?? Number.POSITIVE_INFINITY) * 1000, interruption.signal);
+    const stop = AbortSignal.any([interruption.signal, running.gone]);
+    const seconds = running.status().connected === 0 ? 0 : (values.seconds ?? Number.POSITIVE_INFINITY);
+    await pause(seconds * 1000, stop);
     await running.finish();
     const status = running.status();
     process.stdout.write(
       values.json ? `${JSON.stringify(resultOf(status))}\n` : `${summary(status).join('\n')}\n`,
     );
     // Without --seconds, Ctrl-C is how the run is meant to end.
-    if (!complete && values.seconds !== undefined) return exitCodes.interrupted;
-    return status.connected < status.requested ? exitCodes.failure : exitCodes.ok;
+    if (interruption.signal.aborted && values.seconds !== undefined) return exitCodes.interrupted;
+    return status.connected < status.requested || running.gone.aborted ? exitCodes.failure : exitCodes.ok;
   } finally {
     clearInterval(progress);
     await running.close();

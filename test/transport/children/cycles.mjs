@@ -1,6 +1,6 @@
 // Run with --expose-gc: opens and closes gateways and clients again and again, and says what was left behind.
 //
-// Argument: how many cycles to measure. Prints JSON {grownBytes, descriptors: [before, after]}.
+// Argument: how many cycles to measure. Prints JSON {grown: {rss, heapUsed, external}, descriptors}: after minus before.
 
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,7 +27,13 @@ async function cycle(count) {
 
 // Until the heap has found its size.
 await cycle(500);
-const before = { rss: process.memoryUsage.rss(), descriptors: descriptors() };
+const before = process.memoryUsage();
+const openBefore = descriptors();
 await cycle(cycles);
-const grownBytes = process.memoryUsage.rss() - before.rss;
-process.stdout.write(JSON.stringify({ grownBytes, descriptors: [before.descriptors, descriptors()] }));
+const after = process.memoryUsage();
+const grown = {
+  rss: after.rss - before.rss,
+  heapUsed: after.heapUsed - before.heapUsed,
+  external: after.external - before.external,
+};
+process.stdout.write(JSON.stringify({ grown, descriptors: descriptors() - openBefore }));

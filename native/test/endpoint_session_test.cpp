@@ -1,0 +1,495 @@
+// The rules of docs/protocol.md sections 5, 6, 9 and 10 for peers that hold the keys and break them, and what the
+// endpoint does when its output or the socket behind it is full.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "rogue_peer.hpp"
+
+using namespace hawser;        // NOLINT(google-build-using-namespace): a test
+using namespace hawser::test;  // NOLINT(google-build-using-namespace): a test
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+struct Connected {
+  explicit Connected(EndpointOptions options = {}) : world(gateway_options(), options) { connect(); }
+
+  void connect() {
+    handle = peer.connect();
+    peer.forget();
+  }
+
+  // The code with which the gateway has closed the connection, and that it told its user why.
+  std::uint32_t closed_with(DisconnectResult result) {
+    peer.turn();
+    const auto disconnect = peer.last(FrameType::kDisconnect);
+    REQUIRE(disconnect.has_value());
+    const auto events = world.server->take_events();
+    const Event* told = find_event(events, EventKind::kDisconnect);
+    REQUIRE(told != nullptr);
+    CHECK(told->argument == static_cast<std::uint32_t>(result));
+    CHECK(world.server->endpoint.connected() == 0);
+    return disconnect->disconnect.code;
+  }
+  void check_protocol_error() {
+    CHECK(closed_with(DisconnectResult::kProtocolError) ==
+          static_cast<std::uint32_t>(DisconnectCode::kProtocolError));
+    CHECK(world.server->count(Counter::peersProtocolError) == 1);
+  }
+  void check_alive() {
+    peer.turn();
+    CHECK(peer.count(FrameType::kDisconnect) == 0);
+    CHECK(world.server->endpoint.connected() == 1);
+  }
+
+  World world;
+  RoguePeer peer{world, world.token(1), rogue_address(1), 11};
+  Handle handle;
+};
+
+bool acknowledges(const AckFrame& ack, std::uint64_t number) {
+  AckRangeReader ranges(ack);
+  for (AckRange range{}; ranges.next(range);) {
+    if (range.smallest <= number && number <= range.largest) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("PONG: at most 20 a second, each PING beyond that is counted") {
+  Connected c;
+  const std::uint64_t answered_before = c.world.server->count(Counter::dropPingRateLimited);
+  for (std::uint16_t i = 1; i <= 200; ++i) {
+    c.world.now += milliseconds(5);
+    c.peer.send(Frames().ping(i));
+    c.peer.turn();
+  }
+  const std::size_t pongs = c.peer.count(FrameType::kPong);
+  CHECK(pongs >= 19);
+  CHECK(pongs <= 20);
+  CHECK(c.world.server->count(Counter::dropPingRateLimited) - answered_before == 200 - pongs);
+}
+
+TEST_CASE("a PING that arrives while a packet is being filled is answered in the same turn") {
+  Connected c;
+  c.world.now += seconds(1);
+  std::size_t length = 0;
+  SUBCASE("with room left") { length = 10; }
+  SUBCASE("without") { length = kMaxMessageSize; }
+  const std::vector<std::byte> message(length);
+  CHECK(c.world.server->endpoint.send(c.handle, 0, message, c.world.now) == SendStatus::kSent);
+  c.peer.send(Frames().ping(1).new_id(1, 0x11));
+  c.peer.turn();
+  CHECK(c.peer.count(FrameType::kMessage) == 1);
+  CHECK(c.peer.count(FrameType::kPong) == 1);
+  CHECK(c.peer.count(FrameType::kAck) == 1);
+}
+
+TEST_CASE("ACK: of a skipped number, or of one never sent, closes") {
+  Connected c;
+  while (c.peer.missing.empty()) {
+    c.world.now += milliseconds(1);
+    REQUIRE(c.world.server->endpoint.send(c.handle, 0, bytes_of("x"), c.world.now) == SendStatus::kSent);
+    c.peer.turn();
+    REQUIRE(c.peer.last_number < 1'300);
+  }
+  const std::uint64_t skipped = c.peer.missing.back();
+  SUBCASE("what was received may be acknowledged") {
+    c.peer.send(Frames().ack(skipped + 1, c.peer.last_number));
+    c.check_alive();
+  }
+  SUBCASE("skipped") {
+    c.peer.send(Frames().ack(skipped, c.peer.last_number));
+    c.check_protocol_error();
+  }
+  SUBCASE("never sent") {
+    c.peer.send(Frames().ack(c.peer.last_number + 1, c.peer.last_number + 1));
+    c.check_protocol_error();
+  }
+}
+
+TEST_CASE("the count of packets sent leaves out the numbers that were skipped") {
+  Connected c;
+  for (int i = 0; i < 3'000; ++i) {
+    c.world.now += milliseconds(1);
+    REQUIRE(c.world.server->endpoint.send(c.handle, 0, bytes_of("x"), c.world.now) == SendStatus::kSent);
+    c.peer.turn();
+  }
+  CHECK(c.peer.missing.size() >= 2);
+  CHECK(c.world.server->endpoint.status(c.handle, c.world.now)->packets_sent == c.peer.packets);
+}
+
+TEST_CASE("NEW_ID: two spares, no third, in any order; the same sequence always with the same id") {
+  Connected c;
+  c.peer.send(Frames().new_id(2, 0x22));
+  c.peer.send(Frames().new_id(1, 0x11));
+  c.check_alive();
+  SUBCASE("repeated") {
+    c.peer.send(Frames().new_id(2, 0x22));
+    c.check_alive();
+  }
+  SUBCASE("a third spare") {
+    c.peer.send(Frames().new_id(3, 0x33));
+    c.check_protocol_error();
+  }
+  SUBCASE("another id of a known sequence") {
+    c.peer.send(Frames().new_id(1, 0x12));
+    c.check_protocol_error();
+  }
+}
+
+TEST_CASE("RETIRE_ID is answered by NEW_ID, and the retired id is unknown from then on") {
+  Connected c;
+  c.world.now += seconds(1);
+  c.peer.send(Frames().retire_id(1));
+  c.peer.turn();
+  const auto offered = c.peer.last(FrameType::kNewId);
+  REQUIRE(offered.has_value());
+  CHECK(offered->new_id.sequence == 3);
+  CHECK(offered->new_id.reset_token ==
+        reset_token(gateway_options().reset_key, offered->new_id.connection_id.view()));
+  // The new one is as good as the first.
+  c.peer.forget();
+  c.world.now += seconds(1);
+  c.peer.deliver(c.peer.seal(Frames().retire_id(0).view(), offered->new_id.connection_id));
+  c.peer.turn();
+  CHECK(c.peer.count(FrameType::kNewId) >= 1);
+  CHECK(c.world.server->endpoint.connected() == 1);
+  const std::uint64_t unknown = c.world.server->count(Counter::dropUnknownConnection);
+  c.peer.send(Frames().ping(9));  // to the id of the handshake, which is retired
+  CHECK(c.world.server->count(Counter::dropUnknownConnection) == unknown + 1);
+}
+
+TEST_CASE("RETIRE_ID: again changes nothing; of the carrying id, or of one never issued, closes") {
+  Connected c;
+  SUBCASE("again") {
+    c.peer.send(Frames().retire_id(1));
+    c.peer.send(Frames().retire_id(1));
+    c.check_alive();
+    const auto offered = c.peer.last(FrameType::kNewId);
+    REQUIRE(offered.has_value());
+    CHECK(offered->new_id.sequence == 3);
+  }
+  SUBCASE("carrying") {
+    c.peer.send(Frames().retire_id(0));
+    c.check_protocol_error();
+  }
+  SUBCASE("never issued") {
+    c.peer.send(Frames().retire_id(3));
+    c.check_protocol_error();
+  }
+}
+
+TEST_CASE("a peer that retires ids without acknowledging the new ones is closed, not served for ever") {
+  Connected c;
+  for (std::uint64_t sequence = 1; c.world.server->endpoint.connected() == 1; ++sequence) {
+    REQUIRE(sequence < 100);
+    c.peer.send(Frames().retire_id(sequence));
+  }
+  c.check_protocol_error();
+}
+
+TEST_CASE("GOAWAY is told once, however often it comes, and only to a client") {
+  World world;
+  const auto [own, other] = world.connected();
+  static_cast<void>(own);
+  // No ACK gets through: the gateway repeats itself.
+  world.filter = [](const Sent& sent) { return sent.from == kServerAddress; };
+  CHECK(world.server->endpoint.goaway(other, 7, milliseconds(1'500), kSecondServerAddress));
+  world.run(seconds(3));
+  CHECK(world.server->count(Counter::controlFramesRepeated) >= 2);
+  const auto events = world.client->take_events();
+  REQUIRE(count_events(events, EventKind::kGoaway) == 1);
+  const Event* goaway = find_event(events, EventKind::kGoaway);
+  CHECK(load_little_endian<std::uint32_t>(goaway->bytes.data()) == 7);
+  CHECK(load_little_endian<std::uint32_t>(goaway->bytes.data() + 4) == 1'500);
+  CHECK(read_address_record(std::span(goaway->bytes).subspan<8, kAddressRecordSize>()) ==
+        kSecondServerAddress);
+  CHECK_FALSE(world.server->endpoint.goaway(other, 0, milliseconds(1), SocketAddress::ipv4({1, 2, 3, 4}, 0)));
+  CHECK_FALSE(world.client->endpoint.goaway(own, 0, milliseconds(1), SocketAddress()));
+}
+
+TEST_CASE("a client that sends GOAWAY breaks a rule, and the user of the gateway hears of no GOAWAY") {
+  Connected c;
+  c.peer.send(Frames().goaway());
+  const auto queue = c.world.server->peek_events();
+  CHECK(std::none_of(queue.begin(), queue.end(),
+                     [](const EventDescriptor& event) { return event.kind() == EventKind::kGoaway; }));
+  c.check_protocol_error();
+}
+
+TEST_CASE("frames that break a rule close with PROTOCOL_ERROR") {
+  const std::vector<std::vector<std::uint8_t>> broken = {
+      {0x04},                          // kept for later
+      {0x09},                          //
+      {0x20},                          //
+      {0xff},                          // unknown
+      {0x01, 0x00},                    // PING beyond the end
+      {0x12, 0x05, 'a'},               // MESSAGE beyond the end
+      {0x11, 0x44, 0x00, 'a'},         // channel 1,024
+      {0x03, 0x00, 0x00, 0x00, 0x01},  // ACK below zero
+      {0x07, 0x01, 0x03, 1, 2, 3},     // NEW_ID with an id of 3 bytes
+  };
+  for (const auto& bytes : broken) {
+    Connected c;
+    c.peer.send(Frames().raw(std::as_bytes(std::span(bytes))));
+    c.check_protocol_error();
+  }
+}
+
+TEST_CASE("a message on an undeclared channel is dropped, and none can be sent on an impossible one") {
+  Connected c;
+  c.peer.send(Frames().message(bytes_of("x"), kMaxChannel));
+  CHECK(c.world.server->count(Counter::dropUnknownChannel) == 1);
+  c.check_alive();
+  CHECK(c.world.server->endpoint.send(c.handle, kMaxChannel + 1, bytes_of("x"), c.world.now) ==
+        SendStatus::kInvalidChannel);
+  CHECK(c.world.server->endpoint.send(c.handle, kMaxChannel, std::vector<std::byte>(kMaxMessageSize),
+                                      c.world.now) == SendStatus::kSent);
+  c.peer.turn();
+  for (const auto& datagram : c.peer.received) CHECK(datagram.size() <= kMaxSentDatagram);
+}
+
+TEST_CASE("a datagram of more than 2,048 bytes is dropped") {
+  Connected c;
+  std::vector<std::byte> frames(3'000);
+  frames[0] = std::byte{0x10};
+  c.peer.deliver(c.peer.seal(frames, c.peer.remote_id));
+  CHECK(c.world.server->count(Counter::dropLength) == 1);
+  CHECK(c.world.server->count(Counter::messagesReceived) == 0);
+}
+
+TEST_CASE("peer ceilings: what is above is dropped and never acknowledged") {
+  EndpointOptions options;
+  std::size_t size = 1;
+  SUBCASE("packets") { options.max_packets_per_second = 10; }
+  SUBCASE("bytes") {
+    options.max_bytes_per_second = 3'000;
+    size = 260;
+  }
+  Connected c(options);
+  c.world.now += seconds(2);
+  const std::vector<std::byte> message(size);
+  for (int i = 0; i < 30; ++i) c.peer.send(Frames().message(message));
+  CHECK(c.world.server->count(Counter::messagesReceived) == 10);
+  CHECK(c.world.server->count(Counter::dropPeerCeiling) == 20);
+  const std::uint64_t lost = c.peer.next_number;
+  c.peer.send(Frames().new_id(1, 0x11));
+  c.world.now += seconds(1);
+  const std::uint64_t taken = c.peer.next_number;
+  c.peer.send(Frames().new_id(2, 0x22));
+  c.peer.turn();
+  const auto ack = c.peer.last(FrameType::kAck);
+  REQUIRE(ack.has_value());
+  CHECK(acknowledges(ack->ack, taken));
+  CHECK_FALSE(acknowledges(ack->ack, lost));
+  CHECK(c.world.server->endpoint.connected() == 1);
+}
+
+TEST_CASE("packets from another address: authentic ones count, failures are budgeted, the address stays") {
+  Connected c;
+  const SocketAddress stranger = SocketAddress::ipv4({10, 9, 9, 9}, 9);
+  c.peer.deliver_from(stranger, c.peer.seal(Frames().message(bytes_of("moved"))));
+  CHECK(c.world.server->count(Counter::messagesReceived) == 1);
+  CHECK(c.world.server->endpoint.status(c.handle, c.world.now)->remote == c.peer.address);
+  for (int i = 0; i < 1'005; ++i) {
+    std::vector<std::byte> forged = c.peer.seal(Frames().message(bytes_of("forged")));
+    forged.back() ^= std::byte{1};
+    c.peer.deliver_from(stranger, forged);
+  }
+  CHECK(c.world.server->count(Counter::dropAuthentication) == 1'000);
+  CHECK(c.world.server->count(Counter::dropForeignBudget) == 5);
+  c.peer.send(Frames().message(bytes_of("still here")));
+  CHECK(c.world.server->count(Counter::messagesReceived) == 2);
+  c.world.now += seconds(1);
+  c.peer.deliver_from(stranger, c.peer.seal(Frames().message(bytes_of("moved"))));
+  CHECK(c.world.server->count(Counter::messagesReceived) == 3);
+}
+
+TEST_CASE("RESET: shorter than what provoked it, once per prefix in 100 ms, 100 a second in all") {
+  World world;
+  const auto provoke = [&](std::size_t size, const SocketAddress& from) {
+    std::vector<std::byte> packet(size, std::byte{0x55});
+    packet[0] = std::byte{kSessionByte};
+    world.deliver(Sent{from, kServerAddress, packet});
+    return sent_by(*world.server, world.now);
+  };
+  const SocketAddress near = SocketAddress::ipv4({10, 9, 9, 1}, 9);
+  const auto first = provoke(kSessionOverhead + 8 + 1, near);
+  REQUIRE(first.size() == 1);
+  CHECK(first[0].to == near);
+  CHECK(first[0].bytes.size() < kSessionOverhead + 8 + 1);
+  CHECK(provoke(100, SocketAddress::ipv4({10, 9, 9, 2}, 9)).empty());
+  world.now += milliseconds(99);
+  CHECK(provoke(100, near).empty());
+  world.now += milliseconds(1);
+  CHECK(provoke(100, near).size() == 1);
+  // Too short to be a session packet, a RESET itself, and handshakes: no answer.
+  world.now += seconds(1);
+  CHECK(provoke(kSessionOverhead + 8, near).empty());
+  world.deliver(Sent{near, kServerAddress, first[0].bytes});
+  CHECK(world.server->count(Counter::dropReflected) == 1);
+  for (const std::uint8_t kind : {kRequestByte, kChallengeByte, kResponseByte, kAcceptByte, kDeniedByte}) {
+    std::vector<std::byte> datagram(1'200, std::byte{0x55});
+    datagram[0] = std::byte{kind};
+    world.deliver(Sent{near, kServerAddress, datagram});
+  }
+  CHECK(sent_by(*world.server, world.now).empty());
+  std::size_t answers = 0;
+  for (std::uint32_t i = 0; i < 4'000; ++i) {
+    const auto third = static_cast<std::uint8_t>(i / 200);
+    const auto second = static_cast<std::uint8_t>(i % 200);
+    answers += provoke(100, SocketAddress::ipv4({11, second, third, 1}, 9)).size();
+  }
+  CHECK(answers == 100);
+}
+
+TEST_CASE("a reason is cut at the end of a whole character") {
+  Connected c;
+  std::string reason(254, 'a');
+  reason += "\u20ac";  // three bytes: 257 in all
+  c.world.server->endpoint.disconnect(c.handle, 0x10000, reason, c.world.now);
+  c.peer.turn();
+  const auto disconnect = c.peer.last(FrameType::kDisconnect);
+  REQUIRE(disconnect.has_value());
+  CHECK(disconnect->disconnect.reason.size() == 254);
+}
+
+TEST_CASE("output full: an accepted message is never lost, and drain follows as soon as there is room") {
+  EndpointOptions options;
+  options.max_output_packets = 8;
+  Connected c(options);
+  c.world.server->take_events();
+  const std::vector<std::byte> message(500);
+  std::size_t accepted = 0;
+  SendStatus status = SendStatus::kSent;
+  while ((status = c.world.server->endpoint.send(c.handle, 0, message, c.world.now)) == SendStatus::kSent) {
+    ++accepted;
+  }
+  CHECK(status == SendStatus::kOutputFull);
+  CHECK_FALSE(c.world.server->endpoint.writable());
+  // Flushing does not help as long as the socket takes nothing.
+  c.world.server->endpoint.flush(c.world.now);
+  CHECK(c.world.server->endpoint.send(c.handle, 0, message, c.world.now) == SendStatus::kOutputFull);
+  CHECK(count_events(c.world.server->take_events(), EventKind::kDrain) == 0);
+  std::vector<Sent> sent;
+  for (auto output = c.world.server->endpoint.output(); !output.empty();
+       output = c.world.server->endpoint.output()) {
+    for (const auto& datagram : output)
+      sent.push_back({kServerAddress, datagram.remote, {datagram.bytes.begin(), datagram.bytes.end()}});
+    c.world.server->endpoint.output_sent(output.size());
+  }
+  CHECK(count_events(c.world.server->take_events(), EventKind::kDrain) == 1);
+  CHECK(c.world.server->endpoint.next_deadline() <= c.world.now);
+  c.peer.take(sent);
+  c.peer.turn();
+  CHECK(c.peer.count(FrameType::kMessage) == accepted);
+  CHECK(c.world.server->endpoint.writable());
+}
+
+TEST_CASE("output full: what is due waits for room and then leaves at once, numbered as it is sent") {
+  EndpointOptions options;
+  options.max_output_packets = 8;
+  Connected c(options);
+  RoguePeer other(c.world, c.world.token(2), rogue_address(2), 12);
+  const Handle other_handle = other.connect();
+  other.forget();
+  c.world.now += seconds(1);
+  const std::vector<std::byte> message(1'000);
+  while (c.world.server->endpoint.send(other_handle, 0, message, c.world.now) == SendStatus::kSent) {
+  }
+  c.peer.send(Frames().ping(5).retire_id(1));
+  c.world.server->endpoint.flush(c.world.now);
+  const auto blocked = sent_by(*c.world.server, c.world.now);
+  c.peer.take(blocked);
+  other.take(blocked);
+  CHECK(c.peer.count(FrameType::kPong) == 1);
+  const auto offered = c.peer.last(FrameType::kNewId);
+  REQUIRE(offered.has_value());
+  CHECK(offered->new_id.sequence == 3);
+  CHECK(acknowledges(c.peer.last(FrameType::kAck)->ack, c.peer.next_number - 1));
+}
+
+TEST_CASE("a socket that takes nothing costs few timers, and does not hold up the end") {
+  EndpointOptions options;
+  options.max_output_packets = 8;
+  Connected c(options);
+  const std::vector<std::byte> message(1'000);
+  while (c.world.server->endpoint.send(c.handle, 0, message, c.world.now) == SendStatus::kSent) {
+  }
+  c.peer.send(Frames().retire_id(1));
+  const std::uint64_t before = c.world.server->count(Counter::timersFired);
+  const auto run = [&](Duration duration) {
+    for (const Instant end = c.world.now + duration; c.world.now < end;) {
+      c.world.now += milliseconds(1);
+      c.world.server->endpoint.advance(c.world.now);
+      c.world.server->endpoint.flush(c.world.now);
+    }
+  };
+  run(seconds(1));
+  CHECK(c.world.server->count(Counter::timersFired) - before <= 110);
+  c.world.server->endpoint.stop(3, {}, c.world.now);
+  run(milliseconds(1'100));
+  CHECK(c.world.server->endpoint.state() == SocketState::kStopped);
+}
+
+TEST_CASE("an idle peer costs two timers per keep-alive at most") {
+  World world;
+  world.connected();
+  world.run(seconds(40));
+  const std::uint64_t before = world.client->count(Counter::timersFired);
+  const std::uint64_t pings = world.client->count(Counter::pingsSent);
+  world.run(seconds(40));
+  const std::uint64_t sent = world.client->count(Counter::pingsSent) - pings;
+  CHECK(sent >= 11);
+  CHECK(world.client->count(Counter::timersFired) - before <= 2 * sent + 1);
+}
+
+TEST_CASE("connection ids carry the server index and never come twice, spares included") {
+  EndpointOptions options;
+  options.server_index = 0xab;
+  World world(gateway_options(), options);
+  std::vector<ConnectionId> ids;
+  for (std::uint8_t i = 0; i < 50; ++i) {
+    RoguePeer peer(world, world.token(i), rogue_address(i), i);
+    peer.connect();
+    ids.push_back(peer.remote_id);
+    for (const auto& payload : peer.payloads) {
+      FrameReader reader(payload);
+      for (Frame frame; reader.next(frame);) {
+        if (frame.type == FrameType::kNewId) ids.push_back(frame.new_id.connection_id);
+      }
+    }
+  }
+  REQUIRE(ids.size() == 150);
+  const auto before = [](const ConnectionId& a, const ConnectionId& b) { return a.bytes < b.bytes; };
+  std::sort(ids.begin(), ids.end(), before);
+  CHECK(std::adjacent_find(ids.begin(), ids.end()) == ids.end());
+  for (const ConnectionId& id : ids) {
+    CHECK(id.length == 8);
+    CHECK(id.bytes[0] == std::byte{0xab});
+  }
+}
+
+TEST_CASE("no key meets a packet number twice, whatever is sent and repeated") {
+  Connected c;
+  std::vector<std::vector<std::byte>> headers;
+  for (int i = 0; i < 300; ++i) {
+    c.world.now += milliseconds(7);
+    c.world.server->endpoint.advance(c.world.now);
+    if (i % 3 == 0) c.peer.send(Frames().retire_id(static_cast<std::uint64_t>(i) / 90 + 1));
+    if (i % 5 == 0) c.world.server->endpoint.send(c.handle, 0, bytes_of("x"), c.world.now);
+    c.peer.forget();
+    c.peer.turn();
+    for (const auto& datagram : c.peer.received)
+      headers.emplace_back(datagram.begin(), datagram.begin() + session_header_size(8));
+  }
+  CHECK(headers.size() > 60);
+  std::sort(headers.begin(), headers.end());
+  CHECK(std::adjacent_find(headers.begin(), headers.end()) == headers.end());
+}

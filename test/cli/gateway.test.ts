@@ -1,0 +1,257 @@
+// gateway, ping and load with each other, over real sockets.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { decodeToken } from '../../src/token/index.js';
+import { hawser, RunningCommand, TestGateway } from './support.js';
+
+let folder = '';
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'hawser-gateway-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+function post(url: string, body: string, headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(url, { method: 'POST', body, headers });
+}
+
+test('the token endpoint gives tokens for this gateway', async () => {
+  await using gateway = await TestGateway.start('--protocol-id', '77');
+  const response = await post(gateway.tokenUrl, '{"clientId": "18446744073709551615", "userData": "hi"}');
+  expect(response.status).toBe(200);
+  expect(response.headers.get('cache-control')).toBe('no-store');
+  const { token, clientId }: { token: string; clientId: string } = JSON.parse(await response.text());
+  expect(clientId).toBe('18446744073709551615');
+  const { protocolId, addresses } = decodeToken(token);
+  expect(protocolId).toBe(77n);
+  expect(addresses.map(({ host, port }) => `${host}:${port}`)).toEqual([gateway.address]);
+  expect((await post(gateway.tokenUrl, '')).status).toBe(200);
+});
+
+test.each([
+  ['not JSON', 'POST', '/token', '{', {}, 400],
+  ['not an object', 'POST', '/token', '[]', {}, 400],
+  ['an unknown field', 'POST', '/token', '{"client": 1}', {}, 400],
+  ['a negative id', 'POST', '/token', '{"clientId": -1}', {}, 400],
+  ['an id that JSON cannot hold', 'POST', '/token', '{"clientId": 9007199254740993}', {}, 400],
+  ['user data that is no text', 'POST', '/token', '{"userData": 5}', {}, 400],
+  ['too much user data', 'POST', '/token', `{"userData": "${'x'.repeat(900)}"}`, {}, 400],
+  ['a body beyond all measure', 'POST', '/token', 'x'.repeat(10_000), {}, 413],
+  ['a web page', 'POST', '/token', '{}', { origin: 'http://example.com' }, 403],
+  ['another method', 'PUT', '/token', '{}', {}, 404],
+  ['another path', 'POST', '/', '{}', {}, 404],
+])('the HTTP endpoint refuses %s', async (_, method, path, body, headers, status) => {
+  await using gateway = await TestGateway.start();
+  const response = await fetch(gateway.http + path, { method, body, headers });
+  expect(response.status).toBe(status);
+  expect(JSON.parse(await response.text())).toEqual({ error: expect.any(String) });
+});
+
+test('/healthz says how the gateway is', async () => {
+  await using gateway = await TestGateway.start('--max-peers', '12');
+  const response = await fetch(`${gateway.http}/healthz`);
+  expect(response.status).toBe(200);
+  expect(JSON.parse(await response.text())).toEqual({
+    status: 'ok',
+    address: gateway.address,
+    protocolId: '1',
+    peers: 0,
+    maxPeers: 12,
+    uptimeSeconds: expect.any(Number),
+    rssBytes: expect.any(Number),
+  });
+});
+
+test('ping sends, hears the echo, and ends with statistics', async () => {
+  await using gateway = await TestGateway.start();
+  const { code, stdout, stderr } = await hawser(
+    ...['ping', '--token-url', gateway.tokenUrl, '--count', '3', '--interval', '20ms', '--json'],
+  );
+  expect([code, stderr]).toEqual([0, '']);
+  const lines: Record<string, unknown>[] = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(lines[0]).toEqual({ connected: gateway.address, connectMicros: expect.any(Number) });
+  expect(lines.slice(1, 4).map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
+  expect(lines[4]).toMatchObject({
+    statistics: { sent: 3, echoed: 3, lost: 0, rttMicros: { p50: expect.any(Number) }, session: {} },
+  });
+});
+
+test('ping takes a token, and reads as ping does', async () => {
+  await using gateway = await TestGateway.start();
+  const { token }: { token: string } = JSON.parse(await (await post(gateway.tokenUrl, '')).text());
+  const file = join(folder, 'token');
+  await writeFile(file, `${token}\n`);
+  const { code, stdout } = await hawser('ping', '--token', `@${file}`, '--count', '1', '--size', '100');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^100 bytes from [\d.]+:\d+: seq=1 time=\S+ .s session=.* offset=.* ms/m);
+  expect(stdout).toMatch(/^1 sent, 1 echoed, 0\.0 % lost/m);
+});
+
+test('ping goes on until Ctrl-C, which is no failure', async () => {
+  await using gateway = await TestGateway.start();
+  const ping = new RunningCommand(['ping', '--token-url', gateway.tokenUrl, '--interval', '10ms']);
+  await ping.sees(/seq=3 /);
+  ping.kill('SIGINT');
+  const { code, stdout } = await ping.outcome;
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/ sent, \d+ echoed/);
+});
+
+test('ping fails where nobody answers', async () => {
+  const { stdout: key } = await hawser('keygen');
+  // Port 9 (discard) of an address that nobody else uses.
+  const args = ['ping', '--server', '127.9.9.9:9', '--connect-timeout', '300ms'];
+  const { code, stdout, stderr } = await new RunningCommand(args, { HAWSER_KEY: key }).outcome;
+  expect([code, stdout]).toEqual([1, '']);
+  expect(stderr).toBe('hawser ping: no gateway of the token answered in time\n');
+});
+
+test('ping interrupted before it is connected ends with 130', async () => {
+  const { stdout: key } = await hawser('keygen');
+  const args = ['ping', '--server', '127.9.9.9:9', '--connect-timeout', '10m'];
+  const ping = new RunningCommand(args, { HAWSER_KEY: key, NODE_DEBUG: 'hawser' });
+  await ping.complains(/REQUESTING/);
+  ping.kill('SIGINT');
+  expect((await ping.outcome).code).toBe(130);
+});
+
+test('without a gateway and without a key, the error says what to do', async () => {
+  const { code, stderr } = await hawser('ping', '--token-url', 'http://127.0.0.1:9/token');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^hawser ping: cannot get a token from .* start "hawser gateway" there, or give --key .*\n$/,
+  );
+});
+
+test('load connects peers of their own addresses and counts every echo', async () => {
+  await using gateway = await TestGateway.start('--handler', await handler());
+  const { code, stdout } = await hawser(
+    ...['load', '--token-url', gateway.tokenUrl, '--peers', '30', '--rate', '20', '--size', '16-1158'],
+    ...['--seconds', '0.5', '--sockets', '3', '--json'],
+  );
+  expect(code).toBe(0);
+  const result: { messages: { sent: number; echoed: number; lost: number } } = JSON.parse(stdout);
+  expect(result).toMatchObject({
+    peers: { requested: 30, connected: 30, disconnected: 0 },
+    connectSeconds: expect.any(Number),
+    messages: { lost: 0 },
+    rttMicros: { p50: expect.any(Number), p99: expect.any(Number) },
+    failures: {},
+  });
+  expect(result.messages.sent).toBeGreaterThan(0);
+  expect(result.messages.echoed).toBe(result.messages.sent);
+  const [, hosts = ''] = await gateway.command.sees(/^hosts (.*)$/m);
+  expect(new Set(hosts.split(' ')).size).toBe(30);
+  for (const host of hosts.split(' ')) expect(host).toMatch(/^127\.1\.0\.\d+$/);
+});
+
+/** Echoes, and prints the addresses of 30 peers. */
+async function handler(): Promise<string> {
+  const file = join(folder, 'handler.mjs');
+  await writeFile(
+    file,
+    `export default (server) => {
+      const hosts = [];
+      server.on('connect', (peer) => {
+        hosts.push(peer.address.split(':')[0]);
+        if (hosts.length === 30) console.log('hosts ' + hosts.join(' '));
+      });
+      server.on('message', (peer, data) => peer.send(data));
+    };\n`,
+  );
+  return file;
+}
+
+test('load fails when the gateway has no room for all, and says why', async () => {
+  await using gateway = await TestGateway.start('--max-peers', '2');
+  const { code, stdout } = await hawser(
+    ...['load', '--token-url', gateway.tokenUrl, '--peers', '5', '--seconds', '0.2'],
+  );
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^peers +2 of 5 connected/m);
+  expect(stdout).toMatch(/^ +3 x .*SERVER_FULL$/m);
+});
+
+test.each(['SIGINT', 'SIGTERM'] as const)(
+  '%s lets the peers of a gateway leave, then ends with 0',
+  async (signal) => {
+    await using gateway = await TestGateway.start();
+    const load = new RunningCommand(['load', '--token-url', gateway.tokenUrl, '--peers', '3']);
+    await load.sees(/^3 peers, /m);
+    gateway.command.kill(signal);
+    const { code, stdout } = await gateway.command.outcome;
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^\{"event":"closed",.*"peers":0,"peersConnected":3,"peersDisconnected":3,.*\}$/m);
+    const { code: loadCode, stdout: loadOutput } = await load.outcome;
+    expect(loadCode).toBe(1);
+    expect(loadOutput).toMatch(/3 x connection ended: closed \(the gateway asked for it\)/);
+  },
+);
+
+test('a second signal ends a gateway that drains at once', async () => {
+  const stubborn = join(folder, 'stubborn.mjs');
+  // A drain that never ends: whoever asks for it is told that it has begun.
+  await writeFile(
+    stubborn,
+    `export default (server) => {
+      server.drain = () => { console.log('draining'); return new Promise(() => setInterval(() => {}, 1e9)); };
+    };\n`,
+  );
+  await using gateway = await TestGateway.start('--handler', stubborn);
+  gateway.command.kill('SIGTERM');
+  await gateway.command.sees(/^draining$/m);
+  gateway.command.kill('SIGTERM');
+  expect((await gateway.command.outcome).code).toBe(143);
+});
+
+test('a UDP port in use is one clear line', async () => {
+  await using gateway = await TestGateway.start();
+  const { code, stdout, stderr } = await hawser('gateway', '--listen', gateway.address, '--http', 'off');
+  expect([code, stdout]).toEqual([1, '']);
+  expect(stderr).toMatch(
+    /^hawser gateway: cannot open a UDP socket on 127\.0\.0\.1:\d+: another socket is bound to it; .*\n$/,
+  );
+});
+
+test('an HTTP port in use is one clear line', async () => {
+  await using gateway = await TestGateway.start();
+  const { code, stderr } = await hawser(
+    ...['gateway', '--listen', '127.0.0.1:0', '--http', gateway.http.replace('http://', '')],
+  );
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^hawser gateway: cannot listen on .* for HTTP: another program listens there; .*\n$/,
+  );
+});
+
+test('an address of another machine is one clear line', async () => {
+  const { code, stderr } = await hawser('gateway', '--listen', '192.0.2.1:4433', '--http', 'off');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^hawser gateway: cannot open a UDP socket on 192\.0\.2\.1:4433: .*\n$/);
+});
+
+test('a handler that is missing, or no function, is one clear line', async () => {
+  const missing = await hawser('gateway', '--handler', join(folder, 'none.mjs'));
+  expect(missing.code).toBe(1);
+  expect(missing.stderr).toMatch(/^hawser gateway: cannot load the handler .*\n$/);
+  const file = join(folder, 'wrong.mjs');
+  await writeFile(file, 'export default 5;\n');
+  const wrong = await hawser('gateway', '--handler', file);
+  expect(wrong.code).toBe(1);
+  expect(wrong.stderr).toMatch(/^hawser gateway: the handler .* must export a function .*\n$/);
+});
+
+test('a gateway without an endpoint and without a key shows the key that it made', async () => {
+  const gateway = new RunningCommand(['gateway', '--listen', '127.0.0.1:0', '--http', 'off']);
+  const [, address = ''] = await gateway.sees(/udp (127\.0\.0\.1:\d+)/);
+  const [key] = await gateway.sees(/hawser-key-1:\d+:[\w-]{43}/);
+  const { code } = await hawser('ping', '--key', key, '--server', address, '--count', '1');
+  expect(code).toBe(0);
+  gateway.kill('SIGINT');
+  expect((await gateway.outcome).code).toBe(0);
+});

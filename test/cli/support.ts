@@ -1,0 +1,114 @@
+// Runs the built command as users do: in a process of its own.
+
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+if (!existsSync(main)) throw new Error(`${main} is missing: run "npm run build" first`);
+
+export const ansiEscape = '\u001b';
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A command that runs. */
+export class RunningCommand {
+  readonly outcome: Promise<Outcome>;
+  readonly #child: ChildProcessWithoutNullStreams;
+  #stdout = '';
+  #stderr = '';
+  #onOutput: () => void = () => undefined;
+
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const { HAWSER_KEY: _, ...inherited } = process.env;
+    this.#child = spawn(process.execPath, [main, ...args], { env: { ...inherited, ...env } });
+    this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.#stdout += text;
+      this.#onOutput();
+    });
+    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+      this.#onOutput();
+    });
+    this.outcome = new Promise((resolve) => {
+      this.#child.once('close', (code) => {
+        this.#onOutput();
+        resolve({ code, stdout: this.#stdout, stderr: this.#stderr });
+      });
+    });
+  }
+
+  /** Resolves with the match once standard output has it. */
+  sees(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#find(pattern, () => this.#stdout);
+  }
+
+  /** Resolves with the match once standard error has it. */
+  complains(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#find(pattern, () => this.#stderr);
+  }
+
+  async #find(pattern: RegExp, output: () => string): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(output());
+      if (match !== null) return match;
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
+        throw new Error(`ended without ${pattern}: ${JSON.stringify(await this.outcome)}`);
+      }
+      await new Promise<void>((resolve) => {
+        this.#onOutput = resolve;
+      });
+    }
+  }
+
+  write(text: string): void {
+    this.#child.stdin.end(text);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+}
+
+export function hawser(...args: string[]): Promise<Outcome> {
+  return new RunningCommand(args).outcome;
+}
+
+/** A gateway for development on free ports. */
+export class TestGateway implements AsyncDisposable {
+  readonly command: RunningCommand;
+  readonly address: string;
+  readonly http: string;
+
+  static async start(...args: string[]): Promise<TestGateway> {
+    const command = new RunningCommand([
+      'gateway',
+      '--listen=127.0.0.1:0',
+      '--http=127.0.0.1:0',
+      '--json',
+      ...args,
+    ]);
+    const [line] = await command.sees(/^\{"event":"listening".*\}$/m);
+    const { address, http }: { address: string; http: string } = JSON.parse(line);
+    return new TestGateway(command, address, http);
+  }
+
+  private constructor(command: RunningCommand, address: string, http: string) {
+    this.command = command;
+    this.address = address;
+    this.http = http;
+  }
+
+  get tokenUrl(): string {
+    return `${this.http}/token`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.command.kill('SIGKILL');
+    await this.command.outcome;
+  }
+}

@@ -1,0 +1,123 @@
+// Each example runs as its first lines say. Node.js 20 runs no TypeScript, so types are removed first, as later versions do.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
+import { afterEach, beforeAll, expect, test } from 'vitest';
+import { formatKey, generateKey } from '../../src/token/index.js';
+
+const folder = fileURLToPath(new URL('../../examples/', import.meta.url));
+// Inside the package, so that `hawser` is this package.
+const output = fileURLToPath(new URL('../../build/examples/', import.meta.url));
+
+/** A running example whose lines are waited for. */
+class Example {
+  readonly process: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(name: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) {
+    this.process = spawn(process.execPath, [`${output}${name}.js`, ...args], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const { stdout } = this.process;
+    if (stdout === null) throw new Error('no standard output');
+    this.#lines = createInterface(stdout)[Symbol.asyncIterator]();
+    running.add(this);
+  }
+
+  /** The next line that begins so, without that beginning. */
+  async line(beginning: string): Promise<string> {
+    for (;;) {
+      const { value, done } = await this.#lines.next();
+      if (done) throw new Error(`it ended without a line that begins with "${beginning}"`);
+      if (value.startsWith(beginning)) return value.slice(beginning.length);
+    }
+  }
+
+  async exit(): Promise<number | null> {
+    if (this.process.exitCode === null) await once(this.process, 'exit');
+    return this.process.exitCode;
+  }
+}
+
+const running = new Set<Example>();
+const names = readdirSync(folder).map((file) => file.replace(/\.ts$/, ''));
+
+/** Puts a program without its types where {@link Example} runs it. */
+function prepare(name: string, source: string): void {
+  const compilerOptions = { module: ModuleKind.ESNext, target: ScriptTarget.ES2023 };
+  writeFileSync(`${output}${name}.js`, transpileModule(source, { compilerOptions }).outputText);
+}
+
+beforeAll(() => {
+  mkdirSync(output, { recursive: true });
+  for (const name of names) prepare(name, readFileSync(`${folder}${name}.ts`, 'utf8'));
+});
+
+afterEach(() => {
+  for (const example of running) example.process.kill('SIGKILL');
+  running.clear();
+});
+
+test('there is no example without a test', () => {
+  expect(names.sort()).toEqual(['echo-client', 'echo-server', 'tick-broadcast', 'token-backend']);
+});
+
+test('echo-client talks to echo-server with the token that it prints', async () => {
+  const server = new Example('echo-server');
+  const client = new Example('echo-client', [await server.line('token ')]);
+  expect(await client.line('connected to ')).toMatch(/^127\.0\.0\.1:\d+$/);
+  await client.line('echo 10 after ');
+  expect(await client.line('ended: ')).toBe('closed');
+  expect(await client.exit()).toBe(0);
+  expect(await server.line('client 1 is gone: ')).toBe('disconnected');
+  server.process.kill('SIGTERM');
+  expect(await server.exit()).toBe(0);
+});
+
+test('echo-client gets its token from token-backend', async () => {
+  const key = { HAWSER_KEY: formatKey(generateKey()) };
+  const server = new Example('echo-server', [], key);
+  const address = await server.line('listening on ');
+  const backend = new Example('token-backend', ['0'], { ...key, GATEWAYS: address });
+  const url = await backend.line('');
+  const client = new Example('echo-client', [url]);
+  await client.line('echo 10 after ');
+  expect(await client.exit()).toBe(0);
+  await server.line('client 1 connected');
+
+  const post = async (body: string): Promise<number> => (await fetch(url, { method: 'POST', body })).status;
+  expect(await post('{"user": ""}')).toBe(403);
+  expect(await post('nonsense')).toBe(400);
+  expect((await fetch(url)).status).toBe(404);
+});
+
+test('echo-client says in one line why it cannot connect', async () => {
+  const client = new Example('echo-client', ['no-token']);
+  const { stderr } = client.process;
+  const [line] = await once(createInterface(stderr ?? expect.fail('no standard error')), 'line');
+  expect(line).toBe(
+    'ERR_HAWSER_TOKEN_INVALID: the connect token is invalid: 6 bytes instead of 1119 to 1720',
+  );
+  expect(await client.exit()).toBe(1);
+});
+
+test('tick-broadcast tells every player about every tick', async () => {
+  const game = new Example('tick-broadcast', ['3', '20']);
+  expect(await game.line('tick 20: ')).toMatch(/^1 at \d\.\d\d, 2 at \d\.\d\d, 3 at \d\.\d\d$/);
+  const heard = Number((await game.line('20 ticks, 3 players; each heard at least ')).trim());
+  expect(heard).toBeGreaterThan(0);
+  expect(await game.exit()).toBe(0);
+});
+
+test('the program of docs/testing.md runs, and each time alike', async () => {
+  const page = readFileSync(new URL('../../docs/testing.md', import.meta.url), 'utf8');
+  prepare('docs-testing', /```ts\n(.*?)```/s.exec(page)?.[1] ?? expect.fail('no program'));
+  const echoed = await new Example('docs-testing').line('');
+  expect(echoed).toMatch(/^[5-9]\d of 100 came back$/);
+  expect(await new Example('docs-testing').line('')).toBe(echoed);
+});
