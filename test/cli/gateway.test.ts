@@ -3,7 +3,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decodeToken } from '../../src/token/index.js';
 import { hawser, RunningCommand, TestGateway } from './support.js';
 
@@ -30,23 +30,30 @@ test('the token endpoint gives tokens for this gateway', async () => {
   expect((await post(gateway.tokenUrl, '')).status).toBe(200);
 });
 
-test.each([
-  ['not JSON', 'POST', '/token', '{', {}, 400],
-  ['not an object', 'POST', '/token', '[]', {}, 400],
-  ['an unknown field', 'POST', '/token', '{"client": 1}', {}, 400],
-  ['a negative id', 'POST', '/token', '{"clientId": -1}', {}, 400],
-  ['an id that JSON cannot hold', 'POST', '/token', '{"clientId": 9007199254740993}', {}, 400],
-  ['user data that is no text', 'POST', '/token', '{"userData": 5}', {}, 400],
-  ['too much user data', 'POST', '/token', `{"userData": "${'x'.repeat(900)}"}`, {}, 400],
-  ['a body beyond all measure', 'POST', '/token', 'x'.repeat(10_000), {}, 413],
-  ['a web page', 'POST', '/token', '{}', { origin: 'http://example.com' }, 403],
-  ['another method', 'PUT', '/token', '{}', {}, 404],
-  ['another path', 'POST', '/', '{}', {}, 404],
-])('the HTTP endpoint refuses %s', async (_, method, path, body, headers, status) => {
-  await using gateway = await TestGateway.start();
-  const response = await fetch(gateway.http + path, { method, body, headers });
-  expect(response.status).toBe(status);
-  expect(JSON.parse(await response.text())).toEqual({ error: expect.any(String) });
+describe('the HTTP endpoint', () => {
+  let shared: TestGateway;
+  beforeAll(async () => {
+    shared = await TestGateway.start();
+  });
+  afterAll(() => shared[Symbol.asyncDispose]());
+
+  test.each([
+    ['not JSON', 'POST', '/token', '{', {}, 400],
+    ['not an object', 'POST', '/token', '[]', {}, 400],
+    ['an unknown field', 'POST', '/token', '{"client": 1}', {}, 400],
+    ['a negative id', 'POST', '/token', '{"clientId": -1}', {}, 400],
+    ['an id that JSON cannot hold', 'POST', '/token', '{"clientId": 9007199254740993}', {}, 400],
+    ['user data that is no text', 'POST', '/token', '{"userData": 5}', {}, 400],
+    ['too much user data', 'POST', '/token', `{"userData": "${'x'.repeat(900)}"}`, {}, 400],
+    ['a body beyond all measure', 'POST', '/token', 'x'.repeat(10_000), {}, 413],
+    ['a web page', 'POST', '/token', '{}', { origin: 'http://example.com' }, 403],
+    ['another method', 'PUT', '/token', '{}', {}, 404],
+    ['another path', 'POST', '/', '{}', {}, 404],
+  ])('refuses %s', async (_, method, path, body, headers, status) => {
+    const response = await fetch(shared.http + path, { method, body, headers });
+    expect(response.status).toBe(status);
+    expect(JSON.parse(await response.text())).toEqual({ error: expect.any(String) });
+  });
 });
 
 test('/healthz says how the gateway is', async () => {

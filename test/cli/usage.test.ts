@@ -22,7 +22,7 @@ test.each([[['--help']], [['help']], [[]], [['-h']]])('%j lists every command', 
   for (const name of commands) expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
 });
 
-test.each(commands)('%s --help tells its options and is the same as "help %s"', async (name) => {
+test.each(commands)('%s --help tells its options, as "hawser help" with its name does', async (name) => {
   const { code, stdout, stderr } = await hawser(name, '--help');
   expect(code).toBe(0);
   expect(stderr).toBe('');
