@@ -27,6 +27,7 @@ const ours = 'hawser';
  * @property {Record<string, {min: number, max: number}>} spread by contender
  * @property {{value: number, is: string, reached: boolean}} [target]
  * @property {Record<string, Record<string, number>>} details medians of the other figures, by contender
+ * @property {string[]} missed conditions that runs did not meet, with the contender; a target is then not reached by ours
  * @property {string} note
  */
 
@@ -47,7 +48,10 @@ export async function measureRow(row, runs, size, progress) {
     for (const contender of contenders) {
       const sample = await row.measure(contender, size);
       samples.get(contender)?.push(sample);
-      progress(`${row.id}  ${contender}  ${round} of ${runs}: ${formatFigure(sample.value)} ${row.unit}`);
+      const missed = sample.missed?.length ? ` (MISSED: ${sample.missed.join(', ')})` : '';
+      progress(
+        `${row.id}  ${contender}  ${round} of ${runs}: ${formatFigure(sample.value)} ${row.unit}${missed}`,
+      );
     }
   }
   return summarize(row, samples);
@@ -65,6 +69,9 @@ export function summarize(row, samples) {
   const rivals = Object.fromEntries(row.rivals.map((rival) => [rival, median(values(rival))]));
   const ratio = ratioToBest(own, Object.values(rivals), row.better);
   const { target } = row;
+  /** @param {string} contender */
+  const missedBy = (contender) => (samples.get(contender) ?? []).flatMap(({ missed = [] }) => missed);
+  const met = missedBy(ours).length === 0;
   return {
     id: row.id,
     title: row.title,
@@ -77,8 +84,9 @@ export function summarize(row, samples) {
     spread: Object.fromEntries(
       [...samples.keys()].map((contender) => [contender, spread(values(contender))]),
     ),
-    ...(target && { target: { ...target, reached: isReached(target, own, ratio) } }),
+    ...(target && { target: { ...target, reached: met && isReached(target, own, ratio) } }),
     details: Object.fromEntries([...samples].map(([contender, all]) => [contender, medians(all)])),
+    missed: [...samples.keys()].flatMap((each) => missedBy(each).map((condition) => `${each}: ${condition}`)),
     note: row.note,
   };
 }

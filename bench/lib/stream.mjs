@@ -6,7 +6,7 @@
 export const acknowledgementsPerWindow = 8;
 
 /** Without progress for so long, all that is on its way counts as lost. */
-const stallMs = 100;
+const stallMs = 1000;
 
 export class StreamReceiver {
   received = 0;

@@ -24,7 +24,11 @@ export function tableLines(results) {
         return `  ${id}, ${contender}: ${texts.join(', ')}`;
       }),
   );
-  return details.length > 0 ? [...lines, '', ...details] : lines;
+  const missed = results.flatMap(({ id, missed: all }) =>
+    all.map((condition) => `  ${id}, MISSED by ${condition}`),
+  );
+  const below = [...details, ...missed];
+  return below.length > 0 ? [...lines, '', ...below] : lines;
 }
 
 /**
@@ -48,5 +52,5 @@ function cellsOf({ id, unit, ours, spread, rivals, ratio, target }) {
 /** @param {{value: number, is: string}} target */
 function targetText({ value, is }) {
   if (is === 'noWorseThanRival') return 'no worse than the rival';
-  return `${is === 'atLeast' ? '>=' : '<='} ${formatFigure(value)}`;
+  return `${is === 'atLeast' ? '>=' : '<='} ${value.toLocaleString('en-US')}`;
 }

@@ -11,7 +11,7 @@ const sizes = {
   smoke: { seconds: 1, peers: 50 },
 };
 
-/** The limits beside the row's own target; `atMost` each. */
+/** The limits beside the row's own target. That all peers connect is what the exit code says. */
 const limits = { connectSeconds: 10, disconnected: 0, lossPercent: 0.1, bytesPerPeer: 4096 };
 
 /** @type {import('./row.mjs').Row} */
@@ -23,7 +23,6 @@ export const row = {
   rivals: [],
   target: { value: 50, is: 'atMost' },
   note: '`npm start -- --seconds 20`: gateway and load in two processes, 2 messages/s each way for each peer. All must connect within 10 s, none be disconnected, less than 0.1 % of the messages be lost, at most 4,096 bytes be taken for each peer.',
-  sizes,
 
   async measure(_, size) {
     const { seconds, peers } = sizes[size];
@@ -44,8 +43,7 @@ export const row = {
         cpuPercent: report.server.cpuPercent,
         bytesPerPeer: report.server.bytesPerPeer,
       };
-      if (size !== 'smoke') checkLimits(details);
-      return { value: report.rttMicros.p99 / 1000, details };
+      return { value: report.rttMicros.p99 / 1000, details, missed: beyondLimits(details) };
     } finally {
       rmSync(folder, { recursive: true });
     }
@@ -54,12 +52,11 @@ export const row = {
 
 /**
  * @param {Readonly<Record<keyof typeof limits, number>>} details
- * @throws {Error} naming what is beyond its limit
+ * @returns {string[]}
  */
-function checkLimits(details) {
-  for (const name of /** @type {(keyof typeof limits)[]} */ (Object.keys(limits))) {
-    if (details[name] > limits[name]) {
-      throw new Error(`the demonstration: ${name} is ${details[name]}, at most ${limits[name]} is allowed`);
-    }
-  }
+function beyondLimits(details) {
+  const names = /** @type {(keyof typeof limits)[]} */ (Object.keys(limits));
+  return names
+    .filter((name) => details[name] > limits[name])
+    .map((name) => `${name} ${details[name]} instead of at most ${limits[name]}`);
 }

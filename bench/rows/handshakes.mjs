@@ -22,7 +22,6 @@ export const row = {
   rivals: [],
   target: { value: 100, is: 'atMost' },
   note: 'user and system time of the whole gateway process while clients connect as fast as they can, less what the pings of those that are connected cost meanwhile; `withPingsMicros` has them.',
-  sizes,
 
   async measure(_, size) {
     const { warmUp, clients: count, quietMs, followMs } = sizes[size];

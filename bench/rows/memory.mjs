@@ -20,7 +20,6 @@ export const row = {
   rivals: [],
   target: { value: 4096, is: 'atMost' },
   note: 'least-squares slope of the resident set between 2,000 and 10,000 connected peers, after garbage collection, native memory and JavaScript together; `fromNothingBytes` is the whole growth since before the gateway was opened, for each peer.',
-  sizes,
   measure: (_, size) => measureMemory(sizes[size]),
 };
 

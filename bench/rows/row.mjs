@@ -4,6 +4,7 @@
  * @typedef {object} Sample one run of one contender
  * @property {number} value in the row's unit
  * @property {Readonly<Record<string, number>>} [details] other figures of the same run
+ * @property {readonly string[]} [missed] conditions of the row that this run did not meet, for people: its figure does not count
  */
 
 /**
@@ -21,7 +22,6 @@
  * @property {readonly string[]} rivals
  * @property {Target} [target]
  * @property {string} note how it is measured, in a sentence
- * @property {Readonly<Record<Size, object>>} sizes
  * @property {(contender: string, size: Size) => Promise<Sample>} measure one run in processes of its own; `hawser` or a rival
  */
 

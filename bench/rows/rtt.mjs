@@ -17,7 +17,6 @@ export const row = {
   rivals: ['dgram'],
   target: { value: 1, is: 'noWorseThanRival' },
   note: 'one message at a time, echoed by a second process, a core for each; the 99th percentile is in the details. dgram is not encrypted.',
-  sizes,
 
   async measure(contender, size) {
     const { warmUp, count } = sizes[size];

@@ -1,6 +1,6 @@
 // The stages of `npm test`. Each returns how many checks passed, failed and were skipped; a stage that finds nothing
 // to run is for test.mjs to call a failure.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkSources } from '../native-sources.mjs';
@@ -50,6 +50,20 @@ async function types() {
   return tally;
 }
 
+/**
+ * The tests that this run has seen pass, by name: what the conformance stage goes by.
+ *
+ * @type {{native?: Set<string>, vitest?: Set<string>}}
+ */
+const proven = {};
+
+/** The names of the native tests; the cases of a template share one. */
+async function nativeTests(preset) {
+  const { output } = await run(join('build-cmake', preset, 'hawser_tests'), ['--list-test-cases']);
+  const names = output.split('\n').filter((line) => line !== '' && !/^(\[doctest\]|=+$)/.test(line));
+  return names.map((name) => name.replace(/<.*>$/, ''));
+}
+
 /** Native tests of one sanitizer preset, by ctest: doctest's summary says how many it ran, any other test is one. */
 async function unitTests(tally, preset) {
   const built = await buildPreset(preset);
@@ -83,6 +97,9 @@ async function unitTests(tally, preset) {
     `${counts.failed === 0 ? 'ok' : 'FAILED'}  ${preset}: ${counts.passed} passed, ${counts.failed} failed`,
   );
   if (result.code !== 0) console.error(result.output.trimEnd());
+  const failed = [...result.output.matchAll(/TEST CASE: +(.+?)(?:<.*>)?$/gm)].map(([, name]) => name);
+  const all = summary ? await nativeTests(preset) : [];
+  proven.native = new Set(all.filter((name) => result.code === 0 || !failed.includes(name)));
 }
 
 async function native({ deep }) {
@@ -120,7 +137,43 @@ async function vitest() {
   const counts = JSON.parse(readFileSync(report, 'utf8'));
   // A file that does not load, or an error outside every test, fails the run without failing a test.
   const failed = code === 0 ? counts.numFailedTests : Math.max(counts.numFailedTests, 1);
+  const tests = counts.testResults.flatMap(({ assertionResults }) =>
+    assertionResults.map(({ ancestorTitles, title, status }) => ({
+      name: [...ancestorTitles, title].join(' > '),
+      passed: status === 'passed',
+    })),
+  );
+  proven.vitest = new Set(tests.map(({ name }) => name));
+  for (const { name, passed } of tests) if (!passed) proven.vitest.delete(name);
   return { passed: counts.numPassedTests, failed, skipped: counts.numPendingTests + counts.numTodoTests };
+}
+
+/** Rows of a table about lines of a document that name neither a test nor a deviation. */
+function unprovenRows(page) {
+  const rows = page.split('\n').filter((line) => /^\| (?!line \||-)/.test(line));
+  return rows.filter((row) => !/`(native|vitest): |\[D\d+\]/.test(row.split(' | ').at(-1) ?? ''));
+}
+
+/** Every test that docs/conformance/ names must have run and passed, and in this very run. */
+async function conformance() {
+  const tally = new Tally();
+  if (proven.native === undefined || proven.vitest === undefined) {
+    const how = 'npm test -- --only native,vitest,conformance';
+    tally.expectNone('tests of this run', [`run the native and the vitest stage first, in the same run: ${how}`]);
+    return tally;
+  }
+  const folder = join(root, 'docs', 'conformance');
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.md'))) {
+    const page = readFileSync(join(folder, file), 'utf8');
+    tally.expectNone(`${file}: each line has a test or a deviation`, unprovenRows(page));
+    const named = new Set([...page.matchAll(/`((?:native|vitest): [^`]+)`/g)].map(([, name]) => name));
+    for (const name of named) {
+      const [stage, test] = [name.slice(0, 6), name.slice(8)];
+      const problems = proven[stage].has(test) ? [] : [`no test of that name ran and passed in this run`];
+      tally.expectNone(`${file}: ${name}`, problems);
+    }
+  }
+  return tally;
 }
 
 async function packaged() {
@@ -156,5 +209,6 @@ export const stages = [
   { name: 'native', title: 'unit tests under AddressSanitizer and UndefinedBehaviorSanitizer', run: native },
   { name: 'fuzz', title: 'every fuzzer for a short while', run: fuzz },
   { name: 'vitest', title: 'TypeScript, simulation, interoperation and examples', run: vitest },
+  { name: 'conformance', title: 'every test that docs/conformance names has passed', run: conformance },
   { name: 'package', title: 'what npm would publish', run: packaged },
 ];

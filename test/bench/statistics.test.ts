@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { summarize } from '../../bench/lib/rows.mjs';
 import { median, percentile, ratioToBest, slope, spread } from '../../bench/lib/statistics.mjs';
 import { tableLines } from '../../bench/lib/table.mjs';
-import type { Row } from '../../bench/rows/row.mjs';
+import type { Row, Sample } from '../../bench/rows/row.mjs';
 
 describe('median', () => {
   it('is the middle of an odd number of values, whatever their order', () => {
@@ -74,7 +74,7 @@ describe('a row', () => {
     note: '',
     measure: () => Promise.reject(new Error('not measured here')),
   };
-  const sample = (value: number): { value: number; details: Record<string, number> } => ({
+  const sample = (value: number): Sample => ({
     value,
     details: { twice: 2 * value },
   });
@@ -108,6 +108,20 @@ describe('a row', () => {
     const atLeast: Row = { ...row, better: 'higher', target: { value: 20, is: 'atLeast' } };
     expect(summary([20], [1], atLeast).target?.reached).toBe(true);
     expect(summary([19.9], [1], atLeast).target?.reached).toBe(false);
+  });
+
+  it('does not reach its target when a run of ours missed a condition, whatever its figure', () => {
+    const bad = { value: 1, missed: ['half of it was lost'] };
+    const runs = (ours: Sample, rival: Sample): Map<string, Sample[]> =>
+      new Map([
+        ['hawser', [ours]],
+        ['rival', [rival]],
+      ]);
+    const ours = summarize(row, runs(bad, sample(50)));
+    expect(ours.target?.reached).toBe(false);
+    expect(ours.missed).toEqual(['hawser: half of it was lost']);
+    expect(tableLines([ours]).at(-1)).toContain('MISSED by hawser: half of it was lost');
+    expect(summarize(row, runs(sample(1), bad)).target?.reached).toBe(true);
   });
 
   it('becomes a line of the table, and its details another', () => {
