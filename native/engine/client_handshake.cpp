@@ -23,7 +23,8 @@ Duration jittered_interval(RandomSource& random) {
 
 bool all_denied(const ClientAttempt& attempt) {
   const auto asked = std::span(attempt.awaited).first(attempt.token.addresses.count);
-  return std::all_of(asked.begin(), asked.end(), [](const AwaitedAddress& awaited) { return awaited.denied; });
+  return std::all_of(asked.begin(), asked.end(),
+                     [](const AwaitedAddress& awaited) { return awaited.denied; });
 }
 
 }  // namespace
@@ -325,8 +326,8 @@ bool Endpoint::receive_denied(AwaitedAddress& from, const ReceivedDatagram& data
   return true;
 }
 
-// A server refuses with DISCONNECT at the end of the handshake: as DENIED, for its address. Whether it was the
-// last one, and the user has been told.
+// A server refuses with DISCONNECT at the end of the handshake: as DENIED, for its address. Whether it was
+// the last one, and the user has been told.
 bool Endpoint::refused(Peer& peer, std::uint32_t reason, Instant now) {
   ClientAttempt& attempt = *peer.attempt;
   attempt.denied_reason = reason;

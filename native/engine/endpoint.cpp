@@ -143,7 +143,8 @@ void Endpoint::on_timer(Peer& peer, Instant now) {
     case PeerPhase::kDisconnecting:
       if (peer.ending->announce) announce_ending(peer);
       if (now < peer.ending->next_send) break;
-      // One that the output had no room for counts too: nobody waits for ever for a socket that takes nothing.
+      // One that the output had no room for counts too: nobody waits for ever for a socket that takes
+      // nothing.
       if (peer.ending->due) ++peer.ending->sent;
       if (peer.ending->sent >= kMaxDisconnects) return destroy(peer);
       mark_dirty(peer);

@@ -128,8 +128,8 @@ class Endpoint {
   // Starts connecting (client mode). kTokenInvalid when the token cannot be decoded or is for another
   // protocol id.
   [[nodiscard]] Result<Handle, ConnectResult> connect(const ConnectOptions& options, Instant now);
-  // Ends an attempt that has not connected yet with kAborted, which the next `advance` tells; whatever arrives
-  // until then, it does not connect.
+  // Ends an attempt that has not connected yet with kAborted, which the next `advance` tells; whatever
+  // arrives until then, it does not connect.
   void abort(Handle peer, Instant now);
 
   // Queues one unreliable message of at most kMaxMessageSize bytes on a channel, 0 to kMaxChannel, for a
@@ -141,14 +141,14 @@ class Endpoint {
   // peer is ending already.
   bool disconnect(Handle peer, std::uint32_t code, std::string_view reason, Instant now);
 
-  // Asks a client to go elsewhere (GOAWAY), reliably. `elsewhere` of family kNone names no address. False when
-  // the handle is stale, the peer is not connected or has too much waiting for acknowledgement, `elsewhere`
-  // has no form in the wire (docs/protocol.md section 1), or this is a client.
+  // Asks a client to go elsewhere (GOAWAY), reliably. `elsewhere` of family kNone names no address. False
+  // when the handle is stale, the peer is not connected or has too much waiting for acknowledgement,
+  // `elsewhere` has no form in the wire (docs/protocol.md section 1), or this is a client.
   bool goaway(Handle peer, std::uint32_t reason, std::chrono::milliseconds deadline,
               const SocketAddress& elsewhere);
 
-  // The answer to a kConsume event; kHistoryFull when the history cannot be asked. Ignored when the session has
-  // died meanwhile, and the second time.
+  // The answer to a kConsume event; kHistoryFull when the history cannot be asked. Ignored when the session
+  // has died meanwhile, and the second time.
   void complete_consumption(Handle peer, ConsumeVerdict verdict, Instant now);
 
   // STOPPING: no new sessions, every peer is disconnected with the code. STOPPED when none is left; `advance`

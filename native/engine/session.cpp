@@ -82,8 +82,8 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   }
   peer->last_receive = now;
   counters_.add(Counter::packetsOpened);
-  // A packet that is dropped from here on is not recorded: what is recorded will be acknowledged, and its sender
-  // would not repeat what this side never looked at.
+  // A packet that is dropped from here on is not recorded: what is recorded will be acknowledged, and its
+  // sender would not repeat what this side never looked at.
   if (!within_ceilings(*peer, datagram.bytes.size(), now)) return counters_.add(Counter::dropPeerCeiling);
   const Bytes payload = sealed.first(sealed.size() - kTagSize);
   if (peer->phase == PeerPhase::kHalfOpen) confirm(*peer, now);
@@ -96,8 +96,7 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
 
 bool Endpoint::within_ceilings(Peer& peer, std::size_t size, Instant now) {
   if (options_.max_packets_per_second != 0 && !peer.packet_ceiling.take(1, now)) return false;
-  return options_.max_bytes_per_second == 0 ||
-         peer.byte_ceiling.take(static_cast<std::uint32_t>(size), now);
+  return options_.max_bytes_per_second == 0 || peer.byte_ceiling.take(static_cast<std::uint32_t>(size), now);
 }
 
 bool Endpoint::keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addressed) {
@@ -302,7 +301,8 @@ void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
 void Endpoint::answer_unknown(const ReceivedDatagram& datagram, const ConnectionId& id, Instant now) {
   counters_.add(Counter::dropUnknownConnection);
   if (gateway_ == nullptr) return;
-  // Always shorter than what provoked it, so that two endpoints cannot keep each other busy (RFC 9000 section 10.3.3).
+  // Always shorter than what provoked it, so that two endpoints cannot keep each other busy (RFC 9000
+  // section 10.3.3).
   static_assert(kSessionOverhead + 1 > kResetOverhead);
   const auto prefix = datagram.remote.prefix();
   Instant& last = last_reset_[siphash13(prefix_key_, prefix) % last_reset_.size()];
@@ -511,11 +511,8 @@ void Endpoint::forget_connected(Peer& peer) {
 
 void Endpoint::begin_ending(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason, bool tell,
                             Instant now) {
-  const bool was_connected = peer.phase == PeerPhase::kConnected;
-  // What was queued before leaves before.
-  if (peer.open_packet) finish_packet(peer, now);
-  if (peer.phase == PeerPhase::kDisconnecting) return;
-  if (was_connected) forget_connected(peer);
+  // An open packet stays: what was queued before leaves before, or with the DISCONNECT behind it.
+  if (peer.phase == PeerPhase::kConnected) forget_connected(peer);
   peer.control.clear(control_pool_);
   set_phase(peer, PeerPhase::kDisconnecting);
   drop_half_open(peer);

@@ -244,7 +244,8 @@ bool LoopDriver::receive_batch(std::size_t count, Instant now) {
 void LoopDriver::run_deadlines(Instant now) {
   for (int round = 0; round < kDeadlineRounds && !closing_; ++round) {
     endpoint_.advance(now);
-    if (endpoint_.wants_flush()) flush(now);
+    // What leaves now is stamped with the present, which `now` may lie behind.
+    if (endpoint_.wants_flush()) flush(loop_time());
     if (events_.has_room()) return;
     user_.take_events();
   }

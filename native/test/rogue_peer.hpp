@@ -1,5 +1,5 @@
-// A client driven by hand, made of the wire's codecs and the cryptography: it completes the handshake with the
-// gateway of a World and then sends whatever frames a test wants, in packets of whatever number.
+// A client driven by hand, made of the wire's codecs and the cryptography: it completes the handshake with
+// the gateway of a World and then sends whatever frames a test wants, in packets of whatever number.
 #pragma once
 
 #include <array>
@@ -79,8 +79,8 @@ class Frames {
 
 class RoguePeer {
  public:
-  RoguePeer(World& world, Bytes token, const SocketAddress& address, std::uint64_t seed)
-      : address(address), world_(world), random_(seed) {
+  RoguePeer(World& world, Bytes token, const SocketAddress& own_address, std::uint64_t seed)
+      : address(own_address), world_(world), random_(seed) {
     auto decoded = decode_public_token(token);
     REQUIRE(decoded.has_value());
     token_ = *std::move(decoded);

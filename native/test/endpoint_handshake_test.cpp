@@ -1,0 +1,517 @@
+// The gateway's side of the handshake (docs/protocol.md section 7): what is dropped and why, the budget,
+// half-open sessions, the consumption of single-use tokens, and what happens at the end of the handshake.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "rogue_peer.hpp"
+
+using namespace hawser;        // NOLINT(google-build-using-namespace): a test
+using namespace hawser::test;  // NOLINT(google-build-using-namespace): a test
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr std::array<Counter, 18> kHandshakeDrops = {
+    Counter::dropLength,           Counter::dropVersion,         Counter::dropProtocol,
+    Counter::dropTokenLifetime,    Counter::dropTokenExpired,    Counter::dropTokenFuture,
+    Counter::dropUnknownKey,       Counter::dropTokenInvalid,    Counter::dropWrongAddress,
+    Counter::dropSingleUseRefused, Counter::dropCookieExpired,   Counter::dropCookieInvalid,
+    Counter::dropCookieConsumed,   Counter::dropCookieTableFull, Counter::dropResponseInvalid,
+    Counter::dropHalfOpenFull,     Counter::dropHandshakeBudget, Counter::dropUnknownType,
+};
+
+// What was sent so far is dropped with this counter alone, without an answer and without a session.
+void check_dropped(World& world, Counter reason) {
+  CHECK(sent_by(*world.server, world.now).empty());
+  for (const Counter counter : kHandshakeDrops) {
+    CAPTURE(kCounterNames[static_cast<std::size_t>(counter)]);
+    CHECK(world.server->count(counter) == (counter == reason ? 1U : 0U));
+  }
+  CHECK(world.server->endpoint.sessions() == 0);
+}
+
+std::vector<std::byte> changed(Bytes datagram, std::size_t at) {
+  std::vector<std::byte> copy(datagram.begin(), datagram.end());
+  copy[at] ^= std::byte{2};
+  return copy;
+}
+
+GatewayOptions external_history() {
+  GatewayOptions options = gateway_options();
+  options.external_token_history = true;
+  return options;
+}
+
+// The handle of the session whose token the gateway asks about.
+Handle asked_about(World& world) {
+  const auto events = world.server->take_events();
+  const Event* consume = find_event(events, EventKind::kConsume);
+  REQUIRE(consume != nullptr);
+  return consume->peer;
+}
+
+std::uint32_t code_sent_to(RoguePeer& peer) {
+  peer.turn();
+  const auto disconnect = peer.last(FrameType::kDisconnect);
+  REQUIRE(disconnect.has_value());
+  return disconnect->disconnect.code;
+}
+
+}  // namespace
+
+TEST_CASE("clear checks of REQUEST: dropped, counted, not answered") {
+  GatewayOptions options = gateway_options();
+  options.clock_skew = seconds(5);
+  TokenParameters parameters = World::token_parameters(1);
+  const std::array addresses{kServerAddress};
+  parameters.addresses = addresses;
+  Counter reason{};
+  std::size_t change = 0;
+  SUBCASE("expired, skew included") {
+    parameters.create = kStartWall - minutes(1);
+    parameters.expire = kStartWall - seconds(5);
+    reason = Counter::dropTokenExpired;
+  }
+  SUBCASE("of the future, skew included") {
+    parameters.create = kStartWall + seconds(5) + milliseconds(1);
+    reason = Counter::dropTokenFuture;
+  }
+  SUBCASE("lives too long") {
+    parameters.expire = parameters.create + hours(24) + milliseconds(1);
+    reason = Counter::dropTokenLifetime;
+  }
+  SUBCASE("unknown key") {
+    parameters.key_id = 2;
+    reason = Counter::dropUnknownKey;
+  }
+  SUBCASE("another protocol") {
+    parameters.protocol_id = kProtocolId + 1;
+    reason = Counter::dropProtocol;
+  }
+  SUBCASE("another version") {
+    change = 1;
+    reason = Counter::dropVersion;
+  }
+  SUBCASE("a flag without a meaning") {
+    change = 21;
+    reason = Counter::dropTokenInvalid;
+  }
+  SUBCASE("changed times") {
+    change = 26;
+    reason = Counter::dropTokenInvalid;
+  }
+  SUBCASE("changed private part") {
+    change = 500;
+    reason = Counter::dropTokenInvalid;
+  }
+  World world(std::move(options));
+  RoguePeer peer(world, world.mint(parameters), rogue_address(1), 1);
+  peer.deliver(change == 0 ? std::vector<std::byte>(peer.request.begin(), peer.request.end())
+                           : changed(peer.request, change));
+  check_dropped(world, reason);
+}
+
+TEST_CASE("tokens at the edge of their time are good") {
+  World world;
+  TokenParameters parameters = World::token_parameters(1);
+  const std::array addresses{kServerAddress};
+  parameters.addresses = addresses;
+  SUBCASE("expired less than the skew ago") {
+    parameters.create = kStartWall - minutes(1);
+    parameters.expire = kStartWall - seconds(5) + milliseconds(1);
+  }
+  SUBCASE("created no more than the skew ahead") { parameters.create = kStartWall + seconds(5); }
+  SUBCASE("as long as allowed") { parameters.expire = parameters.create + hours(24); }
+  RoguePeer peer(world, world.mint(parameters), rogue_address(1), 1);
+  peer.connect();
+}
+
+TEST_CASE("a token for other gateways, and a single-use token from before the start, are dropped") {
+  GatewayOptions options = gateway_options();
+  options.started = kStartWall;
+  const SocketAddress other = SocketAddress::ipv4({10, 0, 0, 3}, 4000);
+  std::vector<std::byte> token;
+  Counter reason{};
+  World world(std::move(options));
+  SUBCASE("none of the addresses is advertised") {
+    token = world.token(1, false, kStartWall, {other});
+    reason = Counter::dropWrongAddress;
+  }
+  SUBCASE("single use, created before start + skew") {
+    token = world.token(1, true, kStartWall + seconds(5) - milliseconds(1));
+    reason = Counter::dropSingleUseRefused;
+  }
+  SUBCASE("single use, also good elsewhere") {
+    token = world.token(1, true, kStartWall + seconds(5), {kServerAddress, other});
+    reason = Counter::dropSingleUseRefused;
+  }
+  RoguePeer peer(world, token, rogue_address(1), 1);
+  peer.deliver(peer.request);
+  check_dropped(world, reason);
+}
+
+TEST_CASE("REQUEST and RESPONSE have exactly one length") {
+  World world;
+  std::vector<std::byte> datagram;
+  SUBCASE("a short REQUEST") { datagram.resize(kRequestSize - 1, std::byte{kRequestByte}); }
+  SUBCASE("a long REQUEST") { datagram.resize(kRequestSize + 1, std::byte{kRequestByte}); }
+  SUBCASE("a short RESPONSE") { datagram.resize(kResponseSize - 1, std::byte{kResponseByte}); }
+  SUBCASE("a long RESPONSE") { datagram.resize(kResponseSize + 1, std::byte{kResponseByte}); }
+  world.deliver(Sent{rogue_address(1), kServerAddress, datagram});
+  check_dropped(world, Counter::dropLength);
+}
+
+TEST_CASE("RESPONSE: every part is checked, and a failure leaves no session") {
+  World world;
+  RoguePeer peer(world, world.token(1), rogue_address(1), 1);
+  peer.deliver(peer.request);
+  peer.turn();
+  REQUIRE(peer.challenged);
+  std::size_t change = 0;
+  Counter reason{};
+  SUBCASE("version") {
+    change = 1;
+    reason = Counter::dropVersion;
+  }
+  SUBCASE("private part") {
+    change = 500;
+    reason = Counter::dropCookieInvalid;
+  }
+  SUBCASE("client share") {
+    change = 1041;
+    reason = Counter::dropCookieInvalid;
+  }
+  SUBCASE("cookie") {
+    change = 1080;
+    reason = Counter::dropCookieInvalid;
+  }
+  SUBCASE("sealed part") {
+    change = kResponseSize - 1;
+    reason = Counter::dropResponseInvalid;
+  }
+  peer.deliver(changed(peer.response, change));
+  check_dropped(world, reason);
+  // The cookie was not consumed by that.
+  peer.deliver(peer.response);
+  peer.turn();
+  CHECK(peer.accepted);
+}
+
+TEST_CASE("another RESPONSE with a consumed cookie is dropped") {
+  World world;
+  RoguePeer peer(world, world.token(1), rogue_address(1), 1);
+  peer.open();
+  peer.deliver(changed(peer.response, kResponseSize - 1));
+  peer.turn();
+  CHECK(world.server->count(Counter::dropCookieConsumed) == 1);
+  CHECK(world.server->endpoint.sessions() == 1);
+}
+
+TEST_CASE("budget: a turn never spends more, however often it is flushed, and nothing is lost") {
+  EndpointOptions options;
+  options.handshake_budget = 200;
+  World world(gateway_options(), options);
+  std::vector<std::unique_ptr<RoguePeer>> peers;
+  for (std::uint8_t i = 0; i < 40; ++i) {
+    peers.push_back(std::make_unique<RoguePeer>(world, world.token(i), rogue_address(i), i));
+    peers.back()->deliver(peers.back()->request);
+  }
+  // Answers of REQUEST, then of RESPONSE: 10 and 60 points.
+  for (const std::size_t points : {10U, 60U}) {
+    std::size_t answered = 0;
+    for (int turn = 0; answered < peers.size(); ++turn) {
+      REQUIRE(turn < 40);
+      world.now += milliseconds(1);
+      auto sent = sent_by(*world.server, world.now);
+      const auto more = sent_by(*world.server, world.now);
+      CHECK((sent.size() + more.size()) * points <= 200);
+      CHECK((sent.size() + more.size()) > 0);
+      if (answered + sent.size() < peers.size()) CHECK(world.server->endpoint.next_deadline() <= world.now);
+      for (auto& peer : peers) peer->take(sent);
+      answered += sent.size();
+    }
+    if (points == 10) {
+      for (auto& peer : peers) peer->deliver(peer->response);
+    }
+  }
+  CHECK(world.server->count(Counter::dropHandshakeBudget) == 0);
+  CHECK(world.server->endpoint.sessions() == 40);
+}
+
+TEST_CASE("budget: what connected peers are sent leaves before any handshake's answer") {
+  EndpointOptions options;
+  options.max_output_packets = 8;
+  World world(gateway_options(), options);
+  RoguePeer peer(world, world.token(1), rogue_address(1), 1);
+  const Handle handle = peer.connect();
+  world.now += seconds(1);
+  for (std::uint8_t i = 10; i < 30; ++i) {
+    RoguePeer newcomer(world, world.token(i), rogue_address(i), i);
+    newcomer.deliver(newcomer.request);
+  }
+  const std::vector<std::byte> message(1'000);
+  for (int i = 0; i < 3; ++i)
+    CHECK(world.server->endpoint.send(handle, 0, message, world.now) == SendStatus::kSent);
+  auto sent = sent_by(*world.server, world.now);
+  // Three packets, then answers as long as half of the output is left for peers.
+  REQUIRE(sent.size() == 5);
+  for (std::size_t i = 0; i < sent.size(); ++i) CHECK((sent[i].to == peer.address) == (i < 3));
+  world.now += milliseconds(1);
+  CHECK(sent_by(*world.server, world.now).size() == 5);
+}
+
+TEST_CASE("budget: a flood from one network displaces itself, not the newcomer from another") {
+  World world;
+  RoguePeer flooder(world, world.token(1), rogue_address(1), 1);
+  RoguePeer other(world, world.token(2), SocketAddress::ipv4({172, 16, 0, 1}, 1), 2);
+  for (int i = 0; i < 600; ++i) flooder.deliver(flooder.request);
+  other.deliver(other.request);
+  CHECK(world.server->count(Counter::dropHandshakeBudget) == 600 + 1 - 512);
+  world.now += milliseconds(1);
+  other.turn();
+  CHECK(other.challenged);
+}
+
+TEST_CASE("half-open places are capped, and free again after five seconds") {
+  EndpointOptions options;
+  options.max_half_open = 2;
+  World world(gateway_options(), options);
+  RoguePeer first(world, world.token(1), rogue_address(1), 1);
+  RoguePeer second(world, world.token(2), rogue_address(2), 2);
+  RoguePeer third(world, world.token(3), rogue_address(3), 3);
+  first.open();
+  second.open();
+  third.deliver(third.request);
+  third.turn();
+  third.deliver(third.response);
+  third.turn();
+  CHECK_FALSE(third.accepted);
+  CHECK(world.server->count(Counter::dropHalfOpenFull) == 1);
+  CHECK(world.server->count(Counter::halfOpen) == 2);
+  // A confirmed session gives its place back at once.
+  first.send(Frames().ping(0));
+  third.deliver(third.response);
+  third.turn();
+  CHECK(third.accepted);
+  world.now += seconds(5);
+  world.server->endpoint.advance(world.now);
+  world.server->endpoint.flush(world.now);
+  CHECK(world.server->count(Counter::halfOpenExpired) == 2);
+  CHECK(world.server->count(Counter::halfOpen) == 0);
+  CHECK(world.server->endpoint.sessions() == 1);
+}
+
+TEST_CASE("waiting for a token's consumption: 16 packets, the rest is dropped and never acknowledged") {
+  World world(external_history());
+  RoguePeer peer(world, world.token(1, true), rogue_address(1), 1);
+  peer.open();
+  for (std::uint8_t i = 0; i < 20; ++i) {
+    const std::array number{std::byte{i}};
+    peer.send(Frames().message(number));
+  }
+  CHECK(world.server->count(Counter::dropUnconfirmedOverflow) == 4);
+  const Handle handle = asked_about(world);
+  world.server->endpoint.complete_consumption(handle, ConsumeVerdict::kConsumed, world.now);
+  const auto events = world.server->take_events();
+  CHECK(count_events(events, EventKind::kConnect) == 1);
+  std::uint8_t expected = 0;
+  for (const Event& event : events) {
+    if (event.kind == EventKind::kMessage) CHECK(event.bytes[0] == std::byte{expected++});
+  }
+  CHECK(expected == 16);
+  peer.send(Frames().new_id(1, 0x11));
+  peer.turn();
+  const auto ack = peer.last(FrameType::kAck);
+  REQUIRE(ack.has_value());
+  CHECK(ack->ack.first_range == 0);
+  // A second answer changes nothing.
+  world.server->endpoint.complete_consumption(handle, ConsumeVerdict::kAlreadyUsed, world.now);
+  CHECK(world.server->endpoint.connected() == 1);
+}
+
+TEST_CASE("waiting for tokens' consumption: 1,024 packets of all peers together, others are not affected") {
+  World world(external_history());
+  std::vector<std::unique_ptr<RoguePeer>> peers;
+  for (std::uint8_t i = 0; i < 70; ++i) {
+    world.now += milliseconds(1);
+    peers.push_back(std::make_unique<RoguePeer>(world, world.token(i, true), rogue_address(i), i));
+    peers.back()->open();
+    for (int packet = 0; packet < 16; ++packet) peers.back()->send(Frames().ping(0));
+  }
+  CHECK(world.server->count(Counter::dropUnconfirmedOverflow) == 70 * 16 - 1'024);
+  // Those who die give their places back.
+  world.now += seconds(6);
+  world.server->endpoint.advance(world.now);
+  RoguePeer late(world, world.token(200, true), rogue_address(200), 200);
+  late.open();
+  const std::uint64_t dropped = world.server->count(Counter::dropUnconfirmedOverflow);
+  for (int packet = 0; packet < 16; ++packet) late.send(Frames().ping(0));
+  CHECK(world.server->count(Counter::dropUnconfirmedOverflow) == dropped);
+}
+
+TEST_CASE("consumption completed while there is no room for events: nothing is lost") {
+  World world(external_history());
+  RoguePeer talker(world, world.token(1), rogue_address(1), 1);
+  talker.connect();
+  RoguePeer peer(world, world.token(2, true), rogue_address(2), 2);
+  peer.open();
+  std::size_t messages = 0;
+  for (int i = 0; i < 15; ++i) {
+    Frames frames;
+    peer.send(frames.empty_messages());
+    messages += frames.view().size() / 2;
+  }
+  peer.send(Frames().disconnect(0x10005));
+  const Handle handle = asked_about(world);
+  SUBCASE("room for the beginning only") {}
+  SUBCASE("no room at all") {
+    while (world.server->has_room_for_events()) talker.send(Frames().empty_messages());
+  }
+  world.server->endpoint.complete_consumption(handle, ConsumeVerdict::kConsumed, world.now);
+  std::vector<Event> events;
+  for (int i = 0; i < 10; ++i) {
+    for (Event& event : world.server->take_events()) {
+      if (event.peer == handle) events.push_back(std::move(event));
+    }
+    world.now += milliseconds(1);
+    CHECK(world.server->endpoint.next_deadline() <= world.now + seconds(2));
+    world.server->endpoint.advance(world.now);
+  }
+  CHECK(world.server->count(Counter::dropEventQueueFull) == 0);
+  REQUIRE(events.size() == messages + 2);
+  CHECK(events.front().kind == EventKind::kConnect);
+  CHECK(events.back().kind == EventKind::kDisconnect);
+  CHECK(code_of(events.back()) == 0x10005);
+}
+
+TEST_CASE("packets that come while others still wait stay behind them") {
+  World world(external_history());
+  RoguePeer peer(world, world.token(2, true), rogue_address(2), 2);
+  peer.open();
+  for (int i = 0; i < 14; ++i) peer.send(Frames().empty_messages());
+  const Handle handle = asked_about(world);
+  world.server->endpoint.complete_consumption(handle, ConsumeVerdict::kConsumed, world.now);
+  CHECK_FALSE(world.server->has_room_for_events());
+  world.server->clear_events();
+  peer.send(Frames().message(bytes_of("last")));
+  std::vector<Event> events;
+  for (int i = 0; i < 10; ++i) {
+    world.now += milliseconds(1);
+    world.server->endpoint.advance(world.now);
+    for (Event& event : world.server->take_events()) events.push_back(std::move(event));
+  }
+  REQUIRE(events.size() > 1);
+  CHECK(events.back().bytes.size() == 4);
+  CHECK(world.server->endpoint.connected() == 1);
+  // And from then on packets are processed at once.
+  peer.send(Frames().message(bytes_of("now")));
+  CHECK(count_events(world.server->take_events(), EventKind::kMessage) == 1);
+}
+
+TEST_CASE("what the token's history says ends the session with its code") {
+  World world(external_history());
+  RoguePeer peer(world, world.token(1, true), rogue_address(1), 1);
+  peer.open();
+  peer.send(Frames().ping(0));
+  const Handle handle = asked_about(world);
+  DisconnectCode code{};
+  SUBCASE("used") {
+    world.server->endpoint.complete_consumption(handle, ConsumeVerdict::kAlreadyUsed, world.now);
+    code = DisconnectCode::kTokenUsed;
+  }
+  SUBCASE("unavailable") {
+    world.server->endpoint.complete_consumption(handle, ConsumeVerdict::kHistoryFull, world.now);
+    code = DisconnectCode::kHistoryUnavailable;
+  }
+  SUBCASE("no answer for five seconds") {
+    world.now += seconds(5);
+    world.server->endpoint.advance(world.now);
+    code = DisconnectCode::kHistoryUnavailable;
+  }
+  CHECK(code_sent_to(peer) == static_cast<std::uint32_t>(code));
+  CHECK(world.server->count(Counter::handshakesRefused) == 1);
+  const auto events = world.server->take_events();
+  CHECK(count_events(events, EventKind::kConnect) + count_events(events, EventKind::kDisconnect) == 0);
+  world.server->endpoint.complete_consumption(handle, ConsumeVerdict::kConsumed, world.now);
+  CHECK(world.server->endpoint.connected() == 0);
+}
+
+TEST_CASE("races of half-open sessions: the first to confirm wins, the loser hears why") {
+  GatewayOptions options = gateway_options();
+  bool single_use = false;
+  std::uint64_t second_id = 1;
+  WallTime second_created = kStartWall;
+  DisconnectCode code{};
+  SUBCASE("one single-use token") {
+    single_use = true;
+    code = DisconnectCode::kTokenUsed;
+  }
+  SUBCASE("one place") {
+    options.max_peers = 1;
+    second_id = 2;
+    code = DisconnectCode::kServerFull;
+  }
+  SUBCASE("one client id, the second token older") {
+    second_created = kStartWall - seconds(1);
+    code = DisconnectCode::kClientIdConnected;
+  }
+  SUBCASE("one client id, policy reject") {
+    options.same_client = SameClientPolicy::kReject;
+    code = DisconnectCode::kClientIdConnected;
+  }
+  World world(std::move(options));
+  const auto token = world.token(1, single_use);
+  RoguePeer first(world, token, rogue_address(1), 1);
+  RoguePeer second(world, single_use ? token : world.token(second_id, false, second_created),
+                   rogue_address(2), 2);
+  first.open();
+  second.open();
+  first.send(Frames().ping(0));
+  second.send(Frames().ping(0).message(bytes_of("nobody hears this")));
+  CHECK(code_sent_to(second) == static_cast<std::uint32_t>(code));
+  CHECK(world.server->endpoint.connected() == 1);
+  const auto events = world.server->take_events();
+  CHECK(count_events(events, EventKind::kConnect) == 1);
+  CHECK(count_events(events, EventKind::kMessage) == 0);
+  CHECK(count_events(events, EventKind::kDisconnect) == 0);
+  CHECK(world.gateway.connected() == 1);
+}
+
+TEST_CASE("a token of the same age takes over, and the peer that goes hears REPLACED") {
+  World world;
+  RoguePeer first(world, world.token(1), rogue_address(1), 1);
+  RoguePeer second(world, world.token(1), rogue_address(2), 2);
+  first.open();
+  second.open();
+  first.send(Frames().ping(0));
+  second.send(Frames().ping(0));
+  CHECK(code_sent_to(first) == static_cast<std::uint32_t>(DisconnectCode::kReplaced));
+  const auto events = world.server->take_events();
+  CHECK(count_events(events, EventKind::kConnect) == 2);
+  REQUIRE(count_events(events, EventKind::kDisconnect) == 1);
+  CHECK(find_event(events, EventKind::kDisconnect)->argument ==
+        static_cast<std::uint32_t>(DisconnectResult::kReplaced));
+  CHECK(world.server->endpoint.connected() == 1);
+  CHECK(world.gateway.connected() == 1);
+}
+
+TEST_CASE("a half-open gateway sends nothing but ACCEPT before the first packet") {
+  World world;
+  RoguePeer peer(world, world.token(1), rogue_address(1), 1);
+  peer.open();
+  peer.forget();
+  for (int i = 0; i < 400; ++i) {
+    world.now += milliseconds(10);
+    world.server->endpoint.advance(world.now);
+    peer.turn();
+  }
+  CHECK(peer.received.empty());
+  peer.deliver(peer.response);
+  peer.turn();
+  CHECK(peer.received.size() == 1);
+}
