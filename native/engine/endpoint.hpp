@@ -208,6 +208,7 @@ class Endpoint {
   void mark_dirty(Peer& peer);
   [[nodiscard]] static bool has_due(const Peer& peer, Instant now);
   bool begin_packet(Peer& peer);
+  [[nodiscard]] static Instant deferred_ping(const Peer& peer, Duration interval);
   void plan_ping(Peer& peer, Instant now);
   void write_due_frames(Peer& peer, ByteWriter& writer, Instant now);
   void finish_packet(Peer& peer, Instant now);

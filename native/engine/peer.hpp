@@ -165,6 +165,7 @@ struct Peer : TimerNode {
   // What each PING touches.
   Instant next_ping{};
   Instant last_pong_sent{};
+  Instant last_sample{};
   std::uint16_t samples = 0;
   PingRecord pings;
   RoundTrip round_trip;

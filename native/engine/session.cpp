@@ -23,6 +23,7 @@ constexpr Duration kSlowPingInterval = std::chrono::seconds(1);
 constexpr Duration kMaxKeepAlive = std::chrono::seconds(25);
 constexpr Duration kPongInterval = std::chrono::milliseconds(50);
 constexpr Duration kLinger = std::chrono::seconds(1);
+constexpr Duration kClockRefresh = std::chrono::seconds(30);
 constexpr std::uint16_t kFastSamples = 8;
 // A path so erratic that its clock never settles is not pinged every second for ever.
 constexpr std::uint16_t kMaxSettlingSamples = 28;
@@ -294,7 +295,10 @@ void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
   const Duration offset = ((received - sent_here) + (received + pong.delay - now.time_since_epoch())) / 2;
   peer.clock.add_sample(round_trip, offset, now);
   if (peer.samples < UINT16_MAX) ++peer.samples;
-  peer.next_ping = now + ping_interval(peer) - std::min(*elapsed, ping_interval(peer));
+  peer.last_sample = now;
+  const Duration interval = ping_interval(peer);
+  peer.next_ping = now + interval - std::min(*elapsed, interval);
+  if (interval > kSlowPingInterval) peer.next_ping = std::max(peer.next_ping, deferred_ping(peer, interval));
   schedule(peer);
 }
 
@@ -370,7 +374,10 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
     // Whoever answers has been heard and hears: as long as the other side keeps the connection alive, this
     // one need not.
     if (const Duration interval = ping_interval(peer); interval > kSlowPingInterval) {
-      peer.next_ping = std::max(peer.next_ping, now + interval + interval / 4);
+      peer.next_ping = std::max(peer.next_ping, deferred_ping(peer, interval));
+      // But clocks drift apart: this side's estimate needs samples of its own, for which this packet is a
+      // chance.
+      if (now - peer.last_sample >= kClockRefresh) peer.ping_due = true;
     }
   }
   if (peer.ack_pending) {
@@ -382,8 +389,10 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
     if (write_ack(writer, now - peer.ack_received, std::span(ranges).first(count))) peer.ack_pending = false;
   }
   if (peer.phase != PeerPhase::kConnected && peer.phase != PeerPhase::kConfirming) return;
+  // A PING without its PONG is repeated each second, not with each packet.
   const Duration interval = ping_interval(peer);
-  if ((peer.ping_due || now >= peer.next_ping - interval / 4) && writer.remaining() >= kPingFrameSize) {
+  const Duration gap = peer.pings.any_outstanding() ? std::min(interval, kSlowPingInterval) : interval;
+  if ((peer.ping_due || now >= peer.next_ping - gap / 4) && writer.remaining() >= kPingFrameSize) {
     static_cast<void>(write_ping(writer, peer.pings.sent(now)));
     counters_.add(Counter::pingsSent);
     plan_ping(peer, now);
@@ -425,6 +434,11 @@ void Endpoint::finish_packet(Peer& peer, Instant now) {
     ++peer.skips;
     peer.next_skip = peer.next_packet_number + kMinSkipDistance + random_.below(kSkipSpread);
   }
+}
+
+// When a keep-alive is due that answering the other side's has deferred.
+Instant Endpoint::deferred_ping(const Peer& peer, Duration interval) {
+  return peer.last_pong_sent + interval + interval / 4;
 }
 
 // A PING is due now, and without an answer once a second again; the answer sets the real time.
@@ -474,7 +488,7 @@ void Endpoint::start_liveness(Peer& peer, Instant now) {
 Duration Endpoint::ping_interval(const Peer& peer) const {
   const Duration keep_alive = std::min(kMaxKeepAlive, peer.timeout / 3);
   // The server's clock is the reference of most users: the client alone measures in a hurry.
-  if (options_.mode == Mode::kClient && peer.samples < kFastSamples)
+  if (options_.mode == Mode::kClient && !peer.clock.settled() && peer.samples < kFastSamples)
     return std::min(kFastPingInterval, keep_alive);
   if (!peer.clock.settled() && peer.samples < kMaxSettlingSamples)
     return std::min(kSlowPingInterval, keep_alive);

@@ -1,6 +1,6 @@
 // The endpoint as a whole. The input is a script of steps: datagrams of an attacker, changed copies of what
-// the two sides really sent, and frames sealed by a peer that holds the keys but breaks the rules. Whatever
-// happens, the invariants of the end hold.
+// the two sides really sent, calls of their users, and time. Whatever happens, the invariants of the end
+// hold.
 #include <algorithm>
 #include <array>
 #include <cstdint>

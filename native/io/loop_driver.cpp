@@ -225,9 +225,21 @@ std::optional<Instant> LoopDriver::read_socket() {
     backlog_read_ += count;
     if (!receive_batch(count, now)) return std::nullopt;
     if (socket_->drained()) return now;
-    if (endpoint_.wants_flush()) flush(now);
+    if (!answer_batch()) return std::nullopt;
   }
   return std::nullopt;
+}
+
+// Replies to one batch leave before the next is read. A turn may read as much as a peer's whole window: were
+// its acknowledgements kept until the end, sender and receiver would work by turns instead of at the same
+// time.
+bool LoopDriver::answer_batch() {
+  if (events_.count() > 0) user_.take_events();
+  if (closing_) return false;
+  const Instant now = loop_time();
+  user_.submit(now);
+  flush(now);
+  return true;
 }
 
 bool LoopDriver::receive_batch(std::size_t count, Instant now) {

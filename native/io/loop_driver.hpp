@@ -67,6 +67,7 @@ class LoopDriver final : public Driver {
   // when the socket was not seen empty.
   std::optional<Instant> read_socket();
   // Returns whether the driver is still open.
+  bool answer_batch();
   bool receive_batch(std::size_t count, Instant now);
   void run_deadlines(Instant now);
   // Events, messages, flush, and the plan for the next turn.
