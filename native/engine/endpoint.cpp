@@ -42,6 +42,7 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       peers_(options.max_sessions),
       by_id_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
       awaiting_(random_sip_key(random), std::size_t{options.max_sessions} * 2),
+      half_open_by_client_(random_sip_key(random), options.max_half_open),
       by_remote_id_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
       foreign_budget_(kForeignFailuresPerSecond, kForeignFailuresPerSecond, now),
       reset_budget_(kResetsPerSecond, kResetsPerSecond, now),
@@ -396,7 +397,7 @@ const IssuedId* Endpoint::issue_id(Peer& peer) {
 }
 
 void Endpoint::destroy(Peer& peer) {
-  if (peer.phase == PeerPhase::kHalfOpen || peer.phase == PeerPhase::kConsuming) --half_open_count_;
+  if (peer.phase == PeerPhase::kHalfOpen || peer.phase == PeerPhase::kConsuming) leave_half_open(peer);
   if (peer.phase == PeerPhase::kConnected) forget_connected(peer);
   wheel_.cancel(peer);
   unlist(peer);
@@ -409,8 +410,8 @@ void Endpoint::destroy(Peer& peer) {
 }
 
 void Endpoint::set_phase(Peer& peer, PeerPhase phase) {
-  if (peer.phase == PeerPhase::kHalfOpen && phase != PeerPhase::kConsuming) --half_open_count_;
-  if (peer.phase == PeerPhase::kConsuming) --half_open_count_;
+  const bool was_half_open = peer.phase == PeerPhase::kHalfOpen || peer.phase == PeerPhase::kConsuming;
+  if (was_half_open && phase != PeerPhase::kConsuming) leave_half_open(peer);
   peer.phase = phase;
   if (options_.mode != Mode::kClient) return;
   const std::optional<ClientState> state = client_state(phase);

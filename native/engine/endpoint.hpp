@@ -240,6 +240,8 @@ class Endpoint {
   bool open_half(Peer& peer, const ReceivedDatagram& datagram, const ResponseView& view,
                  const PrivateToken& token, const HandshakeKeys& keys, const ResponseBody& body,
                  const CookieRecord& record, const Hash256& hash, Instant now);
+  [[nodiscard]] Peer* enter_half_open(std::uint64_t client_id);
+  void leave_half_open(const Peer& peer);
   void send_accept(const Peer& peer);
   void repeat_accept(const PeerReference& session);
   void consumed(Peer& peer, ConsumeVerdict verdict, Instant now);
@@ -299,6 +301,7 @@ class Endpoint {
   SlotPool<Peer> peers_;
   HashMap<ConnectionId, Handle> by_id_;
   HashMap<Path, AwaitedAddress*> awaiting_;
+  HashMap<std::uint64_t, std::uint32_t> half_open_by_client_;
   HashMap<ConnectionId, Handle> by_remote_id_;
   std::unique_ptr<HandshakeQueue> handshakes_;
   TokenBucket foreign_budget_;

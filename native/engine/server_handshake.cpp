@@ -13,6 +13,8 @@ constexpr std::uint32_t kRequestPoints = 10;
 constexpr std::uint32_t kResponsePoints = 60;
 constexpr std::uint32_t kCookieLifetimeMs = 5'000;
 constexpr Duration kHalfOpenLifetime = std::chrono::seconds(5);
+// A client that loses every ACCEPT begins a new attempt each second.
+constexpr std::uint32_t kMaxHalfOpenPerClient = 8;
 
 std::uint32_t cookie_time(Instant now) {
   return static_cast<std::uint32_t>(
@@ -202,15 +204,34 @@ void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
   if (!open_response(*view, keys.response, body)) return counters_.add(Counter::dropResponseInvalid);
   if (const auto reason = refusal(view->clear, id, token, now))
     return deny(datagram, *view, id, keys, *reason);
-  Peer* peer = half_open_count_ < options_.max_half_open ? peers_.create() : nullptr;
+  Peer* peer = enter_half_open(token.client_id);
   if (peer == nullptr) return counters_.add(Counter::dropHalfOpenFull);
-  peer->phase = PeerPhase::kHalfOpen;
-  ++half_open_count_;
-  peer->half_open = std::make_unique<HalfOpen>();
   peer->half_open->deadline = now + kHalfOpenLifetime;
   if (!open_half(*peer, datagram, *view, token, keys, body, *record, hash, now)) return destroy(*peer);
   schedule(*peer);
   send_accept(*peer);
+}
+
+// A place for a new session; null when all are taken, or too many by this client: the holder of one token
+// must not be able to keep everybody else out.
+Peer* Endpoint::enter_half_open(std::uint64_t client_id) {
+  if (half_open_count_ >= options_.max_half_open) return nullptr;
+  const std::uint32_t* others = half_open_by_client_.find(client_id);
+  if (others != nullptr && *others >= kMaxHalfOpenPerClient) return nullptr;
+  Peer* peer = peers_.create();
+  if (peer == nullptr) return nullptr;
+  ++half_open_count_;
+  ++*half_open_by_client_.insert(client_id, 0).first;
+  peer->phase = PeerPhase::kHalfOpen;
+  peer->client_id = client_id;
+  peer->half_open = std::make_unique<HalfOpen>();
+  return peer;
+}
+
+void Endpoint::leave_half_open(const Peer& peer) {
+  --half_open_count_;
+  std::uint32_t* count = half_open_by_client_.find(peer.client_id);
+  if (--*count == 0) half_open_by_client_.erase(peer.client_id);
 }
 
 // Consumes the cookie and derives the session; false when there is to be none.
@@ -249,7 +270,6 @@ bool Endpoint::open_half(Peer& peer, const ReceivedDatagram& datagram, const Res
   half.user_data_size = token.user_data_size;
   std::copy_n(token.user_data_storage.begin(), token.user_data_size, half.user_data.begin());
   peer.single_use = view.clear.single_use();
-  peer.client_id = token.client_id;
   peer.token_created = view.clear.create;
   peer.token_expires = view.clear.expire;
   peer.timeout = token.timeout;

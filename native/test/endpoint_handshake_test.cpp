@@ -441,6 +441,19 @@ TEST_CASE("what the token's history says ends the session with its code") {
   CHECK(world.server->endpoint.connected() == 0);
 }
 
+TEST_CASE("one client id holds at most eight half-open places, however often it answers") {
+  World world;
+  world.filter = [](const Sent& sent) { return sent.bytes.size() != kAcceptSize; };
+  const auto token = world.token(1);
+  for (int i = 0; i < 12; ++i) world.connect(token);
+  for (int i = 0; i < 3; ++i) world.exchange();
+  CHECK(world.server->endpoint.sessions() == 8);
+  CHECK(world.server->count(Counter::dropHalfOpenFull) == 4);
+  world.connect(world.token(2));
+  for (int i = 0; i < 3; ++i) world.exchange();
+  CHECK(world.server->endpoint.sessions() == 9);
+}
+
 TEST_CASE("races of half-open sessions: the first to confirm wins, the loser hears why") {
   GatewayOptions options = gateway_options();
   bool single_use = false;
