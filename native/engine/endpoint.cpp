@@ -19,6 +19,8 @@ constexpr std::size_t kExtraBuffers = 2 * kMaxOpenPackets + 1024;
 // 10).
 constexpr std::uint32_t kForeignFailuresPerSecond = 1000;
 constexpr std::uint32_t kResetsPerSecond = 100;
+// Half a core at the default of 1,000 points, however many turns a second has.
+constexpr std::uint32_t kBudgetsPerSecond = 500;
 constexpr Duration kRetryTick = std::chrono::milliseconds(1);
 // How long what waits for the flush is left alone by its timer.
 constexpr Duration kFlushPatience = std::chrono::milliseconds(10);
@@ -44,6 +46,8 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       awaiting_(random_sip_key(random), std::size_t{options.max_sessions} * 2),
       half_open_by_client_(random_sip_key(random), options.max_half_open),
       by_remote_id_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
+      handshake_budget_(std::max(options.handshake_budget, kResponsePoints) * kBudgetsPerSecond,
+                        std::max(options.handshake_budget, kResponsePoints), now),
       foreign_budget_(kForeignFailuresPerSecond, kForeignFailuresPerSecond, now),
       reset_budget_(kResetsPerSecond, kResetsPerSecond, now),
       prefix_key_(random_sip_key(random)) {
@@ -187,10 +191,10 @@ void Endpoint::schedule(Peer& peer) {
 }
 
 Instant Endpoint::next_deadline() const {
-  if (handshakes_ && handshakes_->size() > 0 && writable()) return Instant();
   if (!dirty_.empty() && !output_.full() && buffers_.in_use() < buffers_.max()) return Instant();
   if (drain_owed_ && output_.size() <= output_.capacity() / 4) return Instant();
-  return std::min(wheel_.next_deadline(), next_erasure_);
+  const bool handshakes_wait = handshakes_ && handshakes_->size() > 0 && writable();
+  return std::min({wheel_.next_deadline(), next_erasure_, handshakes_wait ? handshakes_resume_ : kNever});
 }
 
 void Endpoint::flush(Instant now) {

@@ -47,7 +47,8 @@ struct EndpointOptions {
   // Ceilings per peer, 0 for none. Counted on packets that authenticated.
   std::uint32_t max_packets_per_second = 0;
   std::uint32_t max_bytes_per_second = 0;
-  // Points of handshake work per turn (docs/protocol.md section 7, Budget).
+  // Points of handshake work that may be done at once, kResponsePoints at least; half of them come back each
+  // millisecond (docs/protocol.md section 7, Budget).
   std::uint32_t handshake_budget = 1'000;
   // Sealed packets that wait for the socket at most; `writable` is false above half of it.
   std::uint32_t max_output_packets = 4'096;
@@ -87,6 +88,9 @@ struct PeerStatus {
 // (`send`, `disconnect`, ...) may come at any time between those.
 class Endpoint {
  public:
+  // What serving a RESPONSE counts for: about a microsecond a point on a slow core.
+  static constexpr std::uint32_t kResponsePoints = 60;
+
   // `gateway` is needed in server mode and null in client mode. All references outlive the endpoint.
   Endpoint(const EndpointOptions& options, GatewayState* gateway, RandomSource& random, EventQueue& events,
            Counters counters, Instant now);
@@ -107,8 +111,7 @@ class Endpoint {
   void advance(Instant now);
 
   // Ends a turn: seals open packets, then serves waiting handshakes up to the budget. Afterwards `output()`
-  // holds what to send; what it had no room for waits for the next flush. Flushes at one instant are one turn
-  // and share its budget.
+  // holds what to send; what it had no room for waits for the next flush.
   void flush(Instant now);
 
   // When `advance` or `flush` has something to do next; kNever when nothing is planned.
@@ -304,6 +307,7 @@ class Endpoint {
   HashMap<std::uint64_t, std::uint32_t> half_open_by_client_;
   HashMap<ConnectionId, Handle> by_remote_id_;
   std::unique_ptr<HandshakeQueue> handshakes_;
+  TokenBucket handshake_budget_;
   TokenBucket foreign_budget_;
   TokenBucket reset_budget_;
   SipKey prefix_key_;
@@ -315,9 +319,8 @@ class Endpoint {
   std::uint32_t connected_count_ = 0;
   // Packets that wait for the consumption of their tokens, of all peers together.
   std::size_t waiting_count_ = 0;
-  // Points of the budget spent at the instant of the last flush.
-  Instant budget_instant_{};
-  std::uint32_t budget_spent_ = 0;
+  // When the handshakes that wait go on, if it is the budget that they wait for.
+  Instant handshakes_resume_{};
   bool drain_owed_ = false;
   // When the gateway's oldest cookie record has to be wiped.
   Instant next_erasure_ = kNever;

@@ -10,7 +10,8 @@ namespace {
 
 // Points of the budget: about a microsecond each on a slow core.
 constexpr std::uint32_t kRequestPoints = 10;
-constexpr std::uint32_t kResponsePoints = 60;
+// Until the budget has something again.
+constexpr Duration kBudgetPatience = std::chrono::milliseconds(1);
 constexpr std::uint32_t kCookieLifetimeMs = 5'000;
 constexpr Duration kHalfOpenLifetime = std::chrono::seconds(5);
 // A client that loses every ACCEPT begins a new attempt each second.
@@ -84,22 +85,20 @@ bool Endpoint::check_clear_token(const TokenClear& clear, Instant now) {
 }
 
 void Endpoint::serve_handshakes(Instant now) {
-  if (now != budget_instant_) {
-    budget_instant_ = now;
-    budget_spent_ = 0;
-  }
-  // Never beyond the budget, but for one that is too small for anything.
-  const auto affordable = [&] {
-    return budget_spent_ == 0 || budget_spent_ + kResponsePoints <= options_.handshake_budget;
-  };
+  handshakes_resume_ = Instant();
   ReceivedDatagram datagram;
   // Answers leave the second half of the output to the peers.
-  while (affordable() && writable() && handshakes_->pop(datagram)) {
-    if (std::to_integer<std::uint8_t>(datagram.bytes[0]) == kRequestByte) {
-      budget_spent_ += kRequestPoints;
+  while (handshakes_->size() > 0 && writable()) {
+    if (!handshake_budget_.has(kResponsePoints, now)) {
+      handshakes_resume_ = now + kBudgetPatience;
+      return;
+    }
+    handshakes_->pop(datagram);
+    const bool request = std::to_integer<std::uint8_t>(datagram.bytes[0]) == kRequestByte;
+    static_cast<void>(handshake_budget_.take(request ? kRequestPoints : kResponsePoints, now));
+    if (request) {
       serve_request(datagram, now);
     } else {
-      budget_spent_ += kResponsePoints;
       serve_response(datagram, now);
     }
   }
