@@ -238,8 +238,7 @@ void Endpoint::refresh_gauges() {
   counters_.set(Counter::packetBuffersPeak, buffers_.peak());
   if (handshakes_) {
     counters_.set(Counter::handshakeQueueLength, handshakes_->size());
-    counters_.set(Counter::handshakeQueuePeak,
-                  std::max(counters_.get(Counter::handshakeQueuePeak), std::uint64_t{handshakes_->size()}));
+    counters_.set(Counter::handshakeQueuePeak, handshakes_->peak());
   }
 }
 

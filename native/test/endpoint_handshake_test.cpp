@@ -212,7 +212,9 @@ TEST_CASE("another RESPONSE with a consumed cookie is dropped") {
   CHECK(world.server->endpoint.sessions() == 1);
 }
 
-TEST_CASE("budget: it is never exceeded, however often a turn is flushed, is back after two milliseconds, and nothing is lost") {
+TEST_CASE(
+    "budget: it is never exceeded, however often a turn is flushed, is back after two milliseconds, and "
+    "nothing is lost") {
   EndpointOptions options;
   options.handshake_budget = 200;
   World world(gateway_options(), options);

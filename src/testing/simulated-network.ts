@@ -223,7 +223,7 @@ export class SimulatedNetwork implements Network {
     this.native.capture((from, to, datagram) => listener(textOf(from), textOf(to), datagram));
   }
 
-  /** Sends a datagram that no socket made, as an attacker would, over the link between the two addresses. */
+  /** Sends a datagram that no socket made, as an attacker would. It arrives at once, whatever the link between the two addresses is like. */
   inject(from: string, to: string, datagram: Uint8Array): void {
     const bytes = checkBytes('datagram', datagram, 0, maxDatagramBytes);
     this.native.inject(binaryOf('from', from), binaryOf('to', to), bytes);
