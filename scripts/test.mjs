@@ -15,7 +15,11 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const deep = values.deep || process.env.HAWSER_TEST_DEEP === '1';
-if (deep) process.env.HAWSER_TEST_DEEP = '1';
+if (deep) {
+  process.env.HAWSER_TEST_DEEP = '1';
+  // Of the simulation in native/test; the other tests go by HAWSER_TEST_DEEP.
+  process.env.HAWSER_SEEDS ??= '2000';
+}
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const broken = [];

@@ -42,6 +42,9 @@ class ClockOffset {
  private:
   static constexpr std::size_t kSamples = 8;
   static constexpr std::size_t kChoices = 4;
+  // The least round trip of fewer samples need not be that of the path: the doubt would look smaller than it
+  // is.
+  static constexpr std::uint8_t kDriftSamples = 20;
   static constexpr std::int64_t kAgingPpm = 200;
   static constexpr std::int64_t kSlewDivisor = 20;  // 5 %
   static constexpr std::int64_t kMaxDriftPpb = 500'000;
@@ -96,7 +99,7 @@ class ClockOffset {
   std::uint32_t least_round_trip_ = std::numeric_limits<std::uint32_t>::max();
   std::uint8_t count_ = 0;
   std::uint8_t next_ = 0;
-  std::uint8_t choices_ = 0;  // at most kChoices
+  std::uint8_t choices_ = 0;  // at most kDriftSamples
   bool settled_ : 1 = false;
   bool anchored_ : 1 = false;
 };
@@ -150,15 +153,15 @@ inline void ClockOffset::judge_choice(std::int32_t offset) {
   const auto [least, greatest] = std::minmax_element(earlier_choices_.begin(), earlier_choices_.end());
   const std::int64_t spread = std::int64_t{std::max(*greatest, offset)} - std::min(*least, offset);
   const std::int64_t tolerance = std::max<std::int64_t>(kToleranceMin, least_round_trip_ / 4);
-  if (choices_ < kChoices) ++choices_;
-  if (choices_ == kChoices && spread <= tolerance) settled_ = true;
+  if (choices_ < kDriftSamples) ++choices_;
+  if (choices_ >= kChoices && spread <= tolerance) settled_ = true;
   std::shift_left(earlier_choices_.begin(), earlier_choices_.end(), 1);
   earlier_choices_.back() = offset;
 }
 
 inline void ClockOffset::estimate_drift(const Sample& chosen) {
   const std::int64_t span = microseconds_between(reference_.time, chosen.time);
-  if (span < kDriftSpanFirst) {
+  if (span < kDriftSpanFirst || choices_ < kDriftSamples) {
     if (chosen.round_trip < reference_.round_trip) reference_ = chosen;
     return;
   }
