@@ -96,6 +96,16 @@ class ByteReader {
       return 0;
     }
     const auto first = std::to_integer<std::uint64_t>(data_[position_]);
+    // The two short forms without the loop: what most packets are full of.
+    if (first < 0x40U) {
+      ++position_;
+      return first;
+    }
+    if (first < 0x80U && remaining() >= 2) {
+      const auto second = std::to_integer<std::uint64_t>(data_[position_ + 1]);
+      position_ += 2;
+      return ((first & 0x3fU) << 8U) | second;
+    }
     const Bytes encoded = bytes(std::size_t{1} << (first >> 6U));
     if (!ok_) return 0;
     std::uint64_t value = first & 0x3fU;
@@ -191,6 +201,9 @@ class ByteWriter {
     const MutableBytes to = take(source.size());
     if (!to.empty()) std::memcpy(to.data(), source.data(), source.size());
   }
+
+  // The next `count` bytes, for the caller to fill; empty when there is no room for them.
+  MutableBytes space(std::size_t count) { return take(count); }
 
   void zeros(std::size_t count) {
     const MutableBytes to = take(count);

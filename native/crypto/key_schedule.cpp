@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <vector>
 
 namespace hawser {
 
@@ -90,6 +91,32 @@ Key export_key(const Key& exporter, std::string_view label) {
   return key;
 }
 
+Key update_key(const Prk& prk) {
+  Key key;
+  blake2b_256(key.mutable_bytes(), prk.bytes(), {label_bytes("HAWSER 1 update key")});
+  return key;
+}
+
+Hash128 update_mac(const Key& key, Direction sender, const UpdateContext& context, ShareView initiator_share,
+                   Bytes responder_share) {
+  return blake2b_128(key.bytes(),
+                     {label_bytes("HAWSER 1 update mac"), key_context(sender, context.epoch),
+                      u32_bytes(context.sequence), context.secret_id, initiator_share, responder_share});
+}
+
+Prk updated_prk(const Prk& prk, std::uint32_t epoch, const Secret<32>& x25519_result, const Key& secret,
+                Bytes update_frame, Bytes reply_frame) {
+  Prk next;
+  blake2b_512(next.mutable_bytes(), prk.bytes(),
+              {label_bytes("HAWSER 1 update"), u32_bytes(epoch), x25519_result.bytes(), secret.bytes(),
+               update_frame, reply_frame});
+  return next;
+}
+
+Hash128 default_secret_id(std::span<const std::byte, 32> secret) {
+  return blake2b_128({}, {label_bytes("HAWSER 1 secret id"), secret});
+}
+
 CookieMac cookie_mac(const Key& cookie_key, std::uint32_t time, std::uint8_t index,
                      const SocketAddress& source, const TokenId& token, ShareView client_share,
                      ShareView server_share) {
@@ -100,6 +127,25 @@ CookieMac cookie_mac(const Key& cookie_key, std::uint32_t time, std::uint8_t ind
 
 ResetToken reset_token(const Key& reset_key, Bytes connection_id) {
   return blake2b_128(reset_key.bytes(), {label_bytes("HAWSER 1 reset"), connection_id});
+}
+
+Hash128 channels_digest(std::span<const ChannelDigestEntry> channels) {
+  assert(channels.size() <= 1024);
+  std::size_t size = 2;
+  for (const ChannelDigestEntry& channel : channels) size += 7 + channel.name.size() + channel.codec.size();
+  std::vector<std::byte> declaration(size);
+  ByteWriter writer(declaration);
+  writer.u16(static_cast<std::uint16_t>(channels.size()));
+  for (const ChannelDigestEntry& channel : channels) {
+    assert(!channel.name.empty() && channel.name.size() <= 64 && channel.codec.size() <= 64);
+    writer.u8(channel.mode);
+    writer.u32(channel.max_message_bytes);
+    writer.u8(static_cast<std::uint8_t>(channel.name.size()));
+    writer.bytes(bytes_of(channel.name));
+    writer.u8(static_cast<std::uint8_t>(channel.codec.size()));
+    writer.bytes(bytes_of(channel.codec));
+  }
+  return blake2b_128({}, {label_bytes("HAWSER 1 channels"), writer.written()});
 }
 
 }  // namespace hawser

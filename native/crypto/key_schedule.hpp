@@ -1,4 +1,4 @@
-// Every derived key, hash and MAC of docs/protocol.md sections 2 to 4.
+// Every derived key, hash and MAC of docs/protocol.md sections 2 to 4 and 12.
 #pragma once
 
 #include <array>
@@ -59,6 +59,27 @@ struct HandshakeKeys {
 // `exportKey(label)`: a key for layers above. The label is 1 to 255 bytes of UTF-8 (the caller checks).
 [[nodiscard]] Key export_key(const Key& exporter, std::string_view label);
 
+// ---- key update (section 13)
+
+// `update key`: what the MACs of an update without an injected secret are keyed with.
+[[nodiscard]] Key update_key(const Prk& prk);
+// What the MACs of the two frames cover before the shares; epoch, sequence and secret id are those of the
+// KEY_UPDATE.
+struct UpdateContext {
+  std::uint32_t epoch = 0;  // the new one
+  std::uint32_t sequence = 0;
+  Hash128 secret_id{};
+};
+// `key`: the injected secret or update_key(); `sender`: the direction in which the frame goes.
+// `responder_share` is empty for KEY_UPDATE.
+[[nodiscard]] Hash128 update_mac(const Key& key, Direction sender, const UpdateContext& context,
+                                 ShareView initiator_share, Bytes responder_share);
+// `prk'`. `secret` is zeros when none is injected; the frames begin with their types.
+[[nodiscard]] Prk updated_prk(const Prk& prk, std::uint32_t epoch, const Secret<32>& x25519_result,
+                              const Key& secret, Bytes update_frame, Bytes reply_frame);
+// The id that an injected secret has when its user gives none.
+[[nodiscard]] Hash128 default_secret_id(std::span<const std::byte, 32> secret);
+
 // The MAC of a cookie (section 3, CHALLENGE). `time` is milliseconds of the gateway's monotonic clock,
 // `index` names the record whose key this is, `source` is normalised.
 [[nodiscard]] CookieMac cookie_mac(const Key& cookie_key, std::uint32_t time, std::uint8_t index,
@@ -68,5 +89,17 @@ struct HandshakeKeys {
 // The token that makes a RESET for this connection id believed (section 3, RESET). 4 to 16 bytes of id,
 // without padding.
 [[nodiscard]] ResetToken reset_token(const Key& reset_key, Bytes connection_id);
+
+// One declared channel, as the digest takes it.
+struct ChannelDigestEntry {
+  std::uint8_t mode;                // 0 to 3
+  std::uint32_t max_message_bytes;  // 0 for an unreliable one
+  std::string_view name;            // 1 to 64 bytes
+  std::string_view codec;           // 0 to 64 bytes
+};
+
+// What both sides' declarations are compared by (section 12). `channels`: at most 1,024, by number.
+// Allocates: for whoever starts, not for each connection.
+[[nodiscard]] Hash128 channels_digest(std::span<const ChannelDigestEntry> channels);
 
 }  // namespace hawser

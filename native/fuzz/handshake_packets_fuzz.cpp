@@ -75,10 +75,11 @@ void check_response_text(Bytes input) {
   require(view.has_value());
   ResponseBody body;
   if (!open_response(*view, key, body)) return;
+  require(body.max_datagram >= kLeastMaxDatagram && body.max_datagram <= kGreatestMaxDatagram);
   std::array<std::byte, kRequestSize> request{};
   std::copy_n(datagram.begin(), 1073, request.begin());
   ResponseDatagram again{};
-  std::fill(text.begin() + 21, text.end(), std::byte{0});
+  std::fill(text.begin() + 47, text.end(), std::byte{0});
   seal(MutableBytes(datagram).subspan(1118), key, kNonce, Bytes(datagram).first(1118), text);
   encode_response(again, request, view->cookie.raw, key, kNonce, body);
   require(again == datagram);
@@ -96,7 +97,8 @@ void check_accept_text(Bytes input) {
   };
   AcceptBody body;
   if (!open_accept(sealed(), key, kResponseHash, body)) return;
-  std::fill(text.begin() + 69, text.end(), std::byte{0});
+  require(body.max_datagram >= kLeastMaxDatagram && body.max_datagram <= kGreatestMaxDatagram);
+  std::fill(text.begin() + 79, text.end(), std::byte{0});
   AcceptDatagram again{};
   encode_accept(again, key, kNonce, kResponseHash, body);
   require(again == sealed());

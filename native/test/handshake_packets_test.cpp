@@ -37,6 +37,11 @@ struct Handshake {
   DeniedDatagram denied{};
 };
 
+std::uint16_t random_max_datagram(RandomSource& random) {
+  return static_cast<std::uint16_t>(kLeastMaxDatagram +
+                                    random.below(kGreatestMaxDatagram - kLeastMaxDatagram + 1));
+}
+
 void make_handshake(RandomSource& random, Handshake& out) {
   test::make_minted_token(random, out.minted);
   out.keys = HandshakeKeys::from(out.minted.token.client_to_server, out.minted.token.server_to_client);
@@ -45,9 +50,12 @@ void make_handshake(RandomSource& random, Handshake& out) {
   out.server_share = random_array<kShareSize>(random);
   out.cookie =
       Cookie::make(random.below(~0U), static_cast<std::uint8_t>(random.below(256)), random_array<16>(random));
-  out.response_body = {random.below(~0U), random_connection_id(random)};
-  out.accept_body = {random.below(~0U), random_connection_id(random), random_array<32>(random),
-                     random_array<16>(random)};
+  out.response_body = {random.below(~0U),           random_connection_id(random),
+                       random_max_datagram(random), random.below(~0U),
+                       random.below(~0U),           random_array<16>(random)};
+  out.accept_body = {random.below(~0U),        random_connection_id(random), random_array<32>(random),
+                     random_array<16>(random), random_max_datagram(random),  random.below(~0U),
+                     random.below(~0U)};
   encode_request(out.request, out.minted.token, out.client_share);
   encode_challenge(out.challenge, out.keys.challenge, random_array<24>(random), out.token, out.client_share,
                    out.cookie.raw, out.server_share);
@@ -146,7 +154,8 @@ TEST_CASE("handshake: at maximum content every datagram has its size still") {
   ConnectionId longest = ConnectionId::from(random_bytes(random, ConnectionId::kMax)).value();
   ResponseDatagram response{};
   encode_response(response, request, random_array<kCookieSize>(random), random_key(random),
-                  random_array<24>(random), {~0U, longest});
+                  random_array<24>(random),
+                  {~0U, longest, kGreatestMaxDatagram, ~0U, ~0U, random_array<16>(random)});
   CHECK(response.size() <= 1200);
   std::array<std::byte, kMaxResetSize> reset{};
   CHECK(encode_reset(reset, longest, random_array<16>(random)) == 33);
@@ -173,7 +182,11 @@ TEST_CASE("handshake: every field of REQUEST and RESPONSE stands where the page 
   CHECK(load_little_endian<std::uint32_t>(plaintext.data()) == handshake.response_body.features);
   CHECK(plaintext[4] == std::byte{handshake.response_body.connection_id.length});
   CHECK(to_hex(Bytes(plaintext).subspan(5, 16)) == to_hex(handshake.response_body.connection_id.bytes));
-  CHECK(all_zero(Bytes(plaintext).subspan(21)));
+  CHECK(load_little_endian<std::uint16_t>(plaintext.data() + 21) == handshake.response_body.max_datagram);
+  CHECK(load_little_endian<std::uint32_t>(plaintext.data() + 23) == handshake.response_body.credit);
+  CHECK(load_little_endian<std::uint32_t>(plaintext.data() + 27) == handshake.response_body.channel_credit);
+  CHECK(to_hex(Bytes(plaintext).subspan(31, 16)) == to_hex(handshake.response_body.channels));
+  CHECK(all_zero(Bytes(plaintext).subspan(47)));
 }
 
 TEST_CASE("handshake: CHALLENGE, ACCEPT and DENIED are sealed over what the page names") {
@@ -210,7 +223,10 @@ TEST_CASE("handshake: CHALLENGE, ACCEPT and DENIED are sealed over what the page
   CHECK(to_hex(Bytes(text).subspan(5, 16)) == to_hex(handshake.accept_body.connection_id.bytes));
   CHECK(to_hex(Bytes(text).subspan(21, 32)) == to_hex(handshake.accept_body.random));
   CHECK(to_hex(Bytes(text).subspan(53, 16)) == to_hex(handshake.accept_body.reset_token));
-  CHECK(all_zero(Bytes(text).subspan(69)));
+  CHECK(load_little_endian<std::uint16_t>(text.data() + 69) == handshake.accept_body.max_datagram);
+  CHECK(load_little_endian<std::uint32_t>(text.data() + 71) == handshake.accept_body.credit);
+  CHECK(load_little_endian<std::uint32_t>(text.data() + 75) == handshake.accept_body.channel_credit);
+  CHECK(all_zero(Bytes(text).subspan(79)));
 }
 
 TEST_CASE("handshake: what one side encodes the other opens") {
@@ -325,34 +341,62 @@ TEST_CASE("handshake: wrong length, kind and version are told apart") {
   CHECK(parse_response(response).error() == HandshakeError::kVersion);
 }
 
+// The handshake's RESPONSE and ACCEPT with another plaintext.
+Buffer resealed_response(const Handshake& handshake, const std::array<std::byte, 64>& text) {
+  Buffer response(handshake.response.begin(), handshake.response.end());
+  seal(MutableBytes(response).subspan(1118), handshake.keys.response, Bytes(response).subspan<1094, 24>(),
+       Bytes(response).first(1118), text);
+  return response;
+}
+
+Buffer resealed_accept(const Handshake& handshake, const std::array<std::byte, 96>& text) {
+  Buffer accept(handshake.accept.begin(), handshake.accept.end());
+  Buffer data(accept.begin(), accept.begin() + 25);
+  const Hash256 hash = response_hash(handshake.response);
+  data.insert(data.end(), hash.begin(), hash.end());
+  seal(MutableBytes(accept).subspan(25), handshake.keys.accept, Bytes(accept).subspan<1, 24>(), data, text);
+  return accept;
+}
+
 TEST_CASE(
     "handshake: a connection id of a wrong length, or with something behind it, is refused although it "
     "opens") {
   SeededRandom random(28);
   Handshake handshake;
   make_handshake(random, handshake);
-  const Bytes header = Bytes(handshake.response).first(1118);
   for (unsigned length = 0; length < 256; ++length) {
     for (const unsigned padding : {0U, 1U}) {
       std::array<std::byte, 64> text{};
       text[4] = static_cast<std::byte>(length);
       text[20] = static_cast<std::byte>(padding);
-      ResponseDatagram response = handshake.response;
-      seal(MutableBytes(response).subspan(1118), handshake.keys.response, header.subspan<1094, 24>(), header,
-           text);
+      store_little_endian(text.data() + 21, kLeastMaxDatagram);
       const bool valid = length >= 4 && length <= 16 && (padding == 0 || length == 16);
-      CHECK(response_opens(handshake, response) == valid);
+      CHECK(response_opens(handshake, resealed_response(handshake, text)) == valid);
 
       std::array<std::byte, 96> accept_text{};
       std::copy(text.begin(), text.begin() + 21, accept_text.begin());
-      AcceptDatagram accept = handshake.accept;
-      Buffer data(accept.begin(), accept.begin() + 25);
-      const Hash256 hash = response_hash(handshake.response);
-      data.insert(data.end(), hash.begin(), hash.end());
-      seal(MutableBytes(accept).subspan(25), handshake.keys.accept, Bytes(accept).subspan<1, 24>(), data,
-           accept_text);
-      CHECK(accept_opens(handshake, accept) == valid);
+      store_little_endian(accept_text.data() + 69, kLeastMaxDatagram);
+      CHECK(accept_opens(handshake, resealed_accept(handshake, accept_text)) == valid);
     }
+  }
+}
+
+TEST_CASE("handshake: a longest datagram below 1,200 or above 65,507 bytes is refused although it opens") {
+  SeededRandom random(33);
+  Handshake handshake;
+  make_handshake(random, handshake);
+  for (const std::uint16_t size :
+       {std::uint16_t{0}, std::uint16_t{1199}, std::uint16_t{1200}, std::uint16_t{9000}, std::uint16_t{65507},
+        std::uint16_t{65508}, std::uint16_t{65535}}) {
+    const bool valid = size >= 1200 && size <= 65507;
+    std::array<std::byte, 64> text{};
+    text[4] = std::byte{4};
+    store_little_endian(text.data() + 21, size);
+    CHECK(response_opens(handshake, resealed_response(handshake, text)) == valid);
+    std::array<std::byte, 96> accept_text{};
+    accept_text[4] = std::byte{4};
+    store_little_endian(accept_text.data() + 69, size);
+    CHECK(accept_opens(handshake, resealed_accept(handshake, accept_text)) == valid);
   }
 }
 
@@ -362,11 +406,14 @@ TEST_CASE("handshake: reserved bytes behind RESPONSE's and ACCEPT's fields are i
   make_handshake(random, handshake);
   std::array<std::byte, 64> text{};
   text[4] = std::byte{4};
-  for (std::size_t i = 21; i < 64; ++i) text[i] = std::byte{0xff};
-  ResponseDatagram response = handshake.response;
-  seal(MutableBytes(response).subspan(1118), handshake.keys.response, Bytes(response).subspan<1094, 24>(),
-       Bytes(response).first(1118), text);
-  CHECK(response_opens(handshake, response));
+  store_little_endian(text.data() + 21, kLeastMaxDatagram);
+  std::fill(text.begin() + 47, text.end(), std::byte{0xff});
+  CHECK(response_opens(handshake, resealed_response(handshake, text)));
+  std::array<std::byte, 96> accept_text{};
+  accept_text[4] = std::byte{4};
+  store_little_endian(accept_text.data() + 69, kLeastMaxDatagram);
+  std::fill(accept_text.begin() + 79, accept_text.end(), std::byte{0xff});
+  CHECK(accept_opens(handshake, resealed_accept(handshake, accept_text)));
 }
 
 TEST_CASE("handshake: an unknown reason of DENIED keeps its number") {

@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <set>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "wire_support.hpp"
 
@@ -129,6 +131,38 @@ TEST_CASE("key schedule: a cookie's MAC covers each of its inputs") {
       to_hex(cookie_mac(key, 1, 2, source, a, a, b)),
   };
   CHECK(all.size() == 9);
+}
+
+TEST_CASE("key schedule: the digest of a declaration of channels") {
+  CHECK(to_hex(channels_digest(std::array{ChannelDigestEntry{0, 0, "default", "bytes"}})) ==
+        "2734b3fde923a8c5b5cf1b210ac69422");
+  const std::string longest_name(64, 'x');
+  const std::string longest_codec(64, 'y');
+  const std::array channels = {
+      ChannelDigestEntry{0, 0, "moves", "bytes"}, ChannelDigestEntry{1, 65536, "caf\xc3\xa9", "json"},
+      ChannelDigestEntry{2, 16777216, longest_name, longest_codec}, ChannelDigestEntry{3, 1, "z", ""}};
+  CHECK(to_hex(channels_digest(channels)) == "60e097ef6ea31dbb10bf2f7c1c72a110");
+  CHECK(to_hex(channels_digest({})) == "cd4e63276fb8da0f06108c7776c1bb61");
+}
+
+TEST_CASE("key schedule: everything of a declaration changes its digest, its order too") {
+  using Channels = std::vector<ChannelDigestEntry>;
+  const std::string name(64, 'n');
+  std::set<std::string> all;
+  const std::array declarations = {
+      Channels{{0, 0, "a", "b"}},
+      Channels{{1, 0, "a", "b"}},
+      Channels{{0, 1, "a", "b"}},
+      Channels{{0, 0, "c", "b"}},
+      Channels{{0, 0, "a", "c"}},
+      // The border between name and codec is part of it.
+      Channels{{0, 0, "ab", ""}},
+      Channels{{0, 0, "a", "b"}, {1, 2, "c", "d"}},
+      Channels{{1, 2, "c", "d"}, {0, 0, "a", "b"}},
+      Channels(1024, {3, 16777216, name, name}),
+      Channels(1023, {3, 16777216, name, name}),
+  };
+  for (const Channels& channels : declarations) CHECK(all.insert(to_hex(channels_digest(channels))).second);
 }
 
 }  // namespace

@@ -445,6 +445,44 @@ Json invalid_private_tokens(const Token& token, RandomSource& random) {
   return list;
 }
 
+// ---- Section 12: the declaration of channels
+
+constexpr std::string_view kLongest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+constexpr std::array kDefaultChannels = {ChannelDigestEntry{0, 0, "default", "bytes"}};
+constexpr std::array kFourChannels = {
+    ChannelDigestEntry{0, 0, "moves", "bytes"}, ChannelDigestEntry{1, 65536, "caf\xc3\xa9", "json"},
+    ChannelDigestEntry{2, 16'777'216, kLongest, kLongest}, ChannelDigestEntry{3, 1, "z", ""}};
+
+Json channel_digests() {
+  Json list = Json::array();
+  const auto add = [&list](std::string_view name, std::span<const ChannelDigestEntry> channels) {
+    Buffer input = joined(
+        {label_bytes("HAWSER 1 channels"), little_endian(static_cast<std::uint16_t>(channels.size()))});
+    Json declaration = Json::array();
+    for (const ChannelDigestEntry& channel : channels) {
+      input =
+          joined({input, little_endian(channel.mode), little_endian(channel.max_message_bytes),
+                  little_endian(static_cast<std::uint8_t>(channel.name.size())), bytes_of(channel.name),
+                  little_endian(static_cast<std::uint8_t>(channel.codec.size())), bytes_of(channel.codec)});
+      declaration.add(std::move(Json::object()
+                                    .set("mode", std::uint32_t{channel.mode})
+                                    .set("maxMessageBytes", channel.max_message_bytes)
+                                    .set("name", channel.name)
+                                    .set("codec", channel.codec)));
+    }
+    const Hash128 digest = channels_digest(channels);
+    require(blake2b_128({}, {input}) == digest, "the digest is that of its input");
+    list.add(std::move(Json::object()
+                           .set("name", name)
+                           .set("channels", std::move(declaration))
+                           .set("input", hex(input))
+                           .set("digest", hex(digest))));
+  };
+  add("the default channels", kDefaultChannels);
+  add("each mode; the longest name and codec, the greatest maximum", kFourChannels);
+  return list;
+}
+
 // ---- Sections 3 and 4: the handshake and its keys
 
 struct Handshake {
@@ -462,6 +500,13 @@ struct Handshake {
   Json json = Json::object();
 };
 
+// What one side says of itself in RESPONSE or ACCEPT.
+struct Limits {
+  std::uint16_t max_datagram = kLeastMaxDatagram;
+  std::uint32_t credit = 0;
+  std::uint32_t channel_credit = 0;
+};
+
 struct HandshakeParameters {
   std::string_view name;
   std::uint32_t token = 0;
@@ -470,6 +515,9 @@ struct HandshakeParameters {
   std::uint32_t offered = 0;
   std::uint32_t accepted = 0;
   DeniedReason reason = DeniedReason::kServerFull;
+  Limits client;
+  Limits server;
+  Hash128 channels{};
 };
 
 // What CHALLENGE and DENIED are bound to.
@@ -553,7 +601,8 @@ Handshake make_handshake(RandomSource& random, const std::vector<Token>& tokens,
 
   const Nonce response_nonce = random_array<kNonceSize>(random);
   encode_response(handshake.response, handshake.request, cookie.raw, token.keys.response, response_nonce,
-                  {parameters.offered, handshake.client_id});
+                  {parameters.offered, handshake.client_id, parameters.client.max_datagram,
+                   parameters.client.credit, parameters.client.channel_credit, parameters.channels});
   const Bytes response_data = Bytes(handshake.response).first(1118);
   const Buffer response_text =
       opened(token.keys.response, response_nonce, response_data, Bytes(handshake.response).subspan(1118));
@@ -564,7 +613,8 @@ Handshake make_handshake(RandomSource& random, const std::vector<Token>& tokens,
   const Nonce accept_nonce = random_array<kNonceSize>(random);
   const Hash256 hash = response_hash(handshake.response);
   encode_accept(handshake.accept, token.keys.accept, accept_nonce, hash,
-                {parameters.accepted, handshake.server_id, accept_random, reset});
+                {parameters.accepted, handshake.server_id, accept_random, reset,
+                 parameters.server.max_datagram, parameters.server.credit, parameters.server.channel_credit});
   const Buffer accept_data = joined({Bytes(handshake.accept).first(25), hash});
   const Buffer accept_text =
       opened(token.keys.accept, accept_nonce, accept_data, Bytes(handshake.accept).subspan(25));
@@ -610,13 +660,20 @@ Handshake make_handshake(RandomSource& random, const std::vector<Token>& tokens,
       .set("challenge", sealed_json(challenge_nonce, challenge_data, challenge_text, handshake.challenge))
       .set("response", std::move(sealed_json(response_nonce, response_data, response_text, handshake.response)
                                      .set("features", parameters.offered)
-                                     .set("connectionId", hex(handshake.client_id.view()))))
+                                     .set("connectionId", hex(handshake.client_id.view()))
+                                     .set("maxDatagram", std::uint32_t{parameters.client.max_datagram})
+                                     .set("credit", parameters.client.credit)
+                                     .set("channelCredit", parameters.client.channel_credit)
+                                     .set("channels", hex(parameters.channels))))
       .set("accept", std::move(sealed_json(accept_nonce, accept_data, accept_text, handshake.accept)
                                    .set("responseHash", hex(hash))
                                    .set("features", parameters.accepted)
                                    .set("connectionId", hex(handshake.server_id.view()))
                                    .set("random", hex(accept_random))
-                                   .set("resetToken", hex(reset))))
+                                   .set("resetToken", hex(reset))
+                                   .set("maxDatagram", std::uint32_t{parameters.server.max_datagram})
+                                   .set("credit", parameters.server.credit)
+                                   .set("channelCredit", parameters.server.channel_credit)))
       .set("denied", std::move(sealed_json(denied_nonce, denied_data, denied_text, handshake.denied)
                                    .set("reason", static_cast<std::uint32_t>(parameters.reason))))
       .set("reset", std::move(Json::object()
@@ -632,19 +689,42 @@ std::vector<Handshake> make_handshakes(RandomSource& random, const std::vector<T
   SocketAddress link_local =
       SocketAddress::ipv6({0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9}, 41000, 3);
   std::vector<Handshake> handshakes;
+  handshakes.push_back(make_handshake(random, tokens,
+                                      {"from IPv4, ids of 8 bytes, no features",
+                                       0,
+                                       SocketAddress::ipv4({198, 51, 100, 7}, 51234),
+                                       8,
+                                       0,
+                                       0,
+                                       DeniedReason::kServerFull,
+                                       {},
+                                       {},
+                                       {}}));
   handshakes.push_back(
       make_handshake(random, tokens,
-                     {"from IPv4, ids of 8 bytes, no features", 0,
-                      SocketAddress::ipv4({198, 51, 100, 7}, 51234), 8, 0, 0, DeniedReason::kServerFull}));
+                     {"from link-local IPv6, ids of 16 bytes, features, greatest limits", 1, link_local, 16,
+                      0x0f, 0x05, DeniedReason::kTokenUsed, Limits{kGreatestMaxDatagram, ~0U, ~0U},
+                      Limits{kGreatestMaxDatagram, ~0U, ~0U}, channels_digest(kFourChannels)}));
   handshakes.push_back(make_handshake(random, tokens,
-                                      {"from link-local IPv6, ids of 16 bytes, features", 1, link_local, 16,
-                                       0x0f, 0x05, DeniedReason::kTokenUsed}));
+                                      {"ids of 4 bytes, a reason that has no name",
+                                       2,
+                                       SocketAddress::ipv4({198, 51, 100, 8}, 1),
+                                       4,
+                                       0,
+                                       0,
+                                       static_cast<DeniedReason>(4'000'000'000U),
+                                       {},
+                                       {},
+                                       {}}));
   handshakes.push_back(make_handshake(
       random, tokens,
-      {"ids of 4 bytes, a reason that has no name", 2, SocketAddress::ipv4({198, 51, 100, 8}, 1), 4, 0, 0,
-       static_cast<DeniedReason>(4'000'000'000U)}));
+      {"channels, limits that differ", 0, SocketAddress::ipv4({198, 51, 100, 9}, 4000), 8, kFeatureChannels,
+       kFeatureChannels, DeniedReason::kChannelsMismatch, Limits{1472, 1'048'576, 262'144},
+       Limits{9000, 16'777'216, 4'194'304}, channels_digest(kDefaultChannels)}));
   return handshakes;
 }
+
+constexpr std::array<std::uint16_t, 4> kBadMaxDatagrams = {0, 1199, 65508, 65535};
 
 Json invalid_handshake_datagrams(const Handshake& handshake, const Handshake& other, RandomSource& random) {
   Json list = Json::array();
@@ -716,10 +796,12 @@ Json invalid_handshake_datagrams(const Handshake& handshake, const Handshake& ot
   response("cookie", flipped(good_response, 1073), not_authentic);
   response("nonce", flipped(good_response, 1094), not_authentic);
   response("tag", flipped(good_response, 1197), not_authentic);
-  const auto resealed_response = [&](std::uint8_t length, std::uint8_t last) {
+  const auto resealed_response = [&](std::uint8_t length, std::uint8_t last,
+                                     std::uint16_t max_datagram = kLeastMaxDatagram) {
     std::array<std::byte, kResponsePlaintextSize> text{};
     text[4] = static_cast<std::byte>(length);
     text[20] = static_cast<std::byte>(last);
+    store_little_endian(text.data() + 21, max_datagram);
     Buffer datagram(good_response.begin(), good_response.end());
     random.fill(MutableBytes(datagram).subspan(1094, 24));
     seal(MutableBytes(datagram).subspan(1118), token.keys.response, Bytes(datagram).subspan<1094, 24>(),
@@ -730,6 +812,10 @@ Json invalid_handshake_datagrams(const Handshake& handshake, const Handshake& ot
   response("id of 17 bytes", resealed_response(17, 0), "the length of the connection id is not 4 to 16");
   response("id not padded with zeros", resealed_response(8, 1),
            "a byte behind the connection id is not zero");
+  const std::string_view bad_size = "the longest datagram is not 1,200 to 65,507";
+  for (const std::uint16_t size : kBadMaxDatagrams) {
+    response("datagrams of " + std::to_string(size), resealed_response(8, 0, size), bad_size);
+  }
 
   const auto accept = [&](std::string_view name, const Buffer& datagram, std::string_view reason) {
     AcceptBody body;
@@ -742,10 +828,12 @@ Json invalid_handshake_datagrams(const Handshake& handshake, const Handshake& ot
   accept("one byte long", joined({good_accept, std::array{std::byte{0}}}), "the length is not 137");
   accept("nonce", flipped(good_accept, 1), not_authentic);
   accept("tag", flipped(good_accept, 136), not_authentic);
-  const auto bound_accept = [&](const Hash256& hash, std::uint8_t length, std::uint8_t last) {
+  const auto bound_accept = [&](const Hash256& hash, std::uint8_t length, std::uint8_t last,
+                                std::uint16_t max_datagram = kLeastMaxDatagram) {
     std::array<std::byte, kAcceptPlaintextSize> text{};
     text[4] = static_cast<std::byte>(length);
     text[20] = static_cast<std::byte>(last);
+    store_little_endian(text.data() + 69, max_datagram);
     Buffer datagram(good_accept.begin(), good_accept.end());
     random.fill(MutableBytes(datagram).subspan(1, 24));
     seal(MutableBytes(datagram).subspan(25), token.keys.accept, Bytes(datagram).subspan<1, 24>(),
@@ -758,6 +846,9 @@ Json invalid_handshake_datagrams(const Handshake& handshake, const Handshake& ot
   accept("id of 3 bytes", bound_accept(hash, 3, 0), "the length of the connection id is not 4 to 16");
   accept("id of 17 bytes", bound_accept(hash, 17, 0), "the length of the connection id is not 4 to 16");
   accept("id not padded with zeros", bound_accept(hash, 8, 1), "a byte behind the connection id is not zero");
+  for (const std::uint16_t size : kBadMaxDatagrams) {
+    accept("datagrams of " + std::to_string(size), bound_accept(hash, 8, 0, size), bad_size);
+  }
 
   const auto denied = [&](std::string_view name, const Buffer& datagram, std::string_view reason) {
     require(!open_denied(datagram, token.keys.denied, token.id, handshake.client_share).has_value(),
@@ -798,13 +889,15 @@ class Payload {
                    .set("delay", delay));
   }
   Payload& ack(std::uint64_t delay, const std::vector<AckRange>& ranges) {
-    Json list = Json::array();
-    for (const AckRange& range : ranges) {
-      list.add(std::move(
-          Json::object().set("smallest", decimal(range.smallest)).set("largest", decimal(range.largest))));
-    }
-    return put(write_ack(writer_, Duration(delay), ranges), "ack",
-               Json::object().set("delay", decimal(delay)).set("ranges", std::move(list)));
+    return put(write_ack(writer_, Duration(delay), ranges), "ack", ack_fields(delay, ranges));
+  }
+  Payload& ack_ecn(std::uint64_t delay, const std::vector<AckRange>& ranges, const EcnCounts& ecn) {
+    Json fields = ack_fields(delay, ranges);
+    fields.set("ecn", std::move(Json::object()
+                                    .set("ect0", decimal(ecn.ect0))
+                                    .set("ect1", decimal(ecn.ect1))
+                                    .set("ce", decimal(ecn.ce))));
+    return put(write_ack_ecn(writer_, Duration(delay), ranges, ecn), "ack", fields);
   }
   Payload& disconnect(std::uint32_t code, std::string_view reason) {
     return put(write_disconnect(writer_, code, bytes_of(reason)), "disconnect",
@@ -832,6 +925,82 @@ class Payload {
     return put(write_message(writer_, channel, data, with_length), "message",
                Json::object().set("channel", channel).set("withLength", with_length).set("data", hex(data)));
   }
+  Payload& key_update(const KeyUpdateFrame& frame) {
+    return put(write_key_update(writer_, frame, false), "keyUpdate",
+               Json::object()
+                   .set("epoch", frame.epoch)
+                   .set("sequence", frame.sequence)
+                   .set("share", hex(frame.share))
+                   .set("secretId", hex(frame.secret_id))
+                   .set("mac", hex(frame.mac)));
+  }
+  Payload& key_update_reply(const KeyUpdateFrame& frame) {
+    return put(
+        write_key_update(writer_, frame, true), "keyUpdateReply",
+        Json::object().set("epoch", frame.epoch).set("share", hex(frame.share)).set("mac", hex(frame.mac)));
+  }
+  Payload& key_update_refused(std::uint32_t sequence, std::uint8_t reason) {
+    return put(write_key_update_refused(writer_, {sequence, reason}), "keyUpdateRefused",
+               Json::object().set("sequence", sequence).set("reason", std::uint32_t{reason}));
+  }
+  Payload& path_challenge(const PathData& data) {
+    return put(write_path_challenge(writer_, data), "pathChallenge", Json::object().set("data", hex(data)));
+  }
+  Payload& path_response(const PathData& data) {
+    return put(write_path_response(writer_, data), "pathResponse", Json::object().set("data", hex(data)));
+  }
+  Payload& credit(std::uint64_t limit) {
+    return put(write_credit(writer_, limit), "credit", Json::object().set("limit", decimal(limit)));
+  }
+  Payload& channel_credit(std::uint32_t channel, std::uint64_t limit) {
+    return put(write_channel_credit(writer_, channel, limit), "channelCredit",
+               Json::object().set("channel", channel).set("limit", decimal(limit)));
+  }
+  Payload& sequenced(std::uint32_t channel, std::uint64_t number, Bytes data, bool with_length) {
+    const SequencedFrame frame{channel, number, static_cast<std::uint32_t>(data.size()), 0, data};
+    return put(write_sequenced(writer_, frame, with_length), "sequenced",
+               data_fields(channel, number, with_length, data));
+  }
+  Payload& sequenced_part(const SequencedFrame& part, bool with_length) {
+    return put(write_sequenced(writer_, part, with_length), "sequenced",
+               data_fields(part.channel, part.number, with_length, part.data)
+                   .set("total", part.total)
+                   .set("offset", part.offset));
+  }
+  Payload& reliable(std::uint32_t channel, std::uint64_t first, const std::vector<Bytes>& messages,
+                    bool with_length) {
+    std::array<std::byte, kMaxSentDatagram> storage{};
+    ByteWriter records(storage);
+    Json list = Json::array();
+    for (const Bytes message : messages) {
+      records.varint(message.size());
+      records.bytes(message);
+      list.add(hex(message));
+    }
+    const Bytes run = records.written();
+    const bool begun = write_reliable_header(writer_, channel, first, run.size(), with_length);
+    writer_.bytes(run);
+    return put(begun && records.ok() && writer_.ok(), "reliable",
+               Json::object()
+                   .set("channel", channel)
+                   .set("first", decimal(first))
+                   .set("withLength", with_length)
+                   .set("messages", std::move(list)));
+  }
+  Payload& fragment(const FragmentFrame& part, bool with_length) {
+    const bool begun = write_fragment_header(writer_, part.channel, part.number, part.total, part.offset,
+                                             part.data.size(), with_length);
+    writer_.bytes(part.data);
+    return put(begun && writer_.ok(), "fragment",
+               data_fields(part.channel, part.number, with_length, part.data)
+                   .set("total", part.total)
+                   .set("offset", part.offset));
+  }
+  Payload& expired(std::uint32_t channel, std::uint64_t number, std::uint32_t length) {
+    return put(write_expired(writer_, {channel, number, length}), "expired",
+               Json::object().set("channel", channel).set("number", decimal(number)).set("length", length));
+  }
+  Payload& mtu_probe() { return put(write_mtu_probe(writer_), "mtuProbe", Json::object()); }
 
   [[nodiscard]] Bytes bytes() const { return writer_.written(); }
   [[nodiscard]] Json json(std::string_view name) const {
@@ -851,11 +1020,86 @@ class Payload {
     return *this;
   }
 
+  static Json ack_fields(std::uint64_t delay, const std::vector<AckRange>& ranges) {
+    Json list = Json::array();
+    for (const AckRange& range : ranges) {
+      list.add(std::move(
+          Json::object().set("smallest", decimal(range.smallest)).set("largest", decimal(range.largest))));
+    }
+    return std::move(Json::object().set("delay", decimal(delay)).set("ranges", std::move(list)));
+  }
+  static Json data_fields(std::uint32_t channel, std::uint64_t number, bool with_length, Bytes data) {
+    return std::move(Json::object()
+                         .set("channel", channel)
+                         .set("number", decimal(number))
+                         .set("withLength", with_length)
+                         .set("data", hex(data)));
+  }
+
   std::array<std::byte, kMaxSentDatagram> storage_{};
   ByteWriter writer_{storage_};
   std::size_t frames_ = 0;
   Json list_ = Json::array();
 };
+
+// Of key update, path and channels.
+void add_later_frames(Json& list, RandomSource& random) {
+  const auto add = [&list](std::string_view name, const Payload& payload) { list.add(payload.json(name)); };
+  const Buffer storage = random_bytes(random, 1100);
+  const Bytes data(storage);
+  const KeyUpdateFrame update{1, 7, random_array<32>(random), random_array<16>(random),
+                              random_array<16>(random)};
+  const KeyUpdateFrame plain{~0U, 0, random_array<32>(random), {}, random_array<16>(random)};
+
+  add("ack with ECN counts", Payload().ack_ecn(25, {{90, 100}, {70, 80}, {5, 5}}, {1000, 0, 7}));
+  add("ack with ECN counts, one range, then ping",
+      Payload().ack_ecn(0, {{0, 0}}, {kVarintMax, kVarintMax, kVarintMax}).ping(1));
+  add("key update with a secret", Payload().key_update(update));
+  add("key update without a secret, greatest epoch", Payload().key_update(plain));
+  add("key update reply", Payload().key_update_reply(plain));
+  add("key update refused", Payload().key_update_refused(0x01020304, 255));
+  add("path challenge", Payload().path_challenge(random_array<8>(random)));
+  add("path response", Payload().path_response(random_array<8>(random)));
+  add("credit", Payload().credit(1'048'576));
+  add("credit, least and greatest", Payload().credit(0).credit(kVarintMax));
+  add("channel credit", Payload().channel_credit(0, 64).channel_credit(1023, kVarintMax));
+  add("sequenced to the end", Payload().sequenced(1, 300, data.first(100), false));
+  add("sequenced, a part to the end", Payload().sequenced_part({1, 300, 70'000, 64, data.first(100)}, false));
+  add("sequenced with length", Payload().sequenced(64, kVarintMax, data.first(100), true));
+  add("sequenced, a part with length",
+      Payload().sequenced_part({1023, 0, kGreatestMessageSize, kGreatestMessageSize - 100, data.first(100)},
+                               true));
+  add("sequenced, empty", Payload().sequenced(0, 0, {}, true).sequenced(0, 1, {}, false));
+  add("reliable to the end", Payload().reliable(1, 300, {data.first(70), {}, data.first(3)}, false));
+  add("reliable with length",
+      Payload().reliable(1023, 70'000, {data.first(64), data.first(63), {}}, true).ping(2));
+  add("reliable, one empty message of the greatest number", Payload().reliable(2, kVarintMax, {{}}, false));
+  add("reliable, the last of the greatest number",
+      Payload().reliable(2, kVarintMax - 1, {data.first(1), data.first(2)}, true));
+  add("reliable, 17 messages of 64 bytes",
+      Payload().reliable(3, 1000, std::vector<Bytes>(17, data.first(64)), false));
+  add("fragment to the end", Payload().fragment({1, 300, 70'000, 0, data}, false));
+  add("fragment with length, the last of its message",
+      Payload().fragment({1, 300, 70'000, 69'900, data.first(100)}, true));
+  add("fragment, one byte, greatest values",
+      Payload().fragment({1023, kVarintMax, kGreatestMessageSize, kGreatestMessageSize - 1, data.first(1)},
+                         true));
+  add("fragment that is the whole message", Payload().fragment({0, 0, 100, 0, data.first(100)}, false));
+  add("expired", Payload().expired(2, 300, 70'000));
+  add("expired, least and greatest",
+      Payload().expired(0, 0, 0).expired(1023, kVarintMax, kGreatestMessageSize));
+  add("MTU probe", Payload().mtu_probe().padding(1000));
+  add("channels and control in one packet", Payload()
+                                                .ack_ecn(10, {{3, 9}}, {7, 0, 0})
+                                                .credit(2'000'000)
+                                                .channel_credit(1, 500'000)
+                                                .expired(1, 7, 40)
+                                                .message(0, data.first(64), true)
+                                                .sequenced(4, 9, data.first(20), true)
+                                                .fragment({2, 8, 3000, 1000, data.first(200)}, true)
+                                                .padding(1)
+                                                .reliable(1, 8, {data.first(5), data.first(6)}, false));
+}
 
 Json valid_frames(RandomSource& random) {
   Json list = Json::array();
@@ -904,6 +1148,7 @@ Json valid_frames(RandomSource& random) {
                             .padding(2)
                             .pong(2, 1'000'000, 50)
                             .message(0, Bytes(data).first(9), false));
+  add_later_frames(list, random);
   return list;
 }
 
@@ -925,6 +1170,35 @@ Json long_varint_frames() {
   add("retire id 1 in two bytes", {0x08, 0x40, 0x01}, Json::object().set("sequence", "1"), "retireId");
   add("message of two bytes, length in four", {0x12, 0x80, 0, 0, 0x02, 0x68, 0x69},
       Json::object().set("channel", 0U).set("withLength", true).set("data", "6869"), "message");
+  add("sequenced, the whole message as a part", {0x15, 0x40, 0x02, 0x05, 0x02, 0x00, 0x68, 0x69},
+      Json::object()
+          .set("channel", 2U)
+          .set("number", "5")
+          .set("withLength", false)
+          .set("data", "6869")
+          .set("total", 2U)
+          .set("offset", 0U),
+      "sequenced");
+  Json messages = Json::array();
+  messages.add("6869").add("");
+  add("reliable, lengths of 8 and 2 bytes",
+      {0x18, 0x02, 0x05, 0xc0, 0, 0, 0, 0, 0, 0, 0x02, 0x68, 0x69, 0x40, 0x00},
+      Json::object()
+          .set("channel", 2U)
+          .set("first", "5")
+          .set("withLength", false)
+          .set("messages", std::move(messages)),
+      "reliable");
+  add("fragment, a total of 8 bytes",
+      {0x1b, 0x02, 0x05, 0xc0, 0, 0, 0, 0, 0, 0, 0x09, 0x80, 0, 0, 0x01, 0x40, 0x02, 0x68, 0x69},
+      Json::object()
+          .set("channel", 2U)
+          .set("number", "5")
+          .set("withLength", true)
+          .set("data", "6869")
+          .set("total", 9U)
+          .set("offset", 1U),
+      "fragment");
   add("message on channel 0, written out", {0x11, 0x00, 0x68, 0x69},
       Json::object().set("channel", 0U).set("withLength", false).set("data", "6869"), "message");
   return list;
@@ -946,7 +1220,7 @@ Json invalid_frames() {
     return result;
   };
   add("empty", {}, "no frame");
-  for (const unsigned type : {0x04U, 0x09U, 0x0fU, 0x14U, 0x17U, 0x18U, 0x1fU, 0x20U, 0x40U, 0xffU}) {
+  for (const unsigned type : {0x1dU, 0x1eU, 0x1fU, 0x21U, 0x3fU, 0x40U, 0x80U, 0xffU}) {
     add("type " + std::to_string(type), bytes({type}, 32), "an unknown type");
   }
   add("unknown type after a valid frame", bytes({0x01, 0, 0, 0x21}), "an unknown type");
@@ -976,6 +1250,59 @@ Json invalid_frames() {
   add("message longer than the packet", bytes({0x12, 3, 0x61, 0x62}), "a field beyond the end");
   add("message, greatest length", bytes({0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}),
       "a field beyond the end");
+  add("ack without ECN counts", bytes({0x04, 5, 0, 0, 0}), "a field beyond the end");
+  add("ack, ECN counts cut short", bytes({0x04, 5, 0, 0, 0, 1, 2}), "a field beyond the end");
+  add("ack with ECN counts, first range below 0", bytes({0x04, 5, 0, 0, 6, 1, 2, 3}),
+      "a range reaches below packet number 0");
+  add("key update cut short", bytes({0x09}, 67), "a field beyond the end");
+  add("key update reply cut short", bytes({0x0a}, 51), "a field beyond the end");
+  add("key update refused cut short", bytes({0x0b}, 4), "a field beyond the end");
+  add("path challenge cut short", bytes({0x0c}, 7), "a field beyond the end");
+  add("path response cut short", bytes({0x0d}, 7), "a field beyond the end");
+  add("credit cut short", bytes({0x0e, 0x40}), "a field beyond the end");
+  add("channel credit cut short", bytes({0x0f, 1}), "a field beyond the end");
+  add("channel credit of channel 1024", bytes({0x0f, 0x44, 0x00, 1}), "the channel is above 1,023");
+
+  const std::string_view high_channel = "the channel is above 1,023";
+  add("sequenced on channel 1024", bytes({0x14, 0x44, 0x00, 0, 0x61}), high_channel);
+  add("sequenced part on channel 1024", bytes({0x17, 0x44, 0x00, 0, 2, 0, 1, 0x61}), high_channel);
+  add("sequenced longer than the packet", bytes({0x16, 0, 0, 2, 0x61}), "a field beyond the end");
+  add("sequenced without a number", bytes({0x14, 0}), "a field beyond the end");
+  add("reliable on channel 1024", bytes({0x18, 0x44, 0x00, 0, 1, 0x61}), high_channel);
+  add("reliable without a message", bytes({0x18, 0, 0}), "no message");
+  add("reliable of size 0", bytes({0x19, 0, 0, 0}), "no message");
+  add("reliable longer than the packet", bytes({0x19, 0, 0, 3, 1, 0x61}), "a field beyond the end");
+  add("reliable, a message beyond the frame", bytes({0x19, 0, 0, 2, 2, 0x61, 0x00}),
+      "a message ends beyond its frame");
+  add("reliable, a length cut by the end of the frame", bytes({0x19, 0, 0, 3, 1, 0x61, 0x40, 0x00}),
+      "a message ends beyond its frame");
+  add("reliable, greatest length", bytes({0x18, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x61}),
+      "a message ends beyond its frame");
+  add("reliable, the second message has number 2^62",
+      bytes({0x18, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0}), "a number of 2^62");
+  add("fragment on channel 1024", bytes({0x1a, 0x44, 0x00, 0, 2, 0, 0x61}), high_channel);
+  add("fragment longer than the packet", bytes({0x1b, 0, 0, 9, 0, 2, 0x61}), "a field beyond the end");
+  for (const unsigned type : {0x15U, 0x1aU}) {
+    const std::string kind = type == 0x15 ? "sequenced" : "fragment";
+    add(kind + ", empty part to the end", bytes({type, 0, 0, 9, 0}), "an empty part");
+    add(kind + ", empty part of an empty message", bytes({type, 0, 0, 0, 0}), "an empty part");
+    add(kind + ", part beyond its message", bytes({type, 0, 0, 2, 1, 0x61, 0x62}),
+        "a part beyond its message");
+    add(kind + ", offset at the end", bytes({type, 0, 0, 2, 2, 0x61}), "a part beyond its message");
+    add(kind + ", greatest offset",
+        bytes({type, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x61}),
+        "a part beyond its message");
+    add(kind + " of a message above 16 MiB", bytes({type, 0, 0, 0x81, 0, 0, 1, 0, 0x61}),
+        "a message above 16,777,216 bytes");
+    add(kind + " of a message of 2^32 + 1 bytes", bytes({type, 0, 0, 0xc0, 0, 0, 1, 0, 0, 0, 1, 0, 0x61}),
+        "a message above 16,777,216 bytes");
+  }
+  add("sequenced, empty part with length", bytes({0x17, 0, 0, 9, 0, 0}), "an empty part");
+  add("fragment, empty part with length", bytes({0x1b, 0, 0, 9, 0, 0}), "an empty part");
+  add("expired on channel 1024", bytes({0x1c, 0x44, 0x00, 0, 0}), high_channel);
+  add("expired cut short", bytes({0x1c, 0, 0}), "a field beyond the end");
+  add("expired of a message above 16 MiB", bytes({0x1c, 0, 0, 0x81, 0, 0, 1}),
+      "a message above 16,777,216 bytes");
   return list;
 }
 
@@ -1154,6 +1481,7 @@ std::string document() {
                "reason given. 'token' and 'handshake' are positions in tokens.valid and handshakes.valid.")
           .set("varints", varints())
           .set("addresses", addresses())
+          .set("channels", channel_digests())
           .set("tokens",
                std::move(Json::object()
                              .set("valid", std::move(valid_tokens))

@@ -22,6 +22,30 @@ std::uint64_t ack_delay(Duration delay) {
 
 std::uint8_t type_byte(FrameType type) { return static_cast<std::uint8_t>(type); }
 
+std::uint8_t type_byte(FrameType type, bool with_length, std::uint8_t length_bit) {
+  return static_cast<std::uint8_t>(type_byte(type) | (with_length ? length_bit : 0U));
+}
+
+void write_ack_fields(ByteWriter& writer, std::uint8_t type, Duration delay,
+                      std::span<const AckRange> ranges) {
+  writer.u8(type);
+  writer.varint(ranges[0].largest);
+  writer.varint(ack_delay(delay));
+  writer.varint(ranges.size() - 1);
+  writer.varint(ranges[0].largest - ranges[0].smallest);
+  for (std::size_t i = 1; i < ranges.size(); ++i) {
+    writer.varint(ranges[i - 1].smallest - ranges[i].largest - 2);
+    writer.varint(ranges[i].largest - ranges[i].smallest);
+  }
+}
+
+bool write_path(ByteWriter& writer, FrameType type, const PathData& data) {
+  if (writer.remaining() < kPathFrameSize) return false;
+  writer.u8(type_byte(type));
+  writer.bytes(data);
+  return true;
+}
+
 }  // namespace
 
 bool FrameReader::next_control(std::uint8_t type, Frame& out) {
@@ -29,7 +53,8 @@ bool FrameReader::next_control(std::uint8_t type, Frame& out) {
     if (reader_.remaining() == 0) return false;
     type = reader_.u8();
   }
-  if (is_message(type)) return next_message(type, out);
+  if (is_data(type)) return next_data(type, out);
+  if (type == kAckEcnType) return read_ack(out, true);
   out.type = static_cast<FrameType>(type);
   switch (out.type) {
     case FrameType::kPing:
@@ -42,7 +67,7 @@ bool FrameReader::next_control(std::uint8_t type, Frame& out) {
       break;
     }
     case FrameType::kAck:
-      return read_ack(out);
+      return read_ack(out, false);
     case FrameType::kDisconnect: {
       const std::uint32_t code = reader_.u32();
       const std::uint64_t size = reader_.varint();
@@ -71,14 +96,75 @@ bool FrameReader::next_control(std::uint8_t type, Frame& out) {
     case FrameType::kRetireId:
       std::construct_at(&out.retire_id, RetireIdFrame{reader_.varint()});
       break;
+    case FrameType::kKeyUpdate:
+    case FrameType::kKeyUpdateReply: {
+      const std::uint32_t epoch = reader_.u32();
+      const bool reply = out.type == FrameType::kKeyUpdateReply;
+      const std::uint32_t sequence = reply ? 0 : reader_.u32();
+      const auto share = reader_.array<kShareSize>();
+      const SecretId secret_id = reply ? kNoSecretId : reader_.array<16>();
+      std::construct_at(&out.key_update,
+                        KeyUpdateFrame{epoch, sequence, share, secret_id, reader_.array<16>()});
+      break;
+    }
+    case FrameType::kKeyUpdateRefused: {
+      const std::uint32_t sequence = reader_.u32();
+      std::construct_at(&out.key_update_refused, KeyUpdateRefusedFrame{sequence, reader_.u8()});
+      break;
+    }
+    case FrameType::kPathChallenge:
+    case FrameType::kPathResponse:
+      std::construct_at(&out.path, PathFrame{reader_.array<8>()});
+      break;
+    case FrameType::kCredit:
+      std::construct_at(&out.credit, CreditFrame{reader_.varint()});
+      break;
+    case FrameType::kChannelCredit: {
+      const std::uint64_t channel = reader_.varint();
+      if (channel > kMaxChannel) return fault();
+      std::construct_at(&out.channel_credit,
+                        ChannelCreditFrame{static_cast<std::uint32_t>(channel), reader_.varint()});
+      break;
+    }
+    case FrameType::kExpired: {
+      const std::uint64_t channel = reader_.varint();
+      const std::uint64_t number = reader_.varint();
+      const std::uint64_t length = reader_.varint();
+      if (channel > kMaxChannel || length > kGreatestMessageSize) return fault();
+      std::construct_at(&out.expired, ExpiredFrame{static_cast<std::uint32_t>(channel), number,
+                                                   static_cast<std::uint32_t>(length)});
+      break;
+    }
+    case FrameType::kMtuProbe:
+      break;
     default:
       return fault();
   }
   return reader_.ok() || fault();
 }
 
+bool FrameReader::next_sequenced(std::uint8_t type, Frame& out) {
+  const bool is_one_part = (type & kSequencedPartBit) != 0;
+  const std::uint64_t channel = reader_.varint();
+  const std::uint64_t number = reader_.varint();
+  const std::uint64_t part_total = is_one_part ? reader_.varint() : 0;
+  const std::uint64_t offset = is_one_part ? reader_.varint() : 0;
+  const std::uint64_t length = data_length((type & kSequencedLengthBit) != 0);
+  const std::uint64_t total = is_one_part ? part_total : length;
+  if (!reader_.ok() || length > reader_.remaining() || channel > kMaxChannel ||
+      total > kGreatestMessageSize || (is_one_part && !is_part(total, offset, length))) {
+    return fault();
+  }
+  out.type = FrameType::kSequenced;
+  std::construct_at(
+      &out.sequenced,
+      SequencedFrame{static_cast<std::uint32_t>(channel), number, static_cast<std::uint32_t>(total),
+                     static_cast<std::uint32_t>(offset), reader_.bytes(static_cast<std::size_t>(length))});
+  return true;
+}
+
 // Range rules of RFC 9000 section 19.3.1: no range reaches below packet number 0.
-bool FrameReader::read_ack(Frame& out) {
+bool FrameReader::read_ack(Frame& out, bool with_ecn) {
   const std::uint64_t largest = reader_.varint();
   const Duration delay(static_cast<std::int64_t>(reader_.varint()));
   const std::uint64_t range_count = reader_.varint();
@@ -94,8 +180,16 @@ bool FrameReader::read_ack(Frame& out) {
     if (!measure.ok() || smallest < 2 || gap > smallest - 2 || length > smallest - 2 - gap) return fault();
     smallest = smallest - 2 - gap - length;
   }
-  std::construct_at(&out.ack, AckFrame{largest, delay, first_range, range_count,
-                                       reader_.bytes(measure.position() - reader_.position())});
+  const Bytes ranges = reader_.bytes(measure.position() - reader_.position());
+  EcnCounts ecn{};
+  if (with_ecn) {
+    ecn.ect0 = reader_.varint();
+    ecn.ect1 = reader_.varint();
+    ecn.ce = reader_.varint();
+    if (!reader_.ok()) return fault();
+  }
+  out.type = FrameType::kAck;
+  std::construct_at(&out.ack, AckFrame{largest, delay, first_range, range_count, ranges, with_ecn, ecn});
   return true;
 }
 
@@ -134,15 +228,21 @@ std::size_t ack_frame_size(Duration delay, std::span<const AckRange> ranges) {
 
 bool write_ack(ByteWriter& writer, Duration delay, std::span<const AckRange> ranges) {
   if (writer.remaining() < ack_frame_size(delay, ranges)) return false;
-  writer.u8(type_byte(FrameType::kAck));
-  writer.varint(ranges[0].largest);
-  writer.varint(ack_delay(delay));
-  writer.varint(ranges.size() - 1);
-  writer.varint(ranges[0].largest - ranges[0].smallest);
-  for (std::size_t i = 1; i < ranges.size(); ++i) {
-    writer.varint(ranges[i - 1].smallest - ranges[i].largest - 2);
-    writer.varint(ranges[i].largest - ranges[i].smallest);
-  }
+  write_ack_fields(writer, type_byte(FrameType::kAck), delay, ranges);
+  return true;
+}
+
+std::size_t ack_ecn_frame_size(Duration delay, std::span<const AckRange> ranges, const EcnCounts& ecn) {
+  return ack_frame_size(delay, ranges) + varint_size(ecn.ect0) + varint_size(ecn.ect1) + varint_size(ecn.ce);
+}
+
+bool write_ack_ecn(ByteWriter& writer, Duration delay, std::span<const AckRange> ranges,
+                   const EcnCounts& ecn) {
+  if (writer.remaining() < ack_ecn_frame_size(delay, ranges, ecn)) return false;
+  write_ack_fields(writer, kAckEcnType, delay, ranges);
+  writer.varint(ecn.ect0);
+  writer.varint(ecn.ect1);
+  writer.varint(ecn.ce);
   return true;
 }
 
@@ -196,6 +296,139 @@ bool write_retire_id(ByteWriter& writer, std::uint64_t sequence) {
   if (writer.remaining() < retire_id_frame_size(sequence)) return false;
   writer.u8(type_byte(FrameType::kRetireId));
   writer.varint(sequence);
+  return true;
+}
+
+std::size_t sequenced_frame_size(const SequencedFrame& frame, bool with_length) {
+  const bool whole = frame.total == frame.data.size();
+  return 1 + varint_size(frame.channel) + varint_size(frame.number) +
+         (whole ? 0 : varint_size(frame.total) + varint_size(frame.offset)) +
+         (with_length ? varint_size(frame.data.size()) : 0) + frame.data.size();
+}
+
+bool write_sequenced(ByteWriter& writer, const SequencedFrame& frame, bool with_length) {
+  const bool whole = frame.total == frame.data.size();
+  assert(frame.channel <= kMaxChannel && frame.total <= kGreatestMessageSize);
+  assert(whole ? frame.offset == 0
+               : !frame.data.empty() && std::uint64_t{frame.offset} + frame.data.size() <= frame.total);
+  if (writer.remaining() < sequenced_frame_size(frame, with_length)) return false;
+  writer.u8(static_cast<std::uint8_t>(type_byte(FrameType::kSequenced, with_length, kSequencedLengthBit) |
+                                      (whole ? 0U : kSequencedPartBit)));
+  writer.varint(frame.channel);
+  writer.varint(frame.number);
+  if (!whole) {
+    writer.varint(frame.total);
+    writer.varint(frame.offset);
+  }
+  if (with_length) writer.varint(frame.data.size());
+  writer.bytes(frame.data);
+  return true;
+}
+
+std::size_t reliable_header_size(std::uint32_t channel, std::uint64_t first, std::size_t size,
+                                 bool with_length) {
+  return 1 + varint_size(channel) + varint_size(first) + (with_length ? varint_size(size) : 0);
+}
+
+bool write_reliable_header(ByteWriter& writer, std::uint32_t channel, std::uint64_t first, std::size_t size,
+                           bool with_length) {
+  assert(channel <= kMaxChannel);
+  if (writer.remaining() < reliable_header_size(channel, first, size, with_length) + size) return false;
+  writer.u8(type_byte(FrameType::kReliable, with_length, kReliableLengthBit));
+  writer.varint(channel);
+  writer.varint(first);
+  if (with_length) writer.varint(size);
+  return true;
+}
+
+std::size_t fragment_header_size(std::uint32_t channel, std::uint64_t number, std::uint32_t total,
+                                 std::uint32_t offset, std::size_t size, bool with_length) {
+  return 1 + varint_size(channel) + varint_size(number) + varint_size(total) + varint_size(offset) +
+         (with_length ? varint_size(size) : 0);
+}
+
+bool write_fragment_header(ByteWriter& writer, std::uint32_t channel, std::uint64_t number,
+                           std::uint32_t total, std::uint32_t offset, std::size_t size, bool with_length) {
+  assert(channel <= kMaxChannel && total <= kGreatestMessageSize);
+  assert(size > 0 && std::uint64_t{offset} + size <= total);
+  if (writer.remaining() < fragment_header_size(channel, number, total, offset, size, with_length) + size) {
+    return false;
+  }
+  writer.u8(type_byte(FrameType::kFragment, with_length, kReliableLengthBit));
+  writer.varint(channel);
+  writer.varint(number);
+  writer.varint(total);
+  writer.varint(offset);
+  if (with_length) writer.varint(size);
+  return true;
+}
+
+std::size_t expired_frame_size(const ExpiredFrame& frame) {
+  return 1 + varint_size(frame.channel) + varint_size(frame.number) + varint_size(frame.length);
+}
+
+bool write_expired(ByteWriter& writer, const ExpiredFrame& frame) {
+  assert(frame.channel <= kMaxChannel && frame.length <= kGreatestMessageSize);
+  if (writer.remaining() < expired_frame_size(frame)) return false;
+  writer.u8(type_byte(FrameType::kExpired));
+  writer.varint(frame.channel);
+  writer.varint(frame.number);
+  writer.varint(frame.length);
+  return true;
+}
+
+std::size_t credit_frame_size(std::uint64_t limit) { return 1 + varint_size(limit); }
+
+bool write_credit(ByteWriter& writer, std::uint64_t limit) {
+  if (writer.remaining() < credit_frame_size(limit)) return false;
+  writer.u8(type_byte(FrameType::kCredit));
+  writer.varint(limit);
+  return true;
+}
+
+std::size_t channel_credit_frame_size(std::uint32_t channel, std::uint64_t limit) {
+  return 1 + varint_size(channel) + varint_size(limit);
+}
+
+bool write_channel_credit(ByteWriter& writer, std::uint32_t channel, std::uint64_t limit) {
+  assert(channel <= kMaxChannel);
+  if (writer.remaining() < channel_credit_frame_size(channel, limit)) return false;
+  writer.u8(type_byte(FrameType::kChannelCredit));
+  writer.varint(channel);
+  writer.varint(limit);
+  return true;
+}
+
+bool write_path_challenge(ByteWriter& writer, const PathData& data) {
+  return write_path(writer, FrameType::kPathChallenge, data);
+}
+
+bool write_path_response(ByteWriter& writer, const PathData& data) {
+  return write_path(writer, FrameType::kPathResponse, data);
+}
+
+bool write_key_update(ByteWriter& writer, const KeyUpdateFrame& frame, bool reply) {
+  if (writer.remaining() < (reply ? kKeyUpdateReplyFrameSize : kKeyUpdateFrameSize)) return false;
+  writer.u8(type_byte(reply ? FrameType::kKeyUpdateReply : FrameType::kKeyUpdate));
+  writer.u32(frame.epoch);
+  if (!reply) writer.u32(frame.sequence);
+  writer.bytes(frame.share);
+  if (!reply) writer.bytes(frame.secret_id);
+  writer.bytes(frame.mac);
+  return true;
+}
+
+bool write_key_update_refused(ByteWriter& writer, const KeyUpdateRefusedFrame& frame) {
+  if (writer.remaining() < kKeyUpdateRefusedFrameSize) return false;
+  writer.u8(type_byte(FrameType::kKeyUpdateRefused));
+  writer.u32(frame.sequence);
+  writer.u8(frame.reason);
+  return true;
+}
+
+bool write_mtu_probe(ByteWriter& writer) {
+  if (writer.remaining() < kMtuProbeFrameSize) return false;
+  writer.u8(type_byte(FrameType::kMtuProbe));
   return true;
 }
 

@@ -80,6 +80,18 @@ ConnectionId read_connection_id(ByteReader& reader) {
   return ConnectionId::from(padded.first(length)).value_or(ConnectionId{});
 }
 
+void write_max_datagram(ByteWriter& writer, std::uint16_t size) {
+  assert(size >= kLeastMaxDatagram && size <= kGreatestMaxDatagram);
+  writer.u16(size);
+}
+
+// Fails the reader when the size is out of range.
+std::uint16_t read_max_datagram(ByteReader& reader) {
+  const std::uint16_t size = reader.u16();
+  if (size < kLeastMaxDatagram || size > kGreatestMaxDatagram) reader.fail();
+  return size;
+}
+
 // What REQUEST and RESPONSE share, from a datagram of at least kRequestPaddingOffset bytes.
 Result<TokenCarrierView, HandshakeError> parse_token_carrier(Bytes datagram) {
   auto clear = decode_token_clear(datagram.subspan<1, kTokenClearSize>());
@@ -167,6 +179,10 @@ void encode_response(std::span<std::byte, kResponseSize> out,
   ByteWriter body_writer(plaintext);
   body_writer.u32(body.features);
   write_connection_id(body_writer, body.connection_id);
+  write_max_datagram(body_writer, body.max_datagram);
+  body_writer.u32(body.credit);
+  body_writer.u32(body.channel_credit);
+  body_writer.bytes(body.channels);
   seal(out.subspan(kResponseSealedOffset), response_key, nonce, out.first(kResponseSealedOffset), plaintext);
 }
 
@@ -189,6 +205,10 @@ bool open_response(const ResponseView& view, const Key& response_key, ResponseBo
   ByteReader reader(plaintext.bytes());
   out.features = reader.u32();
   out.connection_id = read_connection_id(reader);
+  out.max_datagram = read_max_datagram(reader);
+  out.credit = reader.u32();
+  out.channel_credit = reader.u32();
+  out.channels = reader.array<16>();
   return reader.ok();
 }
 
@@ -201,6 +221,9 @@ void encode_accept(std::span<std::byte, kAcceptSize> out, const Key& accept_key,
   write_connection_id(writer, body.connection_id);
   writer.bytes(body.random);
   writer.bytes(body.reset_token);
+  write_max_datagram(writer, body.max_datagram);
+  writer.u32(body.credit);
+  writer.u32(body.channel_credit);
   seal(out.subspan(kSealedOffset), accept_key, nonce, accept_data(out.first(kSealedOffset), response),
        plaintext.bytes());
 }
@@ -217,6 +240,9 @@ bool open_accept(Bytes datagram, const Key& accept_key, const Hash256& response,
   out.connection_id = read_connection_id(reader);
   out.random = reader.array<32>();
   out.reset_token = reader.array<16>();
+  out.max_datagram = read_max_datagram(reader);
+  out.credit = reader.u32();
+  out.channel_credit = reader.u32();
   return reader.ok();
 }
 

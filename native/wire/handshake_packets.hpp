@@ -14,6 +14,7 @@
 #include "base/bytes.hpp"
 #include "base/result.hpp"
 #include "crypto/aead.hpp"
+#include "crypto/hash.hpp"
 #include "crypto/key_exchange.hpp"
 #include "crypto/key_schedule.hpp"
 #include "crypto/secret.hpp"
@@ -81,6 +82,16 @@ inline constexpr std::size_t kResetOverhead = 1 + 16;
 inline constexpr std::size_t kMinResetSize = kResetOverhead + ConnectionId::kMin;
 inline constexpr std::size_t kMaxResetSize = kResetOverhead + ConnectionId::kMax;
 
+// Bits of the features in RESPONSE and ACCEPT (docs/protocol.md section 3).
+inline constexpr std::uint32_t kFeatureChannels = 1;
+inline constexpr std::uint32_t kFeatureKeyUpdate = 2;
+inline constexpr std::uint32_t kFeatureRoaming = 4;
+inline constexpr std::uint32_t kFeaturePathMtu = 8;
+
+// The longest datagram that a side takes is between what every path carries and what UDP over IPv4 can.
+inline constexpr std::uint16_t kLeastMaxDatagram = 1200;
+inline constexpr std::uint16_t kGreatestMaxDatagram = 65507;
+
 using RequestDatagram = std::array<std::byte, kRequestSize>;
 using ChallengeDatagram = std::array<std::byte, kChallengeSize>;
 using ResponseDatagram = std::array<std::byte, kResponseSize>;
@@ -103,6 +114,7 @@ enum class DeniedReason : std::uint32_t {
   kClientIdConnected = 3,
   kShuttingDown = 4,
   kHistoryUnavailable = 5,
+  kChannelsMismatch = 6,
 };
 
 // A gateway's reminder to itself, carried by the client, to whom it is 21 opaque bytes.
@@ -162,20 +174,25 @@ struct ResponseView : TokenCarrierView {
 };
 
 struct ResponseBody {
-  std::uint32_t features = 0;  // what the client offers
-  ConnectionId connection_id;  // the client's, to be put into packets to it
+  std::uint32_t features = 0;                      // what the client offers
+  ConnectionId connection_id;                      // the client's, to be put into packets to it
+  std::uint16_t max_datagram = kLeastMaxDatagram;  // the longest that it takes, to kGreatestMaxDatagram
+  std::uint32_t credit = 0;                        // first limit of the connection (section 12)
+  std::uint32_t channel_credit = 0;                // first limit of each channel
+  Hash128 channels{};                              // channels_digest() of its declaration
 
   friend bool operator==(const ResponseBody&, const ResponseBody&) = default;
 };
 
-// `request` is the attempt's REQUEST. `body.connection_id` has 4 to 16 bytes.
+// `request` is the attempt's REQUEST. `body.connection_id` has 4 to 16 bytes, `body.max_datagram` is in
+// range.
 void encode_response(std::span<std::byte, kResponseSize> out,
                      std::span<const std::byte, kRequestSize> request, CookieView cookie,
                      const Key& response_key, NonceView nonce, const ResponseBody& body);
 // As parse_request().
 [[nodiscard]] Result<ResponseView, HandshakeError> parse_response(Bytes datagram);
-// False when it was not sealed with this key over these bytes, or its connection id is not 4 to 16 bytes
-// padded with zeros.
+// False when it was not sealed with this key over these bytes, its connection id is not 4 to 16 bytes padded
+// with zeros, or its longest datagram is out of range. `out` is unspecified then.
 [[nodiscard]] bool open_response(const ResponseView& view, const Key& response_key, ResponseBody& out);
 
 // ---- ACCEPT
@@ -184,16 +201,20 @@ struct AcceptBody {
   std::uint32_t features = 0;  // what both will use; the client checks that it is a subset of its offer
   ConnectionId connection_id;  // the server's
   std::array<std::byte, 32> random{};
-  ResetToken reset_token{};  // of `connection_id`
+  ResetToken reset_token{};                        // of `connection_id`
+  std::uint16_t max_datagram = kLeastMaxDatagram;  // these three as in ResponseBody, of the server
+  std::uint32_t credit = 0;
+  std::uint32_t channel_credit = 0;
 
   friend bool operator==(const AcceptBody&, const AcceptBody&) = default;
 };
 
-// `response` is response_hash() of the RESPONSE that it answers. `body.connection_id` has 4 to 16 bytes.
+// `response` is response_hash() of the RESPONSE that it answers. `body.connection_id` has 4 to 16 bytes,
+// `body.max_datagram` is in range.
 void encode_accept(std::span<std::byte, kAcceptSize> out, const Key& accept_key, NonceView nonce,
                    const Hash256& response, const AcceptBody& body);
-// False when it is not an ACCEPT of that RESPONSE, or its connection id is not 4 to 16 bytes padded with
-// zeros.
+// False when it is not an ACCEPT of that RESPONSE, its connection id is not 4 to 16 bytes padded with zeros,
+// or its longest datagram is out of range. `out` is unspecified then.
 [[nodiscard]] bool open_accept(Bytes datagram, const Key& accept_key, const Hash256& response,
                                AcceptBody& out);
 

@@ -17,7 +17,7 @@ inline constexpr std::size_t kSessionOverhead = 1 + 4 + kTagSize;
 inline constexpr std::size_t kMaxSessionHeaderSize = 1 + ConnectionId::kMax + 4;
 
 inline constexpr std::size_t kMaxSentDatagram = 1200;
-inline constexpr std::size_t kMaxReceivedDatagram = 2048;
+inline constexpr std::size_t kMaxReceivedDatagram = 9216;
 
 [[nodiscard]] constexpr std::size_t session_header_size(std::size_t id_length) { return 1 + id_length + 4; }
 // Room for frames in a datagram of `datagram_size` bytes (at least kSessionOverhead + id_length).

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { concat, fromHex, Reader, Refused, toHex, u8, u16, utf8, varint } from '../reference/bytes.js';
 import {
+  type ChannelOptions,
   type Endpoint,
   fromEndpoint,
   ReferenceClient,
@@ -15,12 +16,14 @@ import {
 } from '../reference/endpoints.js';
 import { decodeFrames, disconnectCode, encodeFrame, type Frame } from '../reference/frames.js';
 import * as reference from '../reference/hawser1.js';
+import type { ReferenceSession } from '../reference/session.js';
 
 const protocolId = 5n;
 const keyId = 9;
 const serverKey = new Uint8Array(32).fill(0x5a);
 const serverEndpoint: Endpoint = { host: '192.0.2.1', port: 4433 };
 const clientEndpoint: Endpoint = { host: '198.51.100.7', port: 50_000 };
+const limits: reference.Limits = { maxDatagram: 1472, credit: 100_000, channelCredit: 20_000 };
 
 beforeAll(() => reference.ready);
 
@@ -64,7 +67,11 @@ class Pair {
   /** Every datagram ever sent. */
   readonly log: Uint8Array[] = [];
 
-  constructor(token: Uint8Array = mint(), options: Partial<ReferenceServerOptions> = {}) {
+  constructor(
+    token: Uint8Array = mint(),
+    options: Partial<ReferenceServerOptions> = {},
+    clientOptions: ChannelOptions = {},
+  ) {
     this.server = new ReferenceServer({
       protocolId,
       keys: new Map([[keyId, serverKey]]),
@@ -72,7 +79,11 @@ class Pair {
       sendDatagram: (datagram) => this.#put('client', datagram),
       ...options,
     });
-    this.client = new ReferenceClient({ token, sendDatagram: (datagram) => this.#put('server', datagram) });
+    this.client = new ReferenceClient({
+      token,
+      sendDatagram: (datagram) => this.#put('server', datagram),
+      ...clientOptions,
+    });
   }
 
   #put(towards: 'client' | 'server', datagram: Uint8Array): void {
@@ -195,7 +206,7 @@ describe('handshake by hand', () => {
       reference.handshakeKeys(pair.client.token).response,
       pair.client.request,
       pair.client.response.slice(1073, 1094),
-      { features: 0, connectionId: reference.random(8) },
+      { features: 0, connectionId: reference.random(8), ...limits, channels: new Uint8Array(16) },
     );
     pair.server.receive(other, clientEndpoint);
     expect(pair.server.drops).toEqual(['cookieConsumed']);
@@ -311,6 +322,245 @@ describe('handshake by hand', () => {
   });
 });
 
+describe('channels by hand', () => {
+  const { channelMode, feature } = reference;
+  const channels: readonly reference.ChannelDeclaration[] = [
+    { mode: channelMode.unreliable, maxMessageBytes: 0, name: 'moves', codec: 'bytes' },
+    { mode: channelMode.sequenced, maxMessageBytes: 8000, name: 'state', codec: 'bytes' },
+    { mode: channelMode.reliable, maxMessageBytes: 8000, name: 'chat', codec: 'json' },
+    { mode: channelMode.reliableUnordered, maxMessageBytes: 8000, name: 'tiles', codec: '' },
+  ];
+  const [moves, state, chat, tiles] = [0, 1, 2, 3];
+  const both = { features: feature.channels, channels, limits };
+
+  const connect = (server: ChannelOptions = both, client: ChannelOptions = both): Pair =>
+    new Pair(mint(), server, client).connect();
+
+  /** What a server makes of these frames, one packet each. */
+  function served(frames: readonly Frame[], options: ChannelOptions = both): ReferenceSession {
+    const pair = connect(options, options);
+    const session = pair.server.peers[0]?.session ?? expect.fail('no peer');
+    for (const frame of frames) pair.client.session?.sendPacket([frame]);
+    pair.run();
+    expect(pair.server.drops).toEqual([]);
+    return session;
+  }
+
+  function refused(frames: readonly Frame[], options: ChannelOptions = both): string | undefined {
+    const pair = connect(options, options);
+    for (const frame of frames) pair.client.session?.sendPacket([frame]);
+    pair.run();
+    expect(pair.server.drops.length).toBeLessThanOrEqual(1);
+    return pair.server.drops[0];
+  }
+
+  const whole = (channel: number, first: bigint, ...messages: readonly string[]): Frame => ({
+    type: 'RELIABLE',
+    channel,
+    first,
+    messages: messages.map(utf8),
+    withLength: true,
+  });
+  const part = (
+    type: 'FRAGMENT' | 'SEQUENCED',
+    channel: number,
+    number: bigint,
+    total: number,
+    offset: number,
+    data: string,
+  ): Frame => ({ type, channel, number, part: { total, offset }, data: utf8(data), withLength: true });
+  const sequencedOne = (number: bigint, data: string): Frame => ({
+    type: 'SEQUENCED',
+    channel: state,
+    number,
+    data: utf8(data),
+    withLength: true,
+  });
+  const expired = (channel: number, number: bigint, length: number): Frame => ({
+    type: 'EXPIRED',
+    channel,
+    number,
+    length,
+  });
+  const texts = (session: ReferenceSession): string[] =>
+    session.messages.map((data) => new TextDecoder().decode(data));
+
+  test('messages of each mode and of every size go both ways', () => {
+    const pair = connect();
+    pair.server.echo = true;
+    const sent: { channel: number; data: Uint8Array }[] = [];
+    for (const channel of [moves, state, chat, tiles]) {
+      for (const size of channel === moves ? [0, 1, 1158] : [0, 1, 64, 1100, 1101, 8000]) {
+        const data = Uint8Array.from({ length: size }, (_, index) => index * 7 + size);
+        pair.client.sendMessage(data, channel);
+        sent.push({ channel, data });
+        pair.run();
+      }
+    }
+    expect(pair.server.peers[0]?.session.delivered).toEqual(sent);
+    expect(pair.client.session?.delivered).toEqual(sent);
+    expect([...pair.client.drops, ...pair.server.drops]).toEqual([]);
+    expect(pair.client.session?.unacknowledgedFrames).toEqual([]);
+    for (const datagram of pair.log) expect(datagram.length).toBeLessThanOrEqual(1200);
+  });
+
+  test('what is lost arrives in the end, in order, once', () => {
+    const pair = connect();
+    const session = pair.server.peers[0]?.session;
+    const all = Array.from({ length: 20 }, (_, index) => utf8(`message ${index} `.repeat(1 + index * 8)));
+    for (const [index, data] of all.entries()) {
+      pair.client.sendMessage(data, chat);
+      if (index % 3 === 0) pair.wire.shift();
+      if (index % 5 === 0) pair.wire.reverse();
+      pair.step();
+      if (index % 4 === 0) pair.client.resend();
+    }
+    for (let round = 0; round < 3; ++round) {
+      pair.run();
+      pair.client.resend();
+    }
+    pair.run();
+    expect(session?.messages).toEqual(all);
+    expect(session?.channels.repeated).toBeGreaterThan(0);
+  });
+
+  test('credit is given back as messages are taken, so that more than the first limit can be sent', () => {
+    const pair = connect();
+    for (let index = 0; index < 100; ++index) {
+      pair.client.sendMessage(new Uint8Array(3000).fill(index), index % 2 === 0 ? chat : tiles);
+      pair.run();
+    }
+    expect(pair.server.peers[0]?.session.messages).toHaveLength(100);
+    expect(pair.client.session?.received.map(({ type }) => type)).toContain('CREDIT');
+  });
+
+  test('a reliable channel delivers by number, a reliable-unordered one as messages come', () => {
+    const frames = (channel: number): Frame[] => [
+      whole(channel, 2n, 'c', 'd'),
+      part('FRAGMENT', channel, 1n, 2, 1, 'y'),
+      expired(channel, 4n, 9),
+      whole(channel, 0n, 'a'),
+      part('FRAGMENT', channel, 1n, 2, 0, 'x'),
+      whole(channel, 5n, 'f'),
+    ];
+    expect(texts(served(frames(chat)))).toEqual(['a', 'xy', 'c', 'd', 'f']);
+    expect(texts(served(frames(tiles)))).toEqual(['c', 'd', 'a', 'xy', 'f']);
+  });
+
+  test('bytes that are there already are ignored, and so is what was delivered or expired', () => {
+    const session = served([
+      part('FRAGMENT', chat, 0n, 4, 1, 'bc'),
+      part('FRAGMENT', chat, 0n, 4, 0, 'aXX'),
+      part('FRAGMENT', chat, 0n, 4, 2, 'Xd'),
+      whole(chat, 0n, 'again'),
+      expired(chat, 1n, 0),
+      whole(chat, 1n, 'too late', 'next'),
+    ]);
+    expect(texts(session)).toEqual(['abcd', 'next']);
+    expect(session.channels.repeated).toBe(2);
+  });
+
+  test('a sequenced channel delivers what is newer than before, of the parts those of one message', () => {
+    const session = served([
+      sequencedOne(0n, 'a'),
+      sequencedOne(2n, 'c'),
+      sequencedOne(1n, 'outdated'),
+      sequencedOne(2n, 'outdated'),
+      part('SEQUENCED', state, 4n, 2, 0, 'e'),
+      sequencedOne(3n, 'd'),
+      part('SEQUENCED', state, 4n, 2, 1, 'e'),
+      part('SEQUENCED', state, 5n, 2, 0, 'replaced'.slice(0, 2)),
+      part('SEQUENCED', state, 6n, 3, 0, 'x'),
+      part('SEQUENCED', state, 7n, 3, 2, 'g'),
+      part('SEQUENCED', state, 6n, 3, 1, 'xx'),
+      part('SEQUENCED', state, 7n, 3, 0, 'gg'),
+    ]);
+    expect(texts(session)).toEqual(['a', 'c', 'd', 'ee', 're', 'ggg']);
+    expect(session.channels.outdated).toBe(4);
+  });
+
+  test.each<[string, readonly Frame[]]>([
+    ['a channel that is not declared', [whole(4, 0n, 'a')]],
+    ['a frame that does not belong to the mode of its channel', [whole(state, 0n, 'a')]],
+    ['a frame that does not belong to the mode of its channel', [expired(moves, 0n, 1)]],
+    [
+      'a frame that does not belong to the mode of its channel',
+      [{ type: 'MESSAGE', channel: chat, data: utf8('a'), withLength: true }],
+    ],
+    [
+      'a frame that does not belong to the mode of its channel',
+      [{ type: 'CHANNEL_CREDIT', channel: state, limit: 5n }],
+    ],
+    ['a message longer than the maximum of its channel', [part('FRAGMENT', chat, 0n, 8001, 0, 'a')]],
+    ['a message longer than the maximum of its channel', [part('SEQUENCED', state, 0n, 8001, 0, 'a')]],
+    ['a message longer than the maximum of its channel', [expired(chat, 0n, 8001)]],
+    [
+      'parts of one message with different totals',
+      [part('FRAGMENT', chat, 0n, 9, 0, 'a'), part('FRAGMENT', chat, 0n, 8, 1, 'b')],
+    ],
+    [
+      'parts of one message with different totals',
+      [part('SEQUENCED', state, 0n, 9, 0, 'a'), part('SEQUENCED', state, 0n, 8, 1, 'b')],
+    ],
+    ['EXPIRED with another length', [part('FRAGMENT', chat, 0n, 9, 0, 'a'), expired(chat, 0n, 8)]],
+    // 20,000 is the channel's first limit, of which each costs 8,064.
+    [
+      'more than the credit allows',
+      [1n, 2n, 3n].map((number) => part('FRAGMENT', chat, number, 8000, 0, 'a')),
+    ],
+    ['a number further ahead than credit allows', [whole(chat, 313n, 'a')]],
+  ])('a breach of the rules: %s', (reason, frames) => {
+    expect(refused(frames)).toBe(reason);
+  });
+
+  test('a number as far ahead as credit allows is taken', () => {
+    expect(refused([whole(chat, 312n, 'a')])).toBeUndefined();
+  });
+
+  test.each<Frame>([
+    whole(0, 0n, 'a'),
+    part('FRAGMENT', 0, 0n, 2, 0, 'a'),
+    sequencedOne(0n, 'a'),
+    expired(0, 0n, 0),
+    { type: 'CREDIT', limit: 1n },
+    { type: 'CHANNEL_CREDIT', channel: 0, limit: 1n },
+    {
+      type: 'ACK',
+      delay: 0n,
+      ranges: [{ smallest: 0n, largest: 0n }],
+      ecn: { ect0: 1n, ect1: 0n, ce: 0n },
+    },
+    { type: 'KEY_UPDATE_REFUSED', sequence: 1, reason: 1 },
+    { type: 'PATH_CHALLENGE', data: new Uint8Array(8) },
+    { type: 'MTU_PROBE' },
+  ])('$type is unknown without its feature', (frame) => {
+    expect(refused([frame], {})).toBe(`unknown frame ${frame.type}`);
+  });
+
+  test('sides that declare different channels do not meet', () => {
+    const other = channels.with(2, {
+      mode: channelMode.reliable,
+      maxMessageBytes: 8000,
+      name: 'chat',
+      codec: '',
+    });
+    for (const client of [{ ...both, channels: other }, { features: feature.channels }, {}]) {
+      const pair = connect(both, client);
+      expect(pair.client.denied).toEqual([reference.deniedReason.CHANNELS_MISMATCH]);
+      expect(pair.server.peers).toEqual([]);
+    }
+    expect(connect({}, both).client.denied).toEqual([reference.deniedReason.CHANNELS_MISMATCH]);
+  });
+
+  test('what is used is what both know', () => {
+    expect(connect({}, { features: 0x0f }).client.state).toBe('CONNECTED');
+    expect(connect({ features: 0x0f }, {}).client.state).toBe('CONNECTED');
+    const pair = connect({ ...both, features: 0 }, both);
+    expect(pair.client.drops).toContain('a server without the channels that were declared');
+    expect(pair.client.state).toBe('RESPONDING');
+  });
+});
+
 describe('every bit of a handshake datagram matters to who opens it', () => {
   function flips(datagram: Uint8Array, from: number, open: (altered: Uint8Array) => unknown): void {
     expect(() => open(datagram)).not.toThrow();
@@ -336,9 +586,18 @@ describe('every bit of a handshake datagram matters to who opens it', () => {
 
   test('RESPONSE', () => {
     const request = reference.encodeRequest(mint(), reference.random(32));
-    const body = { features: 0, connectionId: reference.random(8) };
+    const body = {
+      features: 0,
+      connectionId: reference.random(8),
+      ...limits,
+      channels: reference.random(16),
+    };
     const response = reference.sealResponse(key, request, new Uint8Array(21), body);
     flips(response, 1, (each) => reference.openResponse(key, each));
+    for (const maxDatagram of [0, 1199, 65_508, 65_535]) {
+      const bad = reference.sealResponse(key, request, new Uint8Array(21), { ...body, maxDatagram });
+      expect(() => reference.openResponse(key, bad)).toThrow(Refused);
+    }
   });
 
   test('ACCEPT', () => {
@@ -348,8 +607,13 @@ describe('every bit of a handshake datagram matters to who opens it', () => {
       connectionId: reference.random(16),
       random: reference.random(32),
       resetToken: reference.random(16),
+      ...limits,
     };
     flips(reference.sealAccept(key, response, body), 0, (each) => reference.openAccept(key, response, each));
+    for (const maxDatagram of [0, 1199, 65_508, 65_535]) {
+      const bad = reference.sealAccept(key, response, { ...body, maxDatagram });
+      expect(() => reference.openAccept(key, response, bad)).toThrow(Refused);
+    }
     expect(() =>
       reference.openAccept(key, reference.random(1198), reference.sealAccept(key, response, body)),
     ).toThrow(Refused);
@@ -432,6 +696,9 @@ describe('codecs', () => {
 
   const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
   const sequence = fc.bigInt({ min: 0n, max: 2n ** 62n - 1n });
+  const bytesOf = (size: number): fc.Arbitrary<Uint8Array> =>
+    fc.uint8Array({ minLength: size, maxLength: size });
+  const anyChannel = fc.integer({ min: 0, max: 1023 });
   const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
     fc.record({ type: fc.constant('PING' as const), sequence: fc.integer({ min: 0, max: 0xffff }) }),
     fc.record({
@@ -470,6 +737,66 @@ describe('codecs', () => {
       withLength: fc.constant(true),
     }),
     fc.constant<Frame>({ type: 'PADDING' }),
+    fc.constant<Frame>({ type: 'MTU_PROBE' }),
+    fc.record({
+      type: fc.constant('ACK' as const),
+      delay: sequence,
+      ranges: fc.constant([{ smallest: 3n, largest: 9n }]),
+      ecn: fc.record({ ect0: sequence, ect1: sequence, ce: sequence }),
+    }),
+    fc.record({
+      type: fc.constant('KEY_UPDATE' as const),
+      epoch: u32,
+      sequence: u32,
+      share: bytesOf(32),
+      secretId: bytesOf(16),
+      mac: bytesOf(16),
+    }),
+    fc.record({
+      type: fc.constant('KEY_UPDATE_REPLY' as const),
+      epoch: u32,
+      share: bytesOf(32),
+      mac: bytesOf(16),
+    }),
+    fc.record({
+      type: fc.constant('KEY_UPDATE_REFUSED' as const),
+      sequence: u32,
+      reason: fc.integer({ min: 0, max: 255 }),
+    }),
+    fc.record({ type: fc.constantFrom('PATH_CHALLENGE' as const, 'PATH_RESPONSE'), data: bytesOf(8) }),
+    fc.record({ type: fc.constant('CREDIT' as const), limit: sequence }),
+    fc.record({ type: fc.constant('CHANNEL_CREDIT' as const), channel: anyChannel, limit: sequence }),
+    fc.record({
+      type: fc.constant('SEQUENCED' as const),
+      channel: anyChannel,
+      number: sequence,
+      data: fc.uint8Array({ maxLength: 100 }),
+      withLength: fc.constant(true),
+    }),
+    fc.record({
+      type: fc.constantFrom('SEQUENCED' as const, 'FRAGMENT'),
+      channel: anyChannel,
+      number: sequence,
+      part: fc.record({
+        total: fc.integer({ min: 2100, max: 16_777_216 }),
+        offset: fc.integer({ min: 0, max: 2000 }),
+      }),
+      data: fc.uint8Array({ minLength: 1, maxLength: 100 }),
+      withLength: fc.constant(true),
+    }),
+    fc.record({
+      type: fc.constant('RELIABLE' as const),
+      channel: anyChannel,
+      first: fc.bigInt({ min: 0n, max: 2n ** 62n - 20n }),
+      messages: fc.array(fc.uint8Array({ maxLength: 100 }), { minLength: 1, maxLength: 20 }),
+      withLength: fc.constant(true),
+    }),
+    fc.record({
+      type: fc.constant('EXPIRED' as const),
+      channel: anyChannel,
+      number: sequence,
+      length: fc.integer({ min: 0, max: 16_777_216 }),
+    }),
     fc.constant<Frame>({
       type: 'GOAWAY',
       reason: 3,
@@ -490,8 +817,13 @@ describe('codecs', () => {
 
   test.each<[string, Uint8Array]>([
     ['no frame', new Uint8Array(0)],
-    ['an unknown type', u8(0x04)],
-    ['a type kept for later', u8(0x20)],
+    ['an unknown type', u8(0x1d)],
+    ['a type behind the last', u8(0x21)],
+    ['a RELIABLE without a message', concat(u8(0x18), varint(0), varint(0))],
+    ['a number of 2^62', concat(u8(0x18), varint(0), varint(2n ** 62n - 1n), u8(0), u8(0))],
+    ['an empty part', concat(u8(0x1a), ...[0, 0, 9, 0].map(varint))],
+    ['a part beyond its message', concat(u8(0x1a), ...[0, 0, 1, 0].map(varint), u16(0))],
+    ['a message above 16 MiB', concat(u8(0x1a), ...[0, 0, 16_777_217, 0].map(varint), u8(0))],
     ['half a PING', Uint8Array.of(1, 0)],
     ['an ACK below zero', concat(u8(3), varint(5), varint(0), varint(0), varint(6))],
     ['an ACK whose second range is below zero', concat(u8(3), ...[5, 0, 1, 4, 0, 0].map(varint))],

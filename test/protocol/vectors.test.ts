@@ -48,6 +48,7 @@ test('no group is empty', () => {
   ];
   for (const group of groups) for (const list of Object.values(group)) expect(list).not.toHaveLength(0);
   expect(vectors.packetNumbers).not.toHaveLength(0);
+  expect(vectors.channels).not.toHaveLength(0);
 });
 
 describe('varints', () => {
@@ -286,7 +287,15 @@ describe.each(vectors.handshakes.valid)('handshake: $name', (vector) => {
   test('RESPONSE', () => {
     const { token, keys, attempt } = context(vector);
     const { nonce, datagram, features, connectionId } = vector.response;
-    const body = { features, connectionId: fromHex(connectionId) };
+    const { maxDatagram, credit, channelCredit, channels } = vector.response;
+    const body = {
+      features,
+      connectionId: fromHex(connectionId),
+      maxDatagram,
+      credit,
+      channelCredit,
+      channels: fromHex(channels),
+    };
     const cookie = fromHex(vector.cookie.cookie);
     const rebuilt = reference.sealResponse(
       keys.response,
@@ -310,11 +319,15 @@ describe.each(vectors.handshakes.valid)('handshake: $name', (vector) => {
     const { keys } = context(vector);
     const response = fromHex(vector.response.datagram);
     const { nonce, datagram, features, connectionId, random, resetToken } = vector.accept;
+    const { maxDatagram, credit, channelCredit } = vector.accept;
     const body = {
       features,
       connectionId: fromHex(connectionId),
       random: fromHex(random),
       resetToken: fromHex(resetToken),
+      maxDatagram,
+      credit,
+      channelCredit,
     };
     expect(toHex(reference.sealAccept(keys.accept, response, body, fromHex(nonce)))).toBe(datagram);
     expect(reference.openAccept(keys.accept, response, fromHex(datagram))).toEqual(body);
@@ -388,6 +401,19 @@ test.each(vectors.handshakes.invalid)('$kind refused: $name ($reason)', (vector)
   expect(() => openInvalid(vector)).toThrow(Refused);
 });
 
+// ---- Channels ------------------------------------------------------------------------------------------------------
+
+describe('declarations of channels', () => {
+  test.each(vectors.channels)('$name', ({ channels, input, digest }) => {
+    expect(toHex(reference.channelsInput(channels))).toBe(input);
+    expect(toHex(reference.channelsDigest(channels))).toBe(digest);
+  });
+
+  test('the default channels are those of the reference implementation', () => {
+    expect(vectors.channels[0]?.channels).toEqual(reference.defaultChannels);
+  });
+});
+
 // ---- Session packets -----------------------------------------------------------------------------------------------
 
 function trafficKey(handshake: number, direction: reference.Direction, epoch: number): reference.PacketKey {
@@ -449,7 +475,10 @@ function notation(frame: Exclude<Frame, { type: 'PADDING' }>): FrameVector {
         smallest: `${smallest}`,
         largest: `${largest}`,
       }));
-      return { type: 'ack', fields: { delay: String(frame.delay), ranges } };
+      const { ecn } = frame;
+      const counts =
+        ecn === undefined ? {} : { ecn: { ect0: `${ecn.ect0}`, ect1: `${ecn.ect1}`, ce: `${ecn.ce}` } };
+      return { type: 'ack', fields: { delay: String(frame.delay), ranges, ...counts } };
     }
     case 'DISCONNECT':
       return {
@@ -473,6 +502,42 @@ function notation(frame: Exclude<Frame, { type: 'PADDING' }>): FrameVector {
       const { channel, withLength, data } = frame;
       return { type: 'message', fields: { channel, withLength, data: toHex(data) } };
     }
+    case 'KEY_UPDATE': {
+      const { epoch, sequence, share, secretId, mac } = frame;
+      const fields = { epoch, sequence, share: toHex(share), secretId: toHex(secretId), mac: toHex(mac) };
+      return { type: 'keyUpdate', fields };
+    }
+    case 'KEY_UPDATE_REPLY': {
+      const { epoch, share, mac } = frame;
+      return { type: 'keyUpdateReply', fields: { epoch, share: toHex(share), mac: toHex(mac) } };
+    }
+    case 'KEY_UPDATE_REFUSED':
+      return { type: 'keyUpdateRefused', fields: { sequence: frame.sequence, reason: frame.reason } };
+    case 'PATH_CHALLENGE':
+      return { type: 'pathChallenge', fields: { data: toHex(frame.data) } };
+    case 'PATH_RESPONSE':
+      return { type: 'pathResponse', fields: { data: toHex(frame.data) } };
+    case 'CREDIT':
+      return { type: 'credit', fields: { limit: String(frame.limit) } };
+    case 'CHANNEL_CREDIT':
+      return { type: 'channelCredit', fields: { channel: frame.channel, limit: String(frame.limit) } };
+    case 'SEQUENCED':
+    case 'FRAGMENT': {
+      const { channel, number, withLength, data, part = {} } = frame;
+      const fields = { channel, number: String(number), withLength, data: toHex(data), ...part };
+      return { type: frame.type.toLowerCase(), fields };
+    }
+    case 'RELIABLE': {
+      const { channel, first, withLength, messages } = frame;
+      const fields = { channel, first: String(first), withLength, messages: messages.map(toHex) };
+      return { type: 'reliable', fields };
+    }
+    case 'EXPIRED': {
+      const { channel, number, length } = frame;
+      return { type: 'expired', fields: { channel, number: String(number), length } };
+    }
+    case 'MTU_PROBE':
+      return { type: 'mtuProbe', fields: {} };
   }
 }
 
@@ -513,7 +578,32 @@ describe('frames', () => {
 
 test('every kind of frame has an example', () => {
   const kinds = new Set(vectors.frames.valid.flatMap(({ frames }) => frames.map(({ type }) => type)));
-  expect([...kinds].toSorted()).toEqual(
-    ['ack', 'disconnect', 'goaway', 'message', 'newId', 'padding', 'ping', 'pong', 'retireId'].toSorted(),
-  );
+  const expected = [
+    'ack',
+    'channelCredit',
+    'credit',
+    'disconnect',
+    'expired',
+    'fragment',
+    'goaway',
+    'keyUpdate',
+    'keyUpdateRefused',
+    'keyUpdateReply',
+    'message',
+    'mtuProbe',
+    'newId',
+    'padding',
+    'pathChallenge',
+    'pathResponse',
+    'ping',
+    'pong',
+    'reliable',
+    'retireId',
+    'sequenced',
+  ];
+  expect([...kinds].toSorted()).toEqual(expected);
+  // Each form of each kind, by its type byte where it comes first.
+  const firsts = new Set(vectors.frames.valid.map(({ payload }) => Number.parseInt(payload.slice(0, 2), 16)));
+  for (let type = 0; type <= 0x1c; ++type) expect(firsts).toContain(type);
+  expect(firsts).toContain(0x20);
 });

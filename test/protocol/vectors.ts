@@ -55,6 +55,21 @@ export interface SealedVector {
 interface BodyVector extends SealedVector {
   readonly features: number;
   readonly connectionId: string;
+  readonly maxDatagram: number;
+  readonly credit: number;
+  readonly channelCredit: number;
+}
+
+export interface ChannelsVector {
+  readonly name: string;
+  readonly channels: readonly {
+    readonly mode: number;
+    readonly maxMessageBytes: number;
+    readonly name: string;
+    readonly codec: string;
+  }[];
+  readonly input: string;
+  readonly digest: string;
 }
 
 export interface HandshakeVector {
@@ -74,7 +89,7 @@ export interface HandshakeVector {
     readonly cookie: string;
   };
   readonly challenge: SealedVector;
-  readonly response: BodyVector;
+  readonly response: BodyVector & { readonly channels: string };
   readonly accept: BodyVector & {
     readonly responseHash: string;
     readonly random: string;
@@ -153,6 +168,7 @@ export interface Vectors {
     readonly valid: readonly (AddressVector & { readonly bytes: string })[];
     readonly invalid: readonly (Invalid & { readonly bytes: string })[];
   };
+  readonly channels: readonly ChannelsVector[];
   readonly tokens: {
     readonly valid: readonly TokenVector[];
     readonly invalidPublic: readonly (Invalid & { readonly token: string })[];

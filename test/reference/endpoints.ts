@@ -6,19 +6,24 @@ import { type Bytes, concat, equal, Refused, require, toHex } from './bytes.js';
 import {
   type Attempt,
   blake2b,
+  type ChannelDeclaration,
   type ClearPart,
+  channelsDigest,
   decodeRequest,
   decodeReset,
   decodeResponse,
   decodeToken,
+  defaultChannels,
   deniedReason,
   encodeAddress,
   encodeRequest,
   encodeReset,
+  feature,
   handshakeKeys,
   type KeyPair,
   keyPair,
   kind,
+  type Limits,
   makeCookie,
   openAccept,
   openChallenge,
@@ -29,6 +34,7 @@ import {
   type PublicPart,
   type ReferenceAddress,
   type Response,
+  type ResponseBody,
   random,
   resetToken,
   sealAccept,
@@ -73,6 +79,17 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return equal(encodeAddress(fromEndpoint(a)), encodeAddress(fromEndpoint(b)));
 }
 
+/** What both ends may be told of features and channels. */
+export interface ChannelOptions {
+  /** The bits that a client offers, or of which a server accepts what is offered; none by default. */
+  readonly features?: number;
+  /** {@link defaultChannels} by default. Others need `features` with the bit of channels. */
+  readonly channels?: readonly ChannelDeclaration[];
+  readonly limits?: Limits;
+}
+
+const defaultLimits: Limits = { maxDatagram: 1200, credit: 1_048_576, channelCredit: 262_144 };
+
 const monotonicMicros = (): bigint => process.hrtime.bigint() / 1000n;
 
 // ---- Client --------------------------------------------------------------------------------------------------------
@@ -85,7 +102,7 @@ export type ClientState =
   | 'CONNECTED'
   | 'DISCONNECTING';
 
-export interface ReferenceClientOptions {
+export interface ReferenceClientOptions extends ChannelOptions {
   readonly token: Bytes;
   readonly sendDatagram: SendDatagram;
   /** 4 to 16; 8 by default. */
@@ -166,9 +183,9 @@ export class ReferenceClient {
     this.resend();
   }
 
-  sendMessage(data: Bytes): void {
+  sendMessage(data: Bytes, channel = 0): void {
     if (this.session === undefined) throw new Error(`a message in state ${this.state}`);
-    this.session.queueMessage(data);
+    this.session.queueMessage(data, channel);
     this.session.flush();
   }
 
@@ -197,8 +214,10 @@ export class ReferenceClient {
         this.#challenge = concat(challenge.cookie, challenge.serverShare);
         this.#serverShare = challenge.serverShare;
         this.response = sealResponse(keys.response, this.request, challenge.cookie, {
-          features: 0,
+          features: this.#options.features ?? 0,
           connectionId: this.#ownId,
+          ...this.#limits,
+          channels: channelsDigest(this.#channels),
         });
         this.server = from;
         this.state = 'RESPONDING';
@@ -226,7 +245,11 @@ export class ReferenceClient {
 
   #accepted(acceptKey: Bytes, datagram: Bytes): void {
     const body = openAccept(acceptKey, this.response, datagram);
-    require(body.features === 0, 'features that were not offered');
+    require((body.features & ~(this.#options.features ?? 0)) === 0, 'features that were not offered');
+    const sameChannels =
+      (body.features & feature.channels) !== 0 ||
+      equal(channelsDigest(this.#channels), channelsDigest(defaultChannels));
+    require(sameChannels, 'a server without the channels that were declared');
     const { c2s, s2c } = this.token;
     const prk = sessionPrk({
       c2s,
@@ -244,6 +267,10 @@ export class ReferenceClient {
       resetTokenOf: () => new Uint8Array(16),
       send: (packet) => this.#toServer(packet),
       nowMicros: this.#options.nowMicros ?? monotonicMicros,
+      features: body.features,
+      channels: this.#channels,
+      ownLimits: this.#limits,
+      peerLimits: body,
     });
     this.state = 'CONFIRMING';
     this.resend();
@@ -288,6 +315,14 @@ export class ReferenceClient {
     }
   }
 
+  get #channels(): readonly ChannelDeclaration[] {
+    return this.#options.channels ?? defaultChannels;
+  }
+
+  get #limits(): Limits {
+    return this.#options.limits ?? defaultLimits;
+  }
+
   #wasAsked(from: Endpoint): boolean {
     return this.#addresses.slice(0, this.#asked).some((address) => sameEndpoint(address, from));
   }
@@ -310,7 +345,7 @@ export class ReferenceClient {
 
 // ---- Server --------------------------------------------------------------------------------------------------------
 
-export interface ReferenceServerOptions {
+export interface ReferenceServerOptions extends ChannelOptions {
   readonly protocolId: bigint;
   readonly keys: ReadonlyMap<number, Bytes>;
   /** The addresses under which clients reach this server. */
@@ -444,34 +479,45 @@ export class ReferenceServer {
       return;
     }
     const token = this.#openToken(response, response.sealed);
-    const reason = this.#denial(response, attempt.tokenId);
+    const body = openResponse(handshakeKeys(token).response, datagram);
+    const mismatch = this.#declaresSame(body) ? undefined : deniedReason.CHANNELS_MISMATCH;
+    const reason = mismatch ?? this.#denial(response, attempt.tokenId);
     if (reason !== undefined) {
       this.#options.sendDatagram(sealDenied(handshakeKeys(token).denied, attempt, reason), from);
       return;
     }
-    const { accept, peer } = this.#accept(datagram, response, token, from);
+    const { accept, peer } = this.#accept(datagram, response, body, token, from);
     this.peers.push(peer);
     this.#consumedCookies.set(toHex(response.cookie), { responseHash, accept, peer });
     if ((response.flags & 1) !== 0) this.#singleUse.set(peer, toHex(attempt.tokenId));
     this.#options.sendDatagram(accept, from);
   }
 
+  /** A client without the feature has the default channels, whatever its digest. */
+  #declaresSame({ features, channels }: ResponseBody): boolean {
+    const declared = (features & feature.channels) === 0 ? channelsDigest(defaultChannels) : channels;
+    return equal(declared, channelsDigest(this.#options.channels ?? defaultChannels));
+  }
+
   #accept(
     datagram: Bytes,
     response: Response,
+    offer: ResponseBody,
     token: PrivatePart,
     from: Endpoint,
   ): { accept: Bytes; peer: ReferencePeer } {
     const keys = handshakeKeys(token);
-    const { connectionId: peerId } = openResponse(keys.response, datagram);
+    const features = offer.features & (this.#options.features ?? 0);
+    const limits = this.#options.limits ?? defaultLimits;
     const ownId = random(this.#options.idLength ?? 8);
     const acceptRandom = random(32);
     const resetTokenOf = (id: Bytes): Bytes => resetToken(this.#resetKey, id);
     const accept = sealAccept(keys.accept, datagram, {
-      features: 0,
+      features,
       connectionId: ownId,
       random: acceptRandom,
       resetToken: resetTokenOf(ownId),
+      ...limits,
     });
     const prk = sessionPrk({
       c2s: token.c2s,
@@ -484,10 +530,14 @@ export class ReferenceServer {
       role: 'server',
       prk,
       ownId,
-      peerId,
+      peerId: offer.connectionId,
       resetTokenOf,
       send: (packet) => this.#options.sendDatagram(packet, from),
       nowMicros: () => this.#nowMicros(),
+      features,
+      channels: this.#options.channels ?? defaultChannels,
+      ownLimits: limits,
+      peerLimits: offer,
     });
     const { clientId, userData } = token;
     return { accept, peer: { clientId, userData, address: from, session, confirmed: false } };
@@ -504,7 +554,7 @@ export class ReferenceServer {
       this.#answerUnknown(datagram, from);
       return;
     }
-    const before = peer.session.messages.length;
+    const before = peer.session.delivered.length;
     if (!peer.session.receive(datagram)) return;
     if (!peer.confirmed) {
       peer.confirmed = true;
@@ -513,7 +563,10 @@ export class ReferenceServer {
       peer.session.queuePing();
       peer.session.queueSpareIds();
     }
-    if (this.echo) for (const data of peer.session.messages.slice(before)) peer.session.queueMessage(data);
+    if (this.echo) {
+      for (const { data, channel } of peer.session.delivered.slice(before))
+        peer.session.queueMessage(data, channel);
+    }
     peer.session.flush();
   }
 

@@ -350,9 +350,31 @@ export function makeCookie(cookieKey: Bytes, inputs: CookieInputs): Uint8Array {
   return concat(u32(inputs.time), u8(inputs.keyIndex), cookieMac(cookieKey, inputs));
 }
 
-export interface ResponseBody {
+/** Bits of the features in RESPONSE and ACCEPT. */
+export const feature = { channels: 1, keyUpdate: 2, roaming: 4, pathMtu: 8 } as const;
+
+/** What each side says of itself: its longest datagram, 1,200 to 65,507 bytes, and its first limits of credit. */
+export interface Limits {
+  readonly maxDatagram: number;
+  readonly credit: number;
+  readonly channelCredit: number;
+}
+
+export interface ResponseBody extends Limits {
   readonly features: number;
   readonly connectionId: Bytes;
+  /** The digest of the client's channels. */
+  readonly channels: Bytes;
+}
+
+function encodeLimits({ maxDatagram, credit, channelCredit }: Limits): Uint8Array {
+  return concat(u16(maxDatagram), u32(credit), u32(channelCredit));
+}
+
+function readLimits(reader: Reader): Limits {
+  const maxDatagram = reader.u16();
+  require(maxDatagram >= 1200 && maxDatagram <= 65_507, 'longest datagram out of range');
+  return { maxDatagram, credit: reader.u32(), channelCredit: reader.u32() };
 }
 
 export interface Response extends Request {
@@ -380,7 +402,13 @@ export function sealResponse(
   nonce: Bytes = random(24),
 ): Uint8Array {
   const clear = concat(u8(kind.response), request.subarray(1, 1073), cookie, nonce);
-  const plaintext = concat(u32(body.features), encodeConnectionId(body.connectionId), new Uint8Array(43));
+  const plaintext = concat(
+    u32(body.features),
+    encodeConnectionId(body.connectionId),
+    encodeLimits(body),
+    body.channels,
+    new Uint8Array(17),
+  );
   return concat(clear, seal(key, nonce, clear, plaintext));
 }
 
@@ -402,10 +430,17 @@ export function openResponse(key: Bytes, datagram: Bytes): ResponseBody {
     datagram.subarray(1118),
   );
   const reader = new Reader(plaintext);
-  return { features: reader.u32(), connectionId: readConnectionId(reader) };
+  return {
+    features: reader.u32(),
+    connectionId: readConnectionId(reader),
+    ...readLimits(reader),
+    channels: reader.take(16),
+  };
 }
 
-export interface AcceptBody extends ResponseBody {
+export interface AcceptBody extends Limits {
+  readonly features: number;
+  readonly connectionId: Bytes;
   readonly random: Bytes;
   readonly resetToken: Bytes;
 }
@@ -422,7 +457,8 @@ export function sealAccept(
     encodeConnectionId(body.connectionId),
     body.random,
     body.resetToken,
-    new Uint8Array(27),
+    encodeLimits(body),
+    new Uint8Array(17),
   );
   return concat(clear, seal(key, nonce, concat(clear, blake2b(256, noKey, response)), plaintext));
 }
@@ -437,6 +473,7 @@ export function openAccept(key: Bytes, response: Bytes, datagram: Bytes): Accept
     connectionId: readConnectionId(reader),
     random: reader.take(32),
     resetToken: reader.take(16),
+    ...readLimits(reader),
   };
 }
 
@@ -446,6 +483,7 @@ export const deniedReason = {
   CLIENT_ID_CONNECTED: 3,
   SHUTTING_DOWN: 4,
   HISTORY_UNAVAILABLE: 5,
+  CHANNELS_MISMATCH: 6,
 } as const;
 
 export function sealDenied(
@@ -528,6 +566,38 @@ export function exportKey(exporter: Bytes, name: string): Uint8Array {
   const bytes = utf8(name);
   if (bytes.length < 1 || bytes.length > 255) throw new Error('an export label has 1 to 255 bytes');
   return blake2b(256, exporter, label('HAWSER 1 export'), bytes);
+}
+
+// ---- Section 12: channels ------------------------------------------------------------------------------------------
+
+export const channelMode = { unreliable: 0, sequenced: 1, reliable: 2, reliableUnordered: 3 } as const;
+
+export interface ChannelDeclaration {
+  readonly mode: number;
+  /** 0 for an unreliable channel. */
+  readonly maxMessageBytes: number;
+  readonly name: string;
+  readonly codec: string;
+}
+
+export const defaultChannels: readonly ChannelDeclaration[] = [
+  { mode: channelMode.unreliable, maxMessageBytes: 0, name: 'default', codec: 'bytes' },
+];
+
+/** What BLAKE2b is applied to. */
+export function channelsInput(channels: readonly ChannelDeclaration[]): Uint8Array {
+  const text = (value: string): Uint8Array => concat(u8(utf8(value).length), utf8(value));
+  return concat(
+    label('HAWSER 1 channels'),
+    u16(channels.length),
+    ...channels.map(({ mode, maxMessageBytes, name, codec }) =>
+      concat(u8(mode), u32(maxMessageBytes), text(name), text(codec)),
+    ),
+  );
+}
+
+export function channelsDigest(channels: readonly ChannelDeclaration[]): Uint8Array {
+  return blake2b(128, noKey, channelsInput(channels));
 }
 
 // ---- Section 5: session packets ------------------------------------------------------------------------------------

@@ -2,14 +2,19 @@
 // timers: whoever holds it calls resend() when something may have been lost.
 
 import { type Bytes, Refused, refuse, require, toHex, utf8 } from './bytes.js';
-import { type AckRange, decodeFrames, encodeFrame, type Frame, isAcknowledged } from './frames.js';
+import { type Delivered, ReferenceChannels } from './channels.js';
+import { type AckRange, decodeFrames, encodeFrame, type Frame, featureOf, isAcknowledged } from './frames.js';
 import {
+  type ChannelDeclaration,
   type Direction,
   decodePacketHeader,
+  defaultChannels,
   direction,
   expandPacketNumber,
   exporterSecret,
   exportKey,
+  feature,
+  type Limits,
   openPacket,
   packetKey,
   ReplayWindow,
@@ -18,7 +23,6 @@ import {
 } from './hawser1.js';
 
 const maxDatagram = 1200;
-const maxMessage = 1158;
 
 export interface SessionOptions {
   readonly role: 'client' | 'server';
@@ -33,6 +37,12 @@ export interface SessionOptions {
   readonly send: (datagram: Uint8Array) => void;
   /** Microseconds of a monotonic clock. */
   readonly nowMicros: () => bigint;
+  /** The features that both sides use. */
+  readonly features: number;
+  readonly channels: readonly ChannelDeclaration[];
+  /** What this side said of itself in the handshake, and what the other said. */
+  readonly ownLimits: Limits;
+  readonly peerLimits: Limits;
 }
 
 interface Sent {
@@ -43,7 +53,7 @@ interface Sent {
 export class ReferenceSession {
   /** Every frame that arrived, in order. */
   readonly received: Frame[] = [];
-  readonly messages: Bytes[] = [];
+  readonly channels: ReferenceChannels;
   readonly roundTripsMicros: bigint[] = [];
   /** The other's ids that are not retired, by sequence. */
   readonly peerIds = new Map<bigint, { readonly id: Bytes; readonly resetToken: Bytes | undefined }>();
@@ -71,6 +81,21 @@ export class ReferenceSession {
     this.#sendDirection = options.role === 'client' ? direction.clientToServer : direction.serverToClient;
     this.peerIds.set(0n, { id: options.peerId, resetToken: options.peerResetToken });
     this.#issue(options.ownId);
+    this.channels = new ReferenceChannels({
+      declared: (options.features & feature.channels) === 0 ? defaultChannels : options.channels,
+      own: options.ownLimits,
+      peer: options.peerLimits,
+      queue: (frame) => this.queue(frame),
+    });
+  }
+
+  /** The messages that were delivered, of all channels, in order. */
+  get messages(): Bytes[] {
+    return this.delivered.map(({ data }) => data);
+  }
+
+  get delivered(): readonly Delivered[] {
+    return this.channels.delivered;
   }
 
   /** Whether `datagram` is a packet for an id that this side issued and did not see retired. */
@@ -92,9 +117,9 @@ export class ReferenceSession {
     this.#queue.push(frame);
   }
 
-  queueMessage(data: Bytes): void {
-    if (data.length > maxMessage) throw new Error(`a message of ${data.length} bytes`);
-    this.queue({ type: 'MESSAGE', channel: 0, data, withLength: true });
+  /** A message on the first channel, or on another. */
+  queueMessage(data: Bytes, channel = 0): void {
+    this.channels.send(channel, data);
   }
 
   queuePing(): void {
@@ -201,6 +226,8 @@ export class ReferenceSession {
     if (plaintext === undefined) return false;
     const arrival = this.#options.nowMicros();
     for (const frame of decodeFrames(plaintext)) {
+      const needed = featureOf(frame);
+      require((this.#options.features & needed) === needed, `unknown frame ${frame.type}`);
       this.received.push(frame);
       this.#ackWanted ||= isAcknowledged(frame);
       this.#take(frame, arrival);
@@ -243,9 +270,6 @@ export class ReferenceSession {
       case 'ACK':
         this.#takeAck(frame.ranges);
         return;
-      case 'MESSAGE':
-        this.messages.push(frame.data);
-        return;
       case 'NEW_ID':
         this.#takeNewId(frame.sequence, frame.id, frame.resetToken);
         return;
@@ -255,8 +279,8 @@ export class ReferenceSession {
       case 'DISCONNECT':
         this.ended ??= { by: 'peer', code: frame.code };
         return;
-      case 'PADDING':
-      case 'GOAWAY':
+      default:
+        this.channels.take(frame);
         return;
     }
   }
