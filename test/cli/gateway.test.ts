@@ -71,6 +71,54 @@ test('/healthz says how the gateway is', async () => {
   });
 });
 
+test('--simulate impairs the traffic of a gateway, which says so', async () => {
+  const profile = 'delay=50ms,jitter=5ms,loss=0%';
+  const args = ['gateway', '--listen', '127.0.0.1:0', '--http', '127.0.0.1:0', '--simulate', profile];
+  const gateway = new RunningCommand(args);
+  const [, tokenUrl = ''] = await gateway.sees(/POST (\S+)/);
+  await gateway.sees(/^network impaired on purpose: delay=50ms,jitter=5ms,loss=0%, in each direction$/m);
+  const { code, stdout } = await hawser('ping', '--token-url', tokenUrl, '--count', '1', '--json');
+  expect(code).toBe(0);
+  const lines: { rttMicros?: number }[] = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(lines[1]?.rttMicros).toBeGreaterThanOrEqual(99_000);
+  gateway.kill('SIGINT');
+  expect((await gateway.outcome).code).toBe(0);
+});
+
+test('--simulate tells programs too, and is refused where it is wrong', async () => {
+  const { code, stderr } = await hawser('gateway', '--simulate', 'loss=5');
+  expect([code, stderr]).toEqual([
+    2,
+    'hawser gateway: --simulate: loss must be a percentage such as 5%, from 0% to 100%; got "5" (see "hawser gateway --help")\n',
+  ]);
+  const notice = 'network impaired on purpose: loss=1%, in each direction';
+  const gateway = new RunningCommand([
+    'gateway',
+    '--listen',
+    '127.0.0.1:0',
+    '--http',
+    '127.0.0.1:0',
+    '--json',
+    '--simulate',
+    'loss=1%',
+  ]);
+  const [line] = await gateway.sees(/^\{"event":"listening".*$/m);
+  expect(JSON.parse(line)).toMatchObject({ notice });
+  gateway.kill('SIGINT');
+  expect((await gateway.outcome).code).toBe(0);
+});
+
+test('ping --simulate impairs its own end', async () => {
+  await using gateway = await TestGateway.start();
+  const args = ['--token-url', gateway.tokenUrl, '--count', '1', '--simulate', 'delay=40ms'];
+  const { code, stdout } = await hawser('ping', ...args);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^network impaired on purpose: delay=40ms, in each direction\nconnected to /);
+});
+
 test('ping sends, hears the echo, and ends with statistics', async () => {
   await using gateway = await TestGateway.start();
   const { code, stdout, stderr } = await hawser(

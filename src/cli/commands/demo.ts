@@ -12,6 +12,7 @@ import {
 import { DemoView } from '../demo-view.js';
 import { exitCodes } from '../errors.js';
 import type { LoadStatus } from '../load.js';
+import { impairmentNotice, simulateOption } from '../network-profile.js';
 import { optional, text, type Values } from '../options.js';
 import { type Interruption, pause, watchSignals } from '../signals.js';
 import type { GatewayStatus } from '../status.js';
@@ -21,6 +22,7 @@ import { type LoadRequests, loadOptions } from './load.js';
 
 const options = {
   ...loadOptions,
+  simulate: simulateOption,
   json: optional(text('FILE'), 'write a report as JSON when the run ends'),
 };
 
@@ -42,6 +44,7 @@ const endGraceMs = 5000;
 
 async function run(values: Values<typeof options>): Promise<number> {
   if (values.json !== undefined) checkWritable(values.json);
+  if (values.simulate !== undefined) process.stdout.write(`${impairmentNotice(values.simulate)}\n`);
   const view = new DemoView(values.peers, values.seconds);
   const output = startOutput(view);
   const interruption = watchSignals(output.end);
@@ -100,7 +103,14 @@ class DemoProcesses {
     this.#view = view;
     this.#values = values;
     this.gateway = new ControlledProcess<GatewayRequests>(
-      ['gateway', '--control', '--listen=127.0.0.1:0', '--http=off', `--max-peers=${values.peers}`],
+      [
+        'gateway',
+        '--control',
+        '--listen=127.0.0.1:0',
+        '--http=off',
+        `--max-peers=${values.peers}`,
+        ...(values.simulate === undefined ? [] : [`--simulate=${values.simulate.text}`]),
+      ],
       { HAWSER_KEY: this.#key },
       // For comparing memory: what is garbage must not count.
       ['--expose-gc'],

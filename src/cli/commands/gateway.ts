@@ -7,6 +7,7 @@ import { type Command, defineCommand } from '../command.js';
 import { serveParent } from '../control.js';
 import { CommandError, exitCodes } from '../errors.js';
 import { type HttpEndpoint, openHttp } from '../http.js';
+import { impairmentNotice, simulateOption } from '../network-profile.js';
 import {
   address,
   duration,
@@ -61,6 +62,7 @@ const options = {
     defaultHttpAddress,
     'where to answer POST /token and GET /healthz. Whoever can reach it gets tokens: for development only',
   ),
+  simulate: simulateOption,
   drain: withDefault(duration(0, 3_600_000), '5s', 'on SIGINT or SIGTERM, how long peers have to leave'),
   json: flag('print a status as one line of JSON each second'),
   control: hidden(flag('take orders from the parent process')),
@@ -87,6 +89,7 @@ async function run(values: Values<typeof options>): Promise<number> {
     keys: [key],
     maxPeers: values.maxPeers,
     ...(values.public.length === 0 ? {} : { publicAddresses: values.public }),
+    ...(values.simulate === undefined ? {} : { simulate: values.simulate.options }),
   });
   try {
     await prepare(server);
@@ -141,7 +144,7 @@ async function serve(
     uptimeSeconds: Math.round((performance.now() - started) / 1000),
     rssBytes: process.memoryUsage.rss(),
   }));
-  if (values.json) printLine({ event: 'listening', address: server.address, http: http?.url ?? null });
+  if (values.json) printLine(listening(server, values, http));
   else announce(server, values, key, madeKey, http);
   const endPrinting = values.json ? printStatuses(server) : undefined;
   await pause(Number.POSITIVE_INFINITY, interruption.signal);
@@ -173,6 +176,19 @@ async function openEndpoint(
   return openHttp({ address: values.http, minter, health });
 }
 
+function listening(
+  server: Server,
+  { simulate }: Values<typeof options>,
+  http: HttpEndpoint | undefined,
+): Record<string, unknown> {
+  return {
+    event: 'listening',
+    address: server.address,
+    http: http?.url ?? null,
+    ...(simulate === undefined ? {} : { notice: impairmentNotice(simulate) }),
+  };
+}
+
 function announce(
   server: Server,
   values: Values<typeof options>,
@@ -197,6 +213,7 @@ function announce(
   if (madeKey && http === undefined) rows.push(['', formatKey(key)]);
   for (const [name = '', value = ''] of rows)
     process.stdout.write(`${paint('dim', name.padEnd(8))} ${value}\n`);
+  if (values.simulate !== undefined) process.stdout.write(`${impairmentNotice(values.simulate)}\n`);
 }
 
 /** Prints a status each second until the function that it returns is called, which prints the last one. */

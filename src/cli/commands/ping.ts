@@ -6,6 +6,7 @@ import type { TokenSource } from '../../transport/token-source.js';
 import { type Command, defineCommand } from '../command.js';
 import { CommandError, exitCodes, UsageError } from '../errors.js';
 import { LatencyHistogram } from '../latency.js';
+import { impairmentNotice, simulateOption } from '../network-profile.js';
 import { content, duration, flag, integer, optional, type Values, withDefault } from '../options.js';
 import { pause, watchSignals } from '../signals.js';
 import { micros, percent } from '../terminal.js';
@@ -22,6 +23,7 @@ const options = {
   interval: withDefault(duration(10, 3_600_000), '1s', 'time between messages'),
   size: withDefault(integer(headerBytes, maxMessageBytes), '64', 'size of each message in bytes'),
   connectTimeout: withDefault(duration(100, 3_600_000), '10s', 'how long to try to connect'),
+  simulate: simulateOption,
   silent: flag(
     'send no messages, only watch the round trip of the session itself: for gateways that send nothing back',
   ),
@@ -41,11 +43,19 @@ export const ping: Command = defineCommand({
 
 async function run(values: Values<typeof options>): Promise<number> {
   const source = await tokenSource(values);
+  if (values.simulate !== undefined) {
+    const notice = impairmentNotice(values.simulate);
+    process.stdout.write(`${values.json ? JSON.stringify({ notice }) : notice}\n`);
+  }
   const interruption = watchSignals();
   const began = performance.now();
   let connection: Connection;
   try {
-    connection = await connect(source, { timeoutMs: values.connectTimeout, signal: interruption.signal });
+    connection = await connect(source, {
+      timeoutMs: values.connectTimeout,
+      signal: interruption.signal,
+      ...(values.simulate === undefined ? {} : { simulate: values.simulate.options }),
+    });
   } catch (error) {
     if (interruption.signal.aborted) return exitCodes.interrupted;
     throw error;
