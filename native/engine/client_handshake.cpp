@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/endpoint.hpp"
+#include "wire/session_packet.hpp"
 
 namespace hawser {
 
@@ -120,6 +121,7 @@ void Endpoint::start_attempt(Peer& peer, Instant now) {
 void Endpoint::restart_attempt(Peer& peer, Instant now) {
   peer.open_packet.reset();
   peer.ack_pending = peer.pong_pending = peer.ping_due = false;
+  peer.path_response_count = 0;
   peer.control.clear(control_pool_);
   peer.attempt->first_address = (peer.attempt->first_address + 1) % peer.attempt->token.addresses.count;
   start_attempt(peer, now);
@@ -270,7 +272,12 @@ bool Endpoint::receive_challenge(AwaitedAddress& from, const ReceivedDatagram& d
   Nonce nonce{};
   random_.fill(nonce);
   encode_response(attempt.response, attempt.request, body.cookie(), attempt.keys.response, nonce,
-                  ResponseBody{0, own->id});
+                  ResponseBody{.features = kOfferedFeatures,
+                               .connection_id = own->id,
+                               .max_datagram = options_.max_datagram,
+                               .credit = options_.credit,
+                               .channel_credit = options_.channel_credit,
+                               .channels = channels_digest_});
   attempt.response_hash = response_hash(attempt.response);
   attempt.attempt_deadline = now + std::clamp(3 * (now - from.asked), kMinAttempt, kMaxAttempt);
   attempt.next_send = now + jittered_interval(random_);
@@ -287,8 +294,10 @@ bool Endpoint::receive_accept(Peer& peer, const ReceivedDatagram& datagram, Inst
   if (!open_accept(datagram.bytes, attempt.keys.accept, attempt.response_hash, body)) return false;
   Secret<32> shared;
   const ShareView server_share = std::span(attempt.challenge).last<kShareSize>();
-  // No feature was offered, so none can be accepted.
-  if (body.features != 0 || !x25519(shared, attempt.share.secret, server_share)) {
+  // What was not offered cannot be accepted, and without the feature there are the default channels only.
+  const bool same_channels = (body.features & kFeatureChannels) != 0 || declares_same_channels({});
+  if ((body.features & ~kOfferedFeatures) != 0 || !same_channels ||
+      !x25519(shared, attempt.share.secret, server_share)) {
     restart_attempt(peer, now);
     return true;
   }
@@ -296,7 +305,11 @@ bool Endpoint::receive_accept(Peer& peer, const ReceivedDatagram& datagram, Inst
                 session_prk(attempt.token.client_to_server, attempt.token.server_to_client, shared,
                             body.random, transcript(attempt.response, attempt.challenge, datagram.bytes)),
                 now);
+  use_features(peer, body.features, body.max_datagram);
   accept_id(peer, body.connection_id, body.reset_token);
+  peer.features = body.features;
+  peer.credit = body.credit;
+  peer.channel_credit = body.channel_credit;
   attempt.next_send = now + jittered_interval(random_);
   set_phase(peer, PeerPhase::kConfirming);
   unlist(peer);
@@ -366,6 +379,8 @@ void Endpoint::accept_id(Peer& peer, const ConnectionId& id, const ResetToken& t
   peer.remote_id = id;
   peer.received[0] = ReceivedId{0, id, token};
   peer.received_count = 1;
+  peer.received_sequences = IdSequences();
+  peer.received_sequences.insert(0);
   learn_reset_id(peer, id);
 }
 

@@ -15,7 +15,8 @@ namespace hawser {
 
 // A frame that is sent until it is acknowledged.
 struct ControlFrame {
-  static constexpr std::size_t kCapacity = 64;
+  // KEY_UPDATE's 73 bytes are the most.
+  static constexpr std::size_t kCapacity = 80;
   // Sendings whose acknowledgement is recognised: the newest four. With one only, a round trip longer than
   // the longest interval would never end the repetition.
   static constexpr std::size_t kRemembered = 4;
@@ -51,7 +52,8 @@ class ControlFrames {
   [[nodiscard]] bool empty() const { return head_ == nullptr; }
   [[nodiscard]] std::uint32_t size() const { return size_; }
 
-  // Appends an encoded frame of 1 to 64 bytes, due at once. False when kMax frames wait or the pool is empty.
+  // Appends an encoded frame of 1 to kCapacity bytes, due at once. False when kMax frames wait or the pool is
+  // empty.
   [[nodiscard]] bool queue(ControlFramePool& pool, Bytes frame) {
     assert(!frame.empty() && frame.size() <= ControlFrame::kCapacity);
     if (size_ == kMax) return false;
@@ -100,6 +102,17 @@ class ControlFrames {
       }
     }
     return removed;
+  }
+
+  // Removes the frames that begin with that type byte: nobody waits for them any more.
+  void discard(ControlFramePool& pool, std::byte type) {
+    for (ControlFrame** at = &head_; *at != nullptr;) {
+      if ((*at)->bytes[0] == type) {
+        remove(pool, at);
+      } else {
+        at = &(*at)->next;
+      }
+    }
   }
 
   // When the next frame is due: in the past if one waits to be sent, kNever if there is none.

@@ -40,12 +40,23 @@ namespace hawser {
   X(pongsReceived)           \
   X(unexpectedPong)          \
   X(controlFramesRepeated)   \
+  X(packetsLost)             \
+  X(messagesExpired)         \
+  X(keyUpdates)              \
+  X(keyUpdatesRefused)       \
+  X(movesBegun)              \
+  X(movesCompleted)          \
+  X(movesCancelled)          \
+  X(movesFailed)             \
   X(turns)                   \
   X(timersFired)             \
   X(peers)                   \
   X(halfOpen)                \
   X(packetBuffersInUse)      \
   X(packetBuffersPeak)       \
+  X(sendQueueBytes)          \
+  X(reassemblyBytes)         \
+  X(reassemblyBytesPeak)     \
   X(handshakeQueueLength)    \
   X(handshakeQueuePeak)      \
   X(dropLength)              \
@@ -76,7 +87,10 @@ namespace hawser {
   X(dropTooOld)              \
   X(dropPeerCeiling)         \
   X(dropPingRateLimited)     \
-  X(dropUnknownChannel)      \
+  X(dropRepeatedMessage)     \
+  X(dropOutdated)            \
+  X(dropReassemblyFull)      \
+  X(dropQueueFull)           \
   X(dropUnconfirmedOverflow) \
   X(dropResetInvalid)        \
   X(dropOutputFull)          \

@@ -7,6 +7,11 @@
 
 namespace hawser {
 
+// The ECN codepoints that matter (RFC 3168 section 5).
+inline constexpr std::uint8_t kEcnEct1 = 1;
+inline constexpr std::uint8_t kEcnEct0 = 2;
+inline constexpr std::uint8_t kEcnCe = 3;
+
 // A datagram as a driver hands it to the endpoint. The bytes are mutable: packets are opened in place.
 struct ReceivedDatagram {
   MutableBytes bytes;

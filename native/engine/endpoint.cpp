@@ -11,6 +11,8 @@ namespace hawser {
 
 namespace {
 
+// The longest datagram on an Ethernet: nearly all are no longer.
+constexpr std::size_t kShortDatagram = 1472;
 // Open packets of different peers that may wait for the end of the turn.
 constexpr std::size_t kMaxOpenPackets = 512;
 // Buffers beside those of the output queue: open packets, and packets that wait for a token's consumption.
@@ -21,6 +23,8 @@ constexpr std::uint32_t kForeignFailuresPerSecond = 1000;
 constexpr std::uint32_t kResetsPerSecond = 100;
 // Half a core at the default of 1,000 points, however many turns a second has.
 constexpr std::uint32_t kBudgetsPerSecond = 500;
+// Packets of one peer that leave before those of the next one.
+constexpr int kPacketsPerPeer = 64;
 constexpr Duration kRetryTick = std::chrono::milliseconds(1);
 // How long what waits for the flush is left alone by its timer.
 constexpr Duration kFlushPatience = std::chrono::milliseconds(10);
@@ -28,6 +32,16 @@ constexpr Duration kFlushPatience = std::chrono::milliseconds(10);
 SipKey random_sip_key(RandomSource& random) { return SipKey{random.u64(), random.u64()}; }
 
 }  // namespace
+
+Hash128 Endpoint::digest_of(const std::vector<ChannelDeclaration>& channels) {
+  std::vector<ChannelDigestEntry> entries;
+  entries.reserve(channels.size());
+  for (const ChannelDeclaration& channel : channels) {
+    entries.push_back(
+        {static_cast<std::uint8_t>(channel.mode), channel.max_message_bytes, channel.name, channel.codec});
+  }
+  return channels_digest(entries);
+}
 
 Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, RandomSource& random,
                    EventQueue& events, Counters counters, Instant now)
@@ -37,7 +51,11 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       events_(events),
       counters_(counters),
       wall_reference_(now),
-      buffers_(kMaxSentDatagram, options.max_output_packets + kExtraBuffers),
+      transfer_settings_(options.max_reassembly_bytes, options.max_sessions),
+      channels_digest_(digest_of(options.channels)),
+      buffers_(kShortDatagram, options.max_output_packets + kExtraBuffers),
+      long_buffers_(std::max<std::size_t>(options.max_datagram, kShortDatagram),
+                    options.max_output_packets + kExtraBuffers),
       control_pool_(options.max_sessions * ControlFrames::kMax),
       output_(options.max_output_packets),
       wheel_(now),
@@ -53,6 +71,10 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       prefix_key_(random_sip_key(random)) {
   assert((options.mode == Mode::kServer) == (gateway != nullptr));
   if (options.mode == Mode::kServer) handshakes_ = std::make_unique<HandshakeQueue>(random_sip_key(random));
+  transfer_settings_.channels = options.channels;
+  transfer_settings_.congestion = options.congestion;
+  transfer_settings_.credit = options.credit;
+  transfer_settings_.channel_credit = options.channel_credit;
   last_reset_.fill(Instant::min());
 }
 
@@ -67,8 +89,11 @@ std::uint32_t Endpoint::connected() const { return connected_count_; }
 
 std::size_t Endpoint::memory_bytes() const {
   return peers_.allocated_bytes() + control_pool_.allocated_bytes() + buffers_.allocated_bytes() +
-         by_id_.allocated_bytes() + awaiting_.allocated_bytes() + by_remote_id_.allocated_bytes() +
-         output_.allocated_bytes() + (handshakes_ ? handshakes_->allocated_bytes() : 0);
+         long_buffers_.allocated_bytes() + by_id_.allocated_bytes() + awaiting_.allocated_bytes() +
+         by_remote_id_.allocated_bytes() + output_.allocated_bytes() +
+         transfer_settings_.send_blocks.allocated_bytes() +
+         transfer_settings_.receive_blocks.allocated_bytes() +
+         (handshakes_ ? handshakes_->allocated_bytes() : 0);
 }
 
 void Endpoint::set_wall_clock(Instant now, WallTime wall) {
@@ -141,8 +166,21 @@ void Endpoint::on_timer(Peer& peer, Instant now) {
         process_waiting(peer, now);
         if (peer.phase != PeerPhase::kConnected) break;
       }
+      if (peer.key_update && now >= peer.key_update->deadline()) {
+        proceed_key_update(peer, now);
+        if (peer.phase != PeerPhase::kConnected) break;
+      }
+      if (peer.path_validation) on_path_timer(peer, now);
       if (now >= peer.next_ping) plan_ping(peer, now);
-      if (peer.ping_due || now >= peer.control.next_deadline()) mark_dirty(peer);
+      peer.path_mtu.on_timer(now);
+      if (peer.transfer) {
+        peer.transfer->on_timer(peer.round_trip, peer.next_packet_number, now);
+        settle_transfer(peer, now);
+        if (peer.phase != PeerPhase::kConnected) break;
+        // Messages may have expired.
+        update_flags(peer);
+      }
+      if (has_due(peer, now)) mark_dirty(peer);
       if (peer.dirty) return wheel_.arm(peer, std::max(deadline_of(peer), now + kFlushPatience));
       break;
     case PeerPhase::kDisconnecting:
@@ -176,7 +214,12 @@ Instant Endpoint::deadline_of(const Peer& peer) const {
     case PeerPhase::kConnected:
       // Packets that still wait do so for room among the events: until the next tick.
       if (peer.half_open) return Instant();
-      return std::min({peer.last_receive + peer.timeout, peer.next_ping, peer.control.next_deadline()});
+      return std::min({peer.last_receive + peer.timeout, peer.next_ping, peer.control.next_deadline(),
+                       peer.ack_pending ? peer.ack_deadline : kNever,
+                       peer.transfer ? peer.transfer->deadline(peer.round_trip) : kNever,
+                       peer.key_update ? peer.key_update->deadline() : kNever,
+                       peer.path_validation ? peer.path_validation->next_deadline() : kNever,
+                       peer.path_mtu.next_deadline()});
     case PeerPhase::kDisconnecting:
     case PeerPhase::kLingering:
       break;
@@ -191,7 +234,11 @@ void Endpoint::schedule(Peer& peer) {
 }
 
 Instant Endpoint::next_deadline() const {
-  if (!dirty_.empty() && !output_.full() && buffers_.in_use() < buffers_.max()) return Instant();
+  if (!dirty_.empty() && !output_.full() && buffers_.in_use() < buffers_.max() &&
+      long_buffers_.in_use() < long_buffers_.max()) {
+    return Instant();
+  }
+  if (!untold_.empty() && events_.has_room()) return Instant();
   if (drain_owed_ && output_.size() <= output_.capacity() / 4) return Instant();
   const bool handshakes_wait = handshakes_ && handshakes_->size() > 0 && writable();
   return std::min({wheel_.next_deadline(), next_erasure_, handshakes_wait ? handshakes_resume_ : kNever});
@@ -199,12 +246,17 @@ Instant Endpoint::next_deadline() const {
 
 void Endpoint::flush(Instant now) {
   counters_.add(Counter::turns);
+  tell_untold(now);
   std::size_t left = 0;
   for (const Handle handle : dirty_) {
     Peer* peer = peers_.get(handle);
     if (peer == nullptr) continue;
     peer->dirty = !seal_due(*peer, now);
     if (peer->dirty) dirty_[left++] = handle;
+    if (peer->transfer) {
+      update_flags(*peer);
+      schedule(*peer);
+    }
   }
   dirty_.resize(left);
   // After the peers, which are served first.
@@ -215,15 +267,22 @@ void Endpoint::flush(Instant now) {
 
 // Seals what a peer has to send; false when something is left for want of room.
 bool Endpoint::seal_due(Peer& peer, Instant now) {
+  if (!answer_challenges(peer, now)) return false;
   if (peer.open_packet) {
     if (output_.full()) return false;
     finish_packet(peer, now);
   }
+  if (const std::size_t probe = peer.phase == PeerPhase::kConnected ? peer.path_mtu.next_probe(now) : 0;
+      probe != 0 && !send_mtu_probe(peer, probe, now)) {
+    return false;
+  }
   // What found no room in the open packet, or no packet.
-  if (!has_due(peer, now)) return true;
-  if (output_.full() || !begin_packet(peer)) return false;
-  finish_packet(peer, now);
-  return true;
+  for (int packets = 0; packets < kPacketsPerPeer; ++packets) {
+    if (!has_due(peer, now)) return true;
+    if (output_.full() || !begin_packet(peer)) return false;
+    finish_packet(peer, now);
+  }
+  return !has_due(peer, now);
 }
 
 void Endpoint::tell_drain() {
@@ -234,8 +293,11 @@ void Endpoint::tell_drain() {
 void Endpoint::refresh_gauges() {
   counters_.set(Counter::peers, connected_count_);
   counters_.set(Counter::halfOpen, half_open_count_);
-  counters_.set(Counter::packetBuffersInUse, buffers_.in_use());
-  counters_.set(Counter::packetBuffersPeak, buffers_.peak());
+  counters_.set(Counter::packetBuffersInUse, buffers_.in_use() + long_buffers_.in_use());
+  counters_.set(Counter::packetBuffersPeak, buffers_.peak() + long_buffers_.peak());
+  counters_.set(Counter::sendQueueBytes, transfer_settings_.send_blocks.in_use());
+  counters_.set(Counter::reassemblyBytes, transfer_settings_.receive_blocks.in_use());
+  counters_.set(Counter::reassemblyBytesPeak, transfer_settings_.receive_blocks.peak());
   if (handshakes_) {
     counters_.set(Counter::handshakeQueueLength, handshakes_->size());
     counters_.set(Counter::handshakeQueuePeak, handshakes_->peak());
@@ -255,55 +317,16 @@ bool Endpoint::wants_flush() const {
 
 bool Endpoint::writable() const { return output_.size() <= output_.capacity() / 2; }
 
-bool Endpoint::send_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local) {
+bool Endpoint::send_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local,
+                             std::uint8_t ecn) {
   if (output_.full()) {
     counters_.add(Counter::dropOutputFull);
     return false;
   }
   counters_.add(Counter::datagramsSent);
   counters_.add(Counter::bytesSent, buffer.size);
-  output_.push(std::move(buffer), remote, local);
+  output_.push(std::move(buffer), remote, local, ecn);
   return true;
-}
-
-SendStatus Endpoint::send(Handle handle, std::uint32_t channel, Bytes message, Instant now) {
-  if (message.size() > kMaxMessageSize) return SendStatus::kTooLong;
-  if (channel > kMaxChannel) return SendStatus::kInvalidChannel;
-  Peer* peer = find(handle);
-  if (peer == nullptr || peer->phase != PeerPhase::kConnected) {
-    counters_.add(Counter::dropNotConnected);
-    return SendStatus::kNotConnected;
-  }
-  const std::size_t size = message_frame_size(channel, message.size());
-  const auto refuse_full = [&] {
-    counters_.add(Counter::dropOutputFull);
-    drain_owed_ = true;
-    return SendStatus::kOutputFull;
-  };
-  if (peer->open_packet && peer->open_packet.size + size > kMaxSentDatagram - kTagSize) {
-    // The messages in it have been accepted: it waits rather than being lost.
-    if (output_.full()) return refuse_full();
-    finish_packet(*peer, now);
-    // The last packet of a key ends the connection.
-    if (peer->phase != PeerPhase::kConnected) {
-      counters_.add(Counter::dropNotConnected);
-      return SendStatus::kNotConnected;
-    }
-  }
-  if (!peer->open_packet) {
-    if (output_.full() || !begin_packet(*peer)) return refuse_full();
-    mark_dirty(*peer);
-  }
-  ByteWriter writer(peer->open_packet.storage().subspan(
-      peer->open_packet.size, kMaxSentDatagram - kTagSize - peer->open_packet.size));
-  const bool written = write_message(writer, channel, message);
-  assert(written);
-  static_cast<void>(written);
-  peer->open_packet.size += writer.position();
-  counters_.add(Counter::messagesSent);
-  counters_.add(Counter::messageBytesSent, message.size());
-  if (!writable()) drain_owed_ = true;
-  return SendStatus::kSent;
 }
 
 bool Endpoint::disconnect(Handle handle, std::uint32_t code, std::string_view reason, Instant now) {
@@ -363,8 +386,20 @@ std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
   if (peer->clock.has_sample()) status.clock_offset = peer->clock.offset_at(now);
   status.clock_settled = peer->clock.settled();
   status.connected = peer->phase == PeerPhase::kConnected;
+  status.key_epoch = peer->keys.epoch;
   status.packets_sent = peer->next_packet_number - peer->skips;
   status.packets_received = peer->packets_received;
+  status.max_datagram = static_cast<std::uint32_t>(peer->path_mtu.current());
+  if (peer->transfer) {
+    const Transfer& transfer = *peer->transfer;
+    status.queued_bytes = transfer.queued_bytes();
+    status.bytes_in_flight = transfer.recovery().in_flight();
+    status.packets_lost = transfer.recovery().packets_lost();
+    if (const CongestionController* controller = transfer.controller(); controller != nullptr) {
+      status.congestion_window = controller->window();
+      status.pacing_rate = controller->pacing_rate();
+    }
+  }
   status.remote = peer->remote;
   status.local = peer->local;
   return status;
@@ -409,6 +444,7 @@ void Endpoint::destroy(Peer& peer) {
     forget_reset_id(peer, received.id);
   peer.control.clear(control_pool_);
   drop_half_open(peer);
+  drop_transfer(peer);
   peers_.destroy(peer);
 }
 

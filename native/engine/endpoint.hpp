@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/buffer_pool.hpp"
@@ -16,6 +17,8 @@
 #include "base/slot_pool.hpp"
 #include "base/time.hpp"
 #include "base/timing_wheel.hpp"
+#include "engine/channels.hpp"
+#include "engine/congestion_controller.hpp"
 #include "engine/control_frames.hpp"
 #include "engine/counters.hpp"
 #include "engine/datagram.hpp"
@@ -25,6 +28,7 @@
 #include "engine/output_queue.hpp"
 #include "engine/peer.hpp"
 #include "engine/token_bucket.hpp"
+#include "engine/transfer.hpp"
 #include "wire/frames.hpp"
 #include "wire/handshake_packets.hpp"
 
@@ -50,8 +54,39 @@ struct EndpointOptions {
   // Points of handshake work that may be done at once, kResponsePoints at least; half of them come back each
   // millisecond (docs/protocol.md section 7, Budget).
   std::uint32_t handshake_budget = 1'000;
+  // Packets sealed under one key, at most 2^31, and time under it, before the key is updated
+  // (docs/protocol.md section 13).
+  std::uint64_t packets_per_key = std::uint64_t{1} << 24;
+  Duration time_per_key = std::chrono::hours(1);
+  // The longest datagram to send and, told to the other side, to receive: 1,200 (no path MTU discovery) to
+  // kMaxReceivedDatagram. By default what fits into a jumbo frame over IPv4.
+  std::uint16_t max_datagram = 8'972;
   // Sealed packets that wait for the socket at most; `writable` is false above half of it.
   std::uint32_t max_output_packets = 4'096;
+  // By number, 1 to kMaxChannels. Both sides have the same, but for the priorities.
+  std::vector<ChannelDeclaration> channels = default_channels();
+  CongestionAlgorithm congestion = CongestionAlgorithm::kBbr;
+  // What a peer may send on all its reliable channels, and on each, before the user has taken any of it, in
+  // bytes and kMessageCost for each message. At least the cost of the longest message.
+  std::uint32_t credit = 4 * 1024 * 1024;
+  std::uint32_t channel_credit = 2 * 1024 * 1024;
+  // Memory of messages that cannot be delivered yet, of all peers together; half of it in equal shares for
+  // max_sessions. At least ten times the longest message.
+  std::size_t max_reassembly_bytes = std::size_t{256} * 1024 * 1024;
+  // Reliable messages of one peer that were not sent yet: beyond the first figure its user is asked to wait,
+  // beyond the second messages are refused. Bytes and kMessageCost for each message.
+  std::uint32_t high_water_bytes = 256 * 1024;
+  std::uint32_t max_queued_bytes = 16 * 1024 * 1024;
+  // How much more is taken than kPeerFull says: what a user may have sent before the flag was there to see.
+  std::uint32_t queue_slack_bytes = 0;
+  // A cell for each session by its slot, or none: PeerFlag bits.
+  std::span<std::uint8_t> peer_flags;
+};
+
+// What a sender has to know before each message; see EndpointOptions::peer_flags.
+enum PeerFlag : std::uint8_t {
+  kPeerWait = 1,  // more than high_water_bytes are queued; kPeerDrain follows
+  kPeerFull = 2,  // more than max_queued_bytes are: messages of reliable channels are refused
 };
 
 struct ConnectOptions {
@@ -63,7 +98,31 @@ struct ConnectOptions {
   Duration timeout = std::chrono::seconds(10);
 };
 
-enum class SendStatus : std::uint8_t { kSent, kNotConnected, kTooLong, kInvalidChannel, kOutputFull };
+struct SendOptions {
+  // How long a message of a reliable channel is worth sending; zero for ever.
+  Duration ttl{};
+  // Told with kConfirm when the message of a reliable channel has been acknowledged or has expired; 0 for
+  // nothing.
+  std::uint32_t confirm = 0;
+};
+
+enum class SendStatus : std::uint8_t {
+  kSent,
+  kNotConnected,
+  kTooLong,
+  kInvalidChannel,
+  kOutputFull,
+  kQueueFull,
+};
+
+// How a request to update the keys began.
+enum class KeyUpdateStart : std::uint8_t {
+  kBegun,          // kKeyUpdated or kKeyUpdateRefused follows, or the end of the connection
+  kNotConnected,   //
+  kBusy,           // an update is under way, or has just been
+  kUnsupported,    // the other side does not know of key updates
+  kInvalidSecret,  // an id of zeros
+};
 
 // What a peer is like now; durations are zero until known.
 struct PeerStatus {
@@ -73,8 +132,16 @@ struct PeerStatus {
   Duration clock_offset{};
   bool clock_settled = false;
   bool connected = false;
+  std::uint32_t key_epoch = 0;
   std::uint64_t packets_sent = 0;
   std::uint64_t packets_received = 0;
+  // Zero as long as nothing was sent that has to arrive; bytes, and bytes a second.
+  std::uint64_t congestion_window = 0;
+  std::uint64_t bytes_in_flight = 0;
+  std::uint64_t pacing_rate = 0;
+  std::uint64_t queued_bytes = 0;
+  std::uint64_t packets_lost = 0;
+  std::uint32_t max_datagram = 0;
   SocketAddress remote;
   SocketAddress local;
 };
@@ -125,8 +192,11 @@ class Endpoint {
   // True when so many packets of different peers are open or sealed that the driver should send before it
   // goes on.
   [[nodiscard]] bool wants_flush() const;
-  // False while the output is over half full; a kDrain event says when it is true again.
+  // False while the output is over half full; after a message that was sent then, or owe_drain(), a kDrain
+  // event says when it is true again.
   [[nodiscard]] bool writable() const;
+  // The user knows that the output is not writable.
+  void owe_drain() { drain_owed_ = true; }
 
   // Starts connecting (client mode). kTokenInvalid when the token cannot be decoded or is for another
   // protocol id.
@@ -135,9 +205,20 @@ class Endpoint {
   // arrives until then, it does not connect.
   void abort(Handle peer, Instant now);
 
-  // Queues one unreliable message of at most kMaxMessageSize bytes on a channel, 0 to kMaxChannel, for a
-  // connected peer; it leaves with the next flush.
-  SendStatus send(Handle peer, std::uint32_t channel, Bytes message, Instant now);
+  // The driver's socket has been replaced by one with another address (client mode): each connected peer goes
+  // on over it with a PING at once, and attempts that had a CHALLENGE for the old address begin anew.
+  void rebound(Instant now);
+
+  // Sends a message on a declared channel to a connected peer; it leaves with the next flush, or, on a
+  // reliable channel, when credit and congestion control allow. An unreliable message has at most
+  // max_unreliable_message() bytes, others max_message_bytes of their channel. `options` are for reliable
+  // channels only.
+  SendStatus send(Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options, Instant now);
+
+  // Stops or goes on delivering messages of a reliable channel; a channel that stands still uses up its
+  // credit and then stops its sender. False when the handle is stale, the peer is not connected or there is
+  // no such reliable channel.
+  bool set_paused(Handle peer, std::uint32_t channel, bool paused, Instant now);
 
   // Disconnects: DISCONNECT is sent at 10 Hz until acknowledged, at most ten times. The kDisconnect event
   // (kClosed) is queued at once. `reason` is UTF-8, cut to 256 bytes. False when the handle is stale or the
@@ -153,6 +234,12 @@ class Endpoint {
   // The answer to a kConsume event; kHistoryFull when the history cannot be asked. Ignored when the session
   // has died meanwhile, and the second time.
   void complete_consumption(Handle peer, ConsumeVerdict verdict, Instant now);
+
+  // Updates the keys of a connected peer, mixing in the secret if there is one (docs/protocol.md section 13).
+  [[nodiscard]] KeyUpdateStart update_keys(Handle peer, const InjectedSecret* secret, Instant now);
+  // The answer to a kSecretWanted event, nothing when no such secret is known. Ignored when it is not waited
+  // for any more.
+  void provide_secret(Handle peer, const SecretId& id, std::optional<Key> secret, Instant now);
 
   // STOPPING: no new sessions, every peer is disconnected with the code. STOPPED when none is left; `advance`
   // gets there within a second.
@@ -184,7 +271,8 @@ class Endpoint {
   [[nodiscard]] WallTime wall_time(Instant now) const;
   Peer* find(Handle handle) { return peers_.get(handle); }
   void destroy(Peer& peer);
-  bool send_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local);
+  bool send_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local,
+                     std::uint8_t ecn = 0);
   bool seal_due(Peer& peer, Instant now);
   void tell_drain();
   [[nodiscard]] ConnectionId new_connection_id();
@@ -196,11 +284,13 @@ class Endpoint {
 
   // engine/session.cpp: packets, frames, liveness, the end of a connection.
   void receive_session(const ReceivedDatagram& datagram, Instant now);
+  [[nodiscard]] static ReceiveKey* receive_key(Peer& peer, std::uint8_t epoch_bits);
   [[nodiscard]] bool within_ceilings(Peer& peer, std::size_t size, Instant now);
   [[nodiscard]] bool keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addressed);
   void process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now);
   bool process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now);
   void acknowledge(Peer& peer, Instant now);
+  void acknowledge_soon(Peer& peer, Instant now);
   bool process_ack(Peer& peer, const AckFrame& ack, Instant now);
   void process_disconnect(Peer& peer, const DisconnectFrame& frame, Instant now);
   bool process_new_id(Peer& peer, const NewIdFrame& frame);
@@ -211,12 +301,21 @@ class Endpoint {
   void mark_dirty(Peer& peer);
   [[nodiscard]] static bool has_due(const Peer& peer, Instant now);
   bool begin_packet(Peer& peer);
+  // What a packet of the peer has room for beside its header and tag.
+  [[nodiscard]] static std::size_t packet_capacity(const Peer& peer);
+  // What is left of that in an open one.
+  [[nodiscard]] static std::size_t room_in(const Peer& peer, const Buffer& packet);
+  [[nodiscard]] BufferPool& pool_for(std::size_t datagram);
+  bool send_mtu_probe(Peer& peer, std::size_t size, Instant now);
   [[nodiscard]] static Instant deferred_ping(const Peer& peer, Duration interval);
   void plan_ping(Peer& peer, Instant now);
   void write_due_frames(Peer& peer, ByteWriter& writer, Instant now);
   void finish_packet(Peer& peer, Instant now);
+  [[nodiscard]] static NetworkPath current_path(const Peer& peer);
+  void seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path, Instant now);
+  std::size_t send_alone(Peer& peer, Bytes frame, std::size_t size, const NetworkPath& path, Instant now);
   bool send_control(Peer& peer, Bytes frame);
-  void start_session(Peer& peer, const Prk& prk, Instant now);
+  void start_session(Peer& peer, Prk&& prk, Instant now);
   void start_liveness(Peer& peer, Instant now);
   [[nodiscard]] Duration ping_interval(const Peer& peer) const;
   void begin_ending(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason, bool tell,
@@ -225,6 +324,51 @@ class Endpoint {
   void announce_ending(Peer& peer);
   void fail(Peer& peer, DisconnectResult result, DisconnectCode code, Instant now);
   void forget_connected(Peer& peer);
+
+  // engine/messages.cpp: channels.
+  SendStatus send_unreliable(Peer& peer, std::uint32_t channel, Bytes message, Instant now);
+  SendStatus send_sequenced(Peer& peer, std::uint32_t channel, Bytes message, Instant now);
+  SendStatus send_reliable(Peer& peer, std::uint32_t channel, Bytes message, const SendOptions& options,
+                           Instant now);
+  // Makes room for a frame of so many bytes in the peer's open packet; kSent when there is.
+  SendStatus open_room(Peer& peer, std::size_t size, Instant now);
+  SendStatus refuse_full();
+  [[nodiscard]] Transfer& transfer_of(Peer& peer);
+  [[nodiscard]] bool lacks_room(Peer& peer, Bytes payload);
+  bool push_message(Peer& peer, std::uint32_t channel, Bytes data, bool kept);
+  bool process_channel_frame(Peer& peer, const Frame& frame, Instant now);
+  // What is left to do when the transfer's state may have changed: tell the user, send, set the timer.
+  void settle_transfer(Peer& peer, Instant now);
+  void count_transfer(Transfer& transfer);
+  void tell_untold(Instant now);
+  bool tell(Peer& peer);
+  void update_flags(Peer& peer);
+  void drop_transfer(Peer& peer);
+  // engine/session_keys.cpp
+  bool begin_key_update(Peer& peer, const InjectedSecret* secret, Instant now);
+  [[nodiscard]] KeyUpdate& key_update_of(Peer& peer) const;
+  void update_worn_keys(Peer& peer, Instant now);
+  bool process_key_update(Peer& peer, const Frame& frame, Instant now);
+  void key_opened(Peer& peer, const ReceiveKey& key, Instant now);
+  void proceed_key_update(Peer& peer, Instant now);
+  bool take_step(Peer& peer, KeyUpdateStep step, Instant now);
+  void keys_switched(Peer& peer, Instant now);
+  void push_event(Peer& peer, EventKind kind, std::uint32_t argument, Bytes bytes);
+  // engine/roaming.cpp: moves of clients.
+  void follow_path(Peer& peer, const ReceivedDatagram& datagram, bool newest, Instant now);
+  void judge_move(Peer& peer, PathValidation::Verdict verdict, Instant now);
+  void challenge_paths(Peer& peer, Instant now);
+  void on_path_timer(Peer& peer, Instant now);
+  void end_move(Peer& peer);
+  bool process_path_challenge(Peer& peer, const PathFrame& frame);
+  bool process_path_response(Peer& peer, const PathFrame& frame, Instant now);
+  bool answer_challenges(Peer& peer, Instant now);
+  void change_path(Peer& peer, const NetworkPath& path, Instant now);
+  void on_path_changed(Peer& peer, bool fresh, Instant now);
+  void use_features(Peer& peer, std::uint32_t features, std::uint16_t max_datagram);
+  static void start_path_mtu(Peer& peer);
+  [[nodiscard]] static const ReceivedId* spare_id(const Peer& peer);
+  bool retire_id(Peer& peer, const ConnectionId& id);
 
   // engine/server_handshake.cpp
   void receive_handshake(const ReceivedDatagram& datagram, DatagramKind kind, Instant now);
@@ -240,6 +384,7 @@ class Endpoint {
   void confirm(Peer& peer, Instant now);
   void settle(Peer& peer, Instant now);
 
+  [[nodiscard]] bool declares_same_channels(const ResponseBody& body) const;
   bool open_half(Peer& peer, const ReceivedDatagram& datagram, const ResponseView& view,
                  const PrivateToken& token, const HandshakeKeys& keys, const ResponseBody& body,
                  const CookieRecord& record, const Hash256& hash, Instant now);
@@ -252,6 +397,11 @@ class Endpoint {
   void process_waiting(Peer& peer, Instant now);
   void drop_half_open(Peer& peer);
   void refuse(Peer& peer, DeniedReason reason, Instant now);
+
+  // What this side can, of the features of docs/protocol.md section 3.
+  static constexpr std::uint32_t kOfferedFeatures =
+      kFeatureChannels | kFeatureKeyUpdate | kFeatureRoaming | kFeaturePathMtu;
+  [[nodiscard]] static Hash128 digest_of(const std::vector<ChannelDeclaration>& channels);
 
   // engine/client_handshake.cpp
   [[nodiscard]] static std::optional<ClientState> client_state(PeerPhase phase);
@@ -297,7 +447,11 @@ class Endpoint {
   SocketState state_ = SocketState::kRunning;
   Instant wall_reference_{};
   WallTime wall_{};
+  TransferSettings transfer_settings_;
+  Hash128 channels_digest_;
   BufferPool buffers_;
+  // For paths that carry more.
+  BufferPool long_buffers_;
   ControlFramePool control_pool_;
   OutputQueue output_;
   TimingWheel wheel_;
@@ -315,6 +469,8 @@ class Endpoint {
   std::array<Instant, 256> last_reset_{};
   // Peers with something to send in this turn.
   std::vector<Handle> dirty_;
+  // Peers whose user has to be told something for which there was no room.
+  std::vector<Handle> untold_;
   std::uint32_t half_open_count_ = 0;
   std::uint32_t connected_count_ = 0;
   // Packets that wait for the consumption of their tokens, of all peers together.

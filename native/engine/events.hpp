@@ -18,8 +18,16 @@ enum class EventKind : std::uint8_t {
   kState = 5,          // argument: ClientState
   kDrain = 6,          // no peer: the output queue has room again
   kGoaway = 7,         // bytes: u32 reason, u32 deadline in ms, address record (family 0: none)
-  kConsume = 8,  // bytes: token id[32], u64 expire (Unix ms); answered by Endpoint::complete_consumption
+  kConsume = 8,      // bytes: token id[32], u64 expire (Unix ms); answered by Endpoint::complete_consumption
+  kConfirm = 9,      // argument: 0 delivered, 1 expired; bytes: u32 for each message, as SendOptions::confirm
+  kPeerDrain = 10,   // the peer may be sent to again
+  kKeyUpdated = 20,  // bytes: u32 epoch
+  kKeyUpdateRefused = 21,  // argument: KeyUpdateRefusal or kKeyUpdateSuperseded
+  kSecretWanted = 22,      // bytes: secret id[16]; answered by Endpoint::provide_secret
 };
+
+// Beside the reasons of the wire: the server's update came first, and the client's secret is not in it.
+constexpr std::uint32_t kKeyUpdateSuperseded = 256;
 
 // How a connection ended.
 enum class DisconnectResult : std::uint8_t {
@@ -83,8 +91,11 @@ struct ConnectRecordLayout {
 class EventQueue {
  public:
   // The most that one received datagram can add.
-  static constexpr std::size_t kRoomBytes = 8192;
-  static constexpr std::size_t kRoomDescriptors = 1100;
+  static constexpr std::size_t kRoomBytes = std::size_t{40} * 1024;
+  static constexpr std::size_t kRoomDescriptors = 4'700;
+  // What messages leave of that for the news that a connection has ended, or that it should.
+  static constexpr std::size_t kLastBytes = 1024;
+  static constexpr std::size_t kLastDescriptors = 8;
 
   EventQueue() = default;
   EventQueue(MutableBytes slab, std::span<EventDescriptor> descriptors);
@@ -96,6 +107,12 @@ class EventQueue {
   // Room for whatever one datagram, one timer or one call can add.
   [[nodiscard]] bool has_room() const {
     return slab_.size() - used_ >= kRoomBytes && descriptors_.size() - count_ >= kRoomDescriptors;
+  }
+  // Whether a message of `length` bytes leaves room for so much more.
+  [[nodiscard]] bool leaves(std::size_t length, std::size_t bytes, std::size_t descriptors) const {
+    const std::size_t free = slab_.size() - used_;
+    // Up to 7 bytes are lost before it.
+    return free >= length + 7 && free - length - 7 >= bytes && descriptors_.size() - count_ > descriptors;
   }
   [[nodiscard]] std::size_t count() const { return count_; }
   [[nodiscard]] std::size_t slab_used() const { return used_; }

@@ -27,11 +27,12 @@ class OutputQueue {
   [[nodiscard]] std::size_t allocated_bytes() const { return entries_.size() * sizeof(Entry); }
 
   // Takes the first `size` bytes of the buffer. Not when full.
-  void push(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local) {
+  void push(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local, std::uint8_t ecn) {
     Entry& entry = entries_[wrap(first_ + size_)];
     entry.buffer = std::move(buffer);
     entry.remote = remote;
     entry.local = local;
+    entry.ecn = ecn;
     ++size_;
   }
 
@@ -40,7 +41,7 @@ class OutputQueue {
     const std::size_t count = std::min(size_, kBatch);
     for (std::size_t i = 0; i < count; ++i) {
       const Entry& entry = entries_[wrap(first_ + i)];
-      batch_[i] = OutgoingDatagram{entry.buffer.bytes(), entry.remote, entry.local, 0};
+      batch_[i] = OutgoingDatagram{entry.buffer.bytes(), entry.remote, entry.local, entry.ecn};
     }
     return std::span(batch_).first(count);
   }
@@ -59,6 +60,7 @@ class OutputQueue {
     Buffer buffer;
     SocketAddress remote;
     SocketAddress local;
+    std::uint8_t ecn = 0;
   };
 
   [[nodiscard]] std::size_t wrap(std::size_t index) const {

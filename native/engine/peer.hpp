@@ -16,11 +16,15 @@
 #include "engine/clock_offset.hpp"
 #include "engine/control_frames.hpp"
 #include "engine/events.hpp"
+#include "engine/key_update.hpp"
+#include "engine/path_mtu.hpp"
+#include "engine/path_validation.hpp"
 #include "engine/ping_record.hpp"
 #include "engine/replay_window.hpp"
 #include "engine/round_trip.hpp"
 #include "engine/token_bucket.hpp"
 #include "engine/token_history.hpp"
+#include "engine/transfer.hpp"
 #include "wire/connect_token.hpp"
 #include "wire/connection_id.hpp"
 #include "wire/frames.hpp"
@@ -113,6 +117,32 @@ struct HalfOpen {
   std::size_t processed = 0;
 };
 
+// Which sequences of the other side's ids were heard of: the highest and the 63 below it. A NEW_ID may come
+// again after its id was given back.
+class IdSequences {
+ public:
+  // Older ones count as heard of.
+  [[nodiscard]] bool contains(std::uint64_t sequence) const {
+    if (seen_ == 0 || sequence > highest_) return false;
+    return highest_ - sequence >= 64 || ((seen_ >> (highest_ - sequence)) & 1U) != 0;
+  }
+  void insert(std::uint64_t sequence) {
+    if (seen_ == 0 || sequence > highest_) {
+      const std::uint64_t ahead = seen_ == 0 ? 0 : sequence - highest_;
+      seen_ = ahead < 64 ? seen_ << ahead : 0;
+      highest_ = sequence;
+    }
+    if (highest_ - sequence < 64) seen_ |= std::uint64_t{1} << (highest_ - sequence);
+  }
+
+ private:
+  std::uint64_t highest_ = 0;
+  std::uint64_t seen_ = 0;  // bit i: highest_ - i
+};
+
+// Challenges that a client answers in one turn: those of both paths.
+constexpr std::size_t kMaxPathResponses = 2;
+
 constexpr std::uint8_t kMaxDisconnects = 10;
 constexpr Duration kDisconnectInterval = std::chrono::milliseconds(100);
 
@@ -135,8 +165,7 @@ struct Ending {
 // the wheel, armed no later than whatever it has to do next.
 struct Peer : TimerNode {
   // What each packet touches.
-  PacketKey receive_key;
-  PacketKey send_key;
+  SessionKeys keys;
   std::uint64_t next_packet_number = 0;
   std::uint64_t next_skip = 0;
   std::uint64_t skipped = UINT64_MAX;
@@ -153,9 +182,20 @@ struct Peer : TimerNode {
   bool single_use = false;
   bool holds_client_id = false;
   bool goaway_received = false;
+  // An acknowledgement may not wait for company any longer.
+  bool ack_now = false;
+  // The packet being processed asks for an acknowledgement.
+  bool asks_acknowledgement = false;
+  // In the endpoint's list of peers whose user was not told everything, for want of room.
+  bool untold = false;
+  // Packets since the last ACK was sent that ask for one.
+  std::uint8_t unacknowledged = 0;
+  // The packet being processed came from another address than `remote`.
+  bool foreign_packet = false;
   std::uint16_t pong_sequence = 0;
   Instant pong_received{};
   Instant ack_received{};
+  Instant ack_deadline = kNever;
   ConnectionId remote_id;
   SocketAddress remote;
   SocketAddress local;
@@ -173,7 +213,6 @@ struct Peer : TimerNode {
 
   // The rest.
   std::uint64_t packets_received = 0;
-  std::uint64_t failed_opens = 0;
   std::uint64_t client_id = 0;
   WallTime token_created{};
   WallTime token_expires{};
@@ -182,12 +221,24 @@ struct Peer : TimerNode {
   std::uint64_t next_issued_sequence = 0;
   std::array<IssuedId, kKnownIds> issued{};
   std::array<ReceivedId, kKnownIds> received{};
+  IdSequences received_sequences;
+  PathMtu path_mtu;
+  std::uint8_t path_response_count = 0;
+  std::array<PathData, kMaxPathResponses> path_responses{};
   std::uint8_t issued_count = 0;
   std::uint8_t received_count = 0;
   ControlFrames control;
+  // What both sides use, the other side's first limits, and the longest datagram that both want (section 3).
+  std::uint32_t features = 0;
+  std::uint32_t credit = 0;
+  std::uint32_t channel_credit = 0;
+  std::uint16_t longest_datagram = kLeastMaxDatagram;
+  std::unique_ptr<Transfer> transfer;
   std::unique_ptr<ClientAttempt> attempt;
   std::unique_ptr<HalfOpen> half_open;
   std::unique_ptr<Ending> ending;
+  std::unique_ptr<KeyUpdate> key_update;
+  std::unique_ptr<PathValidation> path_validation;  // while a move is being judged
 };
 
 }  // namespace hawser

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/endpoint.hpp"
+#include "wire/session_packet.hpp"
 
 namespace hawser {
 
@@ -45,6 +46,8 @@ DisconnectCode code_of(DeniedReason reason) {
     case DeniedReason::kShuttingDown:
       return DisconnectCode::kShuttingDown;
     case DeniedReason::kHistoryUnavailable:
+    // Found with RESPONSE, never after it.
+    case DeniedReason::kChannelsMismatch:
       break;
   }
   return DisconnectCode::kHistoryUnavailable;
@@ -201,6 +204,7 @@ void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
   const HandshakeKeys keys = HandshakeKeys::from(token.client_to_server, token.server_to_client);
   ResponseBody body;
   if (!open_response(*view, keys.response, body)) return counters_.add(Counter::dropResponseInvalid);
+  if (!declares_same_channels(body)) return deny(datagram, *view, id, keys, DeniedReason::kChannelsMismatch);
   if (const auto reason = refusal(view->clear, id, token, now))
     return deny(datagram, *view, id, keys, *reason);
   Peer* peer = enter_half_open(token.client_id);
@@ -209,6 +213,12 @@ void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
   if (!open_half(*peer, datagram, *view, token, keys, body, *record, hash, now)) return destroy(*peer);
   schedule(*peer);
   send_accept(*peer);
+}
+
+// A client without the feature has the default channels, whatever its digest.
+bool Endpoint::declares_same_channels(const ResponseBody& body) const {
+  static const Hash128 defaults = digest_of(default_channels());
+  return channels_digest_ == ((body.features & kFeatureChannels) != 0 ? body.channels : defaults);
 }
 
 // A place for a new session; null when all are taken, or too many by this client: the holder of one token
@@ -256,14 +266,18 @@ bool Endpoint::open_half(Peer& peer, const ReceivedDatagram& datagram, const Res
   }
 
   AcceptBody accept;
+  accept.features = body.features & kOfferedFeatures;
+  accept.max_datagram = options_.max_datagram;
+  accept.credit = options_.credit;
+  accept.channel_credit = options_.channel_credit;
   accept.connection_id = issued->id;
   random_.fill(accept.random);
   accept.reset_token = reset_token(gateway_->options().reset_key, issued->id.view());
   HalfOpen& half = *peer.half_open;
   encode_accept(half.accept, keys.accept, random_nonce(random_), hash, accept);
   const ChallengePlaintext challenge = challenge_plaintext(view.cookie.raw, record.share.share);
-  const Prk prk = session_prk(token.client_to_server, token.server_to_client, shared, accept.random,
-                              transcript(view.datagram, challenge, half.accept));
+  Prk prk = session_prk(token.client_to_server, token.server_to_client, shared, accept.random,
+                        transcript(view.datagram, challenge, half.accept));
 
   half.token_id = token_id(view.sealed_private);
   half.user_data_size = token.user_data_size;
@@ -274,8 +288,11 @@ bool Endpoint::open_half(Peer& peer, const ReceivedDatagram& datagram, const Res
   peer.timeout = token.timeout;
   peer.remote = datagram.remote;
   peer.local = datagram.local;
+  use_features(peer, accept.features, body.max_datagram);
   accept_id(peer, body.connection_id, ResetToken{});
-  start_session(peer, prk, now);
+  peer.credit = body.credit;
+  peer.channel_credit = body.channel_credit;
+  start_session(peer, std::move(prk), now);
   return true;
 }
 

@@ -28,12 +28,13 @@ constexpr std::uint16_t kFastSamples = 8;
 // A path so erratic that its clock never settles is not pinged every second for ever.
 constexpr std::uint16_t kMaxSettlingSamples = 28;
 
+// Packets that ask for an acknowledgement, for each of which is sent at the latest (RFC 9000 section 13.2.2).
+constexpr std::uint8_t kAckEvery = 2;
+
 constexpr Duration kResetPerPrefix = std::chrono::milliseconds(100);
 constexpr std::size_t kMaxWaitingPackets = 16;
 // Of all peers together, so that a slow token history cannot take the buffers of those who are connected.
 constexpr std::size_t kMaxWaitingPacketsInAll = 1024;
-
-constexpr std::size_t kPayloadEnd = kMaxSentDatagram - kTagSize;
 
 // How many bytes of UTF-8, at most `limit`, end with a whole character.
 std::size_t whole_characters(Bytes text, std::size_t limit) {
@@ -58,7 +59,8 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
       (peer->attempt && peer->attempt->aborted)) {
     return counters_.add(Counter::dropUnexpected);
   }
-  if (header->epoch_bits != 0) return counters_.add(Counter::dropUnknownEpoch);
+  ReceiveKey* const key = receive_key(*peer, header->epoch_bits);
+  if (key == nullptr) return counters_.add(Counter::dropUnknownEpoch);
 
   const std::uint64_t number = expand_packet_number(peer->window.empty() ? 0 : peer->window.highest() + 1,
                                                     header->truncated_packet_number);
@@ -73,26 +75,44 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   const bool foreign = datagram.remote != peer->remote;
   if (foreign && !foreign_budget_.has(1, now)) return counters_.add(Counter::dropForeignBudget);
   const MutableBytes sealed = datagram.bytes.subspan(header->size);
-  if (!peer->receive_key.open_in_place(number, datagram.bytes.first(header->size), sealed)) {
+  if (!key->key.open_in_place(number, datagram.bytes.first(header->size), sealed)) {
     counters_.add(Counter::dropAuthentication);
     if (foreign) static_cast<void>(foreign_budget_.take(1, now));
-    if (++peer->failed_opens >= kMaxFailedOpens && peer->phase == PeerPhase::kConnected) {
+    if (++key->failed_opens >= kMaxFailedOpens && peer->phase == PeerPhase::kConnected) {
       fail(*peer, DisconnectResult::kKeyExhausted, DisconnectCode::kKeyExhausted, now);
     }
     return;
   }
   peer->last_receive = now;
   counters_.add(Counter::packetsOpened);
+  if (peer->key_update) key_opened(*peer, *key, now);
   // A packet that is dropped from here on is not recorded: what is recorded will be acknowledged, and its
   // sender would not repeat what this side never looked at.
   if (!within_ceilings(*peer, datagram.bytes.size(), now)) return counters_.add(Counter::dropPeerCeiling);
   const Bytes payload = sealed.first(sealed.size() - kTagSize);
+  const bool newest = peer->window.empty() || number > peer->window.highest();
   if (peer->phase == PeerPhase::kHalfOpen) confirm(*peer, now);
   const bool waits = peer->half_open != nullptr;
   if (waits && !keep_waiting(*peer, payload, *id)) return counters_.add(Counter::dropUnconfirmedOverflow);
+  if (!waits && lacks_room(*peer, payload)) return counters_.add(Counter::dropReassemblyFull);
+  // Out of order: its sender learns at once what is missing (RFC 9000 section 13.2.1).
+  if (!peer->window.empty() && number != peer->window.highest() + 1) peer->unacknowledged = kAckEvery;
   peer->window.record(number);
   ++peer->packets_received;
-  if (!waits) process_packet(*peer, payload, *id, now);
+  if (datagram.ecn != 0 && !waits && (peer->features & kFeatureChannels) != 0) {
+    transfer_of(*peer).count_mark(datagram.ecn);
+    if (datagram.ecn == kEcnCe) peer->unacknowledged = kAckEvery;
+  }
+  if (waits) return;
+  peer->foreign_packet = foreign;
+  if (foreign || peer->path_validation) follow_path(*peer, datagram, newest, now);
+  process_packet(*peer, payload, *id, now);
+}
+
+// The one key that the bits name; null when it is not held.
+ReceiveKey* Endpoint::receive_key(Peer& peer, std::uint8_t epoch_bits) {
+  if (epoch_bits == (peer.keys.epoch & 3U)) return &peer.keys.receive;
+  return peer.key_update ? peer.key_update->receive_key(epoch_bits, peer.keys) : nullptr;
 }
 
 bool Endpoint::within_ceilings(Peer& peer, std::size_t size, Instant now) {
@@ -115,13 +135,16 @@ bool Endpoint::keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addre
 void Endpoint::process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now) {
   FrameReader reader(payload);
   Frame frame;
+  peer.asks_acknowledgement = false;
   // A frame may have made the attempt start anew: the rest belongs to the session that is gone.
   while (peer.phase >= PeerPhase::kConfirming && reader.next(frame)) {
     if (!process_frame(peer, frame, addressed, now)) {
       return fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
     }
   }
-  if (reader.failed()) fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
+  if (reader.failed())
+    return fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
+  if (peer.asks_acknowledgement && peer.phase == PeerPhase::kConnected) acknowledge_soon(peer, now);
 }
 
 bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now) {
@@ -130,23 +153,11 @@ bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId&
       (frame.type != FrameType::kDisconnect || denied_reason_of(frame.disconnect.code) == 0)) {
     client_confirmed(peer, now);
   }
-  if (frame.type == FrameType::kMessage) {
-    if (peer.phase != PeerPhase::kConnected) return true;
-    if (frame.message.channel != 0) {
-      counters_.add(Counter::dropUnknownChannel);
-      return true;
-    }
-    if (!events_.push(EventKind::kMessage, peers_.handle_of(peer), frame.message.channel,
-                      frame.message.data)) {
-      counters_.add(Counter::dropEventQueueFull);
-      return true;
-    }
-    counters_.add(Counter::messagesReceived);
-    counters_.add(Counter::messageBytesReceived, frame.message.data.size());
-    return true;
-  }
+  if (frame.type >= FrameType::kCredit && frame.type <= FrameType::kExpired)
+    return peer.phase != PeerPhase::kConnected || process_channel_frame(peer, frame, now);
   switch (frame.type) {
     case FrameType::kAck:
+      if (frame.ack.has_ecn && (peer.features & kFeatureChannels) == 0) return false;
       return process_ack(peer, frame.ack, now);
     case FrameType::kDisconnect:
       process_disconnect(peer, frame.disconnect, now);
@@ -195,15 +206,40 @@ bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId&
     case FrameType::kRetireId:
       acknowledge(peer, now);
       return process_retire_id(peer, frame.retire_id, addressed);
-    default:
+    case FrameType::kKeyUpdate:
+    case FrameType::kKeyUpdateReply:
+    case FrameType::kKeyUpdateRefused:
+      return process_key_update(peer, frame, now);
+    case FrameType::kMtuProbe:
+      if ((peer.features & kFeaturePathMtu) == 0) return false;
+      acknowledge(peer, now);
       return true;
+    case FrameType::kPathChallenge:
+      return process_path_challenge(peer, frame.path);
+    case FrameType::kPathResponse:
+      return process_path_response(peer, frame.path, now);
+    default:
+      // Of a feature that was not agreed.
+      return false;
   }
 }
 
 void Endpoint::acknowledge(Peer& peer, Instant now) {
-  peer.ack_pending = true;
+  peer.ack_pending = peer.ack_now = true;
   peer.ack_received = now;
   mark_dirty(peer);
+}
+
+// Once for each packet that asks for it.
+void Endpoint::acknowledge_soon(Peer& peer, Instant now) {
+  if (peer.unacknowledged < kAckEvery) ++peer.unacknowledged;
+  if (peer.unacknowledged >= kAckEvery) return acknowledge(peer, now);
+  if (!peer.ack_pending) {
+    peer.ack_pending = true;
+    peer.ack_deadline = now + kMaxAckDelay;
+    schedule(peer);
+  }
+  peer.ack_received = now;
 }
 
 bool Endpoint::process_ack(Peer& peer, const AckFrame& ack, Instant now) {
@@ -222,6 +258,10 @@ bool Endpoint::process_ack(Peer& peer, const AckFrame& ack, Instant now) {
       schedule(peer);
     }
   }
+  if (peer.transfer && peer.phase == PeerPhase::kConnected) {
+    peer.transfer->on_ack(ack, peer.next_packet_number, peer.round_trip, now);
+    settle_transfer(peer, now);
+  }
   return true;
 }
 
@@ -239,6 +279,7 @@ void Endpoint::process_disconnect(Peer& peer, const DisconnectFrame& frame, Inst
   }
   peer.open_packet.reset();
   peer.control.clear(control_pool_);
+  drop_transfer(peer);
   peer.phase = PeerPhase::kLingering;
   peer.attempt.reset();
   drop_half_open(peer);
@@ -252,7 +293,10 @@ bool Endpoint::process_new_id(Peer& peer, const NewIdFrame& frame) {
   for (const ReceivedId& known : std::span(peer.received).first(peer.received_count)) {
     if (known.sequence == frame.sequence) return known.id == frame.connection_id;
   }
-  if (peer.received_count == kKnownIds) return false;
+  // Given back since.
+  if (peer.received_sequences.contains(frame.sequence)) return true;
+  if (peer.received_count == kKnownIds || frame.connection_id.length != peer.remote_id.length) return false;
+  peer.received_sequences.insert(frame.sequence);
   peer.received[peer.received_count++] = ReceivedId{frame.sequence, frame.connection_id, frame.reset_token};
   learn_reset_id(peer, frame.connection_id);
   return true;
@@ -333,7 +377,9 @@ bool Endpoint::has_due(const Peer& peer, Instant now) {
     case PeerPhase::kConfirming:
       return peer.ping_due;
     case PeerPhase::kConnected:
-      return peer.ping_due || peer.pong_pending || peer.ack_pending || peer.control.next_deadline() <= now;
+      return peer.ping_due || peer.pong_pending || peer.ack_now ||
+             (peer.ack_pending && peer.ack_deadline <= now) || peer.control.next_deadline() <= now ||
+             (peer.transfer && peer.transfer->has_due(now)) || peer.path_mtu.next_probe(now) != 0;
     case PeerPhase::kDisconnecting:
       return peer.ending->due || peer.ack_pending;
     case PeerPhase::kLingering:
@@ -347,9 +393,37 @@ bool Endpoint::has_due(const Peer& peer, Instant now) {
   return false;
 }
 
+std::size_t Endpoint::packet_capacity(const Peer& peer) {
+  return peer.path_mtu.current() - kTagSize - session_header_size(peer.remote_id.length);
+}
+
+// Datagrams may have become longer or shorter since the packet was begun.
+std::size_t Endpoint::room_in(const Peer& peer, const Buffer& packet) {
+  const std::size_t end = std::min(peer.path_mtu.current(), packet.storage().size()) - kTagSize;
+  return end > packet.size ? end - packet.size : 0;
+}
+
+BufferPool& Endpoint::pool_for(std::size_t datagram) {
+  return datagram <= buffers_.buffer_bytes() ? buffers_ : long_buffers_;
+}
+
+// False when there is no room for it now.
+bool Endpoint::send_mtu_probe(Peer& peer, std::size_t size, Instant now) {
+  const BufferPool& pool = pool_for(size);
+  if (output_.full() || pool.in_use() == pool.max()) return false;
+  if (!transfer_of(peer).add_mtu_probe(peer.next_packet_number)) return false;
+  std::array<std::byte, kMtuProbeFrameSize> frame{};
+  ByteWriter writer(frame);
+  static_cast<void>(write_mtu_probe(writer));
+  const std::uint64_t number = peer.next_packet_number;
+  if (send_alone(peer, writer.written(), size, current_path(peer), now) == 0) return false;
+  peer.path_mtu.on_probe_sent(size, number, now, Recovery::probe_timeout(peer.round_trip));
+  return true;
+}
+
 // False when there is no buffer.
 bool Endpoint::begin_packet(Peer& peer) {
-  peer.open_packet = buffers_.acquire();
+  peer.open_packet = pool_for(peer.path_mtu.current()).acquire();
   if (!peer.open_packet) return false;
   peer.open_packet.size = session_header_size(peer.remote_id.length);
   return true;
@@ -386,7 +460,15 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
     peer.window.for_each_range(kMaxAckRanges, [&](std::uint64_t first, std::uint64_t last) {
       ranges[count++] = AckRange{first, last};
     });
-    if (write_ack(writer, now - peer.ack_received, std::span(ranges).first(count))) peer.ack_pending = false;
+    const auto acknowledged = std::span(ranges).first(count);
+    const Duration delay = now - peer.ack_received;
+    const bool marked = peer.transfer && peer.transfer->marks() != EcnCounts{};
+    if (marked ? write_ack_ecn(writer, delay, acknowledged, peer.transfer->marks())
+               : write_ack(writer, delay, acknowledged)) {
+      peer.ack_pending = peer.ack_now = false;
+      peer.ack_deadline = kNever;
+      peer.unacknowledged = 0;
+    }
   }
   if (peer.phase != PeerPhase::kConnected && peer.phase != PeerPhase::kConfirming) return;
   // A PING without its PONG is repeated each second, not with each packet.
@@ -411,29 +493,65 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
 // counts as sent in the packet of that number.
 void Endpoint::finish_packet(Peer& peer, Instant now) {
   Buffer buffer = std::move(peer.open_packet);
-  if (peer.next_packet_number >= kMaxPacketsPerKey - kLastPackets && peer.phase == PeerPhase::kConnected) {
+  const std::uint64_t under_this_key = peer.next_packet_number - peer.keys.first_packet;
+  if (under_this_key >= kMaxPacketsPerKey - kLastPackets && peer.phase == PeerPhase::kConnected) {
     return fail(peer, DisconnectResult::kKeyExhausted, DisconnectCode::kKeyExhausted, now);
   }
-  if (peer.next_packet_number >= kMaxPacketsPerKey || output_.full())
-    return counters_.add(Counter::dropOutputFull);
-  ByteWriter writer(buffer.storage().subspan(buffer.size, kPayloadEnd - buffer.size));
-  write_due_frames(peer, writer, now);
-  buffer.size += writer.position();
+  if (under_this_key >= kMaxPacketsPerKey || output_.full()) return counters_.add(Counter::dropOutputFull);
+  update_worn_keys(peer, now);
   const std::size_t header = session_header_size(peer.remote_id.length);
+  ByteWriter writer(buffer.storage().subspan(buffer.size, room_in(peer, buffer)));
+  write_due_frames(peer, writer, now);
+  if (peer.transfer && peer.phase == PeerPhase::kConnected)
+    peer.transfer->fill(writer, packet_capacity(peer), now);
+  buffer.size += writer.position();
   if (buffer.size == header) return;
+  seal_packet(peer, std::move(buffer), current_path(peer), now);
+}
+
+NetworkPath Endpoint::current_path(const Peer& peer) {
+  return NetworkPath{peer.remote, peer.local, peer.remote_id};
+}
+
+// Numbers, seals and queues a packet whose frames begin behind the header.
+void Endpoint::seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path, Instant now) {
+  const std::size_t header = session_header_size(path.id.length);
   const std::uint64_t number = peer.next_packet_number++;
-  encode_session_header(buffer.storage(), 0, peer.remote_id, number);
+  encode_session_header(buffer.storage(), peer.keys.epoch, path.id, number);
   const std::size_t payload = buffer.size - header;
   buffer.size += kTagSize;
-  peer.send_key.seal_in_place(number, buffer.storage().first(header),
-                              buffer.storage().subspan(header, payload + kTagSize));
+  peer.keys.send.seal_in_place(number, buffer.storage().first(header),
+                               buffer.storage().subspan(header, payload + kTagSize));
   counters_.add(Counter::packetsSealed);
-  send_datagram(std::move(buffer), peer.remote, peer.local);
+  std::uint8_t ecn = 0;
+  if (peer.transfer && peer.transfer->has_open_frames()) {
+    peer.transfer->on_sent(number, buffer.size, now);
+    ecn = peer.transfer->ecn();
+  }
+  send_datagram(std::move(buffer), path.remote, path.local, ecn);
   if (peer.next_packet_number == peer.next_skip) {
     peer.skipped = peer.next_packet_number++;
     ++peer.skips;
     peer.next_skip = peer.next_packet_number + kMinSkipDistance + random_.below(kSkipSpread);
   }
+}
+
+// Sends one frame in a packet without others, padded to a datagram of `size` bytes if that is more than it
+// takes. Returns the size of the datagram; 0 without room, or at the end of the key.
+std::size_t Endpoint::send_alone(Peer& peer, Bytes frame, std::size_t size, const NetworkPath& path,
+                                 Instant now) {
+  if (peer.next_packet_number - peer.keys.first_packet >= kMaxPacketsPerKey - kLastPackets || output_.full())
+    return 0;
+  Buffer buffer = pool_for(size).acquire();
+  if (!buffer) return 0;
+  buffer.size = session_header_size(path.id.length);
+  const std::size_t end = std::max(size, buffer.size + frame.size() + kTagSize) - kTagSize;
+  ByteWriter writer(buffer.storage().subspan(buffer.size, end - buffer.size));
+  writer.bytes(frame);
+  static_cast<void>(write_padding(writer, writer.remaining()));
+  buffer.size = end;
+  seal_packet(peer, std::move(buffer), path, now);
+  return end + kTagSize;
 }
 
 // When a keep-alive is due that answering the other side's has deferred.
@@ -456,11 +574,10 @@ bool Endpoint::send_control(Peer& peer, Bytes frame) {
 
 // ---- liveness
 
-void Endpoint::start_session(Peer& peer, const Prk& prk, Instant now) {
-  const bool server = options_.mode == Mode::kServer;
-  peer.send_key = packet_key(prk, server ? Direction::kServerToClient : Direction::kClientToServer, 0);
-  peer.receive_key = packet_key(prk, server ? Direction::kClientToServer : Direction::kServerToClient, 0);
+void Endpoint::start_session(Peer& peer, Prk&& prk, Instant now) {
   peer.exporter = exporter_secret(prk);
+  peer.keys = SessionKeys::derive(std::move(prk), options_.mode == Mode::kServer, 0);
+  peer.keys.since = now;
   peer.next_packet_number = 0;
   peer.next_skip = kMinSkipDistance + random_.below(kSkipSpread);
   peer.skipped = UINT64_MAX;
@@ -470,8 +587,7 @@ void Endpoint::start_session(Peer& peer, const Prk& prk, Instant now) {
   peer.last_pong_sent = now - kPongInterval;
   peer.packet_ceiling = TokenBucket(options_.max_packets_per_second, options_.max_packets_per_second, now);
   // One datagram must always fit, however low the ceiling.
-  const auto burst =
-      std::max(options_.max_bytes_per_second, static_cast<std::uint32_t>(kMaxReceivedDatagram));
+  const auto burst = std::max(options_.max_bytes_per_second, std::uint32_t{options_.max_datagram});
   peer.byte_ceiling = TokenBucket(options_.max_bytes_per_second, burst, now);
 }
 
@@ -514,6 +630,7 @@ void Endpoint::announce_ending(Peer& peer) {
 
 void Endpoint::forget_connected(Peer& peer) {
   --connected_count_;
+  peer.path_validation.reset();
   counters_.add(Counter::peersDisconnected);
   if (gateway_ != nullptr && peer.holds_client_id) {
     gateway_->release(peer.client_id, PeerReference{options_.shard, peers_.handle_of(peer)});
@@ -528,6 +645,7 @@ void Endpoint::begin_ending(Peer& peer, DisconnectResult result, std::uint32_t c
   // An open packet stays: what was queued before leaves before, or with the DISCONNECT behind it.
   if (peer.phase == PeerPhase::kConnected) forget_connected(peer);
   peer.control.clear(control_pool_);
+  drop_transfer(peer);
   set_phase(peer, PeerPhase::kDisconnecting);
   drop_half_open(peer);
   peer.attempt.reset();

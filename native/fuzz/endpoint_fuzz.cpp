@@ -11,6 +11,7 @@
 #include "crypto/sodium.hpp"
 #include "engine/endpoint.hpp"
 #include "wire/connect_token.hpp"
+#include "wire/session_packet.hpp"
 
 namespace {
 
@@ -28,11 +29,19 @@ void require(bool condition) {
 }
 
 struct Node {
-  std::vector<std::byte> slab = std::vector<std::byte>(64 * 1024);
-  std::vector<EventDescriptor> descriptors = std::vector<EventDescriptor>(4096);
+  std::vector<std::byte> slab = std::vector<std::byte>(EventQueue::kRoomBytes + 64 * 1024);
+  std::vector<EventDescriptor> descriptors = std::vector<EventDescriptor>(EventQueue::kRoomDescriptors + 64);
   EventQueue events{slab, descriptors};
   std::array<std::uint64_t, kCounterCount> counters{};
 };
+
+// One of each kind, and small limits that a short script can reach.
+std::vector<ChannelDeclaration> channels() {
+  return {{"unreliable", "", ChannelMode::kUnreliable, ChannelPriority::kNormal, 0},
+          {"sequenced", "", ChannelMode::kSequenced, ChannelPriority::kNormal, 8192},
+          {"reliable", "", ChannelMode::kReliable, ChannelPriority::kHigh, 8192},
+          {"unordered", "", ChannelMode::kReliableUnordered, ChannelPriority::kLow, 8192}};
+}
 
 class World {
  public:
@@ -41,7 +50,12 @@ class World {
     server.mode = Mode::kServer;
     server.max_sessions = 64;
     server.max_output_packets = 128;
-    EndpointOptions client;
+    server.channels = channels();
+    server.channel_credit = 16 * 1024;
+    server.credit = 24 * 1024;
+    server.max_reassembly_bytes = 64 * 1024;
+    EndpointOptions client = server;
+    client.mode = Mode::kClient;
     client.max_sessions = 64;
     client.max_output_packets = 128;
     server_ = std::make_unique<Endpoint>(server, &gateway_, random_, server_node_.events,
@@ -76,7 +90,7 @@ class World {
       endpoint->flush(now_);
       for (auto output = endpoint->output(); !output.empty(); output = endpoint->output()) {
         for (const OutgoingDatagram& datagram : output) {
-          require(datagram.bytes.size() <= 1200);
+          require(datagram.bytes.size() <= kMaxReceivedDatagram);
           wire_.push_back({datagram.bytes.begin(), datagram.bytes.end()});
           to_server_.push_back(endpoint == client_.get());
         }
@@ -112,9 +126,27 @@ class World {
     delivered_ = wire_.size();
   }
 
-  void send(Bytes message, std::uint32_t channel) {
-    static_cast<void>(client_->send(client_peer_, channel, message, now_));
-    if (server_peer_.generation != 0) static_cast<void>(server_->send(server_peer_, channel, message, now_));
+  // `repeat`: how often the message is written behind itself.
+  void send(Bytes message, std::uint32_t channel, std::size_t repeat, Duration ttl) {
+    std::vector<std::byte> bytes;
+    for (std::size_t i = 0; i <= repeat; ++i) bytes.insert(bytes.end(), message.begin(), message.end());
+    const SendOptions options{ttl, 1};
+    static_cast<void>(client_->send(client_peer_, channel, bytes, options, now_));
+    if (server_peer_.generation != 0)
+      static_cast<void>(server_->send(server_peer_, channel, bytes, options, now_));
+  }
+
+  void pause(std::uint32_t channel, bool paused) {
+    static_cast<void>(client_->set_paused(client_peer_, channel, paused, now_));
+    static_cast<void>(server_->set_paused(server_peer_, channel, paused, now_));
+  }
+
+  void update_keys(bool by_server) {
+    if (by_server) {
+      static_cast<void>(server_->update_keys(server_peer_, nullptr, now_));
+    } else {
+      static_cast<void>(client_->update_keys(client_peer_, nullptr, now_));
+    }
   }
 
   void disconnect(bool by_server) {
@@ -188,7 +220,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   World world;
   ByteReader script(std::as_bytes(std::span(data, size)));
   while (script.ok() && script.remaining() > 0) {
-    switch (script.u8() % 8) {
+    switch (script.u8() % 10) {
       case 0:
         world.connect((script.u8() & 1U) != 0);
         break;
@@ -218,10 +250,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         world.deliver_all();
         break;
       case 6: {
-        const std::uint8_t channel = script.u8();
-        world.send(script.bytes(std::min<std::size_t>(script.u8(), script.remaining())), channel);
+        const std::uint8_t how = script.u8();
+        const Bytes message = script.bytes(std::min<std::size_t>(script.u8(), script.remaining()));
+        world.send(message, how % 5, how / 8, std::chrono::milliseconds((how & 4U) != 0 ? 20 : 0));
         break;
       }
+      case 7: {
+        const std::uint8_t how = script.u8();
+        world.pause(how % 4, (how & 4U) != 0);
+        break;
+      }
+      case 8:
+        world.update_keys((script.u8() & 1U) != 0);
+        break;
       default:
         world.disconnect((script.u8() & 1U) != 0);
         break;

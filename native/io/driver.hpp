@@ -9,6 +9,7 @@
 
 #include "base/address.hpp"
 #include "base/time.hpp"
+#include "io/impairment.hpp"
 #include "io/udp_socket.hpp"
 
 namespace hawser {
@@ -22,17 +23,41 @@ struct DriverCounters {
   std::uint64_t poll_errors = 0;       // errors that polling the socket reported
   std::uint64_t deliveries = 0;        // batches of events given to the user
   std::uint64_t slabs_replaced = 0;    // event slabs that the user took away
+  ImpairmentCounters impairment;       // zeros unless traffic is impaired on purpose
 };
 
-inline constexpr std::size_t kDriverCounterCount = 23;
+inline constexpr std::size_t kDriverCounterCount = 28;
 static_assert(sizeof(DriverCounters) == kDriverCounterCount * sizeof(std::uint64_t));
 
 inline constexpr std::array<const char*, kDriverCounterCount> kDriverCounterNames = {
-    "datagramsIn",        "bytesIn",         "datagramsOut",  "bytesOut",      "receiveCalls",
-    "sendCalls",          "sendBlocked",     "dropTruncated", "receiveErrors", "dropKernelReceive",
-    "dropRefused",        "dropUnreachable", "dropForbidden", "dropTooLong",   "dropNoBuffers",
-    "dropInvalidAddress", "dropClosed",      "dropOther",     "turns",         "unfinishedTurns",
-    "pollErrors",         "deliveries",      "slabsReplaced",
+    "datagramsIn",
+    "bytesIn",
+    "datagramsOut",
+    "bytesOut",
+    "receiveCalls",
+    "sendCalls",
+    "sendBlocked",
+    "dropTruncated",
+    "receiveErrors",
+    "dropKernelReceive",
+    "dropRefused",
+    "dropUnreachable",
+    "dropForbidden",
+    "dropTooLong",
+    "dropNoBuffers",
+    "dropInvalidAddress",
+    "dropClosed",
+    "dropOther",
+    "turns",
+    "unfinishedTurns",
+    "pollErrors",
+    "deliveries",
+    "slabsReplaced",
+    "dropImpairedLoss",
+    "dropImpairedQueue",
+    "dropImpairedRoom",
+    "impairedDuplicated",
+    "impairedHeldBack",
 };
 
 // Who uses an endpoint through a driver. The engine is never on the stack when one of these is called, so

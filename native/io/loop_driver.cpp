@@ -18,6 +18,11 @@ constexpr int kDeadlineRounds = 64;
 constexpr Duration kFirstPollPause = std::chrono::milliseconds(1);
 constexpr unsigned kMaxPollPauseDoublings = 10;
 
+// While traffic is impaired, the socket is looked at this often. What was not looked at for longer than
+// kStall was not looked at because the process stood still, and its datagrams may have waited all that time.
+constexpr Duration kImpairedWatch = std::chrono::milliseconds(50);
+constexpr Duration kStall = std::chrono::milliseconds(200);
+
 constexpr std::uint64_t kNoTimer = std::numeric_limits<std::uint64_t>::max();
 
 // The least that one waiting datagram takes of a socket's receive buffer on any system: its bookkeeping.
@@ -41,9 +46,19 @@ Instant loop_time() { return Instant(Duration(static_cast<Duration::rep>(uv_hrti
 
 const char* system_error_name(int system_errno) { return uv_err_name(uv_translate_sys_error(system_errno)); }
 
+// Until the poll handle is closed libuv may look at the descriptor, whose number a new socket could have by
+// then: a socket that is replaced lives as long.
+struct LoopDriver::Poll {
+  uv_poll_t handle{};
+  LoopDriver* driver = nullptr;
+  std::unique_ptr<UdpSocket> replaced;
+
+  uv_handle_t* base() { return reinterpret_cast<uv_handle_t*>(&handle); }
+};
+
 struct LoopDriver::Handles {
   uv_loop_t* loop = nullptr;
-  uv_poll_t poll{};
+  std::unique_ptr<Poll> poll = std::make_unique<Poll>();
   uv_timer_t timer{};
   uv_prepare_t prepare{};
   int watched_events = 0;
@@ -52,15 +67,19 @@ struct LoopDriver::Handles {
 
   static LoopDriver& driver(void* data) { return *static_cast<LoopDriver*>(data); }
   static void poll_callback(uv_poll_t* handle, int status, int events) {
-    driver(handle->data).on_poll(status, events);
+    static_cast<Poll*>(handle->data)->driver->on_poll(status, events);
   }
   static void timer_callback(uv_timer_t* handle) { driver(handle->data).on_timer(); }
   static void prepare_callback(uv_prepare_t* handle) { driver(handle->data).on_prepare(); }
   static void poll_closed(uv_handle_t* handle) {
-    // Not before: until here libuv may still look at the descriptor, whose number a new socket could have by
-    // then.
-    driver(handle->data).socket_->close();
-    driver(handle->data).on_handle_closed();
+    LoopDriver& closed = *static_cast<Poll*>(handle->data)->driver;
+    closed.socket_->close();
+    closed.on_handle_closed();
+  }
+  static void replaced_poll_closed(uv_handle_t* handle) {
+    const std::unique_ptr<Poll> poll(static_cast<Poll*>(handle->data));
+    poll->replaced->close();
+    poll->driver->on_handle_closed();
   }
   static void handle_closed(uv_handle_t* handle) { driver(handle->data).on_handle_closed(); }
 
@@ -71,31 +90,41 @@ struct LoopDriver::Handles {
 };
 
 LoopDriver::LoopDriver(std::unique_ptr<UdpSocket> socket, Endpoint& endpoint, EventQueue& events,
-                       DriverUser& user, DriverCounters& counters)
+                       DriverUser& user, DriverCounters& counters, std::unique_ptr<Impairment> impairment)
     : socket_(std::move(socket)),
       local_address_(socket_->local_address()),
       endpoint_(endpoint),
       events_(events),
       user_(user),
       counters_(counters),
+      impairment_(std::move(impairment)),
       handles_(std::make_unique<Handles>()),
-      // Linux grants twice the figure that it reports as the usable amount.
-      backlog_limit_(2 * socket_->granted_receive_buffer_bytes() / kLeastDatagramCharge + kSocketBatch) {}
+      backlog_limit_(backlog_limit(*socket_)),
+      read_until_(loop_time()) {}
 
 LoopDriver::~LoopDriver() = default;
+
+std::size_t LoopDriver::backlog_limit(const UdpSocket& socket) {
+  // Linux grants twice the figure that it reports as the usable amount.
+  return 2 * socket.granted_receive_buffer_bytes() / kLeastDatagramCharge + kSocketBatch;
+}
+
+SocketCounters LoopDriver::socket_counters() const { return former_sockets_ + socket_->counters(); }
 
 Result<std::unique_ptr<LoopDriver>, SocketError> LoopDriver::start(uv_loop_s* loop,
                                                                    std::unique_ptr<UdpSocket> socket,
                                                                    Endpoint& endpoint, EventQueue& events,
-                                                                   DriverUser& user,
-                                                                   DriverCounters& counters) {
+                                                                   DriverUser& user, DriverCounters& counters,
+                                                                   std::unique_ptr<Impairment> impairment) {
   // The constructor is private.
-  std::unique_ptr<LoopDriver> driver(new LoopDriver(std::move(socket), endpoint, events, user, counters));
+  std::unique_ptr<LoopDriver> driver(
+      new LoopDriver(std::move(socket), endpoint, events, user, counters, std::move(impairment)));
   Handles& handles = *driver->handles_;
-  const int status = uv_poll_init_socket(loop, &handles.poll, driver->socket_->descriptor());
+  const int status = uv_poll_init_socket(loop, &handles.poll->handle, driver->socket_->descriptor());
   if (status != 0) return Failure{SocketError{SocketErrorCode::kOther, -status, "uv_poll_init"}};
   handles.loop = loop;
-  handles.poll.data = driver.get();
+  handles.poll->handle.data = handles.poll.get();
+  handles.poll->driver = driver.get();
   uv_timer_init(loop, &handles.timer);
   handles.timer.data = driver.get();
   // The poll handle says whether the loop stays alive.
@@ -108,6 +137,37 @@ Result<std::unique_ptr<LoopDriver>, SocketError> LoopDriver::start(uv_loop_s* lo
   driver->watch_socket();
   driver->arm_timer();
   return driver;
+}
+
+Result<void, SocketError> LoopDriver::rebind(std::unique_ptr<UdpSocket> socket) {
+  auto poll = std::make_unique<Poll>();
+  const int status = uv_poll_init_socket(handles_->loop, &poll->handle, socket->descriptor());
+  if (status != 0) return Failure{SocketError{SocketErrorCode::kOther, -status, "uv_poll_init"}};
+  poll->handle.data = poll.get();
+  poll->driver = this;
+  ++handles_->open;
+  former_sockets_ = socket_counters();
+  Poll* const old = handles_->poll.release();
+  handles_->poll = std::move(poll);
+  // A batch that is being handed to the endpoint lies in its memory.
+  old->replaced = std::move(socket_);
+  uv_poll_stop(&old->handle);
+  uv_close(old->base(), &Handles::replaced_poll_closed);
+
+  socket_ = std::move(socket);
+  local_address_ = socket_->local_address();
+  backlog_limit_ = backlog_limit(*socket_);
+  backlog_since_.reset();
+  read_until_ = loop_time();
+  handles_->watched_events = 0;
+  poll_again_at_.reset();
+  poll_errors_in_row_ = 0;
+  blocked_ = false;
+  if (!keep_loop_alive_) uv_unref(handles_->poll->base());
+  endpoint_.rebound(loop_time());
+  watch_socket();
+  schedule();
+  return {};
 }
 
 Instant LoopDriver::now() const { return loop_time(); }
@@ -127,14 +187,21 @@ void LoopDriver::schedule() {
 void LoopDriver::flush(Instant now) {
   if (closing_) return;
   endpoint_.flush(now);
+  if (impairment_) impair_output(now);
   while (!blocked_) {
-    const std::span<const OutgoingDatagram> output = endpoint_.output();
+    const std::span<const OutgoingDatagram> output =
+        impairment_ ? impairment_->outgoing().due(now) : endpoint_.output();
     if (output.empty()) break;
     const UdpSocket::SendResult result = socket_->send(output);
-    endpoint_.output_sent(result.sent + result.dropped);
+    const std::size_t done = result.sent + result.dropped;
+    if (impairment_) {
+      impairment_->outgoing().done(done);
+    } else {
+      endpoint_.output_sent(done);
+    }
     blocked_ = result.blocked;
   }
-  counters_.socket = socket_->counters();
+  counters_.socket = socket_counters();
   user_.flushed();
   watch_socket();
 }
@@ -142,16 +209,16 @@ void LoopDriver::flush(Instant now) {
 void LoopDriver::close() {
   if (closing_) return;
   closing_ = true;
-  counters_.socket = socket_->counters();
-  uv_poll_stop(&handles_->poll);
-  handles_->close(handles_->poll, &Handles::poll_closed);
+  counters_.socket = socket_counters();
+  uv_poll_stop(&handles_->poll->handle);
+  handles_->close(handles_->poll->handle, &Handles::poll_closed);
   handles_->close(handles_->timer, &Handles::handle_closed);
   handles_->close(handles_->prepare, &Handles::handle_closed);
 }
 
 void LoopDriver::keep_loop_alive(bool keep) {
   keep_loop_alive_ = keep;
-  auto* const handle = reinterpret_cast<uv_handle_t*>(&handles_->poll);
+  uv_handle_t* const handle = handles_->poll->base();
   if (keep) {
     uv_ref(handle);
   } else {
@@ -200,11 +267,13 @@ void LoopDriver::turn() {
   refresh_wall_clock(began);
   const std::optional<Instant> emptied = read_socket();
   if (emptied) {
+    read_until_ = *emptied;
     backlog_since_.reset();
     run_deadlines(*emptied);
   } else if (!closing_) {
     ++counters_.unfinished_turns;
     if (backlog_since_ && backlog_read_ >= backlog_limit_) {
+      read_until_ = *backlog_since_;
       run_deadlines(*backlog_since_);
       backlog_since_.reset();
     }
@@ -243,14 +312,43 @@ bool LoopDriver::answer_batch() {
 }
 
 bool LoopDriver::receive_batch(std::size_t count, Instant now) {
-  for (std::size_t i = 0; i < count; ++i) {
+  if (impairment_) return receive_impaired(count, now);
+  return receive_all(std::span(batch_).first(count), now);
+}
+
+// What arrived during a stall of this process is taken to have arrived at its beginning: delayed from now on,
+// it would come after deadlines that it was in time for.
+bool LoopDriver::receive_impaired(std::size_t count, Instant now) {
+  DelayLine<ReceivedDatagram>& line = impairment_->incoming();
+  const Instant arrived = now - read_until_ > kStall ? read_until_ : now;
+  for (std::size_t i = 0; i < count; ++i) line.put(batch_[i], arrived);
+  for (;;) {
+    const std::span<const ReceivedDatagram> due = line.due(now);
+    if (due.empty()) return true;
+    if (!receive_all(due, now)) return false;
+    line.done(due.size());
+    if (due.size() == line.kBatch && !answer_batch()) return false;
+  }
+}
+
+bool LoopDriver::receive_all(std::span<const ReceivedDatagram> datagrams, Instant now) {
+  for (const ReceivedDatagram& datagram : datagrams) {
     if (!events_.has_room()) {
       user_.take_events();
       if (closing_) return false;
     }
-    endpoint_.receive(batch_[i], now);
+    endpoint_.receive(datagram, now);
   }
   return true;
+}
+
+void LoopDriver::impair_output(Instant now) {
+  for (;;) {
+    const std::span<const OutgoingDatagram> output = endpoint_.output();
+    if (output.empty()) return;
+    for (const OutgoingDatagram& datagram : output) impairment_->outgoing().put(datagram, now);
+    endpoint_.output_sent(output.size());
+  }
 }
 
 void LoopDriver::run_deadlines(Instant now) {
@@ -292,13 +390,21 @@ void LoopDriver::watch_socket() {
   if (closing_ || poll_again_at_) return;
   const int wanted = UV_READABLE | (blocked_ ? UV_WRITABLE : 0);
   if (handles_->watched_events == wanted) return;
-  if (uv_poll_start(&handles_->poll, wanted, &Handles::poll_callback) == 0) handles_->watched_events = wanted;
+  if (uv_poll_start(&handles_->poll->handle, wanted, &Handles::poll_callback) == 0)
+    handles_->watched_events = wanted;
   uv_unref(reinterpret_cast<uv_handle_t*>(&handles_->timer));
+}
+
+Instant LoopDriver::impaired_deadline(Instant deadline) {
+  deadline = std::min({deadline, loop_time() + kImpairedWatch, impairment_->incoming().next_due()});
+  // A full send buffer says itself when it has room again.
+  return blocked_ ? deadline : std::min(deadline, impairment_->outgoing().next_due());
 }
 
 void LoopDriver::arm_timer() {
   Instant deadline = endpoint_.next_deadline();
   if (poll_again_at_) deadline = std::min(deadline, *poll_again_at_);
+  if (impairment_) deadline = impaired_deadline(deadline);
   // Listeners that ran last have sent more: the next turn comes at once, after what else is ready.
   if (wanted_ || events_.count() > 0) deadline = Instant();
   if (deadline == kNever) {

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "engine/endpoint.hpp"
 #include "io/driver.hpp"
+#include "io/impairment.hpp"
 #include "io/udp_socket.hpp"
 
 struct uv_loop_s;
@@ -33,13 +35,20 @@ namespace hawser {
 // not yet arrived.
 class LoopDriver final : public Driver {
  public:
-  // Begins to run `endpoint` on `loop` with an open socket. All references outlive the driver. Fails with
-  // kOther when the loop cannot poll the socket.
+  // Begins to run `endpoint` on `loop` with an open socket. All references outlive the driver. With
+  // `impairment` (nullptr for none) every datagram passes it, in both directions; what is in flight when the
+  // driver closes is discarded. Fails with kOther when the loop cannot poll the socket.
   static Result<std::unique_ptr<LoopDriver>, SocketError> start(uv_loop_s* loop,
                                                                 std::unique_ptr<UdpSocket> socket,
                                                                 Endpoint& endpoint, EventQueue& events,
-                                                                DriverUser& user, DriverCounters& counters);
+                                                                DriverUser& user, DriverCounters& counters,
+                                                                std::unique_ptr<Impairment> impairment);
   ~LoopDriver() override;
+
+  // Goes on over another open socket, and tells the endpoint (Endpoint::rebound). The one before is closed
+  // within the next turns of the loop; what it had not yet read is lost. Counters go on. Fails with kOther
+  // when the loop cannot poll the socket, and nothing has changed then. Not after close().
+  Result<void, SocketError> rebind(std::unique_ptr<UdpSocket> socket);
 
   [[nodiscard]] Instant now() const override;
   void schedule() override;
@@ -52,14 +61,17 @@ class LoopDriver final : public Driver {
 
  private:
   struct Handles;
+  struct Poll;
 
   LoopDriver(std::unique_ptr<UdpSocket> socket, Endpoint& endpoint, EventQueue& events, DriverUser& user,
-             DriverCounters& counters);
+             DriverCounters& counters, std::unique_ptr<Impairment> impairment);
 
   void on_poll(int status, int events);
   void on_timer();
   void on_prepare();
   void on_handle_closed();
+  [[nodiscard]] static std::size_t backlog_limit(const UdpSocket& socket);
+  [[nodiscard]] SocketCounters socket_counters() const;
 
   // One turn: what arrived, deadlines, then finish_turn().
   void turn();
@@ -69,6 +81,11 @@ class LoopDriver final : public Driver {
   // Returns whether the driver is still open.
   bool answer_batch();
   bool receive_batch(std::size_t count, Instant now);
+  bool receive_impaired(std::size_t count, Instant now);
+  bool receive_all(std::span<const ReceivedDatagram> datagrams, Instant now);
+  void impair_output(Instant now);
+  // When the impairment has something to hand over; `deadline` when that is earlier.
+  [[nodiscard]] Instant impaired_deadline(Instant deadline);
   void run_deadlines(Instant now);
   // Events, messages, flush, and the plan for the next turn.
   void finish_turn();
@@ -77,11 +94,13 @@ class LoopDriver final : public Driver {
   void arm_timer();
 
   std::unique_ptr<UdpSocket> socket_;
+  SocketCounters former_sockets_;
   SocketAddress local_address_;
   Endpoint& endpoint_;
   EventQueue& events_;
   DriverUser& user_;
   DriverCounters& counters_;
+  std::unique_ptr<Impairment> impairment_;
   std::unique_ptr<Handles> handles_;
 
   // Datagrams that may wait in the socket at most, for the rule about deadlines.
@@ -89,6 +108,7 @@ class LoopDriver final : public Driver {
   // While the socket was not seen empty: since when, and how many datagrams were read from then on.
   std::optional<Instant> backlog_since_;
   std::size_t backlog_read_ = 0;
+  Instant read_until_;  // all that arrived before is known to have been read
 
   std::optional<Instant> wall_clock_read_;
   std::optional<Instant> poll_again_at_;  // after a poll error

@@ -12,8 +12,6 @@ namespace {
 constexpr Duration kLeastDelay{1};
 // What an endpoint that has more to do at once than one turn's budget waits for its next turn.
 constexpr Duration kTurnLength = std::chrono::milliseconds(1);
-// How much longer than others a datagram that is overtaken takes at most, beside the jitter.
-constexpr Duration kHoldBack = std::chrono::milliseconds(10);
 
 constexpr Duration::rep kMillion = 1'000'000;
 
@@ -84,8 +82,15 @@ void Simulation::run_until(Instant until) {
 
 void Simulation::set_link(const std::optional<SocketAddress>& from, const std::optional<SocketAddress>& to,
                           const LinkSettings& settings) {
-  std::erase_if(links_, [&](const LinkRule& rule) { return rule.from == from && rule.to == to; });
-  links_.push_back({from, to, settings});
+  LinkRule rule{from, to, settings, {}};
+  rule.settings.delay = std::max(settings.delay, kLeastDelay);
+  const auto old = std::ranges::find_if(
+      links_, [&](const LinkRule& other) { return other.from == from && other.to == to; });
+  if (old != links_.end()) {
+    rule.shared_queue = old->shared_queue;
+    links_.erase(old);
+  }
+  links_.push_back(rule);
 }
 
 void Simulation::partition(const SocketAddress& a, const SocketAddress& b, bool parted) {
@@ -95,7 +100,7 @@ void Simulation::partition(const SocketAddress& a, const SocketAddress& b, bool 
 }
 
 void Simulation::inject(const SocketAddress& from, const SocketAddress& to, Bytes bytes) {
-  launch(now_ + kLeastDelay, from, to, bytes);
+  launch(now_ + kLeastDelay, from, to, bytes, 0);
 }
 
 Result<SocketAddress, SocketError> Simulation::bind(SimulatedNode& node, SocketAddress address) {
@@ -124,13 +129,13 @@ SimulatedNode* Simulation::receiver(const SocketAddress& to) const {
   return nodes_[found->second];
 }
 
-const LinkSettings& Simulation::link(const SocketAddress& from, const SocketAddress& to) const {
-  const LinkSettings* best = &default_link_;
+Simulation::LinkRule& Simulation::link(const SocketAddress& from, const SocketAddress& to) {
+  LinkRule* best = &default_link_;
   int best_rank = -1;
-  for (const LinkRule& rule : links_) {
+  for (LinkRule& rule : links_) {
     const int rank = (rule.from ? 2 : 0) + (rule.to ? 1 : 0);
     if (rank < best_rank || !covers(rule.from, from) || !covers(rule.to, to)) continue;
-    best = &rule.settings;
+    best = &rule;
     best_rank = rank;
   }
   return *best;
@@ -149,59 +154,48 @@ void Simulation::plan(SimulatedNode& node, Instant deadline) {
   if (deadline != kNever) deadlines_.emplace(deadline, node.id_);
 }
 
-void Simulation::transmit(const SocketAddress& from, const SocketAddress& to, Bytes bytes) {
+void Simulation::transmit(const SocketAddress& from, const SocketAddress& to, Bytes bytes, std::uint8_t ecn) {
   ++counters_.sent;
   if (observer_ != nullptr) observer_->on_datagram(from, to, bytes);
-  const LinkSettings& settings = link(from, to);
-  if (!settings.up || parted(from, to)) {
+  if (parted(from, to)) {
     ++counters_.cut_off;
     return;
   }
-  if (settings.mtu_bytes != 0 && bytes.size() > settings.mtu_bytes) {
-    ++counters_.too_long;
-    return;
-  }
-  if (chance(settings.loss_rate)) {
-    ++counters_.lost;
-    return;
-  }
-  int copies = 1;
-  if (chance(settings.duplicate_rate)) {
-    ++counters_.duplicated;
-    copies = 2;
-  }
+  LinkRule& rule = link(from, to);
   Flow& flow = flows_[{from.to_bytes(), to.to_bytes()}];
-  for (; copies > 0; --copies) {
-    const std::optional<Instant> at = arrival(settings, flow, bytes.size());
-    if (at) launch(*at, from, to, bytes);
+  LinkQueue& queue = rule.settings.shared_bottleneck ? rule.shared_queue : flow.queue;
+  const LinkPassage passage = model_.pass(rule.settings, queue, flow.last_arrival, now_, bytes.size(), ecn);
+  if (passage.count > 1) ++counters_.duplicated;
+  for (const LinkCopy& copy : passage.copies()) {
+    count(copy);
+    if (copy.fate == LinkFate::kArrives) launch(copy.arrival, from, to, bytes, copy.ecn);
   }
 }
 
-std::optional<Instant> Simulation::arrival(const LinkSettings& settings, Flow& flow, std::size_t size) {
-  Instant departure = now_;
-  if (settings.bytes_per_second != 0) {
-    const auto time_of = [&](std::size_t bytes) {
-      return Duration(static_cast<Duration::rep>(bytes * 1'000'000U / settings.bytes_per_second));
-    };
-    const Instant begin = std::max(now_, flow.busy_until);
-    if (begin - now_ > time_of(settings.queue_bytes)) {
+void Simulation::count(const LinkCopy& copy) {
+  switch (copy.fate) {
+    case LinkFate::kArrives:
+      if (copy.held_back) ++counters_.held_back;
+      if (copy.marked) ++counters_.marked;
+      return;
+    case LinkFate::kLost:
+      ++counters_.lost;
+      return;
+    case LinkFate::kTooLong:
+      ++counters_.too_long;
+      return;
+    case LinkFate::kQueueFull:
       ++counters_.queue_full;
-      return std::nullopt;
-    }
-    departure = flow.busy_until = begin + time_of(size);
+      return;
+    case LinkFate::kCutOff:
+      ++counters_.cut_off;
+      return;
   }
-  Instant at = departure + std::max(settings.delay, kLeastDelay) + up_to(settings.jitter);
-  if (chance(settings.reorder_rate)) {
-    ++counters_.held_back;
-    return at + settings.jitter + kLeastDelay + up_to(kHoldBack);
-  }
-  at = std::max(at, flow.last_arrival);
-  flow.last_arrival = at;
-  return at;
 }
 
-void Simulation::launch(Instant arrival, const SocketAddress& from, const SocketAddress& to, Bytes bytes) {
-  in_flight_.push_back({arrival, next_sequence_++, from, to, std::vector(bytes.begin(), bytes.end())});
+void Simulation::launch(Instant arrival, const SocketAddress& from, const SocketAddress& to, Bytes bytes,
+                        std::uint8_t ecn) {
+  in_flight_.push_back({arrival, next_sequence_++, from, to, ecn, std::vector(bytes.begin(), bytes.end())});
   std::push_heap(in_flight_.begin(), in_flight_.end());
 }
 
@@ -218,17 +212,6 @@ void Simulation::deliver_due() {
     ++counters_.delivered;
     node->arrive(std::move(datagram));
   }
-}
-
-bool Simulation::chance(double rate) {
-  // 53 random bits: every double in [0, 1) that is a multiple of 2^-53.
-  return rate > 0 && static_cast<double>(random_.u64() >> 11U) * 0x1p-53 < rate;
-}
-
-Duration Simulation::up_to(Duration limit) {
-  if (limit <= Duration::zero()) return Duration::zero();
-  const auto bound = static_cast<std::uint32_t>(std::min<Duration::rep>(limit.count(), 0xffff'fffe)) + 1;
-  return Duration(static_cast<Duration::rep>(random_.below(bound)));
 }
 
 Result<std::unique_ptr<SimulatedNode>, SocketError> SimulatedNode::open(Simulation& simulation,
@@ -287,6 +270,18 @@ bool SimulatedNode::move(const SocketAddress& address) {
   return true;
 }
 
+Result<void, SocketError> SimulatedNode::rebind() {
+  SocketAddress wanted = bound_;
+  wanted.port = 0;
+  const Result<SocketAddress, SocketError> bound = simulation_.bind(*this, wanted);
+  if (!bound) return Failure{bound.error()};
+  simulation_.unbind(visible_);
+  bound_ = visible_ = *bound;
+  endpoint_->rebound(now());
+  schedule();
+  return {};
+}
+
 void SimulatedNode::stall(Instant until) {
   stalled_until_ = until;
   schedule();
@@ -312,7 +307,7 @@ void SimulatedNode::flush(Instant now) {
                    : datagram.local;
         from.port = visible_.port;
       }
-      simulation_.transmit(from, datagram.remote, datagram.bytes);
+      simulation_.transmit(from, datagram.remote, datagram.bytes, datagram.ecn);
     }
     endpoint_->output_sent(output.size());
   }
@@ -350,7 +345,7 @@ void SimulatedNode::receive(Simulation::InFlight& datagram) {
   // Behind a NAT a node does not know the address that others see.
   const SocketAddress local = bound_.is_unspecified() ? datagram.to : bound_;
   endpoint_->set_wall_clock(now(), simulation_.wall_now());
-  endpoint_->receive({datagram.bytes, datagram.from, local, 0}, now());
+  endpoint_->receive({datagram.bytes, datagram.from, local, datagram.ecn}, now());
   schedule();
 }
 

@@ -20,23 +20,10 @@
 #include "base/time.hpp"
 #include "engine/endpoint.hpp"
 #include "io/driver.hpp"
+#include "io/link_model.hpp"
 #include "io/udp_socket.hpp"
 
 namespace hawser {
-
-// How datagrams fare on the way from one address to another. Rates are 0 to 1.
-struct LinkSettings {
-  double loss_rate = 0;
-  double duplicate_rate = 0;
-  // Of the datagrams that are held back so that later ones overtake them. All others arrive in order.
-  double reorder_rate = 0;
-  Duration delay = std::chrono::milliseconds(1);
-  Duration jitter{};                    // added to the delay, 0 to this, evenly distributed
-  std::uint64_t bytes_per_second = 0;   // 0: no limit
-  std::size_t queue_bytes = 64 * 1024;  // what waits at most before a limited link; more is dropped
-  std::size_t mtu_bytes = 0;            // the longest datagram that passes; 0: no limit
-  bool up = true;
-};
 
 // What became of the datagrams that were sent.
 struct SimulationCounters {
@@ -45,6 +32,7 @@ struct SimulationCounters {
   std::uint64_t lost = 0;
   std::uint64_t duplicated = 0;
   std::uint64_t held_back = 0;
+  std::uint64_t marked = 0;  // arrived with ECN bits that a queue set to CE
   std::uint64_t too_long = 0;
   std::uint64_t queue_full = 0;
   std::uint64_t cut_off = 0;      // the link was down or the addresses parted
@@ -89,7 +77,7 @@ class Simulation {
 
   // Addresses of these rules: port 0 stands for every port, no address for every address. The most specific
   // rule for a pair of addresses counts (the sender's address weighs more than the receiver's), of equal ones
-  // the latest.
+  // the latest. What waits before the bottleneck of a rule goes on waiting when the rule is set anew.
   void set_link(const std::optional<SocketAddress>& from, const std::optional<SocketAddress>& to,
                 const LinkSettings& settings);
   // Cuts two addresses off from each other in both directions, or joins them again.
@@ -111,6 +99,7 @@ class Simulation {
     std::optional<SocketAddress> from;
     std::optional<SocketAddress> to;
     LinkSettings settings;
+    LinkQueue shared_queue;  // for shared_bottleneck
   };
 
   struct InFlight {
@@ -118,6 +107,7 @@ class Simulation {
     std::uint64_t sequence;
     SocketAddress from;
     SocketAddress to;
+    std::uint8_t ecn;
     std::vector<std::byte> bytes;
 
     // For a heap whose front arrives first.
@@ -128,25 +118,25 @@ class Simulation {
 
   // What a link remembers of the datagrams between two addresses.
   struct Flow {
-    Instant busy_until{};
+    LinkQueue queue;
     Instant last_arrival{};
   };
 
   Result<SocketAddress, SocketError> bind(SimulatedNode& node, SocketAddress address);
   void unbind(const SocketAddress& address);
   [[nodiscard]] SimulatedNode* receiver(const SocketAddress& to) const;
-  [[nodiscard]] const LinkSettings& link(const SocketAddress& from, const SocketAddress& to) const;
+  [[nodiscard]] LinkRule& link(const SocketAddress& from, const SocketAddress& to);
   [[nodiscard]] bool parted(const SocketAddress& a, const SocketAddress& b) const;
 
   void plan(SimulatedNode& node, Instant deadline);
-  void transmit(const SocketAddress& from, const SocketAddress& to, Bytes bytes);
-  [[nodiscard]] std::optional<Instant> arrival(const LinkSettings& settings, Flow& flow, std::size_t size);
-  void launch(Instant arrival, const SocketAddress& from, const SocketAddress& to, Bytes bytes);
+  void transmit(const SocketAddress& from, const SocketAddress& to, Bytes bytes, std::uint8_t ecn);
+  void count(const LinkCopy& copy);
+  void launch(Instant arrival, const SocketAddress& from, const SocketAddress& to, Bytes bytes,
+              std::uint8_t ecn);
   void deliver_due();
-  [[nodiscard]] bool chance(double rate);
-  [[nodiscard]] Duration up_to(Duration limit);
 
   SeededRandom random_;
+  LinkModel model_{random_};
   WallTime start_;
   Instant now_{};
   std::uint64_t next_sequence_ = 0;
@@ -159,7 +149,7 @@ class Simulation {
   std::vector<LinkRule> links_;
   std::vector<std::pair<SocketAddress, SocketAddress>> partitions_;
   std::map<std::pair<AddressKey, AddressKey>, Flow> flows_;
-  LinkSettings default_link_;
+  LinkRule default_link_;
   SimulationObserver* observer_ = nullptr;
   SimulationCounters counters_;
 };
@@ -183,6 +173,9 @@ class SimulatedNode final : public Driver {
   // Gives the node another address as others see it, as a NAT that forgot its mapping does. False when it is
   // taken.
   [[nodiscard]] bool move(const SocketAddress& address);
+  // Closes the node's socket and goes on over one with another port of the same host, as LoopDriver::rebind()
+  // does.
+  Result<void, SocketError> rebind();
   // The process does nothing until then; what arrives waits in its socket.
   void stall(Instant until);
 

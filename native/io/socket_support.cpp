@@ -297,6 +297,17 @@ SocketFeatures enable_features(const OpenSocket& state) {
   return features;
 }
 
+// Marks what the socket sends, as far as the system lets it: a mark is a wish, so that failing is no error.
+void mark_traffic([[maybe_unused]] const OpenSocket& state) {
+#ifndef _WIN32
+  if (state.traffic_class == 0) return;
+  const int value = state.traffic_class;
+  const bool ipv6 = state.local_address.family == Family::kIpv6;
+  if (ipv6) set_option(state.descriptor, IPPROTO_IPV6, IPV6_TCLASS, value);
+  if (!ipv6 || state.dual_stack) set_option(state.descriptor, IPPROTO_IP, IP_TOS, value);
+#endif
+}
+
 std::size_t usable_buffer_bytes(SocketDescriptor descriptor, int option) {
   int value = 0;
   socklen_t length = sizeof value;
@@ -412,20 +423,23 @@ void put_source(ControlWriter& writer, const SocketAddress& source) {
 #endif
 }
 
-void put_ecn([[maybe_unused]] ControlWriter& writer, [[maybe_unused]] bool ipv4, [[maybe_unused]] int ecn) {
+// A control message replaces the whole byte, the socket's code point included.
+void put_ecn([[maybe_unused]] ControlWriter& writer, [[maybe_unused]] bool ipv4, [[maybe_unused]] int ecn,
+             [[maybe_unused]] std::uint8_t traffic_class) {
 #ifdef _WIN32
 #if defined(IP_ECN) && defined(IPV6_ECN)
   writer.put(ipv4 ? int{IPPROTO_IP} : int{IPPROTO_IPV6}, ipv4 ? IP_ECN : IPV6_ECN, ecn);
 #endif
 #else
+  const int value = traffic_class | ecn;
   if (!ipv4) {
-    writer.put(IPPROTO_IPV6, IPV6_TCLASS, ecn);
+    writer.put(IPPROTO_IPV6, IPV6_TCLASS, value);
     return;
   }
 #ifdef __FreeBSD__
-  writer.put(IPPROTO_IP, IP_TOS, static_cast<unsigned char>(ecn));  // FreeBSD refuses any other width
+  writer.put(IPPROTO_IP, IP_TOS, static_cast<unsigned char>(value));  // FreeBSD refuses any other width
 #else
-  writer.put(IPPROTO_IP, IP_TOS, ecn);
+  writer.put(IPPROTO_IP, IP_TOS, value);
 #endif
 #endif
 }
@@ -602,7 +616,7 @@ std::optional<Addressing> encode_addressing(const OutgoingDatagram& datagram, co
     if (source.family != remote.family) return std::nullopt;
     if (source.ip != state.local_address.ip) put_source(writer, source);
   }
-  if (const int ecn = datagram.ecn & 0x03; ecn != 0) put_ecn(writer, ipv4, ecn);
+  if (const int ecn = datagram.ecn & 0x03; ecn != 0) put_ecn(writer, ipv4, ecn, state.traffic_class);
   addressing.control_bytes = writer.used();
   return addressing;
 }
@@ -658,6 +672,8 @@ Result<OpenSocket, SocketError> open_socket(const SocketOptions& options) {
   // All before bind(): what arrives right after it is already stamped, and finds the whole receive buffer.
   state.local_address = wanted;
   state.features = enable_features(state);
+  state.traffic_class = static_cast<std::uint8_t>(options.dscp << 2U);
+  mark_traffic(state);
 #ifdef SO_RCVBUFFORCE
   constexpr int kForceReceive = SO_RCVBUFFORCE;
   constexpr int kForceSend = SO_SNDBUFFORCE;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -30,9 +31,9 @@ inline constexpr SocketDescriptor kInvalidSocket = static_cast<SocketDescriptor>
 // the noise while the latency of the first one in the batch still grows.
 inline constexpr std::size_t kSocketBatch = 64;
 
-// Room for one received datagram: more than any datagram that fits an Ethernet frame, and a divisor of the
-// page.
-inline constexpr std::size_t kReceiveSlotBytes = 2048;
+// Room for one received datagram: more than any that fits a jumbo frame. Memory that no datagram has reached
+// is never touched, so that a socket of small datagrams takes a page for each slot.
+inline constexpr std::size_t kReceiveSlotBytes = 9216;
 
 inline constexpr std::size_t kDefaultSocketBufferBytes = std::size_t{4} * 1024 * 1024;
 
@@ -43,6 +44,8 @@ struct SocketOptions {
   std::size_t send_buffer_bytes = kDefaultSocketBufferBytes;     // likewise
   // Several sockets on one address, the kernel spreading the flows over them. Linux and FreeBSD only.
   bool reuse_port = false;
+  // The differentiated services code point (RFC 2474) of what is sent, 0 to 63. Windows has no such option.
+  std::uint8_t dscp = 0;
 };
 
 enum class SocketErrorCode : std::uint8_t {
@@ -92,6 +95,15 @@ struct SocketCounters {
   std::uint64_t drops(SendDropReason reason) const { return send_drops[static_cast<std::size_t>(reason)]; }
 };
 
+// The totals of two sockets, one after the other.
+[[nodiscard]] inline SocketCounters operator+(const SocketCounters& a, const SocketCounters& b) {
+  using Cells = std::array<std::uint64_t, sizeof(SocketCounters) / sizeof(std::uint64_t)>;
+  Cells sum = std::bit_cast<Cells>(a);
+  const Cells more = std::bit_cast<Cells>(b);
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += more[i];
+  return std::bit_cast<SocketCounters>(sum);
+}
+
 // What this system gave the socket beyond plain UDP. A missing one degrades service and never prevents it.
 struct SocketFeatures {
   bool packet_info = false;          // `local` of received datagrams is exact
@@ -107,6 +119,8 @@ struct OpenSocket {
   bool dual_stack = false;  // an IPv6 socket that carries IPv4 as well
   std::size_t granted_receive_buffer_bytes = 0;
   std::size_t granted_send_buffer_bytes = 0;
+  // What every datagram is marked with beside its ECN bits: the code point in the upper six bits.
+  std::uint8_t traffic_class = 0;
   SocketFeatures features;
 };
 

@@ -90,7 +90,7 @@ TEST_CASE("conformance: every datagram is either taken or counted under one reas
   World world;
   const auto [own, other] = world.connected();
   static_cast<void>(other);
-  for (int i = 0; i < 5; ++i) world.client->endpoint.send(own, 0, bytes_of("a message"), world.now);
+  for (int i = 0; i < 5; ++i) world.client->endpoint.send(own, 0, bytes_of("a message"), {}, world.now);
   world.exchange();
   const std::vector<Sent> captured = world.log;
   const auto taken = [&] {
@@ -129,7 +129,7 @@ TEST_CASE("conformance: the cheapest check comes first") {
   World world;
   const auto [own, other] = world.connected();
   static_cast<void>(other);
-  world.client->endpoint.send(own, 0, bytes_of("once"), world.now);
+  world.client->endpoint.send(own, 0, bytes_of("once"), {}, world.now);
   world.exchange();
   Sent packet = *std::find_if(world.log.rbegin(), world.log.rend(),
                               [](const Sent& sent) { return sent.from == kClientAddress; });
@@ -157,8 +157,8 @@ TEST_CASE("conformance: packet buffers are all given back, and the memory of pee
   for (int round = 0; round < 60; ++round) {
     const auto [own, other] = world.connected(static_cast<std::uint64_t>(round + 1));
     for (int i = 0; i < 200; ++i) {
-      world.client->endpoint.send(own, 0, std::vector<std::byte>(700), world.now);
-      world.server->endpoint.send(other, 0, std::vector<std::byte>(700), world.now);
+      world.client->endpoint.send(own, 0, std::vector<std::byte>(700), {}, world.now);
+      world.server->endpoint.send(other, 0, std::vector<std::byte>(700), {}, world.now);
     }
     world.exchange();
     CHECK(world.server->count(Counter::packetBuffersPeak) >= 100);

@@ -261,7 +261,7 @@ TEST_CASE("budget: what connected peers are sent leaves before any handshake's a
   }
   const std::vector<std::byte> message(1'000);
   for (int i = 0; i < 3; ++i)
-    CHECK(world.server->endpoint.send(handle, 0, message, world.now) == SendStatus::kSent);
+    CHECK(world.server->endpoint.send(handle, 0, message, {}, world.now) == SendStatus::kSent);
   auto sent = sent_by(*world.server, world.now);
   // Three packets, then answers as long as half of the output is left for peers.
   REQUIRE(sent.size() == 5);
@@ -379,7 +379,7 @@ TEST_CASE("consumption completed while there is no room for events: nothing is l
   }
   world.server->endpoint.complete_consumption(handle, ConsumeVerdict::kConsumed, world.now);
   std::vector<Event> events;
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 40; ++i) {
     for (Event& event : world.server->take_events()) {
       if (event.peer == handle) events.push_back(std::move(event));
     }
@@ -405,7 +405,7 @@ TEST_CASE("packets that come while others still wait stay behind them") {
   world.server->clear_events();
   peer.send(Frames().message(bytes_of("last")));
   std::vector<Event> events;
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 40; ++i) {
     world.now += milliseconds(1);
     world.server->endpoint.advance(world.now);
     for (Event& event : world.server->take_events()) events.push_back(std::move(event));

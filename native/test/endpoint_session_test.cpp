@@ -82,7 +82,7 @@ TEST_CASE("a PING that arrives while a packet is being filled is answered in the
   SUBCASE("with room left") { length = 10; }
   SUBCASE("without") { length = kMaxMessageSize; }
   const std::vector<std::byte> message(length);
-  CHECK(c.world.server->endpoint.send(c.handle, 0, message, c.world.now) == SendStatus::kSent);
+  CHECK(c.world.server->endpoint.send(c.handle, 0, message, {}, c.world.now) == SendStatus::kSent);
   c.peer.send(Frames().ping(1).new_id(1, 0x11));
   c.peer.turn();
   CHECK(c.peer.count(FrameType::kMessage) == 1);
@@ -94,7 +94,7 @@ TEST_CASE("ACK: of a skipped number, or of one never sent, closes") {
   Connected c;
   while (c.peer.missing.empty()) {
     c.world.now += milliseconds(1);
-    REQUIRE(c.world.server->endpoint.send(c.handle, 0, bytes_of("x"), c.world.now) == SendStatus::kSent);
+    REQUIRE(c.world.server->endpoint.send(c.handle, 0, bytes_of("x"), {}, c.world.now) == SendStatus::kSent);
     c.peer.turn();
     REQUIRE(c.peer.last_number < 1'300);
   }
@@ -117,7 +117,7 @@ TEST_CASE("the count of packets sent leaves out the numbers that were skipped") 
   Connected c;
   for (int i = 0; i < 3'000; ++i) {
     c.world.now += milliseconds(1);
-    REQUIRE(c.world.server->endpoint.send(c.handle, 0, bytes_of("x"), c.world.now) == SendStatus::kSent);
+    REQUIRE(c.world.server->endpoint.send(c.handle, 0, bytes_of("x"), {}, c.world.now) == SendStatus::kSent);
     c.peer.turn();
   }
   CHECK(c.peer.missing.size() >= 2);
@@ -242,22 +242,28 @@ TEST_CASE("frames that break a rule close with PROTOCOL_ERROR") {
   }
 }
 
-TEST_CASE("a message on an undeclared channel is dropped, and none can be sent on an impossible one") {
+TEST_CASE("a message on an undeclared channel is a protocol error, and none can be sent") {
   Connected c;
-  c.peer.send(Frames().message(bytes_of("x"), kMaxChannel));
-  CHECK(c.world.server->count(Counter::dropUnknownChannel) == 1);
-  c.check_alive();
-  CHECK(c.world.server->endpoint.send(c.handle, kMaxChannel + 1, bytes_of("x"), c.world.now) ==
+  CHECK(c.world.server->endpoint.send(c.handle, 1, bytes_of("x"), {}, c.world.now) ==
         SendStatus::kInvalidChannel);
-  CHECK(c.world.server->endpoint.send(c.handle, kMaxChannel, std::vector<std::byte>(kMaxMessageSize),
+  c.check_alive();
+  c.peer.send(Frames().message(bytes_of("x"), 1));
+  c.check_protocol_error();
+}
+
+TEST_CASE("the longest unreliable message fits into a datagram") {
+  Connected c;
+  CHECK(c.world.server->endpoint.send(c.handle, 0, std::vector<std::byte>(kMaxMessageSize), {},
                                       c.world.now) == SendStatus::kSent);
+  CHECK(c.world.server->endpoint.send(c.handle, 0, std::vector<std::byte>(kMaxSentDatagram), {},
+                                      c.world.now) == SendStatus::kTooLong);
   c.peer.turn();
   for (const auto& datagram : c.peer.received) CHECK(datagram.size() <= kMaxSentDatagram);
 }
 
-TEST_CASE("a datagram of more than 2,048 bytes is dropped") {
+TEST_CASE("a datagram of more than 9,216 bytes is dropped") {
   Connected c;
-  std::vector<std::byte> frames(3'000);
+  std::vector<std::byte> frames(kMaxReceivedDatagram);
   frames[0] = std::byte{0x10};
   c.peer.deliver(c.peer.seal(frames, c.peer.remote_id));
   CHECK(c.world.server->count(Counter::dropLength) == 1);
@@ -270,6 +276,7 @@ TEST_CASE("peer ceilings: what is above is dropped and never acknowledged") {
   SUBCASE("packets") { options.max_packets_per_second = 10; }
   SUBCASE("bytes") {
     options.max_bytes_per_second = 3'000;
+    options.max_datagram = 1'200;
     size = 268;  // 300 bytes a packet
   }
   Connected c(options);
@@ -368,14 +375,15 @@ TEST_CASE("output full: an accepted message is never lost, and drain follows as 
   const std::vector<std::byte> message(500);
   std::size_t accepted = 0;
   SendStatus status = SendStatus::kSent;
-  while ((status = c.world.server->endpoint.send(c.handle, 0, message, c.world.now)) == SendStatus::kSent) {
+  while ((status = c.world.server->endpoint.send(c.handle, 0, message, {}, c.world.now)) ==
+         SendStatus::kSent) {
     ++accepted;
   }
   CHECK(status == SendStatus::kOutputFull);
   CHECK_FALSE(c.world.server->endpoint.writable());
   // Flushing does not help as long as the socket takes nothing.
   c.world.server->endpoint.flush(c.world.now);
-  CHECK(c.world.server->endpoint.send(c.handle, 0, message, c.world.now) == SendStatus::kOutputFull);
+  CHECK(c.world.server->endpoint.send(c.handle, 0, message, {}, c.world.now) == SendStatus::kOutputFull);
   CHECK(count_events(c.world.server->take_events(), EventKind::kDrain) == 0);
   std::vector<Sent> sent;
   for (auto output = c.world.server->endpoint.output(); !output.empty();
@@ -399,9 +407,9 @@ TEST_CASE("output full: what is due waits for room and then leaves at once, numb
   const Handle other_handle = other.connect();
   c.world.now += seconds(1);
   const std::size_t packets = c.peer.packets;
-  CHECK(c.world.server->endpoint.send(c.handle, 0, bytes_of("open"), c.world.now) == SendStatus::kSent);
+  CHECK(c.world.server->endpoint.send(c.handle, 0, bytes_of("open"), {}, c.world.now) == SendStatus::kSent);
   const std::vector<std::byte> message(1'000);
-  while (c.world.server->endpoint.send(other_handle, 0, message, c.world.now) == SendStatus::kSent) {
+  while (c.world.server->endpoint.send(other_handle, 0, message, {}, c.world.now) == SendStatus::kSent) {
   }
   c.peer.send(Frames().ping(5).retire_id(1));
   const auto before = sent_by(*c.world.server, c.world.now);
@@ -426,9 +434,10 @@ TEST_CASE("output full: what was sent before a disconnect still arrives, in one 
   const Handle other_handle = other.connect();
   c.world.now += seconds(1);
   c.peer.forget();
-  CHECK(c.world.server->endpoint.send(c.handle, 0, bytes_of("last words"), c.world.now) == SendStatus::kSent);
+  CHECK(c.world.server->endpoint.send(c.handle, 0, bytes_of("last words"), {}, c.world.now) ==
+        SendStatus::kSent);
   const std::vector<std::byte> message(1'000);
-  while (c.world.server->endpoint.send(other_handle, 0, message, c.world.now) == SendStatus::kSent) {
+  while (c.world.server->endpoint.send(other_handle, 0, message, {}, c.world.now) == SendStatus::kSent) {
   }
   CHECK(c.world.server->endpoint.disconnect(c.handle, 0x10001, {}, c.world.now));
   CHECK(sent_by(*c.world.server, c.world.now).size() == 8);
@@ -443,7 +452,7 @@ TEST_CASE("a socket that takes nothing costs few timers, and does not hold up th
   options.max_output_packets = 8;
   Connected c(options);
   const std::vector<std::byte> message(1'000);
-  while (c.world.server->endpoint.send(c.handle, 0, message, c.world.now) == SendStatus::kSent) {
+  while (c.world.server->endpoint.send(c.handle, 0, message, {}, c.world.now) == SendStatus::kSent) {
   }
   c.peer.send(Frames().retire_id(1));
   const std::uint64_t before = c.world.server->count(Counter::timersFired);
@@ -512,7 +521,7 @@ TEST_CASE("no key meets a packet number twice, whatever is sent and repeated") {
     c.world.now += milliseconds(7);
     c.world.server->endpoint.advance(c.world.now);
     if (i % 3 == 0) c.peer.send(Frames().retire_id(static_cast<std::uint64_t>(i) / 90 + 1));
-    if (i % 5 == 0) c.world.server->endpoint.send(c.handle, 0, bytes_of("x"), c.world.now);
+    if (i % 5 == 0) c.world.server->endpoint.send(c.handle, 0, bytes_of("x"), {}, c.world.now);
     c.peer.forget();
     c.peer.turn();
     for (const auto& datagram : c.peer.received)

@@ -10,6 +10,7 @@
 
 #include "allocation_counter.hpp"
 #include "base/random.hpp"
+#include "wire/session_packet.hpp"
 
 namespace hawser {
 namespace {
@@ -94,13 +95,13 @@ TEST_CASE("event queue: use() goes on with other storage and leaves the old as i
 TEST_CASE("event queue: where has_room says so, the most that one datagram can hold fits") {
   std::vector<std::byte> slab(EventQueue::kRoomBytes);
   std::vector<EventDescriptor> descriptors(EventQueue::kRoomDescriptors);
-  const std::vector<std::byte> message(2048);
-  // A message of n bytes costs at least n + 2 bytes of a datagram of 2,048.
-  for (std::size_t size = 0; size < 2048; ++size) {
+  const std::vector<std::byte> message(kMaxReceivedDatagram);
+  // A message of n bytes costs at least n + 2 bytes of its datagram.
+  for (std::size_t size = 0; size < kMaxReceivedDatagram; ++size) {
     CAPTURE(size);
     EventQueue queue(slab, descriptors);
     REQUIRE(queue.has_room());
-    for (std::size_t room = 2048; room >= size + 2; room -= size + 2)
+    for (std::size_t room = kMaxReceivedDatagram; room >= size + 2; room -= size + 2)
       REQUIRE(queue.push(EventKind::kMessage, {}, 0, Bytes(message).first(size)));
   }
 }

@@ -4,13 +4,17 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/random.hpp"
@@ -24,6 +28,27 @@ namespace hawser::test {
 
 inline constexpr std::uint64_t kSimulatedProtocol = 0x5157;
 inline constexpr WallTime kSimulatedStart{std::chrono::milliseconds(1'800'000'000'000)};
+
+inline std::optional<std::uint64_t> environment_number(const char* name) {
+  const char* const text = std::getenv(name);
+  if (text == nullptr) return std::nullopt;
+  return std::strtoull(text, nullptr, 10);
+}
+
+// Runs the scenario for each seed, 200 of them, or HAWSER_SEEDS=n; HAWSER_SEED=s repeats one, as a failure
+// says. `share`: one in so many of that number.
+inline void for_each_seed(std::uint64_t share, const std::function<void(std::uint64_t)>& scenario) {
+  constexpr std::uint64_t kDefaultSeeds = 200;
+  const auto run = [&](std::uint64_t seed) {
+    INFO("HAWSER_SEED=" << seed);
+    scenario(seed);
+  };
+  if (const auto only = environment_number("HAWSER_SEED")) return run(*only);
+  const std::uint64_t count = environment_number("HAWSER_SEEDS").value_or(kDefaultSeeds);
+  for (std::uint64_t seed = 1; seed <= std::max<std::uint64_t>(count / share, 1); ++seed) run(seed);
+}
+
+inline double fraction(RandomSource& random, double limit) { return limit * random.below(1001) / 1000; }
 
 inline Key simulated_key(std::uint8_t fill) {
   Key key;
@@ -40,6 +65,8 @@ struct Connection {
   Instant connected_at{};  // of the simulation
   std::optional<Key> exported;
   std::set<std::uint64_t> received;
+  std::uint32_t epoch = 0;
+  std::uint32_t refused_updates = 0;
 
   [[nodiscard]] bool decided() const { return connected || failed.has_value(); }
   [[nodiscard]] bool alive() const { return connected && !ended; }
@@ -54,7 +81,7 @@ class Program final : public DriverUser {
 
   // A gateway with `gateway`, a client without.
   Program(Simulation& simulation, const SocketAddress& address, std::optional<GatewayOptions> gateway,
-          Clock clock)
+          Clock clock, EndpointOptions options = {})
       : simulation_(simulation),
         slab_(256 * 1024),
         descriptors_(8192),
@@ -67,7 +94,6 @@ class Program final : public DriverUser {
     node_ = *std::move(node);
     node_->set_clock(clock.origin, clock.drift_ppb);
     drift_ppb_ = clock.drift_ppb;
-    EndpointOptions options;
     if (gateway) {
       options.mode = Mode::kServer;
       gateway_ = std::make_unique<GatewayState>(*std::move(gateway), gateway_random_);
@@ -105,8 +131,15 @@ class Program final : public DriverUser {
     std::array<std::byte, 64> message{};
     store_little_endian(message.data(), number);
     node_->schedule();
-    return endpoint_->send(handle(key), 0, message, node_->now()) == SendStatus::kSent;
+    return endpoint_->send(handle(key), 0, message, {}, node_->now()) == SendStatus::kSent;
   }
+
+  KeyUpdateStart update_keys(std::uint64_t key, const InjectedSecret* secret) {
+    node_->schedule();
+    return endpoint_->update_keys(handle(key), secret, node_->now());
+  }
+  // Whom the other side's secrets are asked of; until it is set, there are none.
+  std::function<std::optional<Key>(const SecretId&)> secret_of;
 
   void disconnect(std::uint64_t key) {
     REQUIRE(endpoint_->disconnect(handle(key), kFirstApplicationCode, "done", node_->now()));
@@ -129,6 +162,10 @@ class Program final : public DriverUser {
   void take_events() override {
     for (const EventDescriptor& event : events_.descriptors()) on_event(event, events_.bytes_of(event));
     events_.clear();
+    for (const auto& [peer, id] : std::exchange(secrets_wanted_, {})) {
+      endpoint_->provide_secret(peer, id, secret_of ? secret_of(id) : std::nullopt, node_->now());
+      node_->schedule();
+    }
   }
   void submit(Instant /*now*/) override {}
   void flushed() override {}
@@ -170,9 +207,27 @@ class Program final : public DriverUser {
         // At most once.
         REQUIRE(connection.received.insert(load_little_endian<std::uint64_t>(bytes.data())).second);
         break;
+      case EventKind::kKeyUpdated: {
+        REQUIRE(connection.connected);
+        const auto epoch = load_little_endian<std::uint32_t>(bytes.data());
+        REQUIRE(epoch == connection.epoch + 1);
+        connection.epoch = epoch;
+        break;
+      }
+      case EventKind::kKeyUpdateRefused:
+        ++connection.refused_updates;
+        break;
+      case EventKind::kSecretWanted: {
+        SecretId id{};
+        std::ranges::copy(bytes, id.begin());
+        secrets_wanted_.emplace_back(Handle{event.slot, event.generation}, id);
+        break;
+      }
       case EventKind::kState:
       case EventKind::kGoaway:
       case EventKind::kConsume:
+      case EventKind::kConfirm:
+      case EventKind::kPeerDrain:
       case EventKind::kDrain:
         break;
     }
@@ -187,6 +242,7 @@ class Program final : public DriverUser {
   std::array<std::uint64_t, kCounterCount> counters_{};
   DriverCounters driver_counters_;
   std::map<std::uint64_t, Connection> connections_;
+  std::vector<std::pair<Handle, SecretId>> secrets_wanted_;
   std::int64_t drift_ppb_ = 0;
   bool stopped_ = false;
   // In this order: the node must go before the endpoint, and that before the gateway's state.
@@ -195,8 +251,8 @@ class Program final : public DriverUser {
   std::unique_ptr<SimulatedNode> node_;
 };
 
-// Keeps every datagram, and checks that no key seals two packets with one nonce: within a connection the two
-// are named by the packet's first bytes, the connection id and the packet number.
+// Keeps every datagram, and checks that no packet number of a connection is used twice, whatever the epoch:
+// so no key seals two packets with one nonce. The connection id names connection and direction.
 class Wiretap final : public SimulationObserver {
  public:
   struct Datagram {
@@ -207,10 +263,10 @@ class Wiretap final : public SimulationObserver {
 
   void on_datagram(const SocketAddress& from, const SocketAddress& to, Bytes bytes) override {
     if (keep) datagrams.push_back({from, to, {bytes.begin(), bytes.end()}});
-    constexpr std::size_t kNamed = 13;  // first byte, id of 8 bytes, packet number
+    constexpr std::size_t kNamed = 13;  // up to the packet number: first byte, id of 8 bytes
     if ((bytes[0] & std::byte{0xf0}) != std::byte{0xb0}) return;
     REQUIRE(bytes.size() > kNamed);
-    REQUIRE(named_.insert(std::vector(bytes.begin(), bytes.begin() + kNamed)).second);
+    REQUIRE(named_.insert(std::vector(bytes.begin() + 1, bytes.begin() + kNamed)).second);
   }
 
   bool keep = false;

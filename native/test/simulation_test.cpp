@@ -1,9 +1,7 @@
-// Whole runs of the protocol over bad networks in virtual time. Each run follows from its seed;
-// HAWSER_SEEDS=n runs n of them, HAWSER_SEED=s repeats one.
+// Whole runs of the protocol over bad networks in virtual time. Each run follows from its seed; see
+// for_each_seed.
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <functional>
 #include <string>
 
 #include "simulation_support.hpp"
@@ -15,26 +13,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr std::uint64_t kDefaultSeeds = 200;
-
-std::optional<std::uint64_t> environment_number(const char* name) {
-  const char* const text = std::getenv(name);
-  if (text == nullptr) return std::nullopt;
-  return std::strtoull(text, nullptr, 10);
-}
-
-// Runs the scenario for each seed; a failure shows the seed that repeats it. `share`: one in so many of the
-// usual number.
-void for_each_seed(std::uint64_t share, const std::function<void(std::uint64_t)>& scenario) {
-  const auto run = [&](std::uint64_t seed) {
-    INFO("HAWSER_SEED=" << seed);
-    scenario(seed);
-  };
-  if (const auto only = environment_number("HAWSER_SEED")) return run(*only);
-  const std::uint64_t count = environment_number("HAWSER_SEEDS").value_or(kDefaultSeeds);
-  for (std::uint64_t seed = 1; seed <= std::max<std::uint64_t>(count / share, 1); ++seed) run(seed);
-}
-
 const SocketAddress kGateway = SocketAddress::ipv4({10, 0, 0, 1}, 4000);
 const SocketAddress kNobody = SocketAddress::ipv4({10, 0, 0, 9}, 4000);
 const SocketAddress kAttacker = SocketAddress::ipv4({203, 0, 113, 5}, 6666);
@@ -44,8 +22,6 @@ Instant at(Duration since_start) { return Instant(since_start); }
 SocketAddress client_address(std::uint64_t index) {
   return SocketAddress::ipv4({10, 0, 1, static_cast<std::uint8_t>(1 + index)}, 5000);
 }
-
-double fraction(RandomSource& random, double limit) { return limit * random.below(1001) / 1000; }
 
 // Everything that a seed decides, but for what happens on the way.
 struct Plan {
@@ -433,18 +409,6 @@ TEST_CASE("a gateway that was restarted resets its peers, which hear of it at th
   });
 }
 
-TEST_CASE("a client whose address changes is heard, and answered where it is known to be") {
-  Pair pair(5);
-  REQUIRE(pair.client.node().move(SocketAddress::ipv4({10, 0, 1, 1}, 5999)));
-  REQUIRE(pair.client.send(pair.client_key, 1));
-  pair.run(milliseconds(100));
-  CHECK(pair.gateway.connections()[pair.gateway_key].received.contains(1));
-  const auto status =
-      pair.gateway.endpoint().status(pair.gateway.handle(pair.gateway_key), pair.gateway.node().now());
-  REQUIRE(status.has_value());
-  CHECK(status->remote == client_address(0));
-}
-
 TEST_CASE("a partition ends both sides after the token's timeout, a shorter one neither") {
   for_each_seed(20, [](std::uint64_t seed) {
     Pair pair(seed, seconds(3));
@@ -458,6 +422,61 @@ TEST_CASE("a partition ends both sides after the token's timeout, a shorter one 
     CHECK(pair.gateway.connections()[pair.gateway_key].ended == DisconnectResult::kTimedOut);
     CHECK(pair.gateway.endpoint().sessions() == 0);
   });
+}
+
+// Two clients that send more than a link to the gateway takes. Bytes of each that arrive in a second, once
+// the queue is full.
+std::array<std::size_t, 2> flood(Simulation& simulation, const LinkSettings& uplink) {
+  SeededRandom random(simulation.next_seed());
+  Program gateway(simulation, kGateway, simulated_gateway(kGateway, kSimulatedStart), {});
+  std::vector<std::unique_ptr<Program>> clients;
+  std::array<std::uint64_t, 2> keys{};
+  for (std::uint64_t i = 0; i < keys.size(); ++i) {
+    clients.push_back(
+        std::make_unique<Program>(simulation, client_address(i), std::nullopt, Program::Clock()));
+    const auto token = simulated_token(random, i + 1, std::span(&kGateway, 1), kSimulatedStart, seconds(30));
+    keys[i] = clients[i]->connect(token, i + 1, seconds(10));
+  }
+  simulation.run_until(at(seconds(3)));
+  simulation.set_link(std::nullopt, kGateway, uplink);
+  std::uint64_t number = 0;
+  const auto received = [&](std::size_t i) {
+    return gateway.connections()[gateway.alive_key(i + 1)].received.size();
+  };
+  std::array<std::size_t, 2> before{};
+  for (int tick = 0; tick < 2'000; ++tick) {
+    if (tick == 1'000) before = {received(0), received(1)};
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      REQUIRE(clients[i]->send(keys[i], ++number));
+      // Not both at the same instant, where the first would always find the room.
+      simulation.run_until(simulation.now() + Duration(301 + 398 * static_cast<Duration::rep>(i)));
+    }
+  }
+  return {received(0) - before[0], received(1) - before[1]};
+}
+
+TEST_CASE("connections compete for the rate of a shared bottleneck, and not for one of their own") {
+  LinkSettings uplink;
+  uplink.bytes_per_second = 40'000;
+  uplink.queue_bytes = 4'000;
+  // A message of 64 bytes in a packet of its own.
+  constexpr std::size_t kDatagramBytes = 64 + 33;
+  const std::size_t possible = uplink.bytes_per_second / kDatagramBytes;
+  for (const bool shared : {true, false}) {
+    uplink.shared_bottleneck = shared;
+    Simulation simulation(11, kSimulatedStart);
+    const std::array<std::size_t, 2> got = flood(simulation, uplink);
+    const std::size_t first = got[0];
+    const std::size_t second = got[1];
+    INFO(first << " and " << second << " of " << possible);
+    const std::size_t total = shared ? first + second : (first + second) / 2;
+    CHECK(total <= possible * 21 / 20);
+    CHECK(total >= possible * 19 / 20);
+    CHECK(first > 0);
+    CHECK(second > 0);
+    if (!shared) CHECK(first == second);
+    CHECK(simulation.counters().queue_full > 0);
+  }
 }
 
 }  // namespace hawser::test

@@ -528,6 +528,54 @@ TEST_CASE_TEMPLATE("ECN travels with IPv6 and through a dual-stack socket" * doc
   }
 }
 
+// The whole traffic class of the datagram that arrives next, which UdpSocket tells only the ECN bits of.
+int arriving_traffic_class(const UdpSocket& socket) {
+  REQUIRE(wait_readable(socket));
+  std::array<std::byte, 16> bytes{};
+  socket_support::ControlBuffer control;
+  iovec part{bytes.data(), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control;
+  REQUIRE(::recvmsg(socket.descriptor(), &message, 0) > 0);
+  for (cmsghdr* each = CMSG_FIRSTHDR(&message); each != nullptr; each = CMSG_NXTHDR(&message, each)) {
+    if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_TOS)
+      return static_cast<int>(*CMSG_DATA(each));
+    if (each->cmsg_level == IPPROTO_IPV6 && each->cmsg_type == IPV6_TCLASS) {
+      int value = 0;
+      std::memcpy(&value, CMSG_DATA(each), sizeof value);
+      return value;
+    }
+  }
+  return -1;
+}
+
+TEST_CASE_TEMPLATE("the code point of a socket stands beside the ECN bits of its datagrams", Kind, Native,
+                   Portable) {
+  constexpr int kExpeditedForwarding = 46;
+  std::vector<SocketAddress> addresses{loopback()};
+  if (has_ipv6()) addresses.push_back(SocketAddress::ipv6(kIpv6Loopback, 0));
+  for (const SocketAddress& address : addresses) {
+    const auto receiver = open<Kind>(address);
+    std::vector<SocketAddress> senders{address};
+    if (has_ipv6()) senders.push_back(any_ipv6());
+    for (const SocketAddress& bound : senders) {
+      SocketOptions options;
+      options.bind_address = bound;
+      options.dscp = kExpeditedForwarding;
+      const auto sender = open<Kind>(options);
+      for (std::uint8_t ecn = 0; ecn < 4; ++ecn) {
+        auto datagram = outgoing(bytes_of("x"), receiver->local_address());
+        datagram.ecn = ecn;
+        REQUIRE(send_one(*sender, datagram).sent == 1);
+        CHECK(arriving_traffic_class(*receiver) == (kExpeditedForwarding << 2 | ecn));
+      }
+    }
+  }
+}
+
 TEST_CASE("a datagram carries only the control messages that it needs") {
   OpenSocket wildcard;
   wildcard.local_address = any_ipv4(4000);
@@ -894,3 +942,20 @@ TEST_CASE_TEMPLATE("nothing is allocated after open", Kind, Native, Portable) {
 TEST_SUITE_END();
 
 }  // namespace hawser
+
+TEST_CASE("the counters of two sockets add up, cell by cell") {
+  hawser::SocketCounters first;
+  first.datagrams_in = 3;
+  first.kernel_receive_drops = 5;
+  first.send_drops.back() = 7;
+  hawser::SocketCounters second;
+  second.datagrams_in = 10;
+  second.bytes_out = 20;
+  second.send_drops.back() = 1;
+  const hawser::SocketCounters sum = first + second;
+  CHECK(sum.datagrams_in == 13);
+  CHECK(sum.bytes_out == 20);
+  CHECK(sum.kernel_receive_drops == 5);
+  CHECK(sum.send_drops.back() == 8);
+  CHECK(sum.send_drops.front() == 0);
+}

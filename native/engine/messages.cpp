@@ -1,0 +1,341 @@
+// Messages and their channels (docs/protocol.md section 12): what the user sends, what arrives, and what the
+// user is told of either.
+#include <algorithm>
+#include <array>
+#include <cassert>
+
+#include "engine/endpoint.hpp"
+#include "wire/session_packet.hpp"
+
+namespace hawser {
+
+namespace {
+
+// Confirmations that are told with one event.
+constexpr std::size_t kConfirmationsAtOnce = 128;
+
+}  // namespace
+
+// ---- out
+
+SendStatus Endpoint::send(Handle handle, std::uint32_t channel, Bytes message, const SendOptions& options,
+                          Instant now) {
+  if (channel >= options_.channels.size()) return SendStatus::kInvalidChannel;
+  Peer* peer = find(handle);
+  if (peer == nullptr || peer->phase != PeerPhase::kConnected) {
+    counters_.add(Counter::dropNotConnected);
+    return SendStatus::kNotConnected;
+  }
+  const ChannelDeclaration& declaration = options_.channels[channel];
+  SendStatus status{};
+  switch (declaration.mode) {
+    case ChannelMode::kUnreliable:
+      status = send_unreliable(*peer, channel, message, now);
+      break;
+    case ChannelMode::kSequenced:
+      status = send_sequenced(*peer, channel, message, now);
+      break;
+    case ChannelMode::kReliable:
+    case ChannelMode::kReliableUnordered:
+      status = send_reliable(*peer, channel, message, options, now);
+      break;
+  }
+  if (status != SendStatus::kSent) return status;
+  counters_.add(Counter::messagesSent);
+  counters_.add(Counter::messageBytesSent, message.size());
+  if (!writable()) drain_owed_ = true;
+  return SendStatus::kSent;
+}
+
+SendStatus Endpoint::refuse_full() {
+  counters_.add(Counter::dropOutputFull);
+  drain_owed_ = true;
+  return SendStatus::kOutputFull;
+}
+
+SendStatus Endpoint::open_room(Peer& peer, std::size_t size, Instant now) {
+  if (peer.open_packet && room_in(peer, peer.open_packet) < size) {
+    // The messages in it have been accepted: it waits rather than being lost.
+    if (output_.full()) return refuse_full();
+    finish_packet(peer, now);
+    // The last packet of a key ends the connection.
+    if (peer.phase != PeerPhase::kConnected) {
+      counters_.add(Counter::dropNotConnected);
+      return SendStatus::kNotConnected;
+    }
+  }
+  if (!peer.open_packet) {
+    if (output_.full() || !begin_packet(peer)) return refuse_full();
+    mark_dirty(peer);
+  }
+  return SendStatus::kSent;
+}
+
+SendStatus Endpoint::send_unreliable(Peer& peer, std::uint32_t channel, Bytes message, Instant now) {
+  const std::size_t size = message_frame_size(channel, message.size());
+  if (size > packet_capacity(peer)) {
+    peer.path_mtu.want_more();
+    return SendStatus::kTooLong;
+  }
+  const SendStatus room = open_room(peer, size, now);
+  if (room != SendStatus::kSent) return room;
+  ByteWriter writer(peer.open_packet.storage().subspan(peer.open_packet.size, size));
+  const bool written = write_message(writer, channel, message);
+  assert(written);
+  static_cast<void>(written);
+  peer.open_packet.size += writer.position();
+  return SendStatus::kSent;
+}
+
+SendStatus Endpoint::send_sequenced(Peer& peer, std::uint32_t channel, Bytes message, Instant now) {
+  if (message.size() > options_.channels[channel].max_message_bytes) return SendStatus::kTooLong;
+  SequencedFrame frame{};
+  frame.channel = channel;
+  frame.number = transfer_of(peer).next_sequenced(channel);
+  frame.total = static_cast<std::uint32_t>(message.size());
+  frame.data = message;
+  if (const std::size_t whole = sequenced_frame_size(frame); whole <= packet_capacity(peer)) {
+    const SendStatus room = open_room(peer, whole, now);
+    if (room != SendStatus::kSent) return room;
+    ByteWriter writer(peer.open_packet.storage().subspan(peer.open_packet.size, whole));
+    static_cast<void>(write_sequenced(writer, frame));
+    peer.open_packet.size += writer.position();
+    return SendStatus::kSent;
+  }
+  // In parts, each of which fills what is left of a packet. When the output is full the message is lost as
+  // any other on its way.
+  while (frame.offset < frame.total) {
+    constexpr std::size_t kLeastPart = 128;
+    frame.data = message.subspan(frame.offset, 1);
+    const std::size_t header = sequenced_frame_size(frame) + 2;
+    const SendStatus room = open_room(peer, header + kLeastPart, now);
+    if (room != SendStatus::kSent) return room;
+    const std::size_t space = room_in(peer, peer.open_packet) - header;
+    frame.data = message.subspan(frame.offset, std::min<std::size_t>(space, frame.total - frame.offset));
+    ByteWriter writer(peer.open_packet.storage().subspan(peer.open_packet.size, space + header));
+    const bool written = write_sequenced(writer, frame);
+    assert(written);
+    static_cast<void>(written);
+    peer.open_packet.size += writer.position();
+    frame.offset += static_cast<std::uint32_t>(frame.data.size());
+  }
+  return SendStatus::kSent;
+}
+
+SendStatus Endpoint::send_reliable(Peer& peer, std::uint32_t channel, Bytes message,
+                                   const SendOptions& options, Instant now) {
+  if (message.size() > options_.channels[channel].max_message_bytes) return SendStatus::kTooLong;
+  Transfer& transfer = transfer_of(peer);
+  if (transfer.queued_bytes() > std::size_t{options_.max_queued_bytes} + options_.queue_slack_bytes ||
+      !transfer.enqueue(channel, message, options.ttl > Duration::zero() ? now + options.ttl : kNever,
+                        options.confirm)) {
+    counters_.add(Counter::dropQueueFull);
+    return SendStatus::kQueueFull;
+  }
+  mark_dirty(peer);
+  if (transfer.queued_bytes() > options_.high_water_bytes) update_flags(peer);
+  return SendStatus::kSent;
+}
+
+Transfer& Endpoint::transfer_of(Peer& peer) {
+  if (!peer.transfer) {
+    peer.transfer =
+        std::make_unique<Transfer>(transfer_settings_, peer.credit, peer.channel_credit, peer.path_mtu);
+  }
+  return *peer.transfer;
+}
+
+void Endpoint::drop_transfer(Peer& peer) {
+  if (!peer.transfer) return;
+  peer.transfer.reset();
+  if (!options_.peer_flags.empty()) options_.peer_flags[peers_.handle_of(peer).slot] = 0;
+}
+
+// ---- in
+
+// A packet is dropped whole before anything of it is believed or acknowledged: its sender repeats what was in
+// it when there is room again.
+bool Endpoint::lacks_room(Peer& peer, Bytes payload) {
+  // As long as there is plenty, nobody is looked at.
+  const BlockPool& pool = transfer_settings_.receive_blocks;
+  if (pool.in_use() < pool.max() / 4) return false;
+  return peer.phase == PeerPhase::kConnected && (peer.features & kFeatureChannels) != 0 &&
+         !transfer_of(peer).has_room(payload);
+}
+
+// What comes out of a datagram may use the room that it was received with, but for the last of it; what was
+// kept before leaves all of it, so that it takes none from what comes behind in the same datagram.
+bool Endpoint::push_message(Peer& peer, std::uint32_t channel, Bytes data, bool kept) {
+  const bool room = kept ? events_.leaves(data.size(), EventQueue::kRoomBytes, EventQueue::kRoomDescriptors)
+                         : events_.leaves(data.size(), EventQueue::kLastBytes, EventQueue::kLastDescriptors);
+  if (!room) return false;
+  if (!events_.push(EventKind::kMessage, peers_.handle_of(peer), channel, data)) return false;
+  counters_.add(Counter::messagesReceived);
+  counters_.add(Counter::messageBytesReceived, data.size());
+  return true;
+}
+
+// False when the peer broke a rule.
+bool Endpoint::process_channel_frame(Peer& peer, const Frame& frame, Instant now) {
+  if (frame.type == FrameType::kMessage) {
+    const std::uint32_t channel = frame.message.channel;
+    if (channel >= options_.channels.size() || options_.channels[channel].mode != ChannelMode::kUnreliable)
+      return false;
+    if (!push_message(peer, channel, frame.message.data, false)) counters_.add(Counter::dropEventQueueFull);
+    return true;
+  }
+  if ((peer.features & kFeatureChannels) == 0) return false;
+  Transfer& transfer = transfer_of(peer);
+  const auto deliver = [&](std::uint32_t channel, Bytes data, bool kept) {
+    return push_message(peer, channel, data, kept);
+  };
+  auto received = Received::kDone;
+  switch (frame.type) {
+    case FrameType::kCredit:
+      transfer.on_credit(frame.credit.limit);
+      break;
+    case FrameType::kChannelCredit:
+      if (frame.channel_credit.channel >= options_.channels.size() ||
+          !is_reliable(options_.channels[frame.channel_credit.channel].mode)) {
+        return false;
+      }
+      transfer.on_channel_credit(frame.channel_credit.channel, frame.channel_credit.limit);
+      break;
+    case FrameType::kSequenced:
+      switch (transfer.on_sequenced(frame.sequenced, deliver)) {
+        case Received::kOutdated:
+          counters_.add(Counter::dropOutdated);
+          return true;
+        case Received::kUserFull:
+          counters_.add(Counter::dropEventQueueFull);
+          return true;
+        case Received::kNoMemory:
+          counters_.add(Counter::dropReassemblyFull);
+          return true;
+        case Received::kProtocolError:
+          return false;
+        default:
+          return true;
+      }
+    case FrameType::kReliable:
+      received = transfer.on_reliable(frame.reliable, deliver);
+      break;
+    case FrameType::kFragment:
+      received = transfer.on_fragment(frame.fragment, deliver);
+      break;
+    case FrameType::kExpired:
+      received = transfer.on_expired(frame.expired, deliver);
+      break;
+    default:
+      break;
+  }
+  if (received == Received::kProtocolError) return false;
+  if (received == Received::kRepeated) counters_.add(Counter::dropRepeatedMessage);
+  if (received == Received::kNoMemory) {
+    // What cannot be kept has been acknowledged all the same: the connection cannot go on.
+    fail(peer, DisconnectResult::kClosed, DisconnectCode::kLimitExceeded, now);
+    return true;
+  }
+  peer.asks_acknowledgement = true;
+  settle_transfer(peer, now);
+  return true;
+}
+
+bool Endpoint::set_paused(Handle handle, std::uint32_t channel, bool paused, Instant now) {
+  Peer* peer = find(handle);
+  if (peer == nullptr || peer->phase != PeerPhase::kConnected || channel >= options_.channels.size() ||
+      !is_reliable(options_.channels[channel].mode)) {
+    return false;
+  }
+  transfer_of(*peer).set_paused(channel, paused);
+  settle_transfer(*peer, now);
+  return true;
+}
+
+// ---- what the user is told
+
+void Endpoint::settle_transfer(Peer& peer, Instant now) {
+  Transfer& transfer = *peer.transfer;
+  count_transfer(transfer);
+  if (transfer.broken()) {
+    fail(peer, DisconnectResult::kClosed, DisconnectCode::kLimitExceeded, now);
+    return;
+  }
+  if (!peer.untold && (transfer.waiting() || !transfer.confirmations().empty())) {
+    peer.untold = true;
+    untold_.push_back(peers_.handle_of(peer));
+  }
+  if (transfer.has_due(now)) mark_dirty(peer);
+  schedule(peer);
+}
+
+void Endpoint::count_transfer(Transfer& transfer) {
+  const std::uint64_t lost = transfer.recovery().packets_lost();
+  counters_.add(Counter::packetsLost, lost - transfer.counted_lost);
+  transfer.counted_lost = lost;
+  counters_.add(Counter::messagesExpired, transfer.messages_expired() - transfer.counted_expired);
+  transfer.counted_expired = transfer.messages_expired();
+}
+
+void Endpoint::tell_untold(Instant now) {
+  std::size_t left = 0;
+  for (std::size_t at = 0; at < untold_.size(); ++at) {
+    Peer* peer = find(untold_[at]);
+    if (peer == nullptr || !peer->transfer) {
+      if (peer != nullptr) peer->untold = false;
+      continue;
+    }
+    if (!tell(*peer)) {
+      untold_[left++] = untold_[at];
+      continue;
+    }
+    settle_transfer(*peer, now);
+    peer->untold = false;
+  }
+  untold_.resize(left);
+}
+
+// False when something is left for want of room.
+bool Endpoint::tell(Peer& peer) {
+  if (!events_.has_room()) return false;
+  Transfer& transfer = *peer.transfer;
+  const Handle handle = peers_.handle_of(peer);
+  Ring<Transfer::Confirmation>& confirmations = transfer.confirmations();
+  while (!confirmations.empty()) {
+    std::array<std::byte, 4 * kConfirmationsAtOnce> bytes{};
+    ByteWriter writer(bytes);
+    const bool expired = confirmations.front().expired;
+    std::uint64_t end = confirmations.begin();
+    for (; end < confirmations.end() && confirmations[end].expired == expired && writer.remaining() > 0;
+         ++end)
+      writer.u32(confirmations[end].id);
+    if (!events_.push(EventKind::kConfirm, handle, expired ? 1 : 0, writer.written())) return false;
+    while (confirmations.begin() < end) confirmations.pop();
+  }
+  if (transfer.drain_owed && transfer.queued_bytes() <= options_.high_water_bytes / 2) {
+    if (!events_.push(EventKind::kPeerDrain, handle, 0, {})) return false;
+    transfer.drain_owed = false;
+  }
+  return !transfer.waiting() || transfer.deliver_waiting([&](std::uint32_t channel, Bytes data, bool kept) {
+    return push_message(peer, channel, data, kept);
+  });
+}
+
+// Tells the sender, by memory that it reads, whether to wait; and with an event when it need not any more.
+void Endpoint::update_flags(Peer& peer) {
+  Transfer& transfer = *peer.transfer;
+  count_transfer(transfer);
+  const std::size_t queued = transfer.queued_bytes();
+  if (queued > options_.high_water_bytes) transfer.drain_owed = true;
+  const bool drained = transfer.drain_owed && queued <= options_.high_water_bytes / 2;
+  if (!options_.peer_flags.empty()) {
+    options_.peer_flags[peers_.handle_of(peer).slot] =
+        static_cast<std::uint8_t>((transfer.drain_owed && !drained ? kPeerWait : 0) |
+                                  (queued > options_.max_queued_bytes ? kPeerFull : 0));
+  }
+  if (peer.untold || (!drained && transfer.confirmations().empty())) return;
+  peer.untold = true;
+  untold_.push_back(peers_.handle_of(peer));
+}
+
+}  // namespace hawser

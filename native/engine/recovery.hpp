@@ -1,0 +1,324 @@
+// Loss detection of RFC 9002 sections 5 and 6 for one connection, and the books it needs: which packets are
+// in flight, what was in them, and when to look again.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/block_pool.hpp"
+#include "base/ring.hpp"
+#include "base/time.hpp"
+#include "engine/congestion_controller.hpp"
+#include "engine/round_trip.hpp"
+#include "wire/frames.hpp"
+
+namespace hawser {
+
+// How long an acknowledgement may wait for company (docs/protocol.md section 12, ACK).
+inline constexpr Duration kMaxAckDelay = std::chrono::milliseconds(5);
+
+enum class SentFrameKind : std::uint8_t {
+  kMessages,  // `length` whole messages from `number` on
+  kPart,      // `length` bytes of message `number` from `offset` on
+  kExpired,   // message `number`
+  kCredit,
+  kChannelCredit,
+  kMtuProbe,  // packet `number`
+};
+
+// What a packet carried that has to arrive. Every message, or byte of one, is in one of these at most.
+struct SentFrame {
+  std::uint64_t number = 0;
+  std::uint32_t offset = 0;
+  std::uint32_t length = 0;
+  std::uint16_t channel = 0;
+  SentFrameKind kind = SentFrameKind::kMessages;
+};
+static_assert(sizeof(SentFrame) == 24);
+
+struct SentPacket {
+  enum class State : std::uint8_t { kInFlight, kAcknowledged, kGone };
+
+  SentPacketInfo info;
+  std::uint64_t first_frame = 0;
+  std::uint32_t frames = 0;
+  State state = State::kInFlight;
+  // A probe of the path MTU: its loss says nothing of congestion (RFC 8899 section 3).
+  bool mtu_probe = false;
+};
+
+// `Owner` has on_frame_acknowledged(const SentFrame&) and on_frame_lost(const SentFrame&), and the same for
+// whole packets that are no probes: on_packet_acknowledged(const SentPacketInfo&) and
+// on_packet_lost(const SentPacketInfo&).
+class Recovery {
+ public:
+  // RFC 9002 section 6.1.
+  static constexpr std::uint64_t kPacketThreshold = 3;
+
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
+  [[nodiscard]] bool idle() const { return packets_.empty(); }
+  [[nodiscard]] std::uint64_t packets_lost() const { return packets_lost_; }
+  // Packets that a probe timeout wants sent, whatever the window says.
+  [[nodiscard]] unsigned probes_due() const { return probes_due_; }
+
+  // Probe timeouts since something was acknowledged.
+  [[nodiscard]] unsigned timeouts() const { return timeouts_; }
+
+  // Notes a frame of the packet that is being written; false when there is no memory.
+  [[nodiscard]] bool add_frame(BlockPool& pool, const SentFrame& frame) {
+    if (!frames_.push(pool, frame)) return false;
+    ++open_frames_;
+    return true;
+  }
+  [[nodiscard]] bool has_open_frames() const { return open_frames_ > 0; }
+  // Room for one more packet, to be asked for before its first frame is added.
+  [[nodiscard]] bool reserve(BlockPool& pool) { return packets_.reserve(pool); }
+  // No frame was added after all.
+  void release_unused() {
+    if (packets_.empty() && open_frames_ == 0) packets_.clear();
+  }
+
+  // The packet with the frames added since the last one leaves.
+  void on_sent(BlockPool& pool, CongestionController& controller, std::uint64_t number, std::size_t bytes,
+               Instant now) {
+    SentPacket packet;
+    packet.info.number = number;
+    packet.info.sent = now;
+    packet.info.bytes = static_cast<std::uint32_t>(bytes);
+    packet.first_frame = frames_.end() - open_frames_;
+    packet.frames = open_frames_;
+    packet.mtu_probe = open_frames_ == 1 && frames_.back().kind == SentFrameKind::kMtuProbe;
+    open_frames_ = 0;
+    controller.on_sent(packet.info, in_flight_);
+    in_flight_ += bytes;
+    last_sent_ = now;
+    if (!packet.mtu_probe && probes_due_ > 0) --probes_due_;
+    const bool kept = packets_.push(pool, packet);
+    assert(kept && "reserve() made room");
+    static_cast<void>(kept);
+  }
+
+  // Takes an ACK whose numbers have been checked. `newly_marked`: by how much its CE count has grown. Returns
+  // how many packets it is the first to acknowledge.
+  template <class Owner>
+  std::uint64_t on_ack(const AckFrame& ack, std::uint64_t newly_marked, std::uint64_t next_number,
+                       CongestionController& controller, RoundTrip& round_trip, Instant now, Owner& owner) {
+    std::uint64_t lowest = packets_.end();
+    std::uint64_t highest = packets_.begin();
+    AckRangeReader ranges(ack);
+    AckRange range{};
+    while (!packets_.empty() && ranges.next(range)) {
+      if (range.largest < packets_.front().info.number) break;
+      for (std::uint64_t at = lower_bound(range.smallest); at < packets_.end(); ++at) {
+        SentPacket& packet = packets_[at];
+        if (packet.info.number > range.largest) break;
+        if (packet.state != SentPacket::State::kInFlight) continue;
+        packet.state = SentPacket::State::kAcknowledged;
+        lowest = std::min(lowest, at);
+        highest = std::max(highest, at + 1);
+      }
+    }
+    largest_acked_ = std::max(largest_acked_, ack.largest);
+    AckSummary summary;
+    std::uint64_t acknowledged = 0;
+    if (lowest < highest) {
+      const SentPacket& newest = packets_[highest - 1];
+      if (newest.info.number == ack.largest) {
+        summary.latest_round_trip = sample(round_trip, now - newest.info.sent, ack.delay);
+      }
+      for (std::uint64_t at = lowest; at < highest; ++at) {
+        SentPacket& packet = packets_[at];
+        if (packet.state != SentPacket::State::kAcknowledged) continue;
+        packet.state = SentPacket::State::kGone;
+        ++acknowledged;
+        in_flight_ -= packet.info.bytes;
+        summary.acked_bytes += packet.info.bytes;
+        controller.on_acked(packet.info, now);
+        if (!packet.mtu_probe) owner.on_packet_acknowledged(packet.info);
+        for (std::uint32_t i = 0; i < packet.frames; ++i)
+          owner.on_frame_acknowledged(frames_[packet.first_frame + i]);
+      }
+      timeouts_ = 0;
+      probes_due_ = 0;
+    }
+    summary.newly_marked = newly_marked;
+    detect_losses(controller, round_trip, now, owner, summary);
+    summary.next_number = next_number;
+    finish(controller, round_trip, now, summary);
+    return acknowledged;
+  }
+
+  // What `deadline` announced. Returns whether something has to be sent.
+  template <class Owner>
+  bool on_timeout(CongestionController& controller, RoundTrip& round_trip, std::uint64_t next_number,
+                  Instant now, Owner& owner) {
+    if (packets_.empty()) return false;
+    if (loss_time_ != kNever) {
+      if (now < loss_time_) return false;
+      AckSummary summary;
+      detect_losses(controller, round_trip, now, owner, summary);
+      summary.next_number = next_number;
+      finish(controller, round_trip, now, summary);
+      return true;
+    }
+    if (now < probe_time(round_trip)) return false;
+    if (timeouts_ < kMaxBackoff) ++timeouts_;
+    probes_due_ = 2;
+    // What the oldest packet carried is the probe (RFC 9002 section 6.2.4); whether the packet is lost is not
+    // known by that.
+    for (std::uint64_t at = packets_.begin(); at < packets_.end(); ++at) {
+      SentPacket& packet = packets_[at];
+      if (packet.state != SentPacket::State::kInFlight || packet.frames == 0 || packet.mtu_probe) continue;
+      give_up_frames(packet, owner);
+      return true;
+    }
+    // What was in all of them is on its way again or has arrived, or they probe the MTU: nothing is left to
+    // ask for with a probe.
+    probes_due_ = 0;
+    forget_all(owner);
+    return true;
+  }
+
+  // When on_timeout has something to do.
+  [[nodiscard]] Instant deadline(const RoundTrip& round_trip) const {
+    if (packets_.empty()) return kNever;
+    return loss_time_ != kNever ? loss_time_ : probe_time(round_trip);
+  }
+
+  // RFC 9002 section 6.2.1.
+  [[nodiscard]] static Duration probe_timeout(const RoundTrip& round_trip) {
+    return round_trip.pto() + kMaxAckDelay;
+  }
+
+  // The path is new: what is in flight went over another one, and its loss or delay says nothing of this one.
+  template <class Owner>
+  void on_path_changed(Owner& owner) {
+    forget_all(owner);
+    timeouts_ = 0;
+    probes_due_ = 0;
+  }
+
+ private:
+  // 2^10 probe timeouts are longer than any connection's timeout.
+  static constexpr std::uint8_t kMaxBackoff = 10;
+  // RFC 9002 section 7.6.1.
+  static constexpr int kPersistentThreshold = 3;
+
+  // RFC 9002 section 5.3; the delay counts only as far as it was promised.
+  static Duration sample(RoundTrip& round_trip, Duration elapsed, Duration delay) {
+    const Duration counted = std::min(delay, kMaxAckDelay);
+    Duration latest = std::max(elapsed, Duration(1));
+    if (round_trip.has_sample() && latest >= round_trip.minimum() + counted) latest -= counted;
+    round_trip.add_sample(latest);
+    return latest;
+  }
+
+  [[nodiscard]] std::uint64_t lower_bound(std::uint64_t number) const {
+    std::uint64_t from = packets_.begin();
+    for (std::uint64_t count = packets_.size(); count > 0;) {
+      const std::uint64_t half = count / 2;
+      if (packets_[from + half].info.number < number) {
+        from += half + 1;
+        count -= half + 1;
+      } else {
+        count = half;
+      }
+    }
+    return from;
+  }
+
+  [[nodiscard]] Instant probe_time(const RoundTrip& round_trip) const {
+    return last_sent_ + probe_timeout(round_trip) * (1 << timeouts_);
+  }
+
+  template <class Owner>
+  void forget_all(Owner& owner) {
+    for (std::uint64_t at = packets_.begin(); at < packets_.end(); ++at) {
+      SentPacket& packet = packets_[at];
+      if (packet.state == SentPacket::State::kInFlight) give_up_frames(packet, owner);
+      packet.state = SentPacket::State::kGone;
+    }
+    in_flight_ = 0;
+    loss_time_ = kNever;
+    drop_gone();
+  }
+
+  template <class Owner>
+  void give_up_frames(SentPacket& packet, Owner& owner) {
+    for (std::uint32_t i = 0; i < packet.frames; ++i) owner.on_frame_lost(frames_[packet.first_frame + i]);
+    packet.frames = 0;
+  }
+
+  // RFC 9002 section 6.1.
+  template <class Owner>
+  void detect_losses(CongestionController& controller, const RoundTrip& round_trip, Instant now, Owner& owner,
+                     AckSummary& summary) {
+    loss_time_ = kNever;
+    const Duration longest = std::max(round_trip.latest(), round_trip.smoothed());
+    const Duration delay = std::max(longest + longest / 8, RoundTrip::kGranularity);
+    const Duration persistent = probe_timeout(round_trip) * kPersistentThreshold;
+    bool is_persistent = false;
+    Instant first_lost = kNever;
+    for (std::uint64_t at = packets_.begin(); at < packets_.end(); ++at) {
+      SentPacket& packet = packets_[at];
+      if (packet.info.number > largest_acked_) break;
+      if (packet.state != SentPacket::State::kInFlight) {
+        // One between two lost ones has arrived, or was lost before: the time without any begins anew.
+        first_lost = kNever;
+        continue;
+      }
+      if (packet.info.number + kPacketThreshold > largest_acked_ && packet.info.sent + delay > now) {
+        loss_time_ = std::min(loss_time_, packet.info.sent + delay);
+        continue;
+      }
+      packet.state = SentPacket::State::kGone;
+      in_flight_ -= packet.info.bytes;
+      give_up_frames(packet, owner);
+      if (packet.mtu_probe) continue;
+      ++packets_lost_;
+      summary.lost_bytes += packet.info.bytes;
+      controller.on_lost(packet.info, now);
+      owner.on_packet_lost(packet.info);
+      if (first_lost == kNever) first_lost = packet.info.sent;
+      is_persistent = is_persistent || packet.info.sent - first_lost > persistent;
+    }
+    if (is_persistent && round_trip.has_sample()) controller.on_persistent_congestion(now);
+  }
+
+  void finish(CongestionController& controller, const RoundTrip& round_trip, Instant now,
+              AckSummary& summary) {
+    summary.now = now;
+    summary.round_trip = &round_trip;
+    summary.largest_acked = largest_acked_;
+    summary.in_flight = in_flight_;
+    if (summary.acked_bytes > 0 || summary.lost_bytes > 0 || summary.newly_marked > 0)
+      controller.on_ack_done(summary);
+    drop_gone();
+  }
+
+  void drop_gone() {
+    while (!packets_.empty() && packets_.front().state == SentPacket::State::kGone) {
+      packets_.pop();
+    }
+    // Frames of packets before the first that is left.
+    const std::uint64_t keep = packets_.empty() ? frames_.end() - open_frames_ : packets_.front().first_frame;
+    while (frames_.begin() < keep) frames_.pop();
+  }
+
+  Ring<SentPacket> packets_;
+  Ring<SentFrame> frames_;
+  std::size_t in_flight_ = 0;
+  std::uint64_t largest_acked_ = 0;
+  std::uint64_t packets_lost_ = 0;
+  Instant last_sent_{};
+  Instant loss_time_ = kNever;
+  std::uint32_t open_frames_ = 0;
+  std::uint8_t timeouts_ = 0;
+  std::uint8_t probes_due_ = 0;
+};
+
+}  // namespace hawser

@@ -1,0 +1,652 @@
+#include "engine/transfer.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace hawser {
+
+namespace {
+
+// Of what is sent while all have something to send, by priority: 64, 16, 4 and 1 parts of 85. None starves.
+constexpr std::array<std::uint64_t, kPriorities> kStrides = {1, 4, 16, 64};
+// A part of a message in the rest of a packet is worth its header from this size on.
+constexpr std::size_t kLeastPart = 128;
+// Probe timeouts in a row after which packets go without ECN marks, if none was ever told of.
+constexpr unsigned kEcnPatience = 2;
+// How exactly messages expire; each look goes through the whole queue.
+constexpr Duration kExpiryTick = std::chrono::milliseconds(10);
+
+}  // namespace
+
+// ---- channels
+
+SendChannel& Transfer::send_channel(std::uint32_t channel) {
+  const auto at =
+      std::ranges::lower_bound(sending_, channel, {}, [](const auto& each) { return each->number; });
+  if (at != sending_.end() && (*at)->number == channel) return **at;
+  return **sending_.insert(
+      at, std::make_unique<SendChannel>(static_cast<std::uint16_t>(channel), settings_.channels[channel],
+                                        first_channel_limit_));
+}
+
+ReceiveChannel& Transfer::receive_channel(std::uint32_t channel) {
+  const auto at =
+      std::ranges::lower_bound(receiving_, channel, {}, [](const auto& each) { return each->number(); });
+  if (at != receiving_.end() && (*at)->number() == channel) return **at;
+  return **receiving_.insert(
+      at, std::make_unique<ReceiveChannel>(static_cast<std::uint16_t>(channel), settings_.channels[channel],
+                                           settings_.channel_credit));
+}
+
+ReceiveChannel* Transfer::reliable_channel(std::uint32_t channel) {
+  if (channel >= settings_.channels.size() || !is_reliable(settings_.channels[channel].mode)) return nullptr;
+  return &receive_channel(channel);
+}
+
+// ---- out
+
+bool Transfer::enqueue(std::uint32_t number, Bytes data, Instant expires, std::uint32_t confirm) {
+  SendChannel& channel = send_channel(number);
+  if (!channel.enqueue(settings_.send_blocks, data, expires, confirm)) return false;
+  queued_ += data.size() + kMessageCost;
+  next_expiry_ = std::min(next_expiry_, expires);
+  activate(channel);
+  return true;
+}
+
+void Transfer::activate(SendChannel& channel) {
+  if (channel.active || channel.blocked || channel.starved || !channel.has_unsent()) return;
+  const auto priority = static_cast<std::size_t>(channel.priority);
+  // Time without anything to send is not saved up.
+  if (first_active_[priority] == nullptr) passed_[priority] = std::max(passed_[priority], turn_);
+  line_up(channel);
+}
+
+// To the end of the queue of its priority, or to its beginning.
+void Transfer::line_up(SendChannel& channel, bool first) {
+  const auto priority = static_cast<std::size_t>(channel.priority);
+  SendChannel*& head = first_active_[priority];
+  SendChannel*& tail = last_active_[priority];
+  channel.active = true;
+  channel.next_active = first ? head : nullptr;
+  if (head == nullptr) {
+    head = tail = &channel;
+  } else if (first) {
+    head = &channel;
+  } else {
+    tail->next_active = &channel;
+    tail = &channel;
+  }
+  ++active_count_;
+}
+
+// Takes the channel whose turn it is out of its queue; null when there is none.
+SendChannel* Transfer::next_channel() {
+  std::size_t chosen = std::exchange(preferred_, kPriorities);
+  if (chosen == kPriorities) {
+    for (std::size_t priority = 0; priority < kPriorities; ++priority) {
+      if (first_active_[priority] != nullptr &&
+          (chosen == kPriorities || passed_[priority] < passed_[chosen]))
+        chosen = priority;
+    }
+    if (chosen == kPriorities) return nullptr;
+    turn_ = passed_[chosen];
+  }
+  SendChannel* const channel = first_active_[chosen];
+  first_active_[chosen] = channel->next_active;
+  channel->active = false;
+  --active_count_;
+  return channel;
+}
+
+void Transfer::ensure_controller(Instant now) {
+  if (controller_) return;
+  controller_ = make_congestion_controller(settings_.congestion, max_datagram_, now);
+  pacer_.emplace(max_datagram_, now);
+}
+
+void Transfer::plan_next_send(Instant now) {
+  next_send_ = pacer_->next_time(now, controller_->pacing_rate(), max_datagram_);
+}
+
+bool Transfer::window_open() const {
+  if (!controller_) return true;
+  const std::size_t in_flight = recovery_.in_flight();
+  return in_flight == 0 || in_flight + max_datagram_ <= controller_->window();
+}
+
+bool Transfer::may_send_data(Instant now) const {
+  if (recovery_.probes_due() > 0) return true;
+  if (!controller_) return true;
+  return window_open() && pacer_->next_time(now, controller_->pacing_rate(), max_datagram_) <= now;
+}
+
+bool Transfer::has_due(Instant now) const {
+  if (credit_due_) return true;
+  return can_send() && may_send_data(now);
+}
+
+void Transfer::fill(ByteWriter& writer, std::size_t capacity, Instant now) {
+  if (!has_due(now) || !recovery_.reserve(settings_.send_blocks)) return;
+  write_due(writer, capacity, now);
+  // It may be that all which was due is done or expired.
+  recovery_.release_unused();
+}
+
+void Transfer::write_due(ByteWriter& writer, std::size_t capacity, Instant now) {
+  if (credit_due_ && !write_credit_frames(writer)) return;
+  if (!can_send() || !may_send_data(now)) return;
+  if (!write_lost(writer, capacity, now)) return;
+  while (SendChannel* const channel = next_channel()) {
+    const std::size_t before = writer.position();
+    const bool room = write_new(writer, *channel, capacity, now);
+    const auto priority = static_cast<std::size_t>(channel->priority);
+    passed_[priority] += (writer.position() - before) * kStrides[priority];
+    // Channels of one priority take turns by packets.
+    if (!channel->blocked && !channel->starved && channel->has_unsent()) line_up(*channel);
+    if (!room) return;
+  }
+}
+
+void Transfer::on_sent(std::uint64_t number, std::size_t bytes, Instant now) {
+  ensure_controller(now);
+  static_cast<void>(pacer_->may_send(now, controller_->pacing_rate(), bytes));
+  pacer_->on_sent(bytes);
+  recovery_.on_sent(settings_.send_blocks, *controller_, number, bytes, now);
+  plan_next_send(now);
+  // A packet was filled and there is more.
+  if (can_send() && bytes + kLeastPart > max_datagram_) path_mtu_.want_more();
+  if (!can_send() && window_open()) controller_->on_app_limited(recovery_.in_flight());
+}
+
+bool Transfer::add_mtu_probe(std::uint64_t number) {
+  return recovery_.reserve(settings_.send_blocks) &&
+         recovery_.add_frame(settings_.send_blocks,
+                             SentFrame{.number = number, .kind = SentFrameKind::kMtuProbe});
+}
+
+bool Transfer::write_credit_frames(ByteWriter& writer) {
+  BlockPool& pool = settings_.send_blocks;
+  if (received_.due()) {
+    if (writer.remaining() < 9 || !recovery_.add_frame(pool, SentFrame{.kind = SentFrameKind::kCredit}))
+      return false;
+    received_.raise();
+    static_cast<void>(write_credit(writer, received_.limit));
+  }
+  for (const auto& channel : receiving_) {
+    if (!channel->credit().due()) continue;
+    if (writer.remaining() < 11 ||
+        !recovery_.add_frame(pool,
+                             SentFrame{.channel = channel->number(), .kind = SentFrameKind::kChannelCredit}))
+      return false;
+    channel->credit().raise();
+    static_cast<void>(write_channel_credit(writer, channel->number(), channel->credit().limit));
+  }
+  credit_due_ = false;
+  return true;
+}
+
+bool Transfer::write_lost(ByteWriter& writer, std::size_t capacity, Instant now) {
+  while (!lost_.empty()) {
+    SentFrame& frame = lost_.front();
+    SendChannel& channel = send_channel(frame.channel);
+    bool written = true;
+    switch (frame.kind) {
+      case SentFrameKind::kMessages:
+        written = write_lost_messages(writer, channel, capacity, now);
+        break;
+      case SentFrameKind::kPart:
+        if (!channel.holds(frame.number) || channel.messages[frame.number].expired) break;
+        if (channel.messages[frame.number].expires <= now) {
+          expire(channel, frame.number);
+          break;
+        }
+        if (const std::uint32_t part = write_part(writer, channel, frame.number, frame.offset, frame.length);
+            part < frame.length) {
+          lost_.front().offset += part;
+          lost_.front().length -= part;
+          written = false;
+        }
+        break;
+      case SentFrameKind::kExpired:
+        written = !channel.holds(frame.number) || write_expired_frame(writer, channel, frame.number);
+        break;
+      case SentFrameKind::kCredit:
+      case SentFrameKind::kChannelCredit:
+      case SentFrameKind::kMtuProbe:
+        break;
+    }
+    if (!written) return false;
+    lost_.pop();
+  }
+  return true;
+}
+
+bool Transfer::write_lost_messages(ByteWriter& writer, SendChannel& channel, std::size_t capacity,
+                                   Instant now) {
+  for (;;) {
+    SentFrame& frame = lost_.front();
+    if (frame.length == 0) return true;
+    const std::uint64_t number = frame.number;
+    if (!channel.holds(number) || channel.messages[number].expired) {
+      ++frame.number;
+      --frame.length;
+      continue;
+    }
+    if (channel.messages[number].expires <= now) {
+      expire(channel, number);
+      continue;
+    }
+    const std::uint64_t written = write_run(writer, channel, number, number + frame.length);
+    frame.length -= static_cast<std::uint32_t>(written - number);
+    frame.number = written;
+    if (written > number) continue;
+    const std::uint32_t length = channel.messages[number].length;
+    if (length + kLeastPart < capacity) return false;
+    // The datagrams have become smaller: what was whole goes in parts.
+    const std::uint32_t part = write_part(writer, channel, number, 0, length);
+    if (part == 0) return false;
+    ++frame.number;
+    --frame.length;
+    if (part < length) {
+      queue_lost(SentFrame{number, part, length - part, channel.number, SentFrameKind::kPart});
+      return false;
+    }
+  }
+}
+
+bool Transfer::write_new(ByteWriter& writer, SendChannel& channel, std::size_t capacity, Instant now) {
+  while (channel.has_unsent()) {
+    const std::uint64_t number = channel.next_unsent;
+    OutgoingMessage& message = channel.messages[number];
+    if (!message.expired && message.expires <= now) {
+      expire(channel, number);
+      continue;
+    }
+    if (number - channel.messages.begin() >= channel.max_ahead) {
+      channel.blocked = true;
+      return true;
+    }
+    if (message.expired) {
+      if (!affords(channel, kMessageCost)) return true;
+      if (!write_expired_frame(writer, channel, number)) return false;
+      spend(channel, kMessageCost);
+      ++channel.next_unsent;
+      continue;
+    }
+    const std::uint64_t cost = message.length + kMessageCost;
+    if (channel.part_sent == 0) {
+      if (!affords(channel, cost)) return true;
+      std::uint64_t end = number + 1;
+      std::uint64_t total = cost;
+      // As many as credit allows; write_run stops where the packet ends.
+      const std::uint64_t most = std::min(limit_ - spent_, channel.limit - channel.spent);
+      const std::uint64_t last =
+          std::min(channel.messages.end(), channel.messages.begin() + channel.max_ahead);
+      const std::uint64_t room = channel.messages[number].start + writer.remaining();
+      while (end < last && channel.messages[end].start < room) {
+        const OutgoingMessage& next = channel.messages[end];
+        const std::uint64_t next_cost = next.length + kMessageCost;
+        if (next.expired || next.expires <= now || total + next_cost > most) break;
+        total += next_cost;
+        ++end;
+      }
+      const std::uint64_t written = write_run(writer, channel, number, end);
+      for (std::uint64_t sent = number; sent < written; ++sent) {
+        const std::uint64_t each = channel.messages[sent].length + kMessageCost;
+        spend(channel, each);
+        queued_ -= each;
+      }
+      channel.next_unsent = written;
+      if (written > number) continue;
+      // What fits into a packet of its own is cut up only where much of this one would stay empty.
+      const bool fits_alone = message.length + 32 < capacity;
+      if (fits_alone && writer.remaining() < capacity / 2) return false;
+      if (writer.remaining() < kLeastPart) return false;
+    }
+    const std::uint32_t part =
+        write_part(writer, channel, number, channel.part_sent, message.length - channel.part_sent);
+    if (part == 0) return false;
+    if (channel.part_sent == 0) spend(channel, cost);
+    channel.part_sent += part;
+    queued_ -= part;
+    if (channel.part_sent < message.length) return false;
+    queued_ -= kMessageCost;
+    channel.part_sent = 0;
+    ++channel.next_unsent;
+  }
+  return true;
+}
+
+std::uint64_t Transfer::write_run(ByteWriter& writer, SendChannel& channel, std::uint64_t first,
+                                  std::uint64_t end) {
+  const std::uint64_t start = channel.messages[first].start;
+  const std::size_t header = reliable_header_size(channel.number, first, writer.remaining(), true);
+  if (writer.remaining() <= header) return first;
+  const std::uint64_t room = start + writer.remaining() - header;
+  std::uint64_t last = first;
+  while (last < end && channel.end_of(last) <= room && !channel.messages[last].done &&
+         !channel.messages[last].expired) {
+    ++last;
+  }
+  if (last == first) return first;
+  const auto size = static_cast<std::size_t>(channel.end_of(last - 1) - start);
+  if (!recovery_.add_frame(settings_.send_blocks,
+                           SentFrame{first, 0, static_cast<std::uint32_t>(last - first), channel.number,
+                                     SentFrameKind::kMessages})) {
+    return first;
+  }
+  static_cast<void>(write_reliable_header(writer, channel.number, first, size, true));
+  channel.bytes.copy(start, writer.space(size));
+  return last;
+}
+
+std::uint32_t Transfer::write_part(ByteWriter& writer, SendChannel& channel, std::uint64_t number,
+                                   std::uint32_t offset, std::uint32_t length) {
+  const std::uint32_t total = channel.messages[number].length;
+  const std::size_t header =
+      fragment_header_size(channel.number, number, total, offset, writer.remaining(), true);
+  if (writer.remaining() <= header) return 0;
+  const std::size_t room = writer.remaining() - header;
+  if (room < length && room < kLeastPart) return 0;
+  const auto part = static_cast<std::uint32_t>(std::min<std::size_t>(length, room));
+  if (!recovery_.add_frame(settings_.send_blocks,
+                           SentFrame{number, offset, part, channel.number, SentFrameKind::kPart})) {
+    return 0;
+  }
+  static_cast<void>(write_fragment_header(writer, channel.number, number, total, offset, part, true));
+  channel.bytes.copy(channel.data_of(number) + offset, writer.space(part));
+  return part;
+}
+
+bool Transfer::write_expired_frame(ByteWriter& writer, SendChannel& channel, std::uint64_t number) {
+  const ExpiredFrame frame{channel.number, number, channel.messages[number].length};
+  const std::size_t size =
+      1 + varint_size(frame.channel) + varint_size(frame.number) + varint_size(frame.length);
+  if (writer.remaining() < size) return false;
+  if (!recovery_.add_frame(settings_.send_blocks,
+                           SentFrame{number, 0, 1, channel.number, SentFrameKind::kExpired})) {
+    return false;
+  }
+  return write_expired(writer, frame);
+}
+
+bool Transfer::affords(SendChannel& channel, std::uint64_t cost) {
+  if (channel.spent + cost > channel.limit) {
+    channel.blocked = true;
+    return false;
+  }
+  if (starving_ == nullptr && spent_ + cost > limit_) {
+    starving_ = &channel;
+    wanted_ = cost;
+  }
+  channel.starved = starving_ != nullptr;
+  return !channel.starved;
+}
+
+void Transfer::end_starvation() {
+  SendChannel* const first = std::exchange(starving_, nullptr);
+  first->starved = false;
+  if (!first->blocked && first->has_unsent()) {
+    line_up(*first, true);
+    preferred_ = static_cast<std::size_t>(first->priority);
+  }
+  for (const auto& channel : sending_) {
+    channel->starved = false;
+    activate(*channel);
+  }
+}
+
+void Transfer::spend(SendChannel& channel, std::uint64_t cost) {
+  channel.spent += cost;
+  spent_ += cost;
+}
+
+// ---- what comes back
+
+void Transfer::on_ack(const AckFrame& ack, std::uint64_t next_number, RoundTrip& round_trip, Instant now) {
+  if (!controller_) return;
+  now_ = now;
+  next_number_ = next_number;
+  const bool more = !ecn_failed_ && ack.has_ecn && ack.ecn.ce > told_marks_.ce;
+  const std::uint64_t acknowledged = recovery_.on_ack(ack, more ? ack.ecn.ce - told_marks_.ce : 0,
+                                                      next_number, *controller_, round_trip, now, *this);
+  if (!ecn_failed_) validate_ecn(ack, acknowledged);
+  follow_path_mtu(now);
+  plan_next_send(now);
+}
+
+// RFC 9000 section 13.4.2.1. `acknowledged`: packets that this ACK is the first to acknowledge; all of them
+// were sent with ECT(0).
+void Transfer::validate_ecn(const AckFrame& ack, std::uint64_t acknowledged) {
+  if (acknowledged > 0) {
+    const std::uint64_t before = told_marks_.ect0 + told_marks_.ce;
+    ecn_failed_ = !ack.has_ecn || ack.ecn.ect0 + ack.ecn.ce < before + acknowledged;
+  }
+  if (!ack.has_ecn) return;
+  told_marks_.ect0 = std::max(told_marks_.ect0, ack.ecn.ect0);
+  told_marks_.ce = std::max(told_marks_.ce, ack.ecn.ce);
+}
+
+void Transfer::on_frame_acknowledged(const SentFrame& frame) {
+  if (frame.kind == SentFrameKind::kMtuProbe) path_mtu_.on_probe_acked(frame.number, now_);
+  if (frame.kind > SentFrameKind::kExpired) return;
+  SendChannel& channel = send_channel(frame.channel);
+  const auto finish = [&](std::uint64_t number) {
+    OutgoingMessage& message = channel.messages[number];
+    message.done = true;
+    confirm(message, false);
+  };
+  switch (frame.kind) {
+    case SentFrameKind::kMessages:
+      for (std::uint64_t number = frame.number; number < frame.number + frame.length; ++number) {
+        if (channel.holds(number)) finish(number);
+      }
+      break;
+    case SentFrameKind::kPart:
+      if (!channel.holds(frame.number)) break;
+      channel.messages[frame.number].unacknowledged -= frame.length;
+      if (channel.messages[frame.number].unacknowledged == 0) finish(frame.number);
+      break;
+    default:
+      if (channel.holds(frame.number)) channel.messages[frame.number].done = true;
+      break;
+  }
+  const std::uint64_t oldest = channel.messages.begin();
+  channel.drop_done();
+  if (channel.blocked && channel.messages.begin() != oldest) {
+    channel.blocked = false;
+    activate(channel);
+  }
+}
+
+void Transfer::on_frame_lost(const SentFrame& frame) {
+  switch (frame.kind) {
+    case SentFrameKind::kCredit:
+      received_.untold = credit_due_ = true;
+      break;
+    case SentFrameKind::kChannelCredit:
+      receive_channel(frame.channel).credit().untold = credit_due_ = true;
+      break;
+    case SentFrameKind::kMtuProbe:
+      path_mtu_.on_probe_lost(frame.number, now_);
+      break;
+    default:
+      queue_lost(frame);
+      break;
+  }
+}
+
+void Transfer::queue_lost(const SentFrame& frame) {
+  if (!lost_.push(settings_.send_blocks, frame)) broken_ = true;
+}
+
+void Transfer::on_credit(std::uint64_t limit) {
+  if (limit <= limit_) return;
+  limit_ = limit;
+  if (starving_ != nullptr && spent_ + wanted_ <= limit_) end_starvation();
+}
+
+void Transfer::on_channel_credit(std::uint32_t number, std::uint64_t limit) {
+  SendChannel& channel = send_channel(number);
+  if (limit <= channel.limit) return;
+  channel.limit = limit;
+  channel.blocked = false;
+  activate(channel);
+}
+
+// ---- deadlines
+
+bool Transfer::on_timer(RoundTrip& round_trip, std::uint64_t next_number, Instant now) {
+  now_ = now;
+  next_number_ = next_number;
+  if (now >= next_expiry_) expire_due(now);
+  if (controller_) recovery_.on_timeout(*controller_, round_trip, next_number, now, *this);
+  // RFC 9000 section 13.4.2: perhaps it is the marks that the path does not like.
+  if (recovery_.timeouts() >= kEcnPatience && told_marks_ == EcnCounts{}) ecn_failed_ = true;
+  follow_path_mtu(now);
+  return has_due(now);
+}
+
+Instant Transfer::deadline(const RoundTrip& round_trip) const {
+  const Instant deadline = std::min(recovery_.deadline(round_trip), next_expiry_);
+  return can_send() && window_open() ? std::min(deadline, next_send_) : deadline;
+}
+
+void Transfer::expire(SendChannel& channel, std::uint64_t number) {
+  OutgoingMessage& message = channel.messages[number];
+  message.expired = true;
+  ++messages_expired_;
+  confirm(message, true);
+  if (number > channel.next_unsent || (number == channel.next_unsent && channel.part_sent == 0)) {
+    // Never seen by the other side: it costs no more than its number.
+    queued_ -= message.length + kMessageCost;
+    message.length = 0;
+    return;
+  }
+  if (number == channel.next_unsent) {
+    queued_ -= message.length - channel.part_sent + kMessageCost;
+    channel.part_sent = 0;
+    ++channel.next_unsent;
+  }
+  queue_lost(SentFrame{number, 0, 1, channel.number, SentFrameKind::kExpired});
+}
+
+void Transfer::expire_due(Instant now) {
+  next_expiry_ = kNever;
+  for (const auto& channel : sending_) {
+    if (channel->next_expiry <= now) {
+      channel->next_expiry = kNever;
+      channel->blocked = false;
+      for (std::uint64_t number = channel->messages.begin(); number < channel->messages.end(); ++number) {
+        const OutgoingMessage& message = channel->messages[number];
+        if (message.done || message.expired || message.expires == kNever) continue;
+        if (message.expires <= now) {
+          expire(*channel, number);
+        } else {
+          channel->next_expiry = std::min(channel->next_expiry, message.expires);
+        }
+      }
+      if (channel->next_expiry != kNever)
+        channel->next_expiry = std::max(channel->next_expiry, now + kExpiryTick);
+      activate(*channel);
+    }
+    next_expiry_ = std::min(next_expiry_, channel->next_expiry);
+  }
+  // What has expired costs less: the next message may go.
+  if (starving_ != nullptr) end_starvation();
+}
+
+void Transfer::confirm(OutgoingMessage& message, bool expired) {
+  if (message.confirm == 0) return;
+  if (!confirmations_.push(settings_.send_blocks, Confirmation{message.confirm, expired})) broken_ = true;
+  message.confirm = 0;
+}
+
+void Transfer::on_new_path(Instant now) {
+  recovery_.on_path_changed(*this);
+  max_datagram_ = path_mtu_.current();
+  if (!controller_) return;
+  controller_->on_path(max_datagram_, true, now);
+  pacer_.emplace(max_datagram_, now);
+}
+
+// Discovery may have found that the path carries more, or less.
+void Transfer::follow_path_mtu(Instant now) {
+  if (path_mtu_.current() == max_datagram_) return;
+  max_datagram_ = path_mtu_.current();
+  if (!controller_) return;
+  controller_->on_path(max_datagram_, false, now);
+  pacer_->set_max_datagram(max_datagram_);
+}
+
+// ---- in
+
+// Half of the memory is shares that are there for every connection, however much others hold. The other half
+// is for whoever comes first; what is ahead of the next message may take only a part of it, since it is the
+// next one that sets the others free.
+bool Transfer::may_hold(std::size_t bytes, bool next) const {
+  if (bytes == 0 || held_ + bytes <= settings_.receive_share) return true;
+  const BlockPool& pool = settings_.receive_blocks;
+  const std::size_t free = pool.max() / 2 - std::min(pool.in_use(), pool.max() / 2);
+  return next ? bytes <= free : held_ + bytes <= free / 2;
+}
+
+bool Transfer::has_room(Bytes payload) {
+  std::size_t needed = 0;
+  // Whether something is for a message that is not the next one.
+  bool ahead = false;
+  // Where the run of whole messages ends that began with the next one.
+  struct {
+    ReceiveChannel* channel = nullptr;
+    std::uint64_t end = 0;
+  } run;
+  // The message of which parts have been seen last.
+  struct {
+    ReceiveChannel* channel = nullptr;
+    std::uint64_t number = 0;
+    std::uint32_t end = 0;
+    std::size_t parts = 0;
+    std::size_t needed = 0;
+  } cut;
+  FrameReader reader(payload);
+  for (Frame frame; reader.next(frame);) {
+    if (frame.type == FrameType::kReliable) {
+      const ReliableFrame& reliable = frame.reliable;
+      ReceiveChannel* const channel = reliable_channel(reliable.channel);
+      if (channel == nullptr) continue;
+      if (channel->is_next(reliable.first) || (run.channel == channel && reliable.first <= run.end)) {
+        run = {channel, reliable.first + reliable.count};
+        continue;
+      }
+      needed += channel->memory_for_messages(reliable.first, reliable.count, reliable.messages.size());
+      ahead = ahead || channel->next() != reliable.first;
+    } else if (frame.type == FrameType::kFragment) {
+      const FragmentFrame& part = frame.fragment;
+      ReceiveChannel* const channel = reliable_channel(part.channel);
+      if (channel == nullptr) continue;
+      if (cut.channel == channel && cut.number == part.number) {
+        needed -= cut.needed;
+      } else {
+        cut = {channel, part.number};
+      }
+      cut.end = std::max(cut.end, part.offset + static_cast<std::uint32_t>(part.data.size()));
+      cut.needed = channel->memory_for_parts(part.number, cut.end, ++cut.parts);
+      needed += cut.needed;
+      ahead = ahead || channel->next() != part.number;
+    } else if (frame.type == FrameType::kExpired) {
+      if (ReceiveChannel* const channel = reliable_channel(frame.expired.channel); channel != nullptr)
+        needed += channel->memory_for_pages(frame.expired.number, 1);
+    }
+  }
+  return may_hold(needed, !ahead);
+}
+
+void Transfer::set_paused(std::uint32_t number, bool paused) {
+  ReceiveChannel& channel = receive_channel(number);
+  channel.set_paused(paused);
+  if (!paused && channel.waiting()) waiting_ = true;
+}
+
+}  // namespace hawser

@@ -1,0 +1,332 @@
+// Everything of one connection that has to do with its channels: the queues and books of both directions,
+// credit, recovery, congestion control and pacing (docs/protocol.md section 12). It exists once a channel
+// other than an unreliable one has been used.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/block_pool.hpp"
+#include "base/bytes.hpp"
+#include "base/ring.hpp"
+#include "base/time.hpp"
+#include "engine/channels.hpp"
+#include "engine/congestion_controller.hpp"
+#include "engine/datagram.hpp"
+#include "engine/pacer.hpp"
+#include "engine/path_mtu.hpp"
+#include "engine/receive_channel.hpp"
+#include "engine/recovery.hpp"
+#include "engine/round_trip.hpp"
+#include "engine/send_channel.hpp"
+#include "wire/frames.hpp"
+
+namespace hawser {
+
+// What the transfers of an endpoint share.
+struct TransferSettings {
+  std::vector<ChannelDeclaration> channels;
+  CongestionAlgorithm congestion = CongestionAlgorithm::kBbr;
+  // What the other side may send before this side's user has taken any of it, on all channels and on each.
+  std::uint32_t credit = 0;
+  std::uint32_t channel_credit = 0;
+  // Of all channels, in bytes.
+  [[nodiscard]] std::uint64_t longest_message() const {
+    std::uint64_t longest = 0;
+    for (const ChannelDeclaration& channel : channels)
+      longest = std::max<std::uint64_t>(longest, channel.max_message_bytes);
+    return longest;
+  }
+  // Queues of what is to be sent; its users are bounded one by one.
+  BlockPool send_blocks{SIZE_MAX, std::size_t{4} << 20U};
+  // Messages that are being put together or wait for their user, of all connections.
+  BlockPool receive_blocks;
+  // Of that, what every connection may have in any case.
+  std::size_t receive_share;
+
+  TransferSettings(std::size_t max_reassembly_bytes, std::size_t max_connections)
+      : receive_blocks(max_reassembly_bytes, std::size_t{4} << 20U),
+        receive_share(max_reassembly_bytes / 2 / max_connections) {}
+};
+
+class Transfer {
+ public:
+  // `credit`, `channel_credit`: the other side's first limits. `path_mtu` outlives the transfer.
+  Transfer(TransferSettings& settings, std::uint32_t credit, std::uint32_t channel_credit, PathMtu& path_mtu)
+      : settings_(settings),
+        received_(settings.credit, settings.longest_message() + kMessageCost),
+        limit_(credit),
+        first_channel_limit_(channel_credit),
+        path_mtu_(path_mtu),
+        max_datagram_(path_mtu.current()) {}
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+
+  // ---- out
+
+  // Takes a message of a reliable channel; false when there is no memory.
+  [[nodiscard]] bool enqueue(std::uint32_t channel, Bytes data, Instant expires, std::uint32_t confirm);
+  // The number of the next message of a sequenced channel.
+  std::uint64_t next_sequenced(std::uint32_t channel) { return send_channel(channel).next_sequenced++; }
+  // Bytes of reliable messages that were not sent yet, each with its cost beside the length.
+  [[nodiscard]] std::size_t queued_bytes() const { return queued_; }
+
+  // Whether fill() would write something.
+  [[nodiscard]] bool has_due(Instant now) const;
+  // Writes what is due: credit, what was lost, then new messages by the priority of their channels.
+  // `capacity` is what an empty packet has room for.
+  void fill(ByteWriter& writer, std::size_t capacity, Instant now);
+  // Whether the packet being written has something of this transfer in it.
+  [[nodiscard]] bool has_open_frames() const { return recovery_.has_open_frames(); }
+  // The packet that fill() wrote to leaves.
+  void on_sent(std::uint64_t number, std::size_t bytes, Instant now);
+  // Notes that the packet of this number, which is being written, is an MTU probe; false when there is no
+  // memory.
+  [[nodiscard]] bool add_mtu_probe(std::uint64_t number);
+
+  // How the packets of on_sent() are marked: ECT(0) as long as the path is not known to lose the mark.
+  [[nodiscard]] std::uint8_t ecn() const { return ecn_failed_ ? 0 : kEcnEct0; }
+
+  // ---- what comes back
+
+  // An ACK whose numbers have been checked.
+  void on_ack(const AckFrame& ack, std::uint64_t next_number, RoundTrip& round_trip, Instant now);
+  void on_credit(std::uint64_t limit);
+  void on_channel_credit(std::uint32_t channel, std::uint64_t limit);
+  // Deadlines: losses, probes, messages that expire. Whether something has to be sent.
+  bool on_timer(RoundTrip& round_trip, std::uint64_t next_number, Instant now);
+  [[nodiscard]] Instant deadline(const RoundTrip& round_trip) const;
+  // The connection goes on over another path, of which nothing is known.
+  void on_new_path(Instant now);
+
+  // A packet has arrived with a mark other than 0.
+  void count_mark(std::uint8_t ecn) {
+    ++(ecn == kEcnCe ? marks_.ce : ecn == kEcnEct0 ? marks_.ect0 : marks_.ect1);
+  }
+  [[nodiscard]] const EcnCounts& marks() const { return marks_; }
+
+  // ---- in: `deliver(channel, Bytes, bool kept)` hands a message to the user and returns whether there was
+  // room; see ReceiveChannel.
+
+  // Whether the frames of a packet fit into what this connection may have of the memory that is left; a
+  // packet that does not is as good as lost.
+  [[nodiscard]] bool has_room(Bytes payload);
+  template <class F>
+  Received on_reliable(const ReliableFrame& frame, F&& deliver) {
+    ReceiveChannel* const channel = reliable_channel(frame.channel);
+    if (channel == nullptr) return Received::kProtocolError;
+    const Holding holding(*this);
+    MessageReader messages(frame.messages);
+    Bytes data;
+    auto result = Received::kDone;
+    for (std::uint64_t number = frame.first; messages.next(data); ++number) {
+      const Received received =
+          channel->on_message(settings_.receive_blocks, received_, number, data, to(frame.channel, deliver));
+      if (received >= Received::kProtocolError) return received;
+      if (received != Received::kDone) result = received;
+    }
+    note(*channel);
+    return result;
+  }
+  template <class F>
+  Received on_fragment(const FragmentFrame& frame, F&& deliver) {
+    ReceiveChannel* const channel = reliable_channel(frame.channel);
+    if (channel == nullptr) return Received::kProtocolError;
+    const Holding holding(*this);
+    const Received received = channel->on_part(settings_.receive_blocks, received_, frame.number, frame.total,
+                                               frame.offset, frame.data, to(frame.channel, deliver));
+    note(*channel);
+    return received;
+  }
+  template <class F>
+  Received on_expired(const ExpiredFrame& frame, F&& deliver) {
+    ReceiveChannel* const channel = reliable_channel(frame.channel);
+    if (channel == nullptr) return Received::kProtocolError;
+    const Holding holding(*this);
+    const Received received = channel->on_expired(settings_.receive_blocks, received_, frame.number,
+                                                  frame.length, to(frame.channel, deliver));
+    note(*channel);
+    return received;
+  }
+  template <class F>
+  Received on_sequenced(const SequencedFrame& frame, F&& deliver) {
+    if (!declared(frame.channel, ChannelMode::kSequenced)) return Received::kProtocolError;
+    const Holding holding(*this);
+    ReceiveChannel& channel = receive_channel(frame.channel);
+    const std::uint32_t end = frame.offset + static_cast<std::uint32_t>(frame.data.size());
+    if (frame.data.size() < frame.total && !may_hold(channel.memory_for_sequenced(frame.number, end), false))
+      return Received::kNoMemory;
+    return channel.on_sequenced(settings_.receive_blocks, frame.number, frame.total, frame.offset, frame.data,
+                                to(frame.channel, deliver));
+  }
+  // Delivers what waited for room. False when something still waits.
+  template <class F>
+  bool deliver_waiting(F&& deliver) {
+    waiting_ = false;
+    const Holding holding(*this);
+    for (const auto& channel : receiving_) {
+      if (!channel->waiting()) continue;
+      static_cast<void>(channel->deliver_waiting(received_, to(channel->number(), deliver)));
+      note(*channel);
+    }
+    return !waiting_;
+  }
+  // Whether a complete message waits for room.
+  [[nodiscard]] bool waiting() const { return waiting_; }
+  void set_paused(std::uint32_t channel, bool paused);
+
+  // ---- for the user
+
+  struct Confirmation {
+    std::uint32_t id;
+    bool expired;
+  };
+  // Messages whose fate is known, oldest first.
+  [[nodiscard]] Ring<Confirmation>& confirmations() { return confirmations_; }
+  [[nodiscard]] const Recovery& recovery() const { return recovery_; }
+  // Null until something was sent that has to arrive.
+  [[nodiscard]] const CongestionController* controller() const { return controller_.get(); }
+  // A queue could not grow: what was lost then cannot be sent again, so that the connection must end.
+  [[nodiscard]] bool broken() const { return broken_; }
+
+  // Messages that this side has given up.
+  [[nodiscard]] std::uint64_t messages_expired() const { return messages_expired_; }
+
+  // The user was told to wait for a drain event.
+  bool drain_owed = false;
+  // How far packets_lost() and messages_expired() are in the endpoint's counters.
+  std::uint64_t counted_lost = 0;
+  std::uint64_t counted_expired = 0;
+
+  // For Recovery.
+  void on_frame_acknowledged(const SentFrame& frame);
+  void on_frame_lost(const SentFrame& frame);
+  void on_packet_acknowledged(const SentPacketInfo& packet) { path_mtu_.on_packet_acked(packet.bytes); }
+  void on_packet_lost(const SentPacketInfo& packet) {
+    static_cast<void>(path_mtu_.on_packet_lost(packet.bytes, packet.number, next_number_, now_));
+  }
+
+ private:
+  [[nodiscard]] bool declared(std::uint32_t channel, ChannelMode mode) const {
+    return channel < settings_.channels.size() && settings_.channels[channel].mode == mode;
+  }
+  // Whether this connection may have so much more of the memory for messages that wait. `next`: for messages
+  // that are the next on their channels.
+  [[nodiscard]] bool may_hold(std::size_t bytes, bool next) const;
+  // Null when no such reliable channel is declared.
+  ReceiveChannel* reliable_channel(std::uint32_t channel);
+  ReceiveChannel& receive_channel(std::uint32_t channel);
+  SendChannel& send_channel(std::uint32_t channel);
+
+  template <class F>
+  static auto to(std::uint32_t channel, F& deliver) {
+    return [channel, &deliver](Bytes data, bool kept) { return deliver(channel, data, kept); };
+  }
+
+  // Keeps held_ in step with the pool while messages come and go.
+  class Holding {
+   public:
+    explicit Holding(Transfer& transfer)
+        : transfer_(transfer), before_(transfer.settings_.receive_blocks.in_use()) {}
+    ~Holding() { transfer_.held_ += transfer_.settings_.receive_blocks.in_use() - before_; }
+    Holding(const Holding&) = delete;
+    Holding& operator=(const Holding&) = delete;
+
+   private:
+    Transfer& transfer_;
+    std::size_t before_;
+  };
+  void note(ReceiveChannel& channel) {
+    if (channel.waiting() && !channel.paused()) waiting_ = true;
+    if (received_.due() || channel.credit().due()) credit_due_ = true;
+  }
+
+  void ensure_controller(Instant now);
+  void follow_path_mtu(Instant now);
+  void validate_ecn(const AckFrame& ack, std::uint64_t acknowledged);
+  void plan_next_send(Instant now);
+  // Whether there is something that only the window or the pacer may hold back.
+  [[nodiscard]] bool can_send() const { return !lost_.empty() || active_count_ > 0; }
+  [[nodiscard]] bool window_open() const;
+  [[nodiscard]] bool may_send_data(Instant now) const;
+  void activate(SendChannel& channel);
+  void line_up(SendChannel& channel, bool first = false);
+  SendChannel* next_channel();
+
+  void write_due(ByteWriter& writer, std::size_t capacity, Instant now);
+  bool write_credit_frames(ByteWriter& writer);
+  // Each returns false when the packet has no room for more.
+  bool write_lost(ByteWriter& writer, std::size_t capacity, Instant now);
+  bool write_lost_messages(ByteWriter& writer, SendChannel& channel, std::size_t capacity, Instant now);
+  bool write_new(ByteWriter& writer, SendChannel& channel, std::size_t capacity, Instant now);
+  // Writes whole messages from `first` on, at most up to `end`, as many as there is room for; returns the
+  // number behind the last one written.
+  std::uint64_t write_run(ByteWriter& writer, SendChannel& channel, std::uint64_t first, std::uint64_t end);
+  // Writes up to `length` bytes of a message from `offset` on; returns how many.
+  std::uint32_t write_part(ByteWriter& writer, SendChannel& channel, std::uint64_t message,
+                           std::uint32_t offset, std::uint32_t length);
+  bool write_expired_frame(ByteWriter& writer, SendChannel& channel, std::uint64_t message);
+  // Whether credit allows the next message; notes what is in the way if not.
+  bool affords(SendChannel& channel, std::uint64_t cost);
+  void end_starvation();
+  void spend(SendChannel& channel, std::uint64_t cost);
+  // The connection's credit may do for what waits for it.
+  void expire(SendChannel& channel, std::uint64_t message);
+  void expire_due(Instant now);
+  void confirm(OutgoingMessage& message, bool expired);
+  void queue_lost(const SentFrame& frame);
+
+  TransferSettings& settings_;
+  std::vector<std::unique_ptr<SendChannel>> sending_;
+  std::vector<std::unique_ptr<ReceiveChannel>> receiving_;
+  std::unique_ptr<CongestionController> controller_;
+  std::optional<Pacer> pacer_;  // with the controller
+  Recovery recovery_;
+  // Frames to be sent again, oldest first.
+  Ring<SentFrame> lost_;
+  Ring<Confirmation> confirmations_;
+  Credit received_;
+  std::uint64_t spent_ = 0;
+  std::uint64_t messages_expired_ = 0;
+  std::uint64_t limit_;
+  std::size_t queued_ = 0;
+  // Of the receive blocks.
+  std::size_t held_ = 0;
+  // Channels with new messages to send, a queue for each priority, and how much each priority has had,
+  // weighted; `turn_`: of the one that had the last turn, before it.
+  std::array<SendChannel*, kPriorities> first_active_{};
+  std::array<SendChannel*, kPriorities> last_active_{};
+  std::array<std::uint64_t, kPriorities> passed_{};
+  std::uint64_t turn_ = 0;
+  // The channel whose next message is more than the credit of the connection allows, and what it costs.
+  // Nobody begins another message before that one, or it might wait for ever; what has been begun goes on.
+  SendChannel* starving_ = nullptr;
+  std::uint64_t wanted_ = 0;
+  // The priority that has the next turn in any case; kPriorities for none.
+  std::size_t preferred_ = kPriorities;
+  std::uint32_t active_count_ = 0;
+  std::uint32_t first_channel_limit_;
+  PathMtu& path_mtu_;
+  // As the controller knows it.
+  std::size_t max_datagram_;
+  // Of the ACK or the timer being processed.
+  Instant now_{};
+  std::uint64_t next_number_ = 0;
+  Instant next_expiry_ = kNever;
+  // When the pacer lets the next packet go.
+  Instant next_send_{};
+  bool credit_due_ = false;
+  bool waiting_ = false;
+  bool broken_ = false;
+  bool ecn_failed_ = false;
+  // What has arrived here, and what the other side has told of its own.
+  EcnCounts marks_{};
+  EcnCounts told_marks_{};
+};
+
+}  // namespace hawser
