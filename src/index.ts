@@ -5,12 +5,31 @@ export type { Clock, Timer } from './base/clock.js';
 export { errorTable, HawserError, type HawserErrorCode } from './base/errors.js';
 export type { ServerKey } from './token/server-key.js';
 export {
+  type Channel,
+  type ChannelMap,
+  type ChannelMode,
+  type ChannelName,
+  type ChannelOptions,
+  type ChannelPriority,
+  type ChannelValue,
+  type DefaultChannels,
+  type FirstChannelValue,
+  type ReliableChannelName,
+  type ReliableMode,
+  reliable,
+  reliableUnordered,
+  sequenced,
+  type UnreliableChannelOptions,
+  unreliable,
+} from './transport/channels.js';
+export {
   Client,
   type ClientEvents,
   type ConnectionOptions,
   type ConnectOptions,
   connect,
 } from './transport/client.js';
+export { bytes, type Codec, json, text } from './transport/codecs.js';
 export { ConnectError, Connection, type ConnectionEvents } from './transport/connection.js';
 export type {
   ConnectionStateMessage,
@@ -19,6 +38,9 @@ export type {
   PeerDisconnectMessage,
   SocketStateMessage,
 } from './transport/diagnostics.js';
+export type { ImpairmentOptions } from './transport/impairment.js';
+export type { KeyUpdateOptions, PeerSecretUser, SecretSource, SecretUser } from './transport/key-update.js';
+export type { ConfirmedSendOptions, Link, SendOptions } from './transport/link.js';
 export type { Network } from './transport/network.js';
 export type { ClientOptions, ServerOptions, SocketOptions, TokenHistory } from './transport/options.js';
 export { type GoawayOptions, Peer } from './transport/peer.js';
@@ -34,6 +56,7 @@ export {
   type SocketState,
 } from './transport/results.js';
 export {
+  type BroadcastOptions,
   type CloseOptions,
   type DrainOptions,
   type PeerSet,

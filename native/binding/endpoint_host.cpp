@@ -25,7 +25,12 @@ EndpointHost::EndpointHost(ParsedOptions options, HostListener& listener)
     : options_(std::move(options)),
       listener_(&listener),
       simulation_(options_.simulation),
-      driver_counters_(*new (driver_counters_memory_.data()) DriverCounters()) {}
+      driver_counters_(*new (driver_counters_memory_.data()) DriverCounters()),
+      peer_flags_(options_.endpoint.max_sessions) {
+  // A record of the transmit slab is no shorter than its message and kMessageCost.
+  options_.endpoint.queue_slack_bytes = TransmitSlab::kRecordBytes;
+  options_.endpoint.peer_flags = {reinterpret_cast<std::uint8_t*>(peer_flags_.data()), peer_flags_.size()};
+}
 
 EndpointHost::~EndpointHost() = default;
 
@@ -46,15 +51,25 @@ Result<void, SocketError> EndpointHost::start(uv_loop_s* loop) {
   return simulation_ ? start_in_simulation() : start_on_loop(loop);
 }
 
+Result<std::unique_ptr<UdpSocket>, SocketError> EndpointHost::open_socket(
+    const SocketOptions& options) const {
+  return options_.socket_kind == SocketKind::kPortable ? UdpSocket::open_portable(options)
+                                                       : UdpSocket::open_native(options);
+}
+
 Result<void, SocketError> EndpointHost::start_on_loop(uv_loop_s* loop) {
-  auto socket = options_.socket_kind == SocketKind::kPortable ? UdpSocket::open_portable(options_.socket)
-                                                              : UdpSocket::open_native(options_.socket);
+  auto socket = open_socket(options_.socket);
   if (!socket) return Failure{socket.error()};
   gateway_random_ = std::make_unique<SystemRandom>();
   endpoint_random_ = std::make_unique<SystemRandom>();
   make_endpoint((*socket)->local_address(), loop_time(), system_wall_clock());
-  auto driver = LoopDriver::start(loop, *std::move(socket), *endpoint_, queue_, *this, driver_counters_);
+  auto impairment = options_.impairment
+                        ? std::make_unique<Impairment>(*options_.impairment, driver_counters_.impairment)
+                        : nullptr;
+  auto driver = LoopDriver::start(loop, *std::move(socket), *endpoint_, queue_, *this, driver_counters_,
+                                  std::move(impairment));
   if (!driver) return Failure{driver.error()};
+  loop_driver_ = driver->get();
   driver_ = *std::move(driver);
   return {};
 }
@@ -85,16 +100,27 @@ void EndpointHost::make_endpoint(const SocketAddress& bound, Instant now, WallTi
                                          Counters(counters), now);
 }
 
+Result<void, SocketError> EndpointHost::rebind() {
+  if (node_ != nullptr) return node_->rebind();
+  SocketOptions options = options_.socket;
+  // The one before is still bound.
+  options.bind_address.port = 0;
+  auto socket = open_socket(options);
+  if (!socket) return Failure{socket.error()};
+  return loop_driver_->rebind(*std::move(socket));
+}
+
 void EndpointHost::flush() {
   const Instant now = driver_->now();
   submit(now);
   driver_->flush(now);
 }
 
-bool EndpointHost::send(Handle peer, std::uint32_t channel, Bytes message, Instant now) {
-  const bool accepted = endpoint_->send(peer, channel, message, now) == SendStatus::kSent;
+SendStatus EndpointHost::send(Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options,
+                              Instant now) {
+  const SendStatus status = endpoint_->send(peer, channel, message, options, now);
   if (endpoint_->wants_flush()) driver_->flush(now);
-  return accepted;
+  return status;
 }
 
 void EndpointHost::close() {
@@ -125,11 +151,17 @@ void EndpointHost::take_events() {
 }
 
 void EndpointHost::submit(Instant now) {
-  transmit_slab_.take(
-      [&](Handle peer, std::uint32_t channel, Bytes message) { return send(peer, channel, message, now); });
+  transmit_slab_.take([&](Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options) {
+    return send(peer, channel, message, options, now) == SendStatus::kSent;
+  });
 }
 
-void EndpointHost::flushed() { transmit_slab_.set_writable(endpoint_->writable()); }
+void EndpointHost::flushed() {
+  const bool writable = endpoint_->writable();
+  transmit_slab_.set_writable(writable);
+  // Whoever reads that it is not waits for the event.
+  if (!writable) endpoint_->owe_drain();
+}
 
 void EndpointHost::stopped() {
   told_ = true;

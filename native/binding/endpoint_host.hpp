@@ -21,6 +21,7 @@
 #include "engine/events.hpp"
 #include "engine/gateway_state.hpp"
 #include "io/driver.hpp"
+#include "io/loop_driver.hpp"
 #include "io/simulation.hpp"
 
 struct uv_loop_s;
@@ -65,12 +66,18 @@ class EndpointHost final : public DriverUser, public std::enable_shared_from_thi
   [[nodiscard]] TransmitSlab& transmit_slab() { return transmit_slab_; }
   [[nodiscard]] const SharedMemory& counters_memory() const { return counters_memory_; }
   [[nodiscard]] const SharedMemory& driver_counters_memory() const { return driver_counters_memory_; }
+  // A byte of PeerFlag bits for each session.
+  [[nodiscard]] const SharedMemory& peer_flags() const { return peer_flags_; }
+  [[nodiscard]] std::size_t longest_message() const { return binding::longest_message(options_.endpoint); }
   [[nodiscard]] DriverCounters& driver_counters() { return driver_counters_; }
 
+  // While open: replaces the socket of a client by one with another port, as Client.rebind() says. Fails as
+  // open() does, and nothing has changed then.
+  Result<void, SocketError> rebind();
   // Takes the records of the transmit slab and sends.
   void flush();
-  // Sends one message, sending what has gathered when that is much. Whether it was accepted.
-  bool send(Handle peer, std::uint32_t channel, Bytes message, Instant now);
+  // Sends one message, sending what has gathered when that is much.
+  SendStatus send(Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options, Instant now);
   // Closes at once; on_closed() follows, with `told` false. Closing twice does nothing.
   void close();
   // Frees what a closed endpoint held; not from within one of its functions.
@@ -90,6 +97,8 @@ class EndpointHost final : public DriverUser, public std::enable_shared_from_thi
   Result<void, SocketError> start(uv_loop_s* loop);
   Result<void, SocketError> start_on_loop(uv_loop_s* loop);
   Result<void, SocketError> start_in_simulation();
+  [[nodiscard]] Result<std::unique_ptr<UdpSocket>, SocketError> open_socket(
+      const SocketOptions& options) const;
   void make_endpoint(const SocketAddress& bound, Instant now, WallTime wall);
 
   static void on_teardown(napi_async_cleanup_hook_handle handle, void* data);
@@ -103,13 +112,15 @@ class EndpointHost final : public DriverUser, public std::enable_shared_from_thi
   SharedMemory driver_counters_memory_{sizeof(DriverCounters)};
   DriverCounters& driver_counters_;
   TransmitSlab transmit_slab_;
+  SharedMemory peer_flags_;
   // One for each user: a source serves one at a time.
   std::unique_ptr<RandomSource> gateway_random_;
   std::unique_ptr<RandomSource> endpoint_random_;
   std::unique_ptr<GatewayState> gateway_;
   std::unique_ptr<Endpoint> endpoint_;
   std::unique_ptr<Driver> driver_;
-  SimulatedNode* node_ = nullptr;  // the driver, if it is one
+  SimulatedNode* node_ = nullptr;      // the driver, if it is one
+  LoopDriver* loop_driver_ = nullptr;  // likewise
   std::shared_ptr<EndpointHost> self_;
   bool open_ = false;
   bool told_ = false;

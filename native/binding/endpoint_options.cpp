@@ -5,8 +5,10 @@
 #include <string>
 #include <utility>
 
+#include "binding/link_settings.hpp"
 #include "binding/native_simulation.hpp"
 #include "binding/values.hpp"
+#include "wire/session_packet.hpp"
 
 namespace hawser::binding {
 
@@ -15,6 +17,7 @@ namespace {
 constexpr std::uint32_t kAnyU32 = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint32_t kMaxSessions = 1U << 22U;
 constexpr std::uint32_t kMaxSocketBuffer = 1U << 30U;
+constexpr std::uint32_t kMaxDscp = 63;
 
 // Reads the properties of one object; after the first failure an exception is pending and ok() is false.
 class PropertyReader {
@@ -48,6 +51,9 @@ class PropertyReader {
   std::uint64_t u64(const char* name) { return checked(ok_ ? read_u64(value(name), name) : std::nullopt); }
   std::chrono::milliseconds milliseconds(const char* name) {
     return std::chrono::milliseconds(checked(ok_ ? read_count(value(name), name) : std::nullopt));
+  }
+  std::size_t size(const char* name) {
+    return static_cast<std::size_t>(checked(ok_ ? read_count(value(name), name) : std::nullopt));
   }
   SocketAddress address(const char* name) {
     return checked(ok_ ? read_address(value(name), name) : std::nullopt);
@@ -102,7 +108,70 @@ std::optional<GatewayOptions> parse_gateway(const Napi::Value& value, EndpointOp
   return options;
 }
 
+std::optional<std::vector<ChannelDeclaration>> parse_channels(const Napi::Value& value) {
+  if (!value.IsArray()) {
+    throw_type_error(value.Env(), "channels must be an array");
+    return std::nullopt;
+  }
+  const auto array = value.As<Napi::Array>();
+  std::vector<ChannelDeclaration> channels;
+  for (std::uint32_t i = 0; i < array.Length(); ++i) {
+    PropertyReader reader(array.Get(i));
+    ChannelDeclaration channel;
+    channel.name = reader.text("name");
+    channel.codec = reader.text("codec");
+    channel.mode = static_cast<ChannelMode>(
+        reader.integer("mode", 0, static_cast<std::uint32_t>(ChannelMode::kReliableUnordered)));
+    channel.priority = static_cast<ChannelPriority>(reader.integer("priority", 0, kPriorities - 1));
+    channel.max_message_bytes = reader.integer("maxMessageBytes", 0, kGreatestMaxMessageBytes);
+    if (!reader.ok()) return std::nullopt;
+    const bool has_maximum = channel.max_message_bytes > 0;
+    if (has_maximum == (channel.mode == ChannelMode::kUnreliable)) {
+      reader.fail("maxMessageBytes must be 0 for unreliable channels, and for those alone");
+    }
+    if (channel.name.empty() || channel.name.size() > kMaxChannelNameSize ||
+        channel.codec.size() > kMaxChannelNameSize) {
+      reader.fail("names of channels and codecs must have at most 64 bytes");
+    }
+    if (!reader.ok()) return std::nullopt;
+    channels.push_back(std::move(channel));
+  }
+  if (channels.empty() || channels.size() > kMaxChannels) {
+    throw_type_error(value.Env(), "channels must be 1 to 1024");
+    return std::nullopt;
+  }
+  return channels;
+}
+
+void parse_channel_options(PropertyReader& reader, EndpointOptions& endpoint) {
+  endpoint.congestion =
+      reader.text("congestion") == "cubic" ? CongestionAlgorithm::kCubic : CongestionAlgorithm::kBbr;
+  endpoint.credit = reader.integer("creditBytes", 0, kAnyU32);
+  endpoint.channel_credit = reader.integer("channelCreditBytes", 0, kAnyU32);
+  endpoint.max_reassembly_bytes = reader.size("maxReassemblyBytes");
+  endpoint.high_water_bytes = reader.integer("highWaterBytes", 0, kAnyU32);
+  endpoint.max_queued_bytes = reader.integer("maxQueuedBytes", 0, kAnyU32);
+}
+
+std::optional<ImpairmentSettings> parse_impairment(const Napi::Value& value) {
+  PropertyReader reader(value);
+  ImpairmentSettings settings;
+  settings.seed = reader.u64("seed");
+  if (!reader.ok()) return std::nullopt;
+  settings.link = read_link_settings(value.As<Napi::Object>());
+  if (value.Env().IsExceptionPending()) return std::nullopt;
+  return settings;
+}
+
 }  // namespace
+
+std::size_t longest_message(const EndpointOptions& options) {
+  std::size_t longest = 0;
+  for (const ChannelDeclaration& channel : options.channels) {
+    longest = std::max<std::size_t>(longest, channel.max_message_bytes);
+  }
+  return longest;
+}
 
 std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value) {
   PropertyReader reader(value);
@@ -113,6 +182,9 @@ std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value) {
   endpoint.max_sessions = reader.integer("maxSessions", 1, kMaxSessions);
   endpoint.max_packets_per_second = reader.integer("maxPacketsPerSecondPerPeer", 0, kAnyU32);
   endpoint.max_bytes_per_second = reader.integer("maxBytesPerSecondPerPeer", 0, kAnyU32);
+  endpoint.max_datagram = static_cast<std::uint16_t>(reader.integer(
+      "maxDatagramBytes", kLeastMaxDatagram, static_cast<std::uint32_t>(kMaxReceivedDatagram)));
+  parse_channel_options(reader, endpoint);
   const Napi::Value server_index = reader.value("serverIndex");
   if (reader.ok() && server_index.IsNumber() && server_index.As<Napi::Number>().Int64Value() >= 0) {
     endpoint.server_index = static_cast<std::uint8_t>(reader.integer("serverIndex", 0, 255));
@@ -122,8 +194,18 @@ std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value) {
   parsed.socket.reuse_port = reader.boolean("reusePort");
   parsed.socket.receive_buffer_bytes = reader.integer("receiveBufferBytes", 0, kMaxSocketBuffer);
   parsed.socket.send_buffer_bytes = reader.integer("sendBufferBytes", 0, kMaxSocketBuffer);
+  parsed.socket.dscp = static_cast<std::uint8_t>(reader.integer("dscp", 0, kMaxDscp));
+  const Napi::Value channels_value = reader.value("channels");
+  const Napi::Value simulate = reader.value("simulate");
   const Napi::Value socket = reader.value("socket");
   if (!reader.ok()) return std::nullopt;
+  auto channels = parse_channels(channels_value);
+  if (!channels) return std::nullopt;
+  endpoint.channels = *std::move(channels);
+  if (!simulate.IsUndefined()) {
+    parsed.impairment = parse_impairment(simulate);
+    if (!parsed.impairment) return std::nullopt;
+  }
   if (socket.IsString()) {
     parsed.socket_kind = reader.text("socket") == "portable" ? SocketKind::kPortable : SocketKind::kNative;
   } else {

@@ -3,12 +3,15 @@
 
 #include <napi.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "engine/endpoint.hpp"
 #include "engine/gateway_state.hpp"
+#include "io/impairment.hpp"
 #include "io/udp_socket.hpp"
 
 namespace hawser::binding {
@@ -22,12 +25,16 @@ struct ParsedOptions {
   SocketKind socket_kind = SocketKind::kNative;
   SocketOptions socket;
   std::shared_ptr<SimulationContext> simulation;  // for kSimulated
+  std::optional<ImpairmentSettings> impairment;   // of the real ones
   // For servers. `started` is left to the caller, and advertised ports of 0 to set_bound_port().
   std::optional<GatewayOptions> gateway;
 };
 
 // Nothing, with an exception pending, when the object is not as declared.
 [[nodiscard]] std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value);
+
+// Bytes of the longest message that any channel allows.
+[[nodiscard]] std::size_t longest_message(const EndpointOptions& options);
 
 // [{id, key}]; likewise.
 [[nodiscard]] std::optional<std::vector<ServerKey>> parse_server_keys(const Napi::Value& value);

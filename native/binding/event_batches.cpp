@@ -16,7 +16,12 @@ void use(EventQueue& queue, EventBatches::Storage& storage) {
 
 }  // namespace
 
-void EventBatches::start(EventQueue& queue) {
+void EventBatches::start(EventQueue& queue, std::size_t longest_message) {
+  slab_bytes_ = std::max(kLeastSlabBytes, longest_message + kSlabReserve);
+  use_empty(queue);
+}
+
+void EventBatches::use_empty(EventQueue& queue) {
   current_ = empty_storage();
   use(queue, *current_);
 }
@@ -26,7 +31,7 @@ void EventBatches::set_aside(EventQueue& queue) {
   current_->count = queue.count();
   current_->slab_used = queue.slab_used();
   filled_.push_back(std::move(current_));
-  start(queue);
+  use_empty(queue);
 }
 
 std::unique_ptr<EventBatches::Storage> EventBatches::take(Napi::Env env, std::uint64_t& replaced) {
@@ -40,7 +45,7 @@ std::unique_ptr<EventBatches::Storage> EventBatches::take(Napi::Env env, std::ui
   if (!storage->slab_buffer.Value().IsDetached() && !storage->descriptors_buffer.Value().IsDetached())
     return storage;
   ++replaced;
-  auto fresh = std::make_unique<Storage>();
+  auto fresh = std::make_unique<Storage>(slab_bytes_);
   fresh->count = storage->count;
   fresh->slab_used = storage->slab_used;
   std::memcpy(fresh->slab.data(), storage->slab.data(), storage->slab_used);
@@ -60,7 +65,7 @@ void EventBatches::clear() {
 
 std::unique_ptr<EventBatches::Storage> EventBatches::empty_storage() {
   if (spare_) return std::move(spare_);
-  return std::make_unique<Storage>();
+  return std::make_unique<Storage>(slab_bytes_);
 }
 
 bool EventBatches::expose(Napi::Env env, Storage& storage) {

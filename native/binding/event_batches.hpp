@@ -15,13 +15,18 @@
 
 namespace hawser::binding {
 
-inline constexpr std::size_t kSlabBytes = std::size_t{256} * 1024;
+inline constexpr std::size_t kLeastSlabBytes = std::size_t{256} * 1024;
+// Beside the longest message: what one datagram, one timer or one call can add.
+inline constexpr std::size_t kSlabReserve = std::size_t{64} * 1024;
 inline constexpr std::size_t kSlabDescriptors = 8'192;
+static_assert(kSlabReserve > EventQueue::kRoomBytes);
 
 class EventBatches {
  public:
   struct Storage {
-    SharedMemory slab{kSlabBytes};
+    explicit Storage(std::size_t slab_bytes) : slab(slab_bytes) {}
+
+    SharedMemory slab;
     SharedMemory descriptors{kSlabDescriptors * sizeof(EventDescriptor)};
     // Made when JavaScript first sees the storage.
     Napi::Reference<Napi::ArrayBuffer> slab_buffer;
@@ -30,8 +35,9 @@ class EventBatches {
     std::size_t slab_used = 0;
   };
 
-  // Makes the queue write into a storage of these from now on. The queue is empty.
-  void start(EventQueue& queue);
+  // Makes the queue write into a storage of these from now on. The queue is empty. `longest_message`: in
+  // bytes, of those that have to fit.
+  void start(EventQueue& queue, std::size_t longest_message);
 
   // Sets the queue's events aside for delivery and gives it an empty storage. Does nothing when there are
   // none.
@@ -51,6 +57,7 @@ class EventBatches {
   void clear();
 
  private:
+  void use_empty(EventQueue& queue);
   [[nodiscard]] std::unique_ptr<Storage> empty_storage();
   static bool expose(Napi::Env env, Storage& storage);
 
@@ -58,6 +65,7 @@ class EventBatches {
   std::unique_ptr<Storage> spare_;
   std::vector<std::unique_ptr<Storage>> filled_;  // from next_ on
   std::size_t next_ = 0;
+  std::size_t slab_bytes_ = kLeastSlabBytes;
 };
 
 }  // namespace hawser::binding

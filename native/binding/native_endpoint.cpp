@@ -24,6 +24,20 @@ constexpr std::array<const char*, 6> kConnectResultCodes = {
 // Listeners whose calls cause events in each delivery: what comes after so many waits for the next turn.
 constexpr int kDeliveryRounds = 8;
 
+// Bytes of exactly N, copied; throws for anything else.
+template <std::size_t N>
+std::optional<std::array<std::byte, N>> read_exactly(const Napi::Value& value, const char* name) {
+  const auto bytes = read_bytes(value, name);
+  if (!bytes) return std::nullopt;
+  if (bytes->size() != N) {
+    throw_type_error(value.Env(), std::string(name) + " must have " + std::to_string(N) + " bytes");
+    return std::nullopt;
+  }
+  std::array<std::byte, N> result{};
+  std::copy(bytes->begin(), bytes->end(), result.begin());
+  return result;
+}
+
 double milliseconds(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
 
 }  // namespace
@@ -34,15 +48,21 @@ Napi::Function NativeEndpoint::define(Napi::Env env) {
                      {
                          InstanceMethod<&Self::local_address>("localAddress"),
                          InstanceMethod<&Self::granted_buffers>("grantedBuffers"),
+                         InstanceMethod<&Self::rebind>("rebind"),
                          InstanceMethod<&Self::arm>("arm"),
                          InstanceMethod<&Self::flush>("flush"),
+                         InstanceMethod<&Self::send_long>("sendLong"),
                          InstanceMethod<&Self::broadcast>("broadcast"),
                          InstanceMethod<&Self::connect>("connect"),
                          InstanceMethod<&Self::abort>("abort"),
                          InstanceMethod<&Self::disconnect>("disconnect"),
                          InstanceMethod<&Self::goaway>("goaway"),
+                         InstanceMethod<&Self::set_paused>("setPaused"),
                          InstanceMethod<&Self::complete_consumption>("completeConsumption"),
+                         InstanceMethod<&Self::update_keys>("updateKeys"),
+                         InstanceMethod<&Self::provide_secret>("provideSecret"),
                          InstanceMethod<&Self::status>("status"),
+                         InstanceMethod<&Self::remote_address>("remoteAddress"),
                          InstanceMethod<&Self::export_key>("exportKey"),
                          InstanceMethod<&Self::set_keys>("setKeys"),
                          InstanceMethod<&Self::start_draining>("startDraining"),
@@ -87,7 +107,7 @@ NativeEndpoint::NativeEndpoint(const Napi::CallbackInfo& info) : ObjectWrap(info
     return;
   }
   host_ = *std::move(host);
-  batches_.start(host_->queue());
+  batches_.start(host_->queue(), host_->longest_message());
   local_address_ = host_->driver().local_address();
   // An open endpoint holds itself.
   Ref();
@@ -107,10 +127,12 @@ bool NativeEndpoint::expose_memory(const Napi::CallbackInfo& info) {
   const Napi::ArrayBuffer counters = host_->counters_memory().expose(env);
   const Napi::ArrayBuffer driver_counters = host_->driver_counters_memory().expose(env);
   const Napi::ArrayBuffer slab = host_->transmit_slab().memory().expose(env);
-  if (counters.IsEmpty() || driver_counters.IsEmpty() || slab.IsEmpty()) return false;
+  const Napi::ArrayBuffer flags = host_->peer_flags().expose(env);
+  if (counters.IsEmpty() || driver_counters.IsEmpty() || slab.IsEmpty() || flags.IsEmpty()) return false;
   object.Set("counters", Napi::BigUint64Array::New(env, kCounterCount, counters, 0));
   object.Set("socketCounters", Napi::BigUint64Array::New(env, kDriverCounterCount, driver_counters, 0));
   object.Set("txSlab", slab);
+  object.Set("peerFlags", Napi::Uint8Array::New(env, host_->peer_flags().size(), flags, 0));
   host_->transmit_slab().set_writable(true);
   return !env.IsExceptionPending();
 }
@@ -220,6 +242,15 @@ Napi::Value NativeEndpoint::granted_buffers(const Napi::CallbackInfo& info) {
   return result;
 }
 
+Napi::Value NativeEndpoint::rebind(const Napi::CallbackInfo& info) {
+  if (!is_open()) return info.Env().Undefined();
+  begin_call();
+  const Result<void, SocketError> rebound = host_->rebind();
+  if (!rebound) throw_system_error(info.Env(), rebound.error());
+  local_address_ = host_->driver().local_address();
+  return info.Env().Undefined();
+}
+
 Napi::Value NativeEndpoint::arm(const Napi::CallbackInfo& info) {
   if (is_open()) host_->driver().schedule();
   return info.Env().Undefined();
@@ -232,10 +263,31 @@ Napi::Value NativeEndpoint::flush(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), host_->endpoint().writable());
 }
 
+Napi::Value NativeEndpoint::send_long(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto peer = read_handle(info[0], info[1]);
+  const auto channel = peer ? read_integer(info[2], "channel", 0, UINT32_MAX) : std::nullopt;
+  const auto ttl = channel ? read_integer(info[4], "ttlMs", 0, UINT32_MAX) : std::nullopt;
+  const auto confirm = ttl ? read_integer(info[5], "confirm", 0, UINT32_MAX) : std::nullopt;
+  const auto data = confirm ? read_bytes(info[3], "data") : std::nullopt;
+  if (!data) return env.Undefined();
+  auto status = SendStatus::kNotConnected;
+  if (is_open()) {
+    begin_call();
+    const Instant now = host_->driver().now();
+    // What was sent before this goes first.
+    host_->submit(now);
+    const SendOptions options{.ttl = std::chrono::milliseconds(*ttl), .confirm = *confirm};
+    status = host_->send(*peer, *channel, *data, options, now);
+  }
+  return Napi::Number::New(env, static_cast<double>(status));
+}
+
 Napi::Value NativeEndpoint::broadcast(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto channel = read_integer(info[0], "channel", 0, UINT32_MAX);
-  const auto data = channel ? read_bytes(info[1], "data") : std::nullopt;
+  const auto ttl = channel ? read_integer(info[3], "ttlMs", 0, UINT32_MAX) : std::nullopt;
+  const auto data = ttl ? read_bytes(info[1], "data") : std::nullopt;
   if (!data) return env.Undefined();
   std::uint32_t sent = 0;
   if (!is_open()) return Napi::Number::New(env, sent);
@@ -249,7 +301,10 @@ Napi::Value NativeEndpoint::broadcast(const Napi::CallbackInfo& info) {
   const Instant now = host_->driver().now();
   // What was sent before this goes first.
   host_->submit(now);
-  const auto send = [&](Handle peer) { sent += host_->send(peer, *channel, *data, now) ? 1U : 0U; };
+  const SendOptions options{.ttl = std::chrono::milliseconds(*ttl)};
+  const auto send = [&](Handle peer) {
+    if (host_->send(peer, *channel, *data, options, now) == SendStatus::kSent) ++sent;
+  };
   if (info[2].IsNull()) {
     host_->endpoint().for_each_connected(send);
   } else {
@@ -336,6 +391,18 @@ Napi::Value NativeEndpoint::goaway(const Napi::CallbackInfo& info) {
       info.Env(), host_->endpoint().goaway(*peer, *reason, std::chrono::milliseconds(*deadline), elsewhere));
 }
 
+Napi::Value NativeEndpoint::set_paused(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto peer = read_handle(info[0], info[1]);
+  const auto channel = peer ? read_integer(info[2], "channel", 0, UINT32_MAX) : std::nullopt;
+  if (!channel) return env.Undefined();
+  if (!is_open()) return Napi::Boolean::New(env, false);
+  begin_call();
+  const bool paused = info[3].ToBoolean().Value();
+  return Napi::Boolean::New(env,
+                            host_->endpoint().set_paused(*peer, *channel, paused, host_->driver().now()));
+}
+
 Napi::Value NativeEndpoint::complete_consumption(const Napi::CallbackInfo& info) {
   const auto peer = read_handle(info[0], info[1]);
   const auto verdict =
@@ -345,6 +412,48 @@ Napi::Value NativeEndpoint::complete_consumption(const Napi::CallbackInfo& info)
   begin_call();
   host_->endpoint().complete_consumption(*peer, static_cast<ConsumeVerdict>(*verdict), host_->driver().now());
   return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::update_keys(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto peer = read_handle(info[0], info[1]);
+  if (!peer) return env.Undefined();
+  std::optional<InjectedSecret> secret;
+  if (!info[2].IsNull()) {
+    auto key = read_exactly<32>(info[2], "secret");
+    if (!key) return env.Undefined();
+    secret = InjectedSecret{default_secret_id(*key), Key(*key)};
+    wipe(*key);
+    if (!info[3].IsNull()) {
+      const auto id = read_exactly<16>(info[3], "secretId");
+      if (!id) return env.Undefined();
+      secret->id = *id;
+    }
+  }
+  auto start = KeyUpdateStart::kNotConnected;
+  if (is_open()) {
+    begin_call();
+    start = host_->endpoint().update_keys(*peer, secret ? &*secret : nullptr, host_->driver().now());
+  }
+  return Napi::Number::New(env, static_cast<double>(start));
+}
+
+Napi::Value NativeEndpoint::provide_secret(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto peer = read_handle(info[0], info[1]);
+  const auto id = peer ? read_exactly<16>(info[2], "secretId") : std::nullopt;
+  if (!id) return env.Undefined();
+  std::optional<Key> secret;
+  if (!info[3].IsNull()) {
+    auto key = read_exactly<32>(info[3], "secret");
+    if (!key) return env.Undefined();
+    secret.emplace(*key);
+    wipe(*key);
+  }
+  if (!is_open()) return env.Undefined();
+  begin_call();
+  host_->endpoint().provide_secret(*peer, *id, std::move(secret), host_->driver().now());
+  return env.Undefined();
 }
 
 Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
@@ -358,14 +467,32 @@ Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
   auto out = info[2].As<Napi::Float64Array>();
   const auto found = is_open() ? host_->endpoint().status(*peer, host_->driver().now()) : std::nullopt;
   if (!found) return Napi::Boolean::New(env, false);
-  const std::array<double, 8> cells = {
-      milliseconds(found->round_trip),          milliseconds(found->round_trip_variation),
-      milliseconds(found->minimum_round_trip),  milliseconds(found->clock_offset),
-      found->clock_settled ? 1.0 : 0.0,         found->connected ? 1.0 : 0.0,
-      static_cast<double>(found->packets_sent), static_cast<double>(found->packets_received),
+  const std::array<double, 15> cells = {
+      milliseconds(found->round_trip),
+      milliseconds(found->round_trip_variation),
+      milliseconds(found->minimum_round_trip),
+      milliseconds(found->clock_offset),
+      found->clock_settled ? 1.0 : 0.0,
+      found->connected ? 1.0 : 0.0,
+      static_cast<double>(found->packets_sent),
+      static_cast<double>(found->packets_received),
+      static_cast<double>(found->congestion_window),
+      static_cast<double>(found->bytes_in_flight),
+      static_cast<double>(found->pacing_rate),
+      static_cast<double>(found->queued_bytes),
+      static_cast<double>(found->packets_lost),
+      static_cast<double>(found->max_datagram),
+      static_cast<double>(found->key_epoch),
   };
   std::copy_n(cells.begin(), std::min(cells.size(), out.ElementLength()), out.Data());
   return Napi::Boolean::New(env, true);
+}
+
+Napi::Value NativeEndpoint::remote_address(const Napi::CallbackInfo& info) {
+  const auto peer = read_handle(info[0], info[1]);
+  if (!peer) return info.Env().Undefined();
+  const auto found = is_open() ? host_->endpoint().status(*peer, host_->driver().now()) : std::nullopt;
+  return found ? address_value(info.Env(), found->remote) : info.Env().Null();
 }
 
 Napi::Value NativeEndpoint::export_key(const Napi::CallbackInfo& info) {

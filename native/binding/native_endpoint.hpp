@@ -38,15 +38,21 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
     kFromCall,
   };
 
+  Napi::Value rebind(const Napi::CallbackInfo& info);
   Napi::Value arm(const Napi::CallbackInfo& info);
   Napi::Value flush(const Napi::CallbackInfo& info);
+  Napi::Value send_long(const Napi::CallbackInfo& info);
   Napi::Value broadcast(const Napi::CallbackInfo& info);
   Napi::Value connect(const Napi::CallbackInfo& info);
   Napi::Value abort(const Napi::CallbackInfo& info);
   Napi::Value disconnect(const Napi::CallbackInfo& info);
   Napi::Value goaway(const Napi::CallbackInfo& info);
+  Napi::Value set_paused(const Napi::CallbackInfo& info);
   Napi::Value complete_consumption(const Napi::CallbackInfo& info);
+  Napi::Value update_keys(const Napi::CallbackInfo& info);
+  Napi::Value provide_secret(const Napi::CallbackInfo& info);
   Napi::Value status(const Napi::CallbackInfo& info);
+  Napi::Value remote_address(const Napi::CallbackInfo& info);
   Napi::Value export_key(const Napi::CallbackInfo& info);
   Napi::Value set_keys(const Napi::CallbackInfo& info);
   Napi::Value start_draining(const Napi::CallbackInfo& info);

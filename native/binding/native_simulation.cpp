@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "binding/link_settings.hpp"
 #include "binding/native_endpoint.hpp"
 #include "binding/values.hpp"
 
@@ -15,28 +16,6 @@ constexpr napi_type_tag kTypeTag = {0x3b8e5d0c7a4f4916, 0xb27f61c93de8a045};
 Napi::Value instant_value(Napi::Env env, Instant instant) {
   return Napi::Number::New(env,
                            instant == kNever ? -1 : static_cast<double>(instant.time_since_epoch().count()));
-}
-
-double number(const Napi::Object& object, const char* name) {
-  const Napi::Value value = object.Get(name);
-  return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
-}
-
-LinkSettings read_link(const Napi::Object& object) {
-  const auto milliseconds = [&](const char* name) {
-    return Duration(static_cast<Duration::rep>(number(object, name) * 1000));
-  };
-  LinkSettings settings;
-  settings.loss_rate = number(object, "lossRate");
-  settings.duplicate_rate = number(object, "duplicateRate");
-  settings.reorder_rate = number(object, "reorderRate");
-  settings.delay = milliseconds("delayMs");
-  settings.jitter = milliseconds("jitterMs");
-  settings.bytes_per_second = static_cast<std::uint64_t>(number(object, "bytesPerSecond"));
-  settings.queue_bytes = static_cast<std::size_t>(number(object, "queueBytes"));
-  settings.mtu_bytes = static_cast<std::size_t>(number(object, "mtuBytes"));
-  settings.up = object.Get("up").ToBoolean().Value();
-  return settings;
 }
 
 }  // namespace
@@ -130,7 +109,7 @@ Napi::Value NativeSimulation::set_link(const Napi::CallbackInfo& info) {
     throw_type_error(env, "settings must be an object");
     return env.Undefined();
   }
-  const LinkSettings settings = read_link(info[2].As<Napi::Object>());
+  const LinkSettings settings = read_link_settings(info[2].As<Napi::Object>());
   if (!env.IsExceptionPending()) context_->simulation.set_link(ends[0], ends[1], settings);
   return env.Undefined();
 }

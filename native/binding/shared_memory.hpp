@@ -5,14 +5,16 @@
 #include <napi.h>
 
 #include <cstddef>
+#include <cstdlib>
 #include <memory>
 
 namespace hawser::binding {
 
 class SharedMemory {
  public:
-  // Zeroed, and aligned for any fundamental type, which make_shared would not promise for bytes.
-  explicit SharedMemory(std::size_t size) : bytes_(new std::byte[size]()), size_(size) {}
+  // Zeroed, and aligned for any fundamental type, which make_shared would not promise for bytes. Pages that
+  // are never written cost nothing: a storage has to hold the longest message, which may never come.
+  explicit SharedMemory(std::size_t size) : bytes_(allocate(size), &std::free), size_(size) {}
 
   [[nodiscard]] std::byte* data() const { return bytes_.get(); }
   [[nodiscard]] std::size_t size() const { return size_; }
@@ -30,6 +32,13 @@ class SharedMemory {
   }
 
  private:
+  static std::byte* allocate(std::size_t size) {
+    void* const memory = std::calloc(size, 1);
+    // As operator new does without exceptions.
+    if (memory == nullptr) std::abort();
+    return static_cast<std::byte*>(memory);
+  }
+
   std::shared_ptr<std::byte[]> bytes_;
   std::size_t size_;
 };

@@ -1,6 +1,7 @@
 // Where JavaScript's send() writes: one record per message, taken in one go at the end of the turn.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -8,12 +9,14 @@
 #include "base/bytes.hpp"
 #include "base/slot_pool.hpp"
 #include "binding/shared_memory.hpp"
+#include "engine/endpoint.hpp"
 
 namespace hawser::binding {
 
 // Header, 64 bytes, of 32-bit words: 0 bytes of records, 1 records (JavaScript writes these two, take()
 // zeroes them), 2 whether the endpoint is writable, 3 messages that were refused so far, modulo 2^32. Then
-// the records: u32 slot, u32 generation, u32 channel, u32 length, data padded to 4 bytes.
+// the records: u32 slot, u32 generation, u16 channel, u16 flags, u32 length, with kExtended in the flags also
+// u32 time to live in ms (0: none) and u32 confirm id (0: none), then the data padded to 4 bytes.
 class TransmitSlab {
  public:
   static constexpr std::size_t kHeaderBytes = 64;
@@ -23,9 +26,9 @@ class TransmitSlab {
 
   void set_writable(bool writable) { set_word(kWritable, writable ? 1 : 0); }
 
-  // Calls visit(Handle, channel, Bytes), which returns whether the message was accepted, for each record, and
-  // empties the slab. Whatever JavaScript wrote there, nothing beyond the slab is read; a record that says it
-  // is longer than the rest ends the walk and counts as refused.
+  // Calls visit(Handle, channel, Bytes, SendOptions), which returns whether the message was accepted, for
+  // each record, and empties the slab. Whatever JavaScript wrote there, nothing beyond the slab is read; a
+  // record that says it is longer than the rest ends the walk and counts as refused.
   template <class F>
   void take(F&& visit) {
     std::size_t used = word(kUsed);
@@ -37,14 +40,20 @@ class TransmitSlab {
       Handle peer;
       peer.slot = reader.u32();
       peer.generation = reader.u32();
-      const std::uint32_t channel = reader.u32();
+      const std::uint32_t channel = reader.u16();
+      const std::uint32_t flags = reader.u16();
       const std::uint32_t length = reader.u32();
+      SendOptions options;
+      if ((flags & kExtended) != 0) {
+        options.ttl = std::chrono::milliseconds(reader.u32());
+        options.confirm = reader.u32();
+      }
       const Bytes data = reader.bytes(length);
       if (!reader.ok()) {
         ++refused;
         break;
       }
-      if (!visit(peer, channel, data)) ++refused;
+      if (!visit(peer, channel, data, options)) ++refused;
       reader.skip((kAlignment - length % kAlignment) % kAlignment);
     }
     set_word(kUsed, 0);
@@ -58,6 +67,7 @@ class TransmitSlab {
   static constexpr std::size_t kWritable = 2;
   static constexpr std::size_t kRefused = 3;
   static constexpr std::size_t kAlignment = 4;
+  static constexpr std::uint32_t kExtended = 1;
 
   [[nodiscard]] std::uint32_t word(std::size_t index) const {
     std::uint32_t value = 0;

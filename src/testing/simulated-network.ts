@@ -10,6 +10,7 @@ import {
 } from '../base/address.js';
 import {
   argumentError,
+  checkBoolean,
   checkBytes,
   checkFunction,
   checkInteger,
@@ -18,6 +19,7 @@ import {
   describe,
 } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
+import { checkImpairment, checkSeed, defaultQueueBytes, maxLinkBytes } from '../transport/impairment.js';
 import {
   loadAddon,
   type NativeEndpoint,
@@ -43,6 +45,16 @@ export interface LinkSettings {
   readonly bytesPerSecond?: number;
   /** What waits for bandwidth at most, in bytes; the excess is lost; 65,536 by default. */
   readonly queueBytes?: number;
+  /**
+   * A datagram that supports it (ECN, RFC 3168) and finds more than so many bytes waiting for bandwidth is marked as having
+   * met congestion; 0 (default) marks none.
+   */
+  readonly ecnMarkBytes?: number;
+  /**
+   * True: all pairs of addresses that these settings cover share the bandwidth and its queue, so that connections compete.
+   * False (default): each pair has them for itself.
+   */
+  readonly sharedBottleneck?: boolean;
   /** Longer datagrams are lost; 1,500 by default. */
   readonly mtuBytes?: number;
   /** False loses everything; true by default. */
@@ -73,14 +85,14 @@ const linkDefaults: NativeLinkSettings = {
   delayMs: 10,
   jitterMs: 0,
   bytesPerSecond: 0,
-  queueBytes: 65_536,
+  queueBytes: defaultQueueBytes,
+  ecnMarkBytes: 0,
+  sharedBottleneck: false,
   mtuBytes: 1500,
   up: true,
 };
 
 const linkNames = Object.keys(linkDefaults);
-const maxDelayMs = 60_000;
-const maxBytes = 2 ** 40;
 const maxDatagramBytes = 65_507;
 const maxRunMs = 10 * 365 * 86_400_000;
 const defaultStartWallMs = 1_700_000_000_000;
@@ -106,7 +118,7 @@ export class SimulatedNetwork implements Network {
     const { seed = 1, startWallMs = defaultStartWallMs, ...link } = options;
     checkOptions('options', options, [...linkNames, 'seed', 'startWallMs']);
     const addon = loadAddon();
-    this.#seed = checkSeed(seed);
+    this.#seed = checkSeed('seed', seed);
     this.native = new addon.NativeSimulation({
       seed: this.#seed,
       startWallMs: checkInteger('startWallMs', startWallMs, 0, Number.MAX_SAFE_INTEGER),
@@ -250,6 +262,14 @@ export class SimulatedNetwork implements Network {
   attach(endpoint: NativeEndpoint, address: string): void {
     this.#endpoints.set(address, endpoint);
   }
+
+  moved(endpoint: NativeEndpoint, from: string, to: string): void {
+    // A socket that had been moved (`moveAddress`) is not known by the address that it knows itself.
+    for (const [address, each] of this.#endpoints) {
+      if (address === from || each === endpoint) this.#endpoints.delete(address);
+    }
+    this.#endpoints.set(to, endpoint);
+  }
 }
 
 /** Lets every promise settle that can without the network: one turn of the event loop. */
@@ -263,26 +283,20 @@ function nothingCame(limitMs: number): HawserError {
   return new HawserError('ERR_HAWSER_TIMED_OUT', `nothing came of it in ${limitMs} ms of virtual time`);
 }
 
-function checkSeed(seed: bigint | number): bigint {
-  if (typeof seed === 'number') return BigInt(checkInteger('seed', seed, 0, Number.MAX_SAFE_INTEGER));
-  if (typeof seed === 'bigint' && seed >= 0n && seed < 2n ** 64n) return seed;
-  throw argumentError('seed', 'an integer from 0 to 2 ** 64 - 1', describe(seed));
-}
-
 function checkLink(settings: LinkSettings, defaults: NativeLinkSettings): NativeLinkSettings {
   checkOptions('settings', settings, linkNames);
-  const merged = { ...defaults, ...settings };
-  if (typeof merged.up !== 'boolean') throw argumentError('up', 'true or false', describe(merged.up));
+  const shared = settings.sharedBottleneck ?? defaults.sharedBottleneck;
   return {
-    lossRate: checkNumber('lossRate', merged.lossRate, 0, 1),
-    duplicateRate: checkNumber('duplicateRate', merged.duplicateRate, 0, 1),
-    reorderRate: checkNumber('reorderRate', merged.reorderRate, 0, 1),
-    delayMs: checkNumber('delayMs', merged.delayMs, 0, maxDelayMs),
-    jitterMs: checkNumber('jitterMs', merged.jitterMs, 0, maxDelayMs),
-    bytesPerSecond: checkInteger('bytesPerSecond', merged.bytesPerSecond, 0, maxBytes),
-    queueBytes: checkInteger('queueBytes', merged.queueBytes, 0, maxBytes),
-    mtuBytes: checkInteger('mtuBytes', merged.mtuBytes, 0, maxDatagramBytes),
-    up: merged.up,
+    ...checkImpairment('', settings, defaults),
+    ecnMarkBytes: checkInteger(
+      'ecnMarkBytes',
+      settings.ecnMarkBytes ?? defaults.ecnMarkBytes,
+      0,
+      maxLinkBytes,
+    ),
+    sharedBottleneck: checkBoolean('sharedBottleneck', shared),
+    mtuBytes: checkInteger('mtuBytes', settings.mtuBytes ?? defaults.mtuBytes, 0, maxDatagramBytes),
+    up: checkBoolean('up', settings.up ?? defaults.up),
   };
 }
 

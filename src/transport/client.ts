@@ -13,8 +13,10 @@ import {
 } from '../base/check.js';
 import type { Clock } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
+import type { ChannelMap, DefaultChannels } from './channels.js';
 import { Connection, connectionControl } from './connection.js';
 import { guard } from './isolate.js';
+import type { SecretSource, SecretUser } from './key-update.js';
 import {
   abortedError,
   type ClientOptions,
@@ -47,18 +49,22 @@ export interface ConnectionOptions {
   readonly reconnectOnReset?: boolean;
   /** Hears every state, those of the first attempt included. */
   readonly onState?: (state: ConnectionState) => void;
+  /** Finds the secrets of key updates that the gateway begins; without it, such updates are refused. */
+  readonly secretOf?: SecretSource<SecretUser>;
 }
 
 /** Options of {@link connect}: those of the connection, and those of its socket unless `client` is given. */
-export interface ConnectOptions extends ConnectionOptions, ClientOptions {
+export interface ConnectOptions<C extends ChannelMap = DefaultChannels>
+  extends ConnectionOptions,
+    ClientOptions<C> {
   /** The client whose socket carries the connection; by default one is opened for it and closed with it. */
-  readonly client?: Client;
+  readonly client?: Client<C>;
 }
 
 /** The events of a client with the arguments of their listeners. */
-export interface ClientEvents {
-  /** After a `send` that returned false: there is room again. Each connection has this event too. */
-  drain: [];
+export interface ClientEvents<C extends ChannelMap = DefaultChannels> {
+  /** After a `send` of the connection that returned false: there is room again. The connection has this event too. */
+  drain: [connection: Connection<C>];
   /** A listener threw. Without a listener of this event that is an uncaught exception. */
   listenerError: [error: unknown, source: string];
   /** STOPPED: the socket is closed. */
@@ -72,6 +78,7 @@ const connectionOptionNames = [
   'localAddress',
   'reconnectOnReset',
   'onState',
+  'secretOf',
 ] as const;
 
 const defaultTimeoutMs = 10_000;
@@ -85,23 +92,26 @@ interface ConnectionPlan {
   readonly local: Uint8Array | undefined;
   readonly reconnectOnReset: boolean;
   readonly onState: ((state: ConnectionState) => void) | undefined;
+  readonly secretOf: SecretSource<SecretUser> | undefined;
 }
 
-let openAlone: (options: ClientOptions) => Client;
+let openAlone: <C extends ChannelMap>(options: ClientOptions<C>) => Client<C>;
 
 /** One socket for connections to any gateways. Made by {@link Client.open}. */
-export class Client extends EventEmitter<ClientEvents> implements AsyncDisposable {
-  /** The bound address, `host:port`. */
-  readonly address: string;
+export class Client<C extends ChannelMap = DefaultChannels>
+  extends EventEmitter<ClientEvents<C>>
+  implements AsyncDisposable
+{
   readonly #socket: Socket;
   readonly #clock: Clock;
-  readonly #connections = new SlotTable<Connection>();
+  readonly #connections = new SlotTable<Connection<C>>();
   readonly #alone: boolean;
   readonly #closed: Promise<void>;
   #resolveClosed: () => void = () => undefined;
 
   static {
-    openAlone = (options) => new Client(checkClientOptions(options), true);
+    openAlone = <C extends ChannelMap>(options: ClientOptions<C>) =>
+      new Client<C>(checkClientOptions(options), true);
   }
 
   /**
@@ -109,8 +119,10 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
    *
    * @throws HawserError (rejects) as `Server.listen`.
    */
-  static async open(options: ClientOptions = {}): Promise<Client> {
-    return new Client(checkClientOptions(options), false);
+  static async open<C extends ChannelMap = DefaultChannels>(
+    options: ClientOptions<C> = {},
+  ): Promise<Client<C>> {
+    return new Client<C>(checkClientOptions(options), false);
   }
 
   private constructor(plan: SocketPlan, alone: boolean) {
@@ -121,7 +133,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
       this.#resolveClosed = resolve;
     });
     const connections = this.#connections;
-    const find = (slot: number, generation: number): Connection | undefined =>
+    const find = (slot: number, generation: number): Connection<C> | undefined =>
       connections.at(slot, generation);
     this.#socket = new Socket(plan.native, plan.settings, {
       message: (slot, generation, channel, data) => {
@@ -153,11 +165,24 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
         const connection = find(slot, generation);
         if (connection !== undefined) connectionControl.goaway(connection, bytes);
       },
-      drain: () => this.#drain(),
+      secretWanted: (slot, generation, secretId) => {
+        const connection = find(slot, generation);
+        if (connection !== undefined) connectionControl.secretWanted(connection, secretId);
+      },
+      drain: (slot, generation) => {
+        const connection = find(slot, generation);
+        if (connection === undefined) return;
+        guard(this, 'drain', () => this.emit('drain', connection));
+        connectionControl.drain(connection);
+      },
       stopped: () => this.#stopped(),
       consume: unexpected,
     });
-    this.address = this.#socket.address;
+  }
+
+  /** The bound address, `host:port`. */
+  get address(): string {
+    return this.#socket.address;
   }
 
   get state(): SocketState {
@@ -165,7 +190,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   }
 
   /** The connections that are open or being opened. */
-  get connections(): Iterable<Connection> & { readonly size: number } {
+  get connections(): Iterable<Connection<C>> & { readonly size: number } {
     return this.#connections;
   }
 
@@ -190,13 +215,13 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
    * @throws HawserError (rejects) {@link ConnectError} ERR_HAWSER_DENIED, ERR_HAWSER_TIMED_OUT, ERR_HAWSER_TOKEN_EXPIRED,
    * ERR_HAWSER_TOKEN_INVALID; ERR_HAWSER_ABORTED, ERR_HAWSER_ARGUMENT, ERR_HAWSER_CLOSED; whatever a token function throws.
    */
-  async connect(token: TokenSource, options: ConnectionOptions = {}): Promise<Connection> {
+  async connect(token: TokenSource, options: ConnectionOptions = {}): Promise<Connection<C>> {
     checkOptions('options', options, connectionOptionNames);
     const plan = checkConnectionOptions(options);
     throwIfAborted(plan.signal);
     let held = await takeToken(token, this.#clock, plan.signal);
     let ended = false;
-    const reconnect = async (connection: Connection): Promise<void> => {
+    const reconnect = async (): Promise<void> => {
       if (!isReusable(held, this.#clock)) {
         if (typeof token !== 'function') throw new Error('the token cannot be used again');
         held = await takeToken(token, this.#clock, undefined);
@@ -204,21 +229,23 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
       }
       await this.#attempt(connection, held, plan, undefined);
     };
-    const connection = new Connection({
+    const connection: Connection<C> = new Connection<C>({
       socket: this.#socket,
       reconnect: plan.reconnectOnReset ? reconnect : undefined,
       onState: plan.onState,
+      secretOf: plan.secretOf,
       ended: () => {
         ended = true;
         return this.#alone ? this.close() : undefined;
       },
+      rebind: () => this.rebind(),
     });
     await this.#attempt(connection, held, plan, plan.signal);
     return connection;
   }
 
   async #attempt(
-    connection: Connection,
+    connection: Connection<C>,
     token: HeldToken,
     plan: ConnectionPlan,
     signal: AbortSignal | undefined,
@@ -245,6 +272,19 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
+  }
+
+  /**
+   * Goes on over a new socket, with another port: after the process was suspended, or when the network has changed (Wi-Fi to
+   * cellular), instead of waiting until the old path times out. All connections of this client move; each gateway follows
+   * within about one and a half round trips (docs/protocol.md section 14). What was on its way to the old socket is lost, as
+   * any datagram may be. A client that is bound to an IP address that is gone cannot be bound to it again: bind a wildcard.
+   *
+   * @throws HawserError ERR_HAWSER_CLOSED, or as {@link Client.open}; the client then goes on over its old socket.
+   */
+  rebind(): void {
+    this.#socket.rebind();
+    for (const connection of this.#connections) connectionControl.rebound(connection);
   }
 
   /**
@@ -275,11 +315,6 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     return this;
   }
 
-  #drain(): void {
-    guard(this, 'drain', () => this.emit('drain'));
-    for (const connection of this.#connections) connectionControl.drain(connection);
-  }
-
   #stopped(): void {
     for (const connection of [...this.#connections]) connectionControl.stopped(connection);
     guard(this, 'close', () => this.emit('close'));
@@ -293,9 +328,22 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
  * @param token as bytes, as text, or a function that gets one; the function is asked again when a reconnection needs another.
  * @throws HawserError (rejects) as {@link Client.connect} and {@link Client.open}.
  */
-export async function connect(token: TokenSource, options: ConnectOptions = {}): Promise<Connection> {
+export async function connect<C extends ChannelMap = DefaultChannels>(
+  token: TokenSource,
+  options: ConnectOptions<C> = {},
+): Promise<Connection<C>> {
   checkOptions('options', options, [...connectionOptionNames, ...clientOptionNames, 'client']);
-  const { signal, timeoutMs, protocolId, localAddress, reconnectOnReset, onState, client, ...rest } = options;
+  const {
+    signal,
+    timeoutMs,
+    protocolId,
+    localAddress,
+    reconnectOnReset,
+    onState,
+    secretOf,
+    client,
+    ...rest
+  } = options;
   const own: ConnectionOptions = withoutUndefined({
     signal,
     timeoutMs,
@@ -303,6 +351,7 @@ export async function connect(token: TokenSource, options: ConnectOptions = {}):
     localAddress,
     reconnectOnReset,
     onState,
+    secretOf,
   });
   if (client !== undefined) {
     if (!(client instanceof Client)) throw argumentError('client', 'a Client', describe(client));
@@ -311,7 +360,7 @@ export async function connect(token: TokenSource, options: ConnectOptions = {}):
     return client.connect(token, own);
   }
   throwIfAborted(checkSignal(signal));
-  const alone = openAlone(rest);
+  const alone = openAlone<C>(rest);
   try {
     return await alone.connect(token, own);
   } catch (error) {
@@ -321,7 +370,7 @@ export async function connect(token: TokenSource, options: ConnectOptions = {}):
 }
 
 function checkConnectionOptions(options: ConnectionOptions): ConnectionPlan {
-  const { localAddress, onState, protocolId } = options;
+  const { localAddress, onState, protocolId, secretOf } = options;
   return {
     signal: checkSignal(options.signal),
     timeoutMs: checkInteger('timeoutMs', options.timeoutMs ?? defaultTimeoutMs, 1, maxTimeoutMs),
@@ -329,6 +378,7 @@ function checkConnectionOptions(options: ConnectionOptions): ConnectionPlan {
     local: localAddress === undefined ? undefined : localBinary(localAddress),
     reconnectOnReset: checkBoolean('reconnectOnReset', options.reconnectOnReset ?? true),
     onState: onState === undefined ? undefined : checkFunction('onState', onState),
+    secretOf: secretOf === undefined ? undefined : checkFunction('secretOf', secretOf),
   };
 }
 

@@ -3,12 +3,20 @@
 import { EventEmitter } from 'node:events';
 import { addressFromBinary, binaryAddressBytes, formatAddress } from '../base/address.js';
 import { HawserError, type HawserErrorCode } from '../base/errors.js';
+import type {
+  ChannelMap,
+  ChannelName,
+  ChannelValue,
+  DefaultChannels,
+  ReliableChannelName,
+} from './channels.js';
 import { channels } from './diagnostics.js';
 import { readDenied, readDisconnect, readGoaway } from './event-bytes.js';
 import { guard, isolateRejections, reportListenerError } from './isolate.js';
+import type { SecretSource, SecretUser } from './key-update.js';
+import { Link, mixLink } from './link.js';
 import { connectRecord, type NativeHandle } from './native.js';
 import { checkDisconnectCode, checkReason } from './options.js';
-import { exportKey } from './peer.js';
 import {
   type ConnectionState,
   type ConnectResult,
@@ -23,12 +31,16 @@ import {
 import type { Socket } from './socket.js';
 
 /** The events of a connection with the arguments of their listeners. */
-export interface ConnectionEvents {
+export interface ConnectionEvents<C extends ChannelMap = DefaultChannels> {
   /**
-   * A message arrived. `data` is a view into memory that is used again when the callback returns, unless the client has the
-   * option `copy`: `data.slice()` keeps it. `channel` is 0 so far.
+   * A message arrived; comparing `channel` with the name of one tells what `value` is. Of a channel of bytes it is a view into memory
+   * that is used again when the callback returns, unless the client has the option `copy`: `data.slice()` keeps it.
    */
-  message: [data: Uint8Array, channel: number];
+  message: {
+    [Name in ChannelName<C>]: [value: ChannelValue<C, Name>, channel: Name];
+  }[ChannelName<C>];
+  /** A message was dropped because the codec of its channel threw `error`. */
+  invalidMessage: [error: unknown, channel: ChannelName<C>];
   /** Every change of `state`. */
   state: [state: ConnectionState];
   /** The gateway asks to go elsewhere before a deadline. It comes once in a session. */
@@ -51,9 +63,10 @@ export class ConnectError extends HawserError {
   /** What the gateway answered, when `result` is `denied`. */
   readonly denied: DeniedReason | undefined;
 
-  constructor(result: ConnectResult, denied: DeniedReason | undefined) {
+  /** @param advice more for people, after the reason. */
+  constructor(result: ConnectResult, denied: DeniedReason | undefined, advice = '') {
     const [code, message] = connectErrors[result];
-    super(code, denied === undefined ? message : `${message}: ${denied}`);
+    super(code, denied === undefined ? message : `${message}: ${denied}${advice}`);
     this.result = result;
     this.denied = denied;
   }
@@ -75,27 +88,32 @@ const connectErrors: Readonly<Record<ConnectResult, readonly [HawserErrorCode, s
 export interface ConnectionHost {
   readonly socket: Socket;
   /** Gets a session again after a reset; undefined where that is not wanted. Rejects when it cannot. */
-  readonly reconnect: ((connection: Connection) => Promise<void>) | undefined;
+  readonly reconnect: (() => Promise<void>) | undefined;
   /** The connection has ended for good. @returns what `close` has to wait for. */
   readonly ended: () => Promise<void> | undefined;
   readonly onState: ((state: ConnectionState) => void) | undefined;
+  readonly rebind: () => void;
+  readonly secretOf: SecretSource<SecretUser> | undefined;
 }
 
 /** What the client tells its connections. */
 export interface ConnectionControl {
   /** A new attempt has begun. @returns a promise of its success; rejects with {@link ConnectError}. */
-  begin(connection: Connection, handle: NativeHandle): Promise<void>;
+  begin<C extends ChannelMap>(connection: Connection<C>, handle: NativeHandle): Promise<void>;
   /** The attempt, if one is under way, fails with an error of the caller's. */
-  fail(connection: Connection, error: unknown): void;
-  message(connection: Connection, channel: number, data: Uint8Array): void;
-  connect(connection: Connection, record: Uint8Array): void;
-  connectFailed(connection: Connection, result: number, bytes: Uint8Array): void;
-  disconnect(connection: Connection, result: number, bytes: Uint8Array): void;
-  state(connection: Connection, state: number): void;
-  goaway(connection: Connection, bytes: Uint8Array): void;
-  drain(connection: Connection): void;
+  fail<C extends ChannelMap>(connection: Connection<C>, error: unknown): void;
+  message<C extends ChannelMap>(connection: Connection<C>, channel: number, data: Uint8Array): void;
+  connect<C extends ChannelMap>(connection: Connection<C>, record: Uint8Array): void;
+  connectFailed<C extends ChannelMap>(connection: Connection<C>, result: number, bytes: Uint8Array): void;
+  disconnect<C extends ChannelMap>(connection: Connection<C>, result: number, bytes: Uint8Array): void;
+  state<C extends ChannelMap>(connection: Connection<C>, state: number): void;
+  goaway<C extends ChannelMap>(connection: Connection<C>, bytes: Uint8Array): void;
+  drain<C extends ChannelMap>(connection: Connection<C>): void;
+  /** The socket has another address. */
+  rebound<C extends ChannelMap>(connection: Connection<C>): void;
+  secretWanted<C extends ChannelMap>(connection: Connection<C>, secretId: Uint8Array): void;
   /** The socket is closed. */
-  stopped(connection: Connection): void;
+  stopped<C extends ChannelMap>(connection: Connection<C>): void;
 }
 
 /** For `Client` only. */
@@ -106,8 +124,21 @@ interface Attempt {
   readonly reject: (error: unknown) => void;
 }
 
+/** Emits what a generic connection does, whose channels only the table knows. */
+type MessageEmitter = EventEmitter<{
+  message: [value: unknown, channel: string];
+  invalidMessage: [error: unknown, channel: string];
+}>;
+
+/** A class has one base, and a connection is an emitter: `mixLink` puts the rest of this into its prototype. */
+export interface Connection<C extends ChannelMap = DefaultChannels> extends Link<C> {}
+
 /** A connection to a gateway. Made by `connect` or `Client.connect`. */
-export class Connection extends EventEmitter<ConnectionEvents> implements AsyncDisposable {
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: mixLink makes true what the interface declares
+export class Connection<C extends ChannelMap = DefaultChannels>
+  extends EventEmitter<ConnectionEvents<C>>
+  implements AsyncDisposable
+{
   /** Yours: anything that belongs to this connection. */
   data: unknown = undefined;
   readonly #host: ConnectionHost;
@@ -120,11 +151,14 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
   #localAddress = '';
   #timeoutMs = 0;
   #attempt: Attempt | undefined;
+  /** What is to stay paused after a reconnection. */
+  readonly #paused = new Set<ReliableChannelName<C>>();
   #closing: { readonly code: number; readonly reason: string } | undefined;
   #established = false;
   #ended = false;
 
   static {
+    mixLink(Connection.prototype);
     isolateRejections(Connection.prototype);
     connectionControl = {
       begin: (connection, handle) => connection.#begin(handle),
@@ -144,6 +178,10 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
         if (connection.listenerCount('drain') === 0) return;
         guard(connection, 'drain', () => connection.emit('drain'));
       },
+      rebound: (connection) => {
+        connection.#localAddress = '';
+      },
+      secretWanted: (connection, secretId) => connection.#secretWanted(secretId),
       stopped: (connection) => connection.#stopped(),
     };
   }
@@ -166,6 +204,20 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
     return this.#state === 'CONNECTED';
   }
 
+  /** @internal */
+  get carrier(): Socket {
+    return this.#host.socket;
+  }
+
+  /** With `generation`, what names the connection in the descriptors of `onBatch`; another after a reconnection. */
+  get slot(): number {
+    return this.#slot;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** The gateway's address, `host:port`; '' before the first `CONNECTED`. */
   get address(): string {
     return this.#address;
@@ -181,56 +233,16 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
     return this.#timeoutMs;
   }
 
-  /** Smoothed round trip time (RFC 9002 section 5.3) in milliseconds; 0 before the first sample and after the end. */
-  get rttMs(): number {
-    return this.#status(0);
+  /** See `Link.pause`. It stays paused when the connection is made anew after a reset. */
+  pause(channel: ReliableChannelName<C>): void {
+    Link.prototype.pause.call(this, channel);
+    this.#paused.add(channel);
   }
 
-  /** Mean variation of the round trip time in milliseconds. */
-  get rttVariationMs(): number {
-    return this.#status(1);
-  }
-
-  /** Least round trip time seen, in milliseconds. */
-  get minRttMs(): number {
-    return this.#status(2);
-  }
-
-  /** The gateway's session clock minus this side's, in milliseconds; see `remoteTimeMs`. */
-  get clockOffsetMs(): number {
-    return this.#status(3);
-  }
-
-  /** Whether `clockOffsetMs` can be relied on (docs/protocol.md section 8). */
-  get clockSettled(): boolean {
-    return this.#status(4) !== 0;
-  }
-
-  /** Packets sent and received in this session, handshake excluded. */
-  get packets(): { readonly sent: number; readonly received: number } {
-    const status = this.#host.socket.status(this.#slot, this.#generation);
-    return { sent: status[6] ?? 0, received: status[7] ?? 0 };
-  }
-
-  /** What the gateway's session clock says now, in milliseconds with an arbitrary origin; it never runs backwards. */
-  remoteTimeMs(): number {
-    return this.#host.socket.nowMs() + this.clockOffsetMs;
-  }
-
-  /**
-   * Sends one unreliable message. It leaves at the end of this turn of the event loop, in one packet with others.
-   *
-   * @param data 0 to 1,158 bytes; copied at once.
-   * @returns whether to go on; false means to wait for `drain`. While not connected, messages are dropped and counted.
-   * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_ARGUMENT.
-   */
-  send(data: Uint8Array): boolean {
-    return this.#host.socket.send(this.#slot, this.#generation, data);
-  }
-
-  /** 32 bytes that only the two ends know; see `Peer.exportKey`. */
-  exportKey(label: string): Uint8Array {
-    return exportKey(this.#host.socket, this.#slot, this.#generation, label);
+  /** See `Link.resume`. */
+  resume(channel: ReliableChannelName<C>): void {
+    Link.prototype.resume.call(this, channel);
+    this.#paused.delete(channel);
   }
 
   /**
@@ -256,12 +268,18 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
     return this.#closed;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  /**
+   * Goes on over a new socket, as `Client.rebind`: a connection that `connect` made without `client` has its socket for
+   * itself; one of a shared client takes all connections of that client along.
+   *
+   * @throws as `Client.rebind`.
+   */
+  rebind(): void {
+    this.#host.rebind();
   }
 
-  #status(cell: number): number {
-    return this.#host.socket.status(this.#slot, this.#generation)[cell] ?? 0;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   // ---- What the client tells ---------------------------------------------------------------------------------------
@@ -277,8 +295,23 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
   #message(channel: number, data: Uint8Array): void {
     // The user may have closed it while the message waited in the batch.
     if (this.#closing !== undefined) return;
+    const { socket } = this.#host;
+    const entry = socket.channels.entries[channel];
+    if (entry === undefined) return;
+    // Value and name come from the same entry, which types cannot follow.
+    const emitter = this as unknown as MessageEmitter;
+    let value: unknown = data;
+    if (!entry.raw) {
+      try {
+        value = entry.codec.decode(data);
+      } catch (error) {
+        socket.countUndecodable();
+        guard(this, 'invalidMessage', () => emitter.emit('invalidMessage', error, entry.name));
+        return;
+      }
+    }
     try {
-      this.emit('message', data, channel);
+      emitter.emit('message', value, entry.name);
     } catch (error) {
       reportListenerError(this, error, 'message');
     }
@@ -303,6 +336,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
       this.#timeoutMs = view.getUint32(connectRecord.timeout, true);
     }
     this.#established = true;
+    for (const channel of this.#paused) Link.prototype.pause.call(this, channel);
     this.#enter('CONNECTED');
     const attempt = this.#attempt;
     this.#attempt = undefined;
@@ -311,7 +345,11 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
 
   #connectFailed(result: ConnectResult, denied: DeniedReason | undefined): void {
     this.#enter('DISCONNECTED');
-    this.#fail(new ConnectError(result, denied));
+    const advice =
+      denied === 'CHANNELS_MISMATCH'
+        ? `; this side declares ${this.#host.socket.channels.describe()}: compare it with the gateway's`
+        : '';
+    this.#fail(new ConnectError(result, denied, advice));
   }
 
   #fail(error: unknown): void {
@@ -328,10 +366,21 @@ export class Connection extends EventEmitter<ConnectionEvents> implements AsyncD
     }
     this.#enter('DISCONNECTED');
     guard(this, 'reset', () => this.emit('reset'));
-    reconnect(this).then(
+    reconnect().then(
       () => guard(this, 'reconnected', () => this.emit('reconnected')),
       (error: unknown) =>
         this.#end(this.#closing ? { result: 'closed', ...this.#closing } : withReason(info, error)),
+    );
+  }
+
+  #secretWanted(secretId: Uint8Array): void {
+    const { socket, secretOf } = this.#host;
+    void socket.keyUpdates.provide(
+      this.#slot,
+      this.#generation,
+      secretId,
+      (id) => secretOf?.(id, this),
+      (error) => reportListenerError(this, error, 'secretOf'),
     );
   }
 

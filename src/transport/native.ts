@@ -26,6 +26,18 @@ export interface NativeServerOptions {
   readonly externalTokenHistory: boolean;
 }
 
+/** One channel, by the numbers of native/engine/channels.hpp. */
+export interface NativeChannel {
+  readonly name: string;
+  readonly codec: string;
+  /** `ChannelMode`. */
+  readonly mode: number;
+  /** `ChannelPriority`. */
+  readonly priority: number;
+  /** 0 for an unreliable channel. */
+  readonly maxMessageBytes: number;
+}
+
 export interface NativeEndpointOptions {
   readonly mode: 'server' | 'client';
   /** The address to bind, in the 24-byte form of `base/address.ts`. */
@@ -36,12 +48,26 @@ export interface NativeEndpointOptions {
   readonly receiveBufferBytes: number;
   readonly sendBufferBytes: number;
   readonly connectionIdLength: number;
+  /** 1,200 to 9,216. */
+  readonly maxDatagramBytes: number;
   /** 0 to 255, or -1 for none. */
   readonly serverIndex: number;
   /** Sessions in any state, half-open ones included. */
   readonly maxSessions: number;
   readonly maxPacketsPerSecondPerPeer: number;
   readonly maxBytesPerSecondPerPeer: number;
+  /** By number. */
+  readonly channels: readonly NativeChannel[];
+  readonly congestion: 'bbr' | 'cubic';
+  readonly creditBytes: number;
+  readonly channelCreditBytes: number;
+  readonly maxReassemblyBytes: number;
+  readonly highWaterBytes: number;
+  readonly maxQueuedBytes: number;
+  /** 0 to 63. */
+  readonly dscp: number;
+  /** Impairs the traffic of a real socket, each direction once; left out, nothing is impaired. */
+  readonly simulate?: NativeImpairment;
   readonly server?: NativeServerOptions;
 }
 
@@ -80,19 +106,43 @@ export interface NativeEndpoint {
    * Where `send` writes. Words of the header: 0 bytes used by records (header not counted; JavaScript writes, the flush
    * zeroes), 1 records (likewise), 2 whether the endpoint is writable (native writes 0 or 1 at each flush), 3 messages that
    * a flush refused so far. From byte {@link NativeConstants.txHeaderBytes} on: records of u32 slot, u32 generation, u32
-   * channel, u32 length, then the data padded to 4 bytes.
+   * channel | flags << 16, u32 length, with flag 1 also u32 ttl in ms and u32 confirm id (0: none), then the data padded to
+   * 4 bytes.
    */
   readonly txSlab: ArrayBuffer;
+  /** For each slot the bits of {@link peerFlag}; native code writes. */
+  readonly peerFlags: Uint8Array;
 
   /** Where the socket is bound, 24 bytes. */
   localAddress(): Uint8Array;
   grantedBuffers(): { readonly receiveBytes: number; readonly sendBytes: number };
+  /** Replaces a client's socket by one with another port. @throws as the constructor; nothing has changed then. */
+  rebind(): void;
   /** Plans the flush at the end of this turn; called by the turn's first send. */
   arm(): void;
   /** Takes the records of the tx slab now; returns whether the endpoint is writable. */
   flush(): boolean;
-  /** @param handles pairs of slot and generation, or null for every connected peer. @returns to how many it was sent. */
-  broadcast(channel: number, data: Uint8Array, handles: Uint32Array | null): number;
+  /**
+   * Sends one message, of whatever length, after the records of the tx slab.
+   *
+   * @param ttlMs 0 for none. @param confirm 0 for none.
+   * @returns one of {@link sendStatus}.
+   */
+  sendLong(
+    slot: number,
+    generation: number,
+    channel: number,
+    data: Uint8Array,
+    ttlMs: number,
+    confirm: number,
+  ): number;
+  /**
+   * @param handles pairs of slot and generation, or null for every connected peer. @param ttlMs 0 for none.
+   * @returns to how many it was sent.
+   */
+  broadcast(channel: number, data: Uint8Array, handles: Uint32Array | null, ttlMs: number): number;
+  /** Whether messages of a reliable channel wait. @returns false when there is no such peer or channel. */
+  setPaused(slot: number, generation: number, channel: number, paused: boolean): boolean;
   /** @throws an Error with code TOKEN_INVALID when the token cannot be decoded or is for another protocol id. */
   connect(options: NativeConnectOptions): NativeHandle;
   abort(slot: number, generation: number): void;
@@ -107,14 +157,28 @@ export interface NativeEndpoint {
   /** @param verdict one of {@link consumeVerdict}. */
   completeConsumption(slot: number, generation: number, verdict: number): void;
   /**
-   * Fills `out` with: round trip ms, its variation ms, the least one ms, clock offset ms, clock settled 0 or 1, connected 0
-   * or 1, packets sent, packets received.
+   * Fills `out`, of {@link statusCells} cells, by {@link statusCell}.
    *
    * @returns false when there is no such peer.
    */
   status(slot: number, generation: number, out: Float64Array): boolean;
+  /**
+   * @param secret 32 bytes, or null for none.
+   * @param secretId 16 bytes, not all zero; null for the default of `secret`.
+   * @returns one of {@link keyUpdateStart}.
+   */
+  updateKeys(
+    slot: number,
+    generation: number,
+    secret: Uint8Array | null,
+    secretId: Uint8Array | null,
+  ): number;
+  /** @param secret 32 bytes, or null where there is none of that id. */
+  provideSecret(slot: number, generation: number, secretId: Uint8Array, secret: Uint8Array | null): void;
   /** 32 bytes, or null when the peer is not connected. */
   exportKey(slot: number, generation: number, label: string): Uint8Array | null;
+  /** Where the peer is now, 24 bytes, or null when it is gone. */
+  remoteAddress(slot: number, generation: number): Uint8Array | null;
   setKeys(keys: readonly NativeServerKey[]): void;
   startDraining(): void;
   /** STOPPING; the `onStopped` of the constructor is called once STOPPED, with the socket closed. */
@@ -130,7 +194,7 @@ export interface NativeEndpoint {
   nowMicros(): number;
 }
 
-/** How datagrams fare on the way from one address to another in a simulated network. */
+/** How datagrams fare on the way from one address to another. */
 export interface NativeLinkSettings {
   readonly lossRate: number;
   readonly duplicateRate: number;
@@ -140,8 +204,18 @@ export interface NativeLinkSettings {
   /** 0 is no limit. */
   readonly bytesPerSecond: number;
   readonly queueBytes: number;
+  /** 0 is none. */
+  readonly ecnMarkBytes: number;
+  /** 0 is no limit. */
   readonly mtuBytes: number;
+  /** Of a simulated network only. */
+  readonly sharedBottleneck: boolean;
   readonly up: boolean;
+}
+
+/** How the traffic of a real socket is impaired, and where chance begins. */
+export interface NativeImpairment extends NativeLinkSettings {
+  readonly seed: bigint;
 }
 
 /** A network in memory with a clock of its own, which moves only in `step`. */
@@ -201,7 +275,59 @@ export const eventKind = {
   drain: 6,
   goaway: 7,
   consume: 8,
+  confirm: 9,
+  peerDrain: 10,
+  keyUpdated: 20,
+  keyUpdateRefused: 21,
+  secretWanted: 22,
 } as const;
+
+/** The argument of a confirm event. */
+export const confirmResult = { delivered: 0, expired: 1 } as const;
+
+/** `SendStatus` of native/engine/endpoint.hpp. */
+export const sendStatus = {
+  sent: 0,
+  notConnected: 1,
+  tooLong: 2,
+  invalidChannel: 3,
+  outputFull: 4,
+  queueFull: 5,
+} as const;
+
+/** Bits of {@link NativeEndpoint.peerFlags}. */
+export const peerFlag = {
+  /** More than `highWaterBytes` of reliable messages wait. */
+  wait: 1,
+  /** So many wait that the next one is refused. */
+  full: 2,
+} as const;
+
+/** What {@link NativeEndpoint.status} tells; durations in ms, rates in bytes per second. */
+export const statusCell = {
+  roundTrip: 0,
+  roundTripVariation: 1,
+  minimumRoundTrip: 2,
+  clockOffset: 3,
+  clockSettled: 4,
+  connected: 5,
+  packetsSent: 6,
+  packetsReceived: 7,
+  congestionWindow: 8,
+  bytesInFlight: 9,
+  pacingRate: 10,
+  queuedBytes: 11,
+  packetsLost: 12,
+  maxDatagram: 13,
+  keyEpoch: 14,
+} as const;
+
+export const statusCells = 16;
+/** `KeyUpdateStart` of native/engine/endpoint.hpp. */
+export const keyUpdateStart = { begun: 0, notConnected: 1, busy: 2, unsupported: 3 } as const;
+
+/** `kKeyUpdateSuperseded` of native/engine/events.hpp. */
+export const keyUpdateSuperseded = 256;
 
 /** `ConsumeVerdict` of native/engine/gateway_state.hpp. */
 export const consumeVerdict = { consumed: 0, alreadyUsed: 1, historyFull: 2 } as const;

@@ -16,4 +16,6 @@ export interface Network {
   randomBytes(length: number): Uint8Array;
   /** A socket was opened at an address, `host:port`. */
   attach(endpoint: NativeEndpoint, address: string): void;
+  /** A socket went over from one address to another. */
+  moved(endpoint: NativeEndpoint, from: string, to: string): void;
 }

@@ -20,7 +20,10 @@ import {
 import { type Clock, systemClock } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
 import { parseKey, type ServerKey } from '../token/server-key.js';
-import type { NativeEndpointOptions, NativeServerKey } from './native.js';
+import { type ChannelMap, ChannelTable, type DefaultChannels, defaultChannels } from './channels.js';
+import { checkSimulate, type ImpairmentOptions } from './impairment.js';
+import type { PeerSecretUser, SecretSource } from './key-update.js';
+import type { NativeEndpointOptions, NativeImpairment, NativeServerKey } from './native.js';
 import type { Network } from './network.js';
 import { disconnectCodes, firstApplicationCode } from './results.js';
 import type { BatchListener, SocketSettings } from './socket.js';
@@ -39,7 +42,42 @@ export interface TokenHistory {
 }
 
 /** What servers and clients have in common. */
-export interface SocketOptions {
+export interface SocketOptions<C extends ChannelMap = DefaultChannels> {
+  /**
+   * 1 to 1,024 channels by name, in the order of their numbers; one unreliable channel `default` of bytes if left out. Both sides
+   * must declare the same names, modes, codecs and `maxMessageBytes` in the same order: otherwise the gateway answers CHANNELS_MISMATCH.
+   */
+  readonly channels?: C;
+  /** How the pace of what is sent is found (docs/protocol.md section 12); `bbr` by default. */
+  readonly congestion?: 'bbr' | 'cubic';
+  /**
+   * What a peer may send on all its reliable channels together before it has been delivered here, in bytes, each message counting 16
+   * more, 1,024 to 4,294,967,295, and at least a third more than the longest message of any channel. By default 4 MiB, or twice the
+   * longest message if that is more.
+   */
+  readonly creditBytes?: number;
+  /** Likewise on each of them; by default 2 MiB, or twice the longest message. */
+  readonly channelCreditBytes?: number;
+  /**
+   * Memory for messages that are not complete or cannot be delivered yet, of all peers together, in bytes, 65,536 to 2^40; 256 MiB
+   * by default. What does not fit is not acknowledged, so that it is sent again.
+   */
+  readonly maxReassemblyBytes?: number;
+  /**
+   * Bytes of reliable messages waiting to be sent to a peer, each counting 16 more, beyond which `send` returns false; 0 to
+   * 4,294,967,295, 262,144 by default.
+   */
+  readonly highWaterBytes?: number;
+  /**
+   * Likewise, beyond which `send` throws ERR_HAWSER_QUEUE_FULL; from `highWaterBytes` to 4,294,967,295, 16 MiB by default, or
+   * `highWaterBytes` if that is more.
+   */
+  readonly maxQueuedBytes?: number;
+  /**
+   * The differentiated services code point (RFC 2474) of what is sent, 0 to 63: 46 (expedited forwarding) is what many routers and
+   * Wi-Fi favour. 0 by default.
+   */
+  readonly dscp?: number;
   /** Wanted size of the kernel's receive buffer in bytes, 0 for the system's default; 4 MiB by default. */
   readonly receiveBufferBytes?: number;
   /** Wanted size of the kernel's send buffer in bytes, 0 for the system's default; 4 MiB by default. */
@@ -53,6 +91,11 @@ export interface SocketOptions {
   readonly ipv6Only?: boolean;
   /** Length of the connection ids that this side chooses, 8 to 16 bytes; 8 by default. */
   readonly connectionIdLength?: number;
+  /**
+   * The longest datagram to send and to receive, UDP payload in bytes, 1,200 to 9,216; 8,972 by default. Longer ones than 1,200
+   * are sent once path MTU discovery has found that they arrive; 1,200 switches it off.
+   */
+  readonly maxDatagramBytes?: number;
   /** Deliver messages in memory of their own instead of views that are valid during the callback; false by default. */
   readonly copy?: boolean;
   /** Overwrite views with 0xdd after the callback, and report drops on diagnostics_channel; false by default. */
@@ -61,10 +104,12 @@ export interface SocketOptions {
   readonly onBatch?: BatchListener;
   /** A simulated network instead of the real one; see hawser/testing. */
   readonly network?: Network;
+  /** Impairs the traffic of the real network on purpose; not together with `network`, whose links have these settings. */
+  readonly simulate?: ImpairmentOptions;
 }
 
 /** Options of `Server.listen`. */
-export interface ServerOptions extends SocketOptions {
+export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends SocketOptions<C> {
   /** The address to bind; `0.0.0.0:0` by default (all IPv4 interfaces, a free port). */
   readonly address?: Address | string;
   /**
@@ -98,6 +143,8 @@ export interface ServerOptions extends SocketOptions {
   readonly maxTokenLifetimeMs?: number;
   /** Where single-use tokens are remembered; in this process by default. */
   readonly tokenHistory?: TokenHistory;
+  /** Finds the secrets of key updates that peers begin; without it, such updates are refused. */
+  readonly secretOf?: SecretSource<PeerSecretUser>;
   /** Packets taken from one peer in a second; 0 (default) is no limit. The excess is dropped and counted. */
   readonly maxPacketsPerSecondPerPeer?: number;
   /** Bytes taken from one peer in a second; 0 (default) is no limit. */
@@ -109,7 +156,7 @@ export interface ServerOptions extends SocketOptions {
 }
 
 /** Options of `Client.open`. */
-export interface ClientOptions extends SocketOptions {
+export interface ClientOptions<C extends ChannelMap = DefaultChannels> extends SocketOptions<C> {
   /** The address to bind; `[::]:0` by default where this machine has IPv6, else `0.0.0.0:0`. */
   readonly address?: Address | string;
   /** Connections at a time, 1 to 1,000,000; 16,384 by default. */
@@ -127,20 +174,31 @@ export interface ServerPlan extends SocketPlan {
   readonly protocolId: bigint;
   readonly publicAddresses: readonly Address[];
   readonly tokenHistory: TokenHistory | undefined;
+  readonly secretOf: SecretSource<PeerSecretUser> | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
 const socketOptionNames = [
   'address',
+  'channels',
+  'congestion',
+  'creditBytes',
+  'channelCreditBytes',
+  'maxReassemblyBytes',
+  'highWaterBytes',
+  'maxQueuedBytes',
+  'dscp',
   'receiveBufferBytes',
   'sendBufferBytes',
   'socket',
   'ipv6Only',
   'connectionIdLength',
+  'maxDatagramBytes',
   'copy',
   'debug',
   'onBatch',
   'network',
+  'simulate',
 ] as const;
 
 const serverOptionNames = [
@@ -156,6 +214,7 @@ const serverOptionNames = [
   'clockSkewMs',
   'maxTokenLifetimeMs',
   'tokenHistory',
+  'secretOf',
   'maxPacketsPerSecondPerPeer',
   'maxBytesPerSecondPerPeer',
   'reusePort',
@@ -175,10 +234,16 @@ const hourMs = 3_600_000;
 const defaultBufferBytes = 4 * 1024 * 1024;
 const maxBufferBytes = 1024 * 1024 * 1024;
 const maxU32 = 0xffff_ffff;
+const mebibyte = 1024 * 1024;
+/** What a message costs beside its length (docs/protocol.md section 12, Credit). */
+const messageCost = 16;
+const leastCreditBytes = 1024;
+const leastReassemblyBytes = 65_536;
+const greatestReassemblyBytes = 2 ** 40;
 const maxReasonBytes = 256;
 
 /** @throws HawserError ERR_HAWSER_ARGUMENT. */
-export function checkServerOptions(options: ServerOptions): ServerPlan {
+export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<C>): ServerPlan {
   checkOptions('options', options, serverOptionNames);
   const network = checkNetwork(options.network);
   const asked = parseAddress(options.address ?? '0.0.0.0:0', 'address');
@@ -188,10 +253,12 @@ export function checkServerOptions(options: ServerOptions): ServerPlan {
   const maxHalfOpen = checkInteger('maxHalfOpen', options.maxHalfOpen ?? 4096, 1, maxHalfOpenLimit);
   const tokenHistory = checkTokenHistory(options.tokenHistory);
   const protocolId = checkU64('protocolId', options.protocolId);
+  const channels = checkChannelOptions(options);
   return {
-    ...checkSocketOptions(options, network),
+    ...checkSocketOptions(options, network, channels),
     native: {
       ...nativeSocketOptions(options, 'server', address, network),
+      ...channels.native,
       reusePort: checkBoolean('reusePort', options.reusePort ?? false),
       serverIndex:
         options.serverIndex === undefined ? -1 : checkInteger('serverIndex', options.serverIndex, 0, 255),
@@ -223,20 +290,23 @@ export function checkServerOptions(options: ServerOptions): ServerPlan {
     protocolId,
     publicAddresses,
     tokenHistory,
+    secretOf: options.secretOf === undefined ? undefined : checkFunction('secretOf', options.secretOf),
     signal: checkSignal(options.signal),
   };
 }
 
 /** @throws HawserError ERR_HAWSER_ARGUMENT. */
-export function checkClientOptions(options: ClientOptions): SocketPlan {
+export function checkClientOptions<C extends ChannelMap>(options: ClientOptions<C>): SocketPlan {
   checkOptions('options', options, clientOptionNames);
   const network = checkNetwork(options.network);
   const asked = parseAddress(options.address ?? defaultClientAddress(network), 'address');
   const address = network?.assignAddress(asked) ?? asked;
+  const channels = checkChannelOptions(options);
   return {
-    ...checkSocketOptions(options, network),
+    ...checkSocketOptions(options, network, channels),
     native: {
       ...nativeSocketOptions(options, 'client', address, network),
+      ...channels.native,
       reusePort: false,
       serverIndex: -1,
       maxSessions: checkInteger('maxConnections', options.maxConnections ?? 16_384, 1, maxPeersLimit),
@@ -246,12 +316,67 @@ export function checkClientOptions(options: ClientOptions): SocketPlan {
   };
 }
 
-function checkSocketOptions(
-  options: SocketOptions,
+/** The options that have to do with channels. */
+interface ChannelPlan {
+  readonly table: ChannelTable;
+  readonly native: Pick<
+    NativeEndpointOptions,
+    | 'channels'
+    | 'congestion'
+    | 'creditBytes'
+    | 'channelCreditBytes'
+    | 'maxReassemblyBytes'
+    | 'highWaterBytes'
+    | 'maxQueuedBytes'
+  >;
+}
+
+function checkChannelOptions<C extends ChannelMap>(options: SocketOptions<C>): ChannelPlan {
+  const table = new ChannelTable(options.channels ?? defaultChannels);
+  const longest = table.greatestMessageBytes;
+  // Up to a quarter of the credit is withheld until it is worth telling: the rest must do for the longest message.
+  const least = Math.ceil(((longest + messageCost) * 4) / 3);
+  const credit = (name: 'creditBytes' | 'channelCreditBytes', usual: number): number => {
+    const bytes = checkInteger(name, options[name] ?? Math.max(usual, 2 * longest), leastCreditBytes, maxU32);
+    if (bytes >= least) return bytes;
+    throw argumentError(name, `at least ${least}, a third more than the longest message`, describe(bytes));
+  };
+  const highWaterBytes = checkInteger('highWaterBytes', options.highWaterBytes ?? mebibyte / 4, 0, maxU32);
+  const queueBytes = options.maxQueuedBytes ?? Math.max(16 * mebibyte, highWaterBytes);
+  const reassemblyBytes = checkInteger(
+    'maxReassemblyBytes',
+    options.maxReassemblyBytes ?? 256 * mebibyte,
+    leastReassemblyBytes,
+    greatestReassemblyBytes,
+  );
+  // With less, the longest message could never be put together.
+  if (reassemblyBytes < longest) {
+    const rule = `at least ${longest}, the longest message (maxMessageBytes)`;
+    throw argumentError('maxReassemblyBytes', rule, describe(reassemblyBytes));
+  }
+  return {
+    table,
+    native: {
+      channels: table.native,
+      congestion: checkOneOf('congestion', options.congestion ?? 'bbr', ['bbr', 'cubic']),
+      creditBytes: credit('creditBytes', 4 * mebibyte),
+      channelCreditBytes: credit('channelCreditBytes', 2 * mebibyte),
+      maxReassemblyBytes: reassemblyBytes,
+      highWaterBytes,
+      maxQueuedBytes: checkInteger('maxQueuedBytes', queueBytes, highWaterBytes, maxU32),
+    },
+  };
+}
+
+function checkSocketOptions<C extends ChannelMap>(
+  options: SocketOptions<C>,
   network: Network | undefined,
+  channels: ChannelPlan,
 ): Omit<SocketPlan, 'native'> {
   return {
     settings: {
+      channels: channels.table,
+      maxQueuedBytes: channels.native.maxQueuedBytes,
       copy: checkBoolean('copy', options.copy ?? false),
       debug: checkBoolean('debug', options.debug ?? false),
       onBatch: options.onBatch === undefined ? undefined : checkFunction('onBatch', options.onBatch),
@@ -261,14 +386,23 @@ function checkSocketOptions(
   };
 }
 
-function nativeSocketOptions(
-  options: SocketOptions,
+function nativeSocketOptions<C extends ChannelMap>(
+  options: SocketOptions<C>,
   mode: 'server' | 'client',
   address: Address,
   network: Network | undefined,
 ): Pick<
   NativeEndpointOptions,
-  'mode' | 'bind' | 'socket' | 'ipv6Only' | 'receiveBufferBytes' | 'sendBufferBytes' | 'connectionIdLength'
+  | 'mode'
+  | 'bind'
+  | 'socket'
+  | 'ipv6Only'
+  | 'receiveBufferBytes'
+  | 'sendBufferBytes'
+  | 'connectionIdLength'
+  | 'maxDatagramBytes'
+  | 'dscp'
+  | 'simulate'
 > {
   const socket = checkOneOf('socket', options.socket ?? 'native', ['native', 'portable']);
   return {
@@ -279,15 +413,27 @@ function nativeSocketOptions(
     receiveBufferBytes: checkBuffer('receiveBufferBytes', options.receiveBufferBytes),
     sendBufferBytes: checkBuffer('sendBufferBytes', options.sendBufferBytes),
     connectionIdLength: checkInteger('connectionIdLength', options.connectionIdLength ?? 8, 8, 16),
+    maxDatagramBytes: checkInteger('maxDatagramBytes', options.maxDatagramBytes ?? 8_972, 1_200, 9_216),
+    dscp: checkInteger('dscp', options.dscp ?? 0, 0, 63),
+    ...impairmentOf(options, network),
   };
+}
+
+function impairmentOf(
+  { simulate }: Pick<SocketOptions, 'simulate'>,
+  network: Network | undefined,
+): { readonly simulate?: NativeImpairment } {
+  if (simulate === undefined) return {};
+  if (network === undefined) return { simulate: checkSimulate(simulate) };
+  throw argumentError('simulate', 'left out where network is given, whose links have these settings', 'both');
 }
 
 function checkBuffer(name: string, value: number | undefined): number {
   return checkInteger(name, value ?? defaultBufferBytes, 0, maxBufferBytes);
 }
 
-function checkCeiling(
-  options: ServerOptions,
+function checkCeiling<C extends ChannelMap>(
+  options: ServerOptions<C>,
   name: 'maxPacketsPerSecondPerPeer' | 'maxBytesPerSecondPerPeer',
 ): number {
   return checkInteger(name, options[name] ?? 0, 0, maxU32);

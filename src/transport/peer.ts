@@ -8,8 +8,9 @@ import {
   formatAddress,
   parseAddress,
 } from '../base/address.js';
-import { checkInteger, checkString } from '../base/check.js';
-import { HawserError } from '../base/errors.js';
+import { checkInteger } from '../base/check.js';
+import type { ChannelMap, DefaultChannels } from './channels.js';
+import { Link } from './link.js';
 import { connectRecord } from './native.js';
 import { checkDisconnectCode, checkReason } from './options.js';
 import { disconnectCodes } from './results.js';
@@ -51,13 +52,12 @@ export interface GoawayOptions {
 }
 
 /** Tells a peer that its connection has ended; for `Server` only. */
-export let endPeer: (peer: Peer) => void;
+export let endPeer: <C extends ChannelMap>(peer: Peer<C>) => void;
 
 /** A connected client. Made by the server, one for each connection. */
-export class Peer {
-  /** With `generation`, what names the peer in the descriptors of `onBatch`. */
-  readonly slot: number;
-  readonly generation: number;
+export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
+  override readonly slot: number;
+  override readonly generation: number;
   /** What the backend put into the token for the gateway; empty if nothing. */
   readonly userData: Uint8Array;
   /** Yours: anything that belongs to this peer. */
@@ -66,9 +66,12 @@ export class Peer {
   /** Where the record is: with all others while the slot is this peer's, then in a copy. */
   #record: RecordStore | Uint8Array;
   #connected = true;
+  /** Once it has ended. */
+  #lastAddress: string | undefined;
 
   static {
     endPeer = (peer) => {
+      peer.#lastAddress = peer.address;
       peer.#connected = false;
       if (peer.#record instanceof RecordStore) peer.#record = peer.#record.get(peer.slot).slice();
     };
@@ -80,6 +83,7 @@ export class Peer {
    * @param record the bytes of a connect event.
    */
   constructor(socket: Socket, records: RecordStore, slot: number, generation: number, record: Uint8Array) {
+    super();
     this.#socket = socket;
     this.slot = slot;
     this.generation = generation;
@@ -93,9 +97,12 @@ export class Peer {
     return this.#u64(connectRecord.clientId);
   }
 
-  /** Where the client's packets come from: `host:port`. */
+  /** Where the client's packets come from: `host:port`. It changes when the client moves (docs/protocol.md section 14). */
   get address(): string {
-    return this.#address(connectRecord.remote);
+    return (
+      this.#lastAddress ??
+      (this.#socket.remoteAddress(this.slot, this.generation) || this.#address(connectRecord.remote))
+    );
   }
 
   /** The address of this gateway that the client uses: `host:port`; '' where the system cannot tell. */
@@ -118,57 +125,14 @@ export class Peer {
     return this.#view().getUint32(connectRecord.timeout, true);
   }
 
+  /** @internal */
+  override get carrier(): Socket {
+    return this.#socket;
+  }
+
   /** False as soon as either side has disconnected. */
-  get connected(): boolean {
+  override get connected(): boolean {
     return this.#connected;
-  }
-
-  /** Smoothed round trip time (RFC 9002 section 5.3) in milliseconds; 0 before the first sample and after the end. */
-  get rttMs(): number {
-    return this.#status(0);
-  }
-
-  /** Mean variation of the round trip time in milliseconds. */
-  get rttVariationMs(): number {
-    return this.#status(1);
-  }
-
-  /** Least round trip time seen, in milliseconds. */
-  get minRttMs(): number {
-    return this.#status(2);
-  }
-
-  /** The client's session clock minus this side's, in milliseconds; see `remoteTimeMs`. */
-  get clockOffsetMs(): number {
-    return this.#status(3);
-  }
-
-  /** Whether `clockOffsetMs` can be relied on (docs/protocol.md section 8). */
-  get clockSettled(): boolean {
-    return this.#status(4) !== 0;
-  }
-
-  /** Packets sent to this peer and received from it, handshake excluded. */
-  get packets(): { readonly sent: number; readonly received: number } {
-    const status = this.#socket.status(this.slot, this.generation);
-    return { sent: status[6] ?? 0, received: status[7] ?? 0 };
-  }
-
-  /** What the client's session clock says now, in milliseconds with an arbitrary origin; it never runs backwards. */
-  remoteTimeMs(): number {
-    return this.#socket.nowMs() + this.clockOffsetMs;
-  }
-
-  /**
-   * Sends one unreliable message. It leaves at the end of this turn of the event loop, in one packet with others.
-   *
-   * @param data 0 to 1,158 bytes; copied at once.
-   * @returns whether to go on; false means that the server should wait for `drain`. A message to a peer that is gone is dropped and
-   * counted.
-   * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_ARGUMENT.
-   */
-  send(data: Uint8Array): boolean {
-    return this.#socket.send(this.slot, this.generation, data);
   }
 
   /**
@@ -201,21 +165,6 @@ export class Peer {
     return this.#connected && this.#socket.goaway(this.slot, this.generation, reason, deadlineMs, elsewhere);
   }
 
-  /**
-   * 32 bytes that only the two ends of this connection know, different for each label and each connection: what binds another
-   * protocol to it.
-   *
-   * @param label 1 to 255 bytes of UTF-8.
-   * @throws HawserError ERR_HAWSER_NOT_CONNECTED, ERR_HAWSER_ARGUMENT.
-   */
-  exportKey(label: string): Uint8Array {
-    return exportKey(this.#socket, this.slot, this.generation, label);
-  }
-
-  #status(cell: number): number {
-    return this.#socket.status(this.slot, this.generation)[cell] ?? 0;
-  }
-
   #view(): DataView {
     const bytes = this.#record instanceof RecordStore ? this.#record.get(this.slot) : this.#record;
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -235,13 +184,4 @@ export class Peer {
 
 function goawayAddress(text: string): Uint8Array {
   return addressToBinary(parseAddress(text, 'elsewhere'), 'elsewhere');
-}
-
-/** `Peer.exportKey` and `Connection.exportKey`. */
-export function exportKey(socket: Socket, slot: number, generation: number, label: string): Uint8Array {
-  const bytes = Buffer.byteLength(checkString('label', label, 1));
-  checkInteger('the length of label in bytes', bytes, 1, 255);
-  const key = socket.exportKey(slot, generation, label);
-  if (key !== null) return key;
-  throw new HawserError('ERR_HAWSER_NOT_CONNECTED', 'a key can be exported while connected only');
 }

@@ -56,6 +56,7 @@ export const deniedReasons = [
   'CLIENT_ID_CONNECTED',
   'SHUTTING_DOWN',
   'HISTORY_UNAVAILABLE',
+  'CHANNELS_MISMATCH',
 ] as const;
 /** A reason that this version does not know is reported as `UNKNOWN_<number>`. */
 export type DeniedReason = (typeof deniedReasons)[number] | `UNKNOWN_${number}`;

@@ -6,9 +6,17 @@ import { argumentError, checkInteger, checkOptions, describe } from '../base/che
 import type { Clock, Timer } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
 import type { ServerKey } from '../token/server-key.js';
+import type {
+  ChannelMap,
+  ChannelName,
+  ChannelValue,
+  DefaultChannels,
+  FirstChannelValue,
+} from './channels.js';
 import { channels } from './diagnostics.js';
 import { readDisconnect } from './event-bytes.js';
 import { guard, isolateRejections, reportListenerError } from './isolate.js';
+import { checkTtl } from './link.js';
 import { consumeVerdict } from './native.js';
 import {
   checkDisconnectCode,
@@ -26,18 +34,22 @@ import { type BatchListener, Socket } from './socket.js';
 import type { TransportStats } from './stats.js';
 
 /** The events of a server with the arguments of their listeners. */
-export interface ServerEvents {
+export interface ServerEvents<C extends ChannelMap = DefaultChannels> {
   /** A client completed its handshake. */
-  connect: [peer: Peer];
+  connect: [peer: Peer<C>];
   /**
-   * A message arrived. `data` is a view into memory that is used again when the callback returns, unless the option `copy` is
-   * set: `data.slice()` keeps it. `channel` is 0 so far.
+   * A message arrived; comparing `channel` with the name of one tells what `value` is. Of a channel of bytes it is a view into memory
+   * that is used again when the callback returns, unless the option `copy` is set: `data.slice()` keeps it.
    */
-  message: [peer: Peer, data: Uint8Array, channel: number];
+  message: {
+    [Name in ChannelName<C>]: [peer: Peer<C>, value: ChannelValue<C, Name>, channel: Name];
+  }[ChannelName<C>];
+  /** A message was dropped because the codec of its channel threw `error`. */
+  invalidMessage: [peer: Peer<C>, error: unknown, channel: ChannelName<C>];
   /** A peer that was connected is so no longer. It comes exactly once for each `connect`. */
-  disconnect: [peer: Peer, info: DisconnectInfo];
-  /** After a `send` that returned false: there is room again. */
-  drain: [];
+  disconnect: [peer: Peer<C>, info: DisconnectInfo];
+  /** After a `send` to this peer that returned false: there is room again. */
+  drain: [peer: Peer<C>];
   /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
   listenerError: [error: unknown, source: string];
   /** STOPPED: the socket is closed and no event follows. */
@@ -60,17 +72,34 @@ export interface DrainOptions {
   readonly elsewhere?: string;
 }
 
+/** Options of `Server.broadcast`. */
+export interface BroadcastOptions<C extends ChannelMap = DefaultChannels> {
+  /** To whom; all connected peers by default. */
+  readonly peers?: Iterable<Peer<C>>;
+  /** As in `SendOptions`. */
+  readonly ttlMs?: number;
+}
+
 /** The peers of a server. */
-export interface PeerSet extends Iterable<Peer> {
+export interface PeerSet<C extends ChannelMap = DefaultChannels> extends Iterable<Peer<C>> {
   readonly size: number;
   /** The peer that a descriptor of `onBatch` names; undefined when it has ended. */
-  at(slot: number, generation: number): Peer | undefined;
+  at(slot: number, generation: number): Peer<C> | undefined;
 }
+
+/** Emits what a generic server does, whose channels only the table knows. */
+type MessageEmitter<C extends ChannelMap> = EventEmitter<{
+  message: [peer: Peer<C>, value: unknown, channel: string];
+  invalidMessage: [peer: Peer<C>, error: unknown, channel: string];
+}>;
 
 const dayMs = 86_400_000;
 
 /** A gateway: listens on one UDP address and holds many peers. Made by {@link Server.listen}. */
-export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<Peer>, AsyncDisposable {
+export class Server<C extends ChannelMap = DefaultChannels>
+  extends EventEmitter<ServerEvents<C>>
+  implements AsyncIterable<Peer<C>>, AsyncDisposable
+{
   /** Which application this gateway serves. */
   readonly protocolId: bigint;
   /** The bound address, `host:port`. */
@@ -80,7 +109,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
   readonly #socket: Socket;
   readonly #clock: Clock;
   readonly #plan: ServerPlan;
-  readonly #peers = new SlotTable<Peer>();
+  readonly #peers = new SlotTable<Peer<C>>();
   readonly #records = new RecordStore();
   readonly #closed: Promise<void>;
   #resolveClosed: () => void = () => undefined;
@@ -99,10 +128,10 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
    * ERR_HAWSER_PERMISSION, ERR_HAWSER_TOO_MANY_FILES, ERR_HAWSER_SYSTEM, ERR_HAWSER_ADDON_MISSING, ERR_HAWSER_NODE_VERSION,
    * ERR_HAWSER_ABORTED.
    */
-  static async listen(options: ServerOptions): Promise<Server> {
+  static async listen<C extends ChannelMap = DefaultChannels>(options: ServerOptions<C>): Promise<Server<C>> {
     const plan = checkServerOptions(options);
     throwIfAborted(plan.signal);
-    return new Server(plan);
+    return new Server<C>(plan);
   }
 
   private constructor(plan: ServerPlan) {
@@ -119,7 +148,11 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
       connect: (slot, generation, record) => this.#connect(slot, generation, record),
       disconnect: (slot, generation, result, bytes) => this.#disconnect(slot, generation, result, bytes),
       consume: (slot, generation, bytes) => void this.#consume(slot, generation, bytes),
-      drain: () => guard(this, 'drain', () => this.emit('drain')),
+      secretWanted: (slot, generation, secretId) => this.#secretWanted(slot, generation, secretId),
+      drain: (slot, generation) => {
+        const peer = this.#peers.at(slot, generation);
+        if (peer !== undefined) guard(this, 'drain', () => this.emit('drain', peer));
+      },
       stopped: () => this.#stopped(),
       connectFailed: unexpected,
       state: unexpected,
@@ -138,7 +171,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
   }
 
   /** The connected peers. */
-  get peers(): PeerSet {
+  get peers(): PeerSet<C> {
     return this.#peers;
   }
 
@@ -158,30 +191,39 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
   }
 
   /**
-   * Sends one unreliable message to one peer; see {@link Peer.send}.
+   * Sends one message to one peer on the first channel; see {@link Peer.send}.
    *
    * @returns whether to go on; false means to wait for `drain`.
    */
-  send(peer: Peer, data: Uint8Array): boolean {
+  send(peer: Peer<C>, data: FirstChannelValue<C>): boolean {
     return peer.send(data);
   }
 
   /**
-   * Sends one unreliable message to many peers, copying it once.
+   * Sends one message to many peers. It is encoded and copied once.
    *
-   * @param data 0 to 1,158 bytes.
-   * @param peers all connected ones by default.
-   * @returns to how many it was sent.
-   * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_ARGUMENT.
+   * @param channel the name of a channel; without it, the first of the declaration.
+   * @param value what the codec of the channel takes: at most 1,158 bytes of an unreliable channel.
+   * @returns to how many it was sent: peers that are gone, or whose queue is full, are left out.
+   * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_ARGUMENT; whatever the codec throws.
    */
-  broadcast(data: Uint8Array, peers?: Iterable<Peer>): number {
-    if (peers === undefined) return this.#socket.broadcast(data, null);
-    const handles: number[] = [];
-    for (const peer of peers) {
-      if (!(peer instanceof Peer)) throw argumentError('peers', 'peers of this server', describe(peer));
-      handles.push(peer.slot, peer.generation);
+  broadcast<Name extends ChannelName<C>>(
+    channel: Name,
+    value: ChannelValue<C, Name>,
+    options?: BroadcastOptions<C>,
+  ): number;
+  broadcast(data: FirstChannelValue<C>): number;
+  broadcast(first: unknown, value?: unknown, options: BroadcastOptions<C> = {}): number {
+    const { channels: table } = this.#socket;
+    // biome-ignore lint/complexity/noArguments: counts the arguments, one of which may be undefined
+    if (arguments.length === 1) {
+      return this.#socket.broadcast(table.first, table.first.codec.encode(first), null, 0);
     }
-    return this.#socket.broadcast(data, Uint32Array.from(handles));
+    checkOptions('options', options, ['peers', 'ttlMs']);
+    const entry = table.get(first);
+    const ttlMs = checkTtl(entry, options.ttlMs);
+    const handles = options.peers === undefined ? null : handlesOf(options.peers);
+    return this.#socket.broadcast(entry, entry.codec.encode(value), handles, ttlMs);
   }
 
   /**
@@ -241,7 +283,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
   }
 
   /** Accepts connections as they come: every peer that connects from now on. It ends when the server closes. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Peer, void, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Peer<C>, void, undefined> {
     if (this.state === 'STOPPED') return;
     for await (const [peer] of on(this, 'connect', { close: ['close'] })) yield peer;
   }
@@ -264,8 +306,22 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
     const peer = this.#peers.at(slot, generation);
     // The user may have disconnected it while the message waited in the batch.
     if (peer === undefined || !peer.connected) return;
+    const entry = this.#socket.channels.entries[channel];
+    if (entry === undefined) return;
+    // Value and name come from the same entry, which types cannot follow.
+    const emitter = this as unknown as MessageEmitter<C>;
+    let value: unknown = data;
+    if (!entry.raw) {
+      try {
+        value = entry.codec.decode(data);
+      } catch (error) {
+        this.#socket.countUndecodable();
+        guard(this, 'invalidMessage', () => emitter.emit('invalidMessage', peer, error, entry.name));
+        return;
+      }
+    }
     try {
-      this.emit('message', peer, data, channel);
+      emitter.emit('message', peer, value, entry.name);
     } catch (error) {
       reportListenerError(this, error, 'message');
     }
@@ -281,7 +337,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
       this.#socket.disconnect(slot, generation, disconnectCodes.NONE, '');
       return;
     }
-    const peer = new Peer(this.#socket, this.#records, slot, generation, record);
+    const peer = new Peer<C>(this.#socket, this.#records, slot, generation, record);
     this.#peers.put(slot, generation, peer);
     if (channels.peerConnect.hasSubscribers) channels.peerConnect.publish({ address: this.address, peer });
     guard(this, 'connect', () => this.emit('connect', peer));
@@ -293,7 +349,7 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
       this.#end(peer, { result: disconnectResultName(result), ...readDisconnect(bytes) });
   }
 
-  #end(peer: Peer, info: DisconnectInfo): void {
+  #end(peer: Peer<C>, info: DisconnectInfo): void {
     this.#peers.delete(peer.slot, peer.generation);
     endPeer(peer);
     if (channels.peerDisconnect.hasSubscribers) {
@@ -318,6 +374,18 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
     this.#socket.completeConsumption(slot, generation, verdict);
   }
 
+  #secretWanted(slot: number, generation: number, secretId: Uint8Array): void {
+    const peer = this.#peers.at(slot, generation);
+    if (peer === undefined) return;
+    void this.#socket.keyUpdates.provide(
+      slot,
+      generation,
+      secretId,
+      (id) => this.#plan.secretOf?.(id, peer),
+      (error) => reportListenerError(this, error, 'secretOf'),
+    );
+  }
+
   #stopped(): void {
     this.#plan.signal?.removeEventListener('abort', this.#onAbort);
     for (const peer of this.#peers) {
@@ -327,6 +395,16 @@ export class Server extends EventEmitter<ServerEvents> implements AsyncIterable<
     guard(this, 'close', () => this.emit('close'));
     this.#resolveClosed();
   }
+}
+
+/** Pairs of slot and generation. */
+function handlesOf(peers: Iterable<unknown>): Uint32Array {
+  const handles: number[] = [];
+  for (const peer of peers) {
+    if (!(peer instanceof Peer)) throw argumentError('peers', 'peers of this server', describe(peer));
+    handles.push(peer.slot, peer.generation);
+  }
+  return Uint32Array.from(handles);
 }
 
 function unexpected(): never {

@@ -4,8 +4,12 @@
 import { addressFromBinary, formatAddress } from '../base/address.js';
 import { describe } from '../base/check.js';
 import { HawserError, type HawserErrorCode } from '../base/errors.js';
+import type { ChannelEntry, ChannelTable } from './channels.js';
 import { channels } from './diagnostics.js';
+import { readDisconnect } from './event-bytes.js';
+import { KeyUpdates } from './key-update.js';
 import {
+  confirmResult,
   eventKind,
   loadAddon,
   type NativeConnectOptions,
@@ -13,10 +17,15 @@ import {
   type NativeEndpointOptions,
   type NativeHandle,
   type NativeServerKey,
+  peerFlag,
+  sendStatus,
+  statusCell,
+  statusCells,
 } from './native.js';
 import type { Network } from './network.js';
-import type { SocketMode, SocketState } from './results.js';
+import { disconnectCodes, disconnectResultName, type SocketMode, type SocketState } from './results.js';
 import { type DropReason, dropReasons, StatsReader, type TransportStats } from './stats.js';
+import { Waiting } from './waiting.js';
 
 /** Words of one event descriptor: kind | argument << 8, slot, generation, offset, length, 0. */
 export const descriptorWords = 6;
@@ -26,6 +35,15 @@ const txUsed = 0;
 const txRecords = 1;
 const txWritable = 2;
 const recordHeaderBytes = 16;
+/** With the flag `extended`. */
+const extendedHeaderBytes = 24;
+const extended = 1 << 16;
+
+/** What is longer does not go through the tx slab, which then would be copied twice for little. */
+const longMessageBytes = 65_536;
+
+/** The UDP payload that every path carries: longer unreliable messages go only where more is known to get through. */
+const baseDatagramBytes = 1200;
 
 const dropReportMs = 1000;
 
@@ -34,7 +52,7 @@ const dropReportMs = 1000;
  *
  * @param slab the bytes of the events.
  * @param descriptors six words per event: kind | argument << 8, slot, generation, offset in the slab, length, 0. Messages are
- * of kind 1, with the channel as the argument; slot and generation are those of the peer. Other kinds come as events.
+ * of kind 1, with the number of the channel (its place in the declaration, from 0) as the argument; slot and generation are those of the peer. Other kinds come as events.
  * @param count how many events there are.
  */
 export type BatchListener = (slab: Uint8Array, descriptors: Uint32Array, count: number) => void;
@@ -49,13 +67,17 @@ export interface SocketSink {
   state(slot: number, generation: number, state: number): void;
   goaway(slot: number, generation: number, bytes: Uint8Array): void;
   consume(slot: number, generation: number, bytes: Uint8Array): void;
-  drain(): void;
+  secretWanted(slot: number, generation: number, secretId: Uint8Array): void;
+  /** A peer whose `send` returned false has room again. */
+  drain(slot: number, generation: number): void;
   /** STOPPED; nothing follows. */
   stopped(): void;
 }
 
 /** What is JavaScript's own affair in a socket. */
 export interface SocketSettings {
+  readonly channels: ChannelTable;
+  readonly maxQueuedBytes: number;
   readonly copy: boolean;
   readonly debug: boolean;
   readonly onBatch: BatchListener | undefined;
@@ -72,9 +94,11 @@ interface Storage {
 
 export class Socket {
   readonly mode: SocketMode;
-  /** The bound address as text. */
-  readonly address: string;
-  readonly maxMessageBytes: number;
+  readonly channels: ChannelTable;
+  readonly keyUpdates: KeyUpdates;
+  /** The longest message that fits into one packet on every path. */
+  readonly #packetMessageBytes: number;
+  readonly #maxQueuedBytes: number;
   readonly #native: NativeEndpoint;
   readonly #sink: SocketSink;
   readonly #copy: boolean;
@@ -85,10 +109,15 @@ export class Socket {
   readonly #txWords: Uint32Array;
   readonly #txHeaderBytes: number;
   readonly #txRoomBytes: number;
+  readonly #peerFlags: Uint8Array;
+  readonly #waiting = new Waiting();
   readonly #dropTimer: NodeJS.Timeout | undefined;
   readonly #reportedDrops = new Map<DropReason, number>();
   readonly #storages: Storage[] = [];
-  readonly #status = new Float64Array(8);
+  readonly #status = new Float64Array(statusCells);
+  readonly #bind: Uint8Array;
+  readonly #network: Network | undefined;
+  #address: string;
   #state: SocketState = 'RUNNING';
 
   /** @throws HawserError when the operating system refuses the socket, or there is no addon. */
@@ -96,6 +125,8 @@ export class Socket {
     const addon = loadAddon();
     this.mode = options.mode === 'server' ? 'SERVER' : 'CLIENT';
     this.#sink = sink;
+    this.channels = settings.channels;
+    this.#maxQueuedBytes = settings.maxQueuedBytes;
     this.#copy = settings.copy;
     this.#debug = settings.debug;
     this.#onBatch = settings.onBatch;
@@ -108,8 +139,11 @@ export class Socket {
     } catch (error) {
       throw socketError(error, options.bind);
     }
-    this.address = textOf(this.#native.localAddress());
-    this.maxMessageBytes = addon.constants.maxMessageBytes;
+    this.#bind = options.bind;
+    this.#network = settings.network;
+    this.#address = textOf(this.#native.localAddress());
+    this.keyUpdates = new KeyUpdates(this.#native);
+    this.#packetMessageBytes = addon.constants.maxMessageBytes;
     this.#stats = new StatsReader(
       this.#native.counters,
       addon.counterNames,
@@ -120,7 +154,8 @@ export class Socket {
     this.#txWords = new Uint32Array(this.#native.txSlab);
     this.#txHeaderBytes = addon.constants.txHeaderBytes;
     this.#txRoomBytes = this.#txBytes.length - this.#txHeaderBytes;
-    settings.network?.attach(this.#native, this.address);
+    this.#peerFlags = this.#native.peerFlags;
+    this.#network?.attach(this.#native, this.#address);
     this.#dropTimer = this.#watchDrops(settings.debug);
     this.#publishState();
   }
@@ -129,63 +164,197 @@ export class Socket {
     return this.#state;
   }
 
+  /** The bound address as text. */
+  get address(): string {
+    return this.#address;
+  }
+
+  /**
+   * Goes over to a socket with another port (clients only).
+   *
+   * @throws HawserError ERR_HAWSER_CLOSED, or as the constructor; nothing has changed then.
+   */
+  rebind(): void {
+    if (this.#state !== 'RUNNING')
+      throw new HawserError('ERR_HAWSER_CLOSED', 'the client is closed or closing');
+    try {
+      this.#native.rebind();
+    } catch (error) {
+      throw socketError(error, this.#bind);
+    }
+    const before = this.#address;
+    this.#address = textOf(this.#native.localAddress());
+    this.#network?.moved(this.#native, before, this.#address);
+  }
+
   // ---- Out ---------------------------------------------------------------------------------------------------------
 
   /**
    * Writes one message into the tx slab; it leaves at the end of this turn of the event loop.
    *
+   * @param ttlMs 0 for none; otherwise, as with `confirm`, the channel is reliable.
+   * @param confirm an id for its confirmation; 0 for none.
    * @returns whether to go on; false means to wait for `drain`.
+   * @throws HawserError ERR_HAWSER_ARGUMENT, ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_QUEUE_FULL.
    */
-  send(slot: number, generation: number, data: Uint8Array): boolean {
-    const length = this.#lengthOf(data);
+  send(
+    slot: number,
+    generation: number,
+    channel: ChannelEntry,
+    data: Uint8Array,
+    ttlMs: number,
+    confirm: number,
+  ): boolean {
+    const length = this.#lengthOf(data, channel, slot, generation);
+    if (length > longMessageBytes) return this.#sendLong(slot, generation, channel, data, ttlMs, confirm);
     const words = this.#txWords;
+    const header = ttlMs !== 0 || confirm !== 0 ? extendedHeaderBytes : recordHeaderBytes;
+    const padded = (header + length + 3) & ~3;
     let used = words[txUsed] ?? 0;
-    const padded = (recordHeaderBytes + length + 3) & ~3;
     if (used === 0 || used + padded > this.#txRoomBytes) {
       if (this.#state === 'STOPPED') return false;
       if (used !== 0) this.#native.flush();
       this.#native.arm();
       used = 0;
     }
+    // Only reliable messages wait in a queue of their peer.
+    const flags = channel.reliable ? (this.#peerFlags[slot] ?? 0) : 0;
+    if ((flags & peerFlag.full) !== 0) this.#checkQueue(slot, generation);
     const at = this.#txHeaderBytes + used;
     const word = at >>> 2;
     words[word] = slot;
     words[word + 1] = generation;
-    words[word + 2] = 0;
     words[word + 3] = length;
-    this.#txBytes.set(data, at + recordHeaderBytes);
+    if (header === recordHeaderBytes) {
+      words[word + 2] = channel.number;
+    } else {
+      words[word + 2] = channel.number | extended;
+      words[word + 4] = ttlMs;
+      words[word + 5] = confirm;
+    }
+    this.#txBytes.set(data, at + header);
     words[txUsed] = used + padded;
     words[txRecords] = (words[txRecords] ?? 0) + 1;
-    return words[txWritable] !== 0;
+    return (words[txWritable] !== 0 && (flags & peerFlag.wait) === 0) || this.#wait(slot, generation);
   }
 
-  /** @param handles pairs of slot and generation, or null for every connected peer. */
-  broadcast(data: Uint8Array, handles: Uint32Array | null): number {
-    this.#lengthOf(data);
+  #sendLong(
+    slot: number,
+    generation: number,
+    channel: ChannelEntry,
+    data: Uint8Array,
+    ttlMs: number,
+    confirm: number,
+  ): boolean {
+    if (this.#state === 'STOPPED') return false;
+    // What was sent before must leave before.
+    if (this.#txWords[txUsed] !== 0) this.#native.flush();
+    if (channel.reliable && ((this.#peerFlags[slot] ?? 0) & peerFlag.full) !== 0)
+      this.#checkQueue(slot, generation);
+    const status = this.#native.sendLong(slot, generation, channel.number, data, ttlMs, confirm);
+    if (status === sendStatus.queueFull) {
+      this.#oweDrain(slot, generation);
+      throw this.#queueFull();
+    }
+    return this.#hasRoom(slot, channel) || this.#wait(slot, generation);
+  }
+
+  /** As `send`. @returns a promise of the acknowledgement. The peer is connected, as far as its owner knows. */
+  sendConfirmed(
+    slot: number,
+    generation: number,
+    channel: ChannelEntry,
+    data: Uint8Array,
+    ttlMs: number,
+  ): Promise<void> {
+    const id = this.#waiting.nextId(slot, generation);
+    this.send(slot, generation, channel, data, ttlMs, id);
+    return this.#waiting.confirm(slot, generation, id);
+  }
+
+  /** Resolves when `send` would return true. The peer is connected, as far as its owner knows. */
+  async sent(slot: number, generation: number): Promise<void> {
+    if (!this.#hasRoom(slot)) await this.#waiting.room(slot, generation);
+  }
+
+  /**
+   * @param handles pairs of slot and generation, or null for every connected peer.
+   * @param ttlMs 0 for none.
+   * @returns to how many it was sent.
+   */
+  broadcast(channel: ChannelEntry, data: Uint8Array, handles: Uint32Array | null, ttlMs: number): number {
+    this.#lengthOf(data, channel);
     if (this.#state === 'STOPPED') return 0;
     // What was sent before must leave before.
     if (this.#txWords[txUsed] !== 0) this.#native.flush();
-    return this.#native.broadcast(0, data, handles);
+    return this.#native.broadcast(channel.number, data, handles, ttlMs);
   }
 
-  #lengthOf(data: Uint8Array): number {
+  /** The longest message of an unreliable channel that the path to a peer carries, in bytes. */
+  maxUnreliableBytes(slot: number, generation: number): number {
+    const datagram = this.status(slot, generation)[statusCell.maxDatagram] ?? 0;
+    return this.#packetMessageBytes + Math.max(0, datagram - baseDatagramBytes);
+  }
+
+  /** @throws HawserError when it is no message of that channel, to that peer or to any. */
+  #lengthOf(data: Uint8Array, channel: ChannelEntry, slot?: number, generation?: number): number {
     if (!(data instanceof Uint8Array)) {
-      throw new HawserError('ERR_HAWSER_ARGUMENT', `data must be a Uint8Array; got ${describe(data)}`);
+      const what = channel.raw ? 'data must be' : `encode of the codec '${channel.codec.name}' must return`;
+      throw new HawserError('ERR_HAWSER_ARGUMENT', `${what} a Uint8Array; got ${describe(data)}`);
     }
-    const length = data.length;
-    if (length > this.maxMessageBytes) {
-      throw new HawserError(
-        'ERR_HAWSER_MESSAGE_TOO_LONG',
-        `data must be at most ${this.maxMessageBytes} bytes to fit into one datagram; got ${length}`,
-      );
-    }
-    return length;
+    const { length } = data;
+    const unreliable = channel.maxMessageBytes === 0;
+    const usual = unreliable ? this.#packetMessageBytes : channel.maxMessageBytes;
+    if (length <= usual) return length;
+    const onePeer = unreliable && slot !== undefined && generation !== undefined;
+    const limit = onePeer ? this.maxUnreliableBytes(slot, generation) : usual;
+    if (length <= limit) return length;
+    throw new HawserError(
+      'ERR_HAWSER_MESSAGE_TOO_LONG',
+      `a message of the channel '${channel.name}' must be at most ${limit} bytes${unreliable ? ' to fit into one datagram' : ''}; got ${length}`,
+    );
+  }
+
+  /** Whether `send` would return true on that channel, or on every one. */
+  #hasRoom(slot: number, channel?: ChannelEntry): boolean {
+    if (this.#txWords[txWritable] === 0) return false;
+    return channel?.reliable === false || ((this.#peerFlags[slot] ?? 0) & peerFlag.wait) === 0;
+  }
+
+  /** @returns false, and owes `drain` for it. */
+  #wait(slot: number, generation: number): false {
+    if (!this.#waiting.isDrainOwed(slot, generation)) this.#oweDrain(slot, generation);
+    return false;
+  }
+
+  #oweDrain(slot: number, generation: number): void {
+    if (this.#isConnected(slot, generation)) this.#waiting.oweDrain(slot, generation);
+  }
+
+  /** The flags say that the slot's queue is full; but the slot may be another peer's by now. */
+  #checkQueue(slot: number, generation: number): void {
+    if (!this.#isConnected(slot, generation)) return;
+    this.#waiting.oweDrain(slot, generation);
+    throw this.#queueFull();
+  }
+
+  #queueFull(): HawserError {
+    return new HawserError(
+      'ERR_HAWSER_QUEUE_FULL',
+      `the peer has ${this.#maxQueuedBytes} bytes (maxQueuedBytes) waiting to be sent; wait for drain or sent()`,
+    );
+  }
+
+  #isConnected(slot: number, generation: number): boolean {
+    return this.status(slot, generation)[statusCell.connected] !== 0;
   }
 
   // ---- In ----------------------------------------------------------------------------------------------------------
 
   #deliver(slab: ArrayBuffer, descriptors: ArrayBuffer, count: number): void {
     const { bytes, words } = this.#storageOf(slab, descriptors);
+    // First, because a listener may transfer the slab away: nobody should wait for ever for what was in it.
+    if (this.#waiting.forConfirms) this.#settleConfirms(bytes, words, count);
     const raw = this.#onBatch;
     if (raw !== undefined) this.#sink.batch(raw, bytes, words, count);
     const end = count * descriptorWords;
@@ -201,7 +370,7 @@ export class Socket {
         this.#control(head & 0xff, head >>> 8, slot, generation, content);
       } else if (raw === undefined) {
         if (bytes.length === 0) {
-          ++this.#stats.slabDetached;
+          ++this.#stats.local.slabDetached;
         } else if (this.#copy) {
           this.#sink.message(slot, generation, head >>> 8, bytes.slice(offset, offset + length));
         } else {
@@ -219,6 +388,11 @@ export class Socket {
         sink.connect(slot, generation, bytes);
         break;
       case eventKind.disconnect:
+        this.#waiting.end(slot, generation, () => ({
+          result: disconnectResultName(argument),
+          ...readDisconnect(bytes),
+        }));
+        this.keyUpdates.ended(slot, generation);
         sink.disconnect(slot, generation, argument, bytes);
         break;
       case eventKind.connectFailed:
@@ -228,7 +402,12 @@ export class Socket {
         sink.state(slot, generation, argument);
         break;
       case eventKind.drain:
-        sink.drain();
+        for (const [each, user] of this.#waiting.forRoom()) this.#release(each, user);
+        break;
+      case eventKind.peerDrain:
+        this.#release(slot, generation);
+        break;
+      case eventKind.confirm:
         break;
       case eventKind.goaway:
         sink.goaway(slot, generation, bytes);
@@ -236,9 +415,39 @@ export class Socket {
       case eventKind.consume:
         sink.consume(slot, generation, bytes);
         break;
+      case eventKind.keyUpdated:
+        this.keyUpdates.updated(slot, generation, bytes);
+        break;
+      case eventKind.keyUpdateRefused:
+        this.keyUpdates.refused(slot, generation, argument);
+        break;
+      case eventKind.secretWanted:
+        sink.secretWanted(slot, generation, bytes);
+        break;
       default:
         throw new Error(`the addon reported an event of kind ${kind}, which does not exist`);
     }
+  }
+
+  #settleConfirms(bytes: Uint8Array, words: Uint32Array, count: number): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const end = count * descriptorWords;
+    for (let at = 0; at < end; at += descriptorWords) {
+      const head = words[at] ?? 0;
+      if ((head & 0xff) !== eventKind.confirm) continue;
+      const slot = words[at + 1] ?? 0;
+      const generation = words[at + 2] ?? 0;
+      const offset = words[at + 3] ?? 0;
+      const expired = head >>> 8 === confirmResult.expired;
+      for (let id = offset; id < offset + (words[at + 4] ?? 0); id += 4) {
+        this.#waiting.settle(slot, generation, view.getUint32(id, true), expired);
+      }
+    }
+  }
+
+  /** A peer may have room again; if it has not, because the other of the two reasons holds, that one's end is told too. */
+  #release(slot: number, generation: number): void {
+    if (this.#hasRoom(slot) && this.#waiting.release(slot, generation)) this.#sink.drain(slot, generation);
   }
 
   #storageOf(slab: ArrayBuffer, descriptors: ArrayBuffer): Storage {
@@ -287,6 +496,10 @@ export class Socket {
     return this.#state !== 'STOPPED' && this.#native.goaway(slot, generation, reason, deadlineMs, to);
   }
 
+  setPaused(slot: number, generation: number, channel: ChannelEntry, paused: boolean): void {
+    if (this.#state !== 'STOPPED') this.#native.setPaused(slot, generation, channel.number, paused);
+  }
+
   completeConsumption(slot: number, generation: number, verdict: number): void {
     if (this.#state !== 'STOPPED') this.#native.completeConsumption(slot, generation, verdict);
   }
@@ -296,6 +509,12 @@ export class Socket {
     const status = this.#status;
     if (this.#state === 'STOPPED' || !this.#native.status(slot, generation, status)) status.fill(0);
     return status;
+  }
+
+  /** `host:port`; '' when the peer is gone. */
+  remoteAddress(slot: number, generation: number): string {
+    const binary = this.#state === 'STOPPED' ? null : this.#native.remoteAddress(slot, generation);
+    return binary === null ? '' : textOf(binary);
   }
 
   exportKey(slot: number, generation: number, label: string): Uint8Array | null {
@@ -343,6 +562,11 @@ export class Socket {
     return this.#state === 'STOPPED' ? 0 : this.#native.memoryBytes();
   }
 
+  /** A message was dropped because the codec of its channel refused it. */
+  countUndecodable(): void {
+    ++this.#stats.local.undecodable;
+  }
+
   /** What the kernel granted of the wanted buffers. */
   grantedBuffers(): { readonly receiveBytes: number; readonly sendBytes: number } {
     return this.#state === 'STOPPED' ? { receiveBytes: 0, sendBytes: 0 } : this.#native.grantedBuffers();
@@ -351,6 +575,8 @@ export class Socket {
   #stopped(): void {
     this.#state = 'STOPPED';
     this.#txWords[txUsed] = 0;
+    this.#waiting.endAll({ result: 'closed', code: disconnectCodes.NONE, reason: '' });
+    this.keyUpdates.stopped();
     clearInterval(this.#dropTimer);
     this.#reportDrops();
     this.#publishState();

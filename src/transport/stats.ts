@@ -31,12 +31,23 @@ export const counterNames = [
   'pongsReceived',
   'unexpectedPong',
   'controlFramesRepeated',
+  'packetsLost',
+  'messagesExpired',
+  'movesBegun',
+  'movesCompleted',
+  'movesCancelled',
+  'movesFailed',
+  'keyUpdates',
+  'keyUpdatesRefused',
   'turns',
   'timersFired',
   'peers',
   'halfOpen',
   'packetBuffersInUse',
   'packetBuffersPeak',
+  'sendQueueBytes',
+  'reassemblyBytes',
+  'reassemblyBytesPeak',
   'handshakeQueueLength',
   'handshakeQueuePeak',
 ] as const;
@@ -72,22 +83,30 @@ export const dropReasons = [
   'tooOld',
   'peerCeiling',
   'pingRateLimited',
-  'unknownChannel',
+  'repeatedMessage',
+  'outdated',
+  'reassemblyFull',
+  'queueFull',
   'unconfirmedOverflow',
   'resetInvalid',
   'outputFull',
   'notConnected',
   'eventQueueFull',
   'slabDetached',
+  'undecodable',
 ] as const;
 export type DropReason = (typeof dropReasons)[number];
+
+/** Those that only JavaScript knows of. */
+export const localDropReasons = ['slabDetached', 'undecodable'] as const;
+type LocalDropReason = (typeof localDropReasons)[number];
 
 /** A snapshot of what a socket counted. */
 export interface TransportStats {
   readonly counters: Readonly<Record<CounterName, number>>;
   /**
    * Dropped datagrams and messages by reason. `slabDetached`: messages that could not be delivered because a listener
-   * transferred the memory of their batch away.
+   * transferred the memory of their batch away. `undecodable`: messages that the codec of their channel refused.
    */
   readonly drops: Readonly<Record<DropReason, number>>;
   /** What the operating system's socket did, by the names of `SocketCounters` in native/io/udp_socket.hpp. */
@@ -106,7 +125,7 @@ export class StatsReader {
   readonly #socketCounters: BigUint64Array;
   readonly #socketNames: readonly string[];
   /** Counted here, because only JavaScript knows that it happened. */
-  slabDetached = 0;
+  readonly local: Record<LocalDropReason, number> = { slabDetached: 0, undecodable: 0 };
 
   constructor(
     counters: BigUint64Array,
@@ -126,7 +145,7 @@ export class StatsReader {
   }
 
   drop(reason: DropReason): number {
-    return reason === 'slabDetached' ? this.slabDetached : this.counter(dropCounterName(reason));
+    return isLocal(reason) ? this.local[reason] : this.counter(dropCounterName(reason));
   }
 
   snapshot(): TransportStats {
@@ -136,6 +155,10 @@ export class StatsReader {
       socket: record(this.#socketNames, (_, index) => Number(this.#socketCounters[index] ?? 0n)),
     };
   }
+}
+
+function isLocal(reason: DropReason): reason is LocalDropReason {
+  return localDropReasons.some((each) => each === reason);
 }
 
 function record<K extends string>(

@@ -114,6 +114,15 @@ test('tick-broadcast tells every player about every tick', async () => {
   expect(await game.exit()).toBe(0);
 });
 
+test('the program of docs/transport.md about channels runs', async () => {
+  const page = readFileSync(new URL('../../docs/transport.md', import.meta.url), 'utf8');
+  prepare('docs-channels', /## Channels.*?```ts\n(.*?)```/s.exec(page)?.[1] ?? expect.fail('no program'));
+  const program = new Example('docs-channels');
+  const lines = [await program.line(''), await program.line('')];
+  expect(lines.sort()).toEqual(['7: HELLO', 'the server has it']);
+  expect(await program.exit()).toBe(0);
+});
+
 test('the program of docs/testing.md runs, and each time alike', async () => {
   const page = readFileSync(new URL('../../docs/testing.md', import.meta.url), 'utf8');
   prepare('docs-testing', /```ts\n(.*?)```/s.exec(page)?.[1] ?? expect.fail('no program'));

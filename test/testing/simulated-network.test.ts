@@ -125,6 +125,48 @@ describe('links', () => {
     await network.runUntil(Promise.all([connection.close(), server.close()]));
   });
 
+  test.each([true, false])('limit the rate of all that they cover together: %s', async (sharedBottleneck) => {
+    const network = new SimulatedNetwork({ seed: 3 });
+    const server = await listen(network);
+    const connections = [];
+    for (const clientId of [1n, 2n]) {
+      connections.push(await network.runUntil(connect(await token(network, server, clientId), { network })));
+    }
+    let received = 0;
+    server.on('message', (_, data) => {
+      received += data.length;
+    });
+    network.setLink(undefined, server.address, {
+      bytesPerSecond: 20_000,
+      queueBytes: 5000,
+      ecnMarkBytes: 1000,
+      sharedBottleneck,
+    });
+    for (let count = 0; count < 200; ++count) {
+      for (const connection of connections) connection.send(new Uint8Array(1000));
+      await network.run(10);
+    }
+    // Two seconds at the rate, and what was in the queues; each message has about 35 bytes of a packet around it.
+    const links = sharedBottleneck ? 1 : 2;
+    expect(received).toBeLessThanOrEqual(links * 40_000);
+    expect(received).toBeGreaterThanOrEqual(links * 36_000);
+    network.setLink(undefined, server.address, {});
+    const ends = connections.map((connection) => connection.close());
+    await network.runUntil(Promise.all([...ends, server.close()]));
+  });
+
+  test.each([
+    [{ ecnMarkBytes: -1 }, 'ecnMarkBytes must be an integer from 0 to 1099511627776; got -1'],
+    [{ sharedBottleneck: 1 }, 'sharedBottleneck must be true or false; got 1'],
+    [{ up: 'no' }, 'up must be true or false; got "no"'],
+    [{ lossRate: 2 }, 'lossRate must be a number from 0 to 1; got 2'],
+  ])('refuse %j', (settings, message) => {
+    const network = new SimulatedNetwork();
+    expect(() => network.setLink(undefined, undefined, settings as SimulatedNetworkOptions)).toThrow(
+      expect.objectContaining({ code: 'ERR_HAWSER_ARGUMENT', message }),
+    );
+  });
+
   test('show their datagrams, and take foreign ones', async () => {
     const network = new SimulatedNetwork();
     const server = await listen(network);

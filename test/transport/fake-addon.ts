@@ -5,11 +5,23 @@ import type {
   NativeEndpoint,
   NativeEndpointOptions,
   NativeEventsListener,
+  NativeHandle,
 } from '../../src/transport/native.js';
-import { counterNames, dropCounterName, dropReasons } from '../../src/transport/stats.js';
+import { peerFlag, sendStatus, statusCell } from '../../src/transport/native.js';
+import { counterNames, dropCounterName, dropReasons, localDropReasons } from '../../src/transport/stats.js';
 
 export const txHeaderBytes = 64;
 export const txSlabBytes = 4096;
+
+/** A message as the addon got it. What a record does not have is 0. */
+export interface FakeMessage {
+  readonly slot: number;
+  readonly generation: number;
+  readonly channel: number;
+  readonly text: string;
+  readonly ttlMs: number;
+  readonly confirm: number;
+}
 
 /** What the fake endpoint was asked to do, and the means to make events. */
 export class FakeEndpoint {
@@ -19,10 +31,16 @@ export class FakeEndpoint {
   readonly txSlab: ArrayBuffer = new ArrayBuffer(txSlabBytes);
   readonly counters: BigUint64Array = new BigUint64Array(fakeCounterNames.length);
   readonly socketCounters: BigUint64Array = new BigUint64Array(1);
+  readonly peerFlags: Uint8Array = new Uint8Array(64);
+  /** The peers that are connected, by slot. */
+  readonly generations: (number | undefined)[] = [];
+  maxDatagram = 1200;
   arms = 0;
   flushes = 0;
-  /** The records that each flush took: [slot, generation, channel, text]. */
-  readonly sent: [number, number, number, string][] = [];
+  /** What each flush took, and the long messages between. */
+  readonly messages: FakeMessage[] = [];
+  readonly paused: [number, number, number, boolean][] = [];
+  readonly broadcasts: [number, string, number[] | null, number][] = [];
   readonly disconnected: [number, number][] = [];
 
   constructor(options: NativeEndpointOptions, onEvents: NativeEventsListener, onStopped: () => void) {
@@ -50,10 +68,14 @@ export class FakeEndpoint {
     const end = txHeaderBytes + (words[0] ?? 0);
     let count = 0;
     for (let at = txHeaderBytes; at < end; ++count) {
-      const [slot = 0, generation = 0, channel = 0, length = 0] = words.subarray(at >> 2, (at >> 2) + 4);
-      const data = new Uint8Array(this.txSlab, at + 16, length);
-      this.sent.push([slot, generation, channel, Buffer.from(data).toString()]);
-      at += (16 + length + 3) & ~3;
+      const record = words.subarray(at >> 2, (at >> 2) + 6);
+      const [slot = 0, generation = 0, head = 0, length = 0] = record;
+      const extended = head >>> 16 === 1;
+      const header = extended ? 24 : 16;
+      const [ttlMs = 0, confirm = 0] = extended ? record.subarray(4) : [];
+      const data = new Uint8Array(this.txSlab, at + header, length);
+      this.#take(slot, generation, head & 0xffff, data, ttlMs, confirm);
+      at += (header + length + 3) & ~3;
     }
     if (count !== words[1]) throw new Error(`${count} records, and the header says ${words[1]}`);
     words[0] = 0;
@@ -61,8 +83,77 @@ export class FakeEndpoint {
     return words[2] !== 0;
   }
 
+  sendLong(
+    slot: number,
+    generation: number,
+    channel: number,
+    data: Uint8Array,
+    ttlMs: number,
+    confirm: number,
+  ): number {
+    if (((this.peerFlags[slot] ?? 0) & peerFlag.full) !== 0) return sendStatus.queueFull;
+    this.#take(slot, generation, channel, data, ttlMs, confirm);
+    return sendStatus.sent;
+  }
+
+  #take(
+    slot: number,
+    generation: number,
+    channel: number,
+    data: Uint8Array,
+    ttlMs: number,
+    confirm: number,
+  ): void {
+    this.messages.push({ slot, generation, channel, text: Buffer.from(data).toString(), ttlMs, confirm });
+  }
+
+  /** The records as [slot, generation, channel, text]. */
+  get sent(): [number, number, number, string][] {
+    return this.messages.map(({ slot, generation, channel, text }) => [slot, generation, channel, text]);
+  }
+
+  broadcast(channel: number, data: Uint8Array, handles: Uint32Array | null, ttlMs: number): number {
+    this.broadcasts.push([channel, Buffer.from(data).toString(), handles && [...handles], ttlMs]);
+    return handles === null
+      ? this.generations.filter((each) => each !== undefined).length
+      : handles.length / 2;
+  }
+
+  setPaused(slot: number, generation: number, channel: number, paused: boolean): boolean {
+    this.paused.push([slot, generation, channel, paused]);
+    return true;
+  }
+
+  status(slot: number, generation: number, out: Float64Array): boolean {
+    if (this.generations[slot] !== generation) return false;
+    out.fill(0);
+    out[statusCell.connected] = 1;
+    out[statusCell.maxDatagram] = this.maxDatagram;
+    return true;
+  }
+
+  /** What `connect` returns. */
+  nextHandle: NativeHandle = { slot: 0, generation: 1 };
+
+  connect(): NativeHandle {
+    return this.nextHandle;
+  }
+
+  remoteAddress(): null {
+    return null;
+  }
+
+  exportKey(): null {
+    return null;
+  }
+
   localAddress(): Uint8Array {
     return this.options.bind;
+  }
+  rebind(): void {
+    const { code } = failure;
+    failure.code = undefined;
+    if (code !== undefined) throw Object.assign(new Error(`bind ${code}`), { code });
   }
   disconnect(slot: number, generation: number): boolean {
     this.disconnected.push([slot, generation]);
@@ -78,7 +169,10 @@ export const endpoints: FakeEndpoint[] = [];
 /** What the next constructor throws, as failed system calls do. */
 export const failure: { code: string | undefined } = { code: undefined };
 
-const fakeCounterNames = [...counterNames, ...dropReasons.slice(0, -1).map(dropCounterName)];
+const fakeCounterNames = [
+  ...counterNames,
+  ...dropReasons.filter((each) => !localDropReasons.some((local) => local === each)).map(dropCounterName),
+];
 
 export function fakeAddon(): NativeAddon {
   return {

@@ -75,7 +75,7 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     const heard: string[] = [];
     const all = new Promise<void>((resolve) => {
       server.on('message', (_peer, data, channel) => {
-        expect(channel).toBe(0);
+        expect(channel).toBe('default');
         if (heard.push(text(data)) === 100) resolve();
       });
     });
@@ -180,8 +180,8 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     });
     expect(server.broadcast(bytes('all'))).toBe(5);
     const some = [...server.peers].slice(1, 3);
-    expect(server.broadcast(bytes('some'), some)).toBe(2);
-    expect(server.broadcast(bytes('none'), [])).toBe(0);
+    expect(server.broadcast('default', bytes('some'), { peers: some })).toBe(2);
+    expect(server.broadcast('default', bytes('none'), { peers: [] })).toBe(0);
     await world.settle();
     expect(heard.flat().filter((message) => message === 'all')).toHaveLength(5);
     expect(heard.flat().filter((message) => message === 'some')).toHaveLength(2);

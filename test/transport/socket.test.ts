@@ -47,7 +47,11 @@ beforeEach(() => open());
 afterEach(() => server.close());
 
 describe('send', () => {
-  beforeEach(() => deliver([connect, 0, 3, 9, record()], [connect, 0, 4, 1, record()]));
+  beforeEach(() => {
+    native.generations[3] = 9;
+    native.generations[4] = 1;
+    deliver([connect, 0, 3, 9, record()], [connect, 0, 4, 1, record()]);
+  });
 
   test('writes records into the tx slab and arms once a turn', () => {
     const sizes = [0, 1, 5, 24, 25, 100];
@@ -80,6 +84,9 @@ describe('send', () => {
     expect(server.send(peers[0] as Peer, bytes('b'))).toBe(false);
     expect(drained).not.toHaveBeenCalled();
     native.setWritable(true);
+    deliver([drain, 0, 0, 0]);
+    // Only the peer that was told to wait.
+    expect(drained.mock.calls).toEqual([[peers[0]]]);
     deliver([drain, 0, 0, 0]);
     expect(drained).toHaveBeenCalledOnce();
     expect(server.send(peers[0] as Peer, bytes('c'))).toBe(true);

@@ -1,12 +1,14 @@
 // What the transport's tests share: a gateway and its clients, in a simulated network or over real sockets.
 
 import {
+  type ChannelMap,
   type Client,
   type ClientEvents,
   type Connection,
   type ConnectionEvents,
   type ConnectOptions,
   connect,
+  type DefaultChannels,
   Server,
   type ServerEvents,
   type ServerOptions,
@@ -22,18 +24,18 @@ export const text = (message: Uint8Array): string => Buffer.from(message).toStri
 export const bytes = (message: string): Uint8Array => new TextEncoder().encode(message);
 
 /** The arguments of the next event of that name. */
-export function next<Name extends keyof ServerEvents>(
-  emitter: Server,
+export function next<C extends ChannelMap, Name extends keyof ServerEvents<C>>(
+  emitter: Server<C>,
   name: Name,
-): Promise<ServerEvents[Name]>;
-export function next<Name extends keyof ConnectionEvents>(
-  emitter: Connection,
+): Promise<ServerEvents<C>[Name]>;
+export function next<C extends ChannelMap, Name extends keyof ConnectionEvents<C>>(
+  emitter: Connection<C>,
   name: Name,
-): Promise<ConnectionEvents[Name]>;
-export function next<Name extends keyof ClientEvents>(
-  emitter: Client,
+): Promise<ConnectionEvents<C>[Name]>;
+export function next<C extends ChannelMap, Name extends keyof ClientEvents<C>>(
+  emitter: Client<C>,
   name: Name,
-): Promise<ClientEvents[Name]>;
+): Promise<ClientEvents<C>[Name]>;
 export function next(emitter: NodeJS.EventEmitter, name: string): Promise<unknown[]> {
   return new Promise((resolve) => {
     emitter.once(name, (...args: unknown[]) => resolve(args));
@@ -44,12 +46,23 @@ export type TokenOverrides = Partial<MintTokenOptions>;
 
 let lastClientId = 1000n;
 
+interface Addressed {
+  readonly publicAddresses: readonly string[];
+}
+
+interface Closable {
+  close(): Promise<void>;
+}
+
 /** A place where gateways and clients meet, the same for tests of both kinds. */
 export interface World {
   readonly name: string;
-  listen(options?: Partial<ServerOptions>): Promise<Server>;
-  token(server: Server, overrides?: TokenOverrides): Promise<Uint8Array>;
-  connect(token: TokenSource, options?: ConnectOptions): Promise<Connection>;
+  listen<C extends ChannelMap = DefaultChannels>(options?: Partial<ServerOptions<C>>): Promise<Server<C>>;
+  token(server: Addressed, overrides?: TokenOverrides): Promise<Uint8Array>;
+  connect<C extends ChannelMap = DefaultChannels>(
+    token: TokenSource,
+    options?: ConnectOptions<C>,
+  ): Promise<Connection<C>>;
   /** Waits for a promise, letting time pass. */
   until<T>(promise: Promise<T>): Promise<T>;
   /** Lets what is on its way arrive. */
@@ -62,16 +75,21 @@ export interface World {
 
 abstract class BaseWorld implements World {
   abstract readonly name: string;
-  readonly servers: Server[] = [];
-  readonly connections: Connection[] = [];
+  readonly servers: Closable[] = [];
+  readonly connections: Closable[] = [];
 
-  abstract listen(options?: Partial<ServerOptions>): Promise<Server>;
-  abstract connect(token: TokenSource, options?: ConnectOptions): Promise<Connection>;
+  abstract listen<C extends ChannelMap = DefaultChannels>(
+    options?: Partial<ServerOptions<C>>,
+  ): Promise<Server<C>>;
+  abstract connect<C extends ChannelMap = DefaultChannels>(
+    token: TokenSource,
+    options?: ConnectOptions<C>,
+  ): Promise<Connection<C>>;
   abstract until<T>(promise: Promise<T>): Promise<T>;
   abstract settle(): Promise<void>;
   abstract wallNow(): number;
 
-  async token(server: Server, overrides: TokenOverrides = {}): Promise<Uint8Array> {
+  async token(server: Addressed, overrides: TokenOverrides = {}): Promise<Uint8Array> {
     return mintToken({
       protocolId,
       key: serverKey,
@@ -98,7 +116,9 @@ export class RealWorld extends BaseWorld {
     this.#socket = socket;
   }
 
-  override async listen(options: Partial<ServerOptions> = {}): Promise<Server> {
+  override async listen<C extends ChannelMap = DefaultChannels>(
+    options: Partial<ServerOptions<C>> = {},
+  ): Promise<Server<C>> {
     const server = await Server.listen({
       address: '127.0.0.1:0',
       protocolId,
@@ -110,7 +130,10 @@ export class RealWorld extends BaseWorld {
     return server;
   }
 
-  override async connect(token: TokenSource, options: ConnectOptions = {}): Promise<Connection> {
+  override async connect<C extends ChannelMap = DefaultChannels>(
+    token: TokenSource,
+    options: ConnectOptions<C> = {},
+  ): Promise<Connection<C>> {
     const socket = options.client === undefined ? { socket: this.#socket } : {};
     const connection = await connect(token, { ...socket, ...options });
     this.connections.push(connection);
@@ -140,13 +163,18 @@ export class SimulatedWorld extends BaseWorld {
     this.network = new SimulatedNetwork(options);
   }
 
-  override async listen(options: Partial<ServerOptions> = {}): Promise<Server> {
+  override async listen<C extends ChannelMap = DefaultChannels>(
+    options: Partial<ServerOptions<C>> = {},
+  ): Promise<Server<C>> {
     const server = await Server.listen({ protocolId, keys: [serverKey], network: this.network, ...options });
     this.servers.push(server);
     return server;
   }
 
-  override async connect(token: TokenSource, options: ConnectOptions = {}): Promise<Connection> {
+  override async connect<C extends ChannelMap = DefaultChannels>(
+    token: TokenSource,
+    options: ConnectOptions<C> = {},
+  ): Promise<Connection<C>> {
     const network = options.client === undefined ? { network: this.network } : {};
     const connection = await this.until(connect(token, { ...network, ...options }));
     this.connections.push(connection);

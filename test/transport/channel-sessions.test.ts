@@ -1,0 +1,485 @@
+// Channels between a gateway and its clients, through the engine.
+
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import {
+  bytes,
+  type ChannelMap,
+  type Codec,
+  type Connection,
+  type ConnectOptions,
+  type HawserError,
+  json,
+  type Peer,
+  reliable,
+  reliableUnordered,
+  type Server,
+  type ServerOptions,
+  sequenced,
+  text,
+  unreliable,
+} from '../../src/index.js';
+import { next, SimulatedWorld, type World, worlds } from './support.js';
+
+interface Chat {
+  readonly from: string;
+  readonly words: string;
+}
+
+/** One float. */
+const floatCodec: Codec<number> = {
+  name: 'f32',
+  encode: (value) => new Uint8Array(Float32Array.of(value).buffer),
+  decode(data) {
+    if (data.length !== 4) throw new RangeError(`${data.length} bytes are no float`);
+    return new DataView(data.buffer, data.byteOffset).getFloat32(0, true);
+  },
+};
+
+const longestFile = 1024 * 1024;
+/** Does for the longest message although up to a quarter of it is not told yet. */
+const leastCredit = Math.ceil(((longestFile + 16) * 4) / 3);
+const channels = {
+  chat: reliable(json<Chat>()),
+  moves: unreliable(),
+  state: sequenced(text()),
+  level: reliableUnordered(floatCodec),
+  files: reliable(bytes(), { maxMessageBytes: longestFile, priority: 'low' }),
+};
+type Game = typeof channels;
+
+/** Bytes that tell where they belong. */
+function pattern(length: number, seed: number): Uint8Array {
+  const data = new Uint8Array(length);
+  for (let at = 0, word = seed; at < length; ++at) {
+    word = (Math.imul(word, 1_103_515_245) + 12_345) >>> 0;
+    data[at] = word >>> 16;
+  }
+  return data;
+}
+
+interface Pair<C extends ChannelMap> {
+  readonly server: Server<C>;
+  readonly peer: Peer<C>;
+  readonly connection: Connection<C>;
+}
+
+async function pair<C extends ChannelMap>(
+  world: World,
+  declared: C,
+  serverOptions: Partial<ServerOptions<C>> = {},
+  connectOptions: ConnectOptions<C> = {},
+): Promise<Pair<C>> {
+  const server = await world.listen<C>({ channels: declared, ...serverOptions });
+  const connecting = new Promise<Peer<C>>((resolve) => server.once('connect', resolve));
+  const token = await world.token(server);
+  const connection = await world.connect<C>(token, { channels: declared, ...connectOptions });
+  return { server, peer: await world.until(connecting), connection };
+}
+
+/** The code of the error that a promise rejects with. */
+const codeOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'resolved',
+    (error: HawserError) => error.code,
+  );
+
+describe.each(worlds)('channels %s', (_name, makeWorld) => {
+  let world: World;
+  const closing: Promise<void>[] = [];
+
+  beforeEach(() => {
+    world = makeWorld();
+  });
+  afterEach(() => {
+    closing.push(world.close());
+  });
+  afterAll(() => Promise.all(closing));
+
+  test('carry their values both ways', async () => {
+    const { server, peer, connection } = await pair(world, channels);
+    const heard = (count: number, listen: (hear: (line: unknown[]) => void) => void): Promise<unknown[][]> =>
+      new Promise((resolve) => {
+        const lines: unknown[][] = [];
+        listen((line) => {
+          if (lines.push(line) === count) resolve(lines);
+        });
+      });
+    const atServer = heard(5, (hear) => {
+      server.on('message', (from, value, channel) => {
+        expect(from).toBe(peer);
+        hear([channel, value instanceof Uint8Array ? value.slice() : value]);
+      });
+    });
+    const atClient = heard(5, (hear) => {
+      connection.on('message', (value, channel) => {
+        hear([channel, value instanceof Uint8Array ? value.slice() : value]);
+      });
+    });
+    for (const side of [peer, connection]) {
+      side.send('chat', { from: 'ann', words: 'grüß dich' });
+      side.send('moves', Uint8Array.of(1, 2, 3));
+      side.send('state', 'up');
+      side.send('level', 0.5);
+      side.send('files', Uint8Array.of());
+    }
+    const expected = [
+      ['chat', { from: 'ann', words: 'grüß dich' }],
+      ['files', Uint8Array.of()],
+      ['level', 0.5],
+      ['moves', Uint8Array.of(1, 2, 3)],
+      ['state', 'up'],
+    ];
+    const sorted = (lines: unknown[][]): unknown[][] =>
+      lines.toSorted(([a], [b]) => (`${a}` < `${b}` ? -1 : 1));
+    expect(sorted(await world.until(atServer))).toEqual(expected);
+    expect(sorted(await world.until(atClient))).toEqual(expected);
+  });
+
+  test('keep the order of a reliable channel for thousands of messages', async () => {
+    const { server, connection } = await pair(world, channels);
+    const count = 5000;
+    const heard: string[] = [];
+    const all = new Promise<void>((resolve) => {
+      server.on('message', (_peer, value, channel) => {
+        if (channel === 'chat' && heard.push(value.words) === count) resolve();
+      });
+    });
+    const send = async (): Promise<void> => {
+      for (let index = 0; index < count; ++index) {
+        if (!connection.send('chat', { from: 'bob', words: `${index}` })) await connection.sent();
+      }
+    };
+    await world.until(Promise.all([send(), all]));
+    expect(heard).toEqual(Array.from({ length: count }, (_, index) => `${index}`));
+  });
+
+  test('carry messages of a mebibyte, and every length around the edges of packets', async () => {
+    const { peer, connection } = await pair(world, channels);
+    const lengths = [0, 1, 1100, 1157, 1158, 1159, 1200, 2400, 65_535, 65_536, 65_537, longestFile];
+    const heard = new Promise<Uint8Array[]>((resolve) => {
+      const files: Uint8Array[] = [];
+      connection.on('message', (value, channel) => {
+        if (channel === 'files' && files.push(value.slice()) === lengths.length) resolve(files);
+      });
+    });
+    const confirmed = lengths.map((length) => peer.send('files', pattern(length, length), { confirm: true }));
+    const files = await world.until(heard);
+    for (const [index, length] of lengths.entries()) {
+      expect(files[index]?.length).toBe(length);
+      expect(Buffer.compare(files[index] ?? new Uint8Array(), pattern(length, length))).toBe(0);
+    }
+    await world.until(Promise.all(confirmed));
+    expect(peer.queuedBytes).toBe(0);
+  });
+
+  test('that differ are found when the client connects, with what this side declares', async () => {
+    const server = await world.listen({ channels });
+    const token = await world.token(server);
+    const attempt = world.connect(token, { channels: { chat: reliable(text()), moves: unreliable() } });
+    await expect(attempt).rejects.toMatchObject({
+      code: 'ERR_HAWSER_DENIED',
+      denied: 'CHANNELS_MISMATCH',
+      message:
+        'the gateway does not admit this client: CHANNELS_MISMATCH; this side declares chat: reliable(text), moves: unreliable(bytes): ' +
+        "compare it with the gateway's",
+    });
+    await expect(world.connect(token)).rejects.toMatchObject({ denied: 'CHANNELS_MISMATCH' });
+    // Priorities are each side's own.
+    const own = { ...channels, chat: reliable(json<Chat>(), { priority: 'critical' }) };
+    const connection = await world.connect(await world.token(server), { channels: own });
+    expect(connection.connected).toBe(true);
+  });
+
+  test('confirm what was acknowledged, and reject what a disconnect prevents', async () => {
+    const { server, peer, connection } = await pair(world, channels);
+    const heard: string[] = [];
+    server.on('message', (_peer, value, channel) => {
+      if (channel === 'chat') heard.push(value.words);
+    });
+    const first = connection.send('chat', { from: 'ann', words: 'one' }, { confirm: true });
+    await world.until(first);
+    expect(heard).toEqual(['one']);
+    const late = connection.send('files', pattern(longestFile, 1), { confirm: true });
+    const outcome = codeOf(late);
+    peer.disconnect(0x1_0000, 'enough');
+    expect(await world.until(outcome)).toBe('ERR_HAWSER_NOT_CONNECTED');
+    await expect(late).rejects.toMatchObject({
+      cause: { result: 'disconnected', code: 0x1_0000, reason: 'enough' },
+    });
+    expect(await codeOf(connection.send('chat', { from: '', words: '' }, { confirm: true }))).toBe(
+      'ERR_HAWSER_NOT_CONNECTED',
+    );
+    expect(await codeOf(connection.sent())).toBe('ERR_HAWSER_NOT_CONNECTED');
+  });
+
+  test('tell a fast sender to wait, and when to go on', async () => {
+    const { server, peer, connection } = await pair(world, channels, {}, { highWaterBytes: 100_000 });
+    let received = 0;
+    const drains: string[] = [];
+    const total = 200;
+    const all = new Promise<void>((resolve) => {
+      server.on('message', (_peer, value, channel) => {
+        if (channel === 'files' && value.length === 20_000 && ++received === total) resolve();
+      });
+    });
+    connection.on('drain', () => drains.push('client'));
+    server.on('drain', () => drains.push('server'));
+    let waits = 0;
+    const send = async (): Promise<void> => {
+      for (let index = 0; index < total; ++index) {
+        if (connection.send('files', pattern(20_000, index))) continue;
+        ++waits;
+        await connection.sent();
+        expect(connection.queuedBytes).toBeLessThanOrEqual(100_000);
+      }
+    };
+    await world.until(Promise.all([send(), all]));
+    expect(waits).toBeGreaterThan(2);
+    expect(drains).toEqual(Array.from({ length: waits }, () => 'client'));
+    expect(peer.connected).toBe(true);
+  });
+
+  test('refuse what would wait for ever', async () => {
+    const { server, peer } = await pair(
+      world,
+      channels,
+      { maxQueuedBytes: 300_000, highWaterBytes: 50_000 },
+      { channelCreditBytes: leastCredit, creditBytes: leastCredit },
+    );
+    let accepted = 0;
+    let refused: unknown;
+    while (refused === undefined && accepted < 1000) {
+      try {
+        peer.send('files', new Uint8Array(100_000));
+        ++accepted;
+      } catch (error) {
+        refused = error;
+      }
+    }
+    expect(refused).toMatchObject({ code: 'ERR_HAWSER_QUEUE_FULL' });
+    expect(peer.queuedBytes).toBeGreaterThan(300_000);
+    expect(peer.queuedBytes).toBeLessThan(700_000);
+    // Nothing that was accepted is lost, and the queue empties.
+    await world.until(peer.sent());
+    await world.until(peer.send('files', new Uint8Array(1), { confirm: true }));
+    expect(server.stats.drops.queueFull).toBe(0);
+  });
+
+  test('finish what they have begun before they wait for credit', async () => {
+    const declared = { one: reliable(bytes(), { maxMessageBytes: longestFile }), other: reliable() };
+    const { server, connection } = await pair(world, declared, {
+      creditBytes: leastCredit,
+      channelCreditBytes: leastCredit,
+    });
+    const heard: string[] = [];
+    server.on('message', (_peer, value, channel) => heard.push(`${channel} ${value.length}`));
+    const confirmed: Promise<void>[] = [];
+    for (let round = 0; round < 3; ++round) {
+      confirmed.push(connection.send('one', new Uint8Array(longestFile), { confirm: true }));
+      confirmed.push(connection.send('other', new Uint8Array(65_536), { confirm: true }));
+    }
+    await world.until(Promise.all(confirmed));
+    await world.settle();
+    expect(heard.toSorted()).toEqual([
+      ...Array.from({ length: 3 }, () => `one ${longestFile}`),
+      ...Array.from({ length: 3 }, () => 'other 65536'),
+    ]);
+  });
+
+  test('that are paused stop their sender, and nobody else', async () => {
+    const { server, peer, connection } = await pair(world, channels, {
+      creditBytes: 4 * longestFile,
+      channelCreditBytes: leastCredit,
+    });
+    const heard = { files: 0, chat: 0 };
+    let onFile: () => void = () => undefined;
+    server.on('message', (_peer, value, channel) => {
+      if (channel === 'files' && value instanceof Uint8Array) ++heard.files;
+      if (channel === 'chat') ++heard.chat;
+      onFile();
+    });
+    peer.pause('files');
+    const size = 100_000;
+    const count = 40;
+    const confirmed = Promise.all(
+      Array.from({ length: count }, (_, index) =>
+        connection.send('files', pattern(size, index), { confirm: true }),
+      ),
+    );
+    await world.until(connection.send('chat', { from: 'ann', words: 'still here' }, { confirm: true }));
+    await world.settle();
+    expect(heard).toEqual({ files: 0, chat: 1 });
+    // No more than the credit went out; the rest waits here.
+    expect(connection.queuedBytes).toBeGreaterThanOrEqual(count * size - leastCredit);
+    const all = new Promise<void>((resolve) => {
+      onFile = () => {
+        if (heard.files === count) resolve();
+      };
+    });
+    peer.resume('files');
+    await world.until(Promise.all([all, confirmed]));
+    expect(connection.queuedBytes).toBe(0);
+  });
+
+  test('broadcast to all peers, or to some, on any channel', async () => {
+    const server = await world.listen({ channels });
+    const heard: string[] = [];
+    const connections: Connection<Game>[] = [];
+    for (let index = 0; index < 5; ++index) {
+      const connection = await world.connect(await world.token(server), { channels });
+      connection.on('message', (value, channel) => {
+        if (channel === 'chat') heard.push(`${index} ${value.words}`);
+        else if (channel === 'state') heard.push(`${index} ${value}`);
+        else if (channel === 'files') heard.push(`${index} ${value.length}`);
+      });
+      connections.push(connection);
+    }
+    expect(server.broadcast('chat', { from: 'all', words: 'hello' })).toBe(5);
+    const some = [...server.peers].slice(1, 3);
+    expect(server.broadcast('state', 'up', { peers: some })).toBe(2);
+    expect(server.broadcast('files', pattern(100_000, 1), { peers: some, ttlMs: 60_000 })).toBe(2);
+    expect(server.broadcast('chat', { from: 'none', words: 'hello' }, { peers: [] })).toBe(0);
+    const last = [...server.peers].map((peer) =>
+      peer.send('chat', { from: '', words: 'end' }, { confirm: true }),
+    );
+    await world.until(Promise.all(last));
+    await world.settle();
+    expect(heard.toSorted()).toEqual(
+      [
+        ...[0, 1, 2, 3, 4].flatMap((index) => [`${index} hello`, `${index} end`]),
+        ...some.flatMap((_, at) => [`${at + 1} up`, `${at + 1} 100000`]),
+      ].toSorted(),
+    );
+  });
+
+  test('drop and report what their codec cannot read', async () => {
+    const { server, connection } = await pair(world, channels);
+    // The same name and other bytes: what a client of another version may send.
+    const strange = { ...channels, level: reliableUnordered({ ...text(), name: 'f32' }) };
+    const other = await world.connect(await world.token(server), { channels: strange });
+    const heard: unknown[] = [];
+    server.on('message', (_peer, value, channel) => heard.push([value, channel]));
+    const invalid = next(server, 'invalidMessage');
+    await world.until(other.send('level', 'not four bytes', { confirm: true }));
+    const [from, error, channel] = await world.until(invalid);
+    expect(from.address).not.toBe('');
+    expect(error).toEqual(new RangeError('14 bytes are no float'));
+    expect(channel).toBe('level');
+    await world.until(connection.send('level', 2, { confirm: true }));
+    await world.settle();
+    expect(heard).toEqual([[2, 'level']]);
+    expect(server.stats.drops.undecodable).toBe(1);
+    expect(other.connected).toBe(true);
+  });
+});
+
+describe('channels on a bad network', () => {
+  const bad = { delayMs: 20, jitterMs: 10, lossRate: 0.1, duplicateRate: 0.05, reorderRate: 0.1 };
+
+  test('lose nothing that is reliable, and nothing twice', async () => {
+    const world = new SimulatedWorld({ seed: 7, ...bad });
+    const { server, connection } = await pair(world, channels);
+    const heard = { chat: [] as number[], level: new Set<number>(), state: [] as number[], moves: 0 };
+    let levels = 0;
+    server.on('message', (_peer, value, channel) => {
+      if (channel === 'chat') heard.chat.push(Number(value.words));
+      else if (channel === 'state') heard.state.push(Number(value));
+      else if (channel === 'moves') ++heard.moves;
+      else if (channel === 'level') {
+        ++levels;
+        heard.level.add(value);
+      }
+    });
+    const count = 500;
+    const confirmed: Promise<void>[] = [];
+    for (let index = 0; index < count; ++index) {
+      confirmed.push(connection.send('chat', { from: '', words: `${index}` }, { confirm: true }));
+      confirmed.push(connection.send('level', index, { confirm: true }));
+      connection.send('state', `${index}`);
+      connection.send('moves', pattern(100, index));
+      await world.network.run(2);
+    }
+    await world.until(Promise.all(confirmed));
+    await world.settle();
+    expect(heard.chat).toEqual(Array.from({ length: count }, (_, index) => index));
+    expect([levels, heard.level.size]).toEqual([count, count]);
+    // Sequenced: never back. Both of the others lose about what the network loses, and no more.
+    expect(heard.state).toEqual(heard.state.toSorted((a, b) => a - b));
+    expect(heard.state.length).toBeGreaterThan(count / 2);
+    expect(heard.state.length).toBeLessThan(count);
+    expect(heard.moves).toBeGreaterThan(0.8 * count);
+    expect(connection.packetsLost).toBeGreaterThan(0);
+    expect(connection.congestionWindowBytes).toBeGreaterThan(0);
+    expect(connection.pacingRate).toBeGreaterThan(0);
+    await world.close();
+  });
+
+  test('tell when a message has expired, and go on without it', async () => {
+    const world = new SimulatedWorld({ delayMs: 10 });
+    const { server, connection } = await pair(world, channels);
+    const heard: string[] = [];
+    server.on('message', (_peer, value, channel) => {
+      if (channel === 'chat') heard.push(value.words);
+    });
+    const say = (words: string): Chat => ({ from: 'ann', words });
+    await world.until(connection.send('chat', say('before'), { confirm: true }));
+    world.network.partition(server.address, connection.localAddress);
+    const expired = codeOf(connection.send('chat', say('expires'), { confirm: true, ttlMs: 300 }));
+    const kept = connection.send('chat', say('after'), { confirm: true });
+    await world.network.run(1000);
+    world.network.partition(server.address, connection.localAddress, false);
+    expect(await world.until(expired)).toBe('ERR_HAWSER_EXPIRED');
+    await world.until(kept);
+    // Acknowledged is what has arrived; what came before it may still be on its way, if only as a notice.
+    await world.settle();
+    expect(heard).toEqual(['before', 'after']);
+    expect(connection.connected).toBe(true);
+    await world.close();
+  });
+
+  test.each(['bbr', 'cubic'] as const)('fill a link without flooding it (%s)', async (congestion) => {
+    const world = new SimulatedWorld({ delayMs: 25, bytesPerSecond: 1_250_000, queueBytes: 62_500 });
+    const { server, connection } = await pair(world, channels, {}, { congestion });
+    const began = world.network.clock.now();
+    const files = Array.from({ length: 5 }, (_, index) =>
+      connection.send('files', pattern(longestFile, index), { confirm: true }),
+    );
+    await world.until(Promise.all(files));
+    const seconds = (world.network.clock.now() - began) / 1000;
+    expect((5 * longestFile) / seconds).toBeGreaterThan(0.7 * 1_250_000);
+    expect(server.stats.counters.messagesReceived).toBe(5);
+    await world.close();
+  });
+
+  test('of a peer that takes nothing leave the others alone', async () => {
+    const world = new SimulatedWorld({ delayMs: 5 });
+    const server = await world.listen({ channels, highWaterBytes: 50_000 });
+    const peers: Peer<Game>[] = [];
+    server.on('connect', (peer) => peers.push(peer));
+    const options = { channels, channelCreditBytes: leastCredit, creditBytes: leastCredit };
+    const slow = await world.connect(await world.token(server), options);
+    const quick = await world.connect(await world.token(server), options);
+    await world.settle();
+    slow.pause('files');
+    await world.settle();
+    const [toSlow, toQuick] = peers as [Peer<Game>, Peer<Game>];
+    const drained: unknown[] = [];
+    server.on('drain', (peer) => drained.push(peer));
+    let blocked = 0;
+    while (toSlow.send('files', new Uint8Array(60_000))) {
+      if (++blocked > 100) break;
+      // Long enough for all that credit allows to leave.
+      await world.network.run(500);
+    }
+    expect(blocked).toBeLessThan(100);
+    for (let index = 0; index < 20; ++index) {
+      await world.until(toQuick.send('files', new Uint8Array(60_000), { confirm: true }));
+    }
+    expect(drained).toEqual([]);
+    slow.resume('files');
+    await world.until(toSlow.sent());
+    expect(drained).toEqual([toSlow]);
+    expect(quick.connected).toBe(true);
+    await world.close();
+  });
+});
