@@ -3,12 +3,14 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { describeMachine, machineLine } from './lib/machine.mjs';
-import { measureRow, rows } from './lib/rows.mjs';
+import { measureRow, rows, rowsNamed } from './lib/rows.mjs';
 import { tableLines } from './lib/table.mjs';
 
-const usage = `Usage: npm run bench -- [--only ROW[,ROW]] [--quick] [--runs N] [--json FILE]
+const groups = new Set(rows.flatMap(({ group }) => group ?? []));
+const usage = `Usage: npm run bench -- [--only NAME[,NAME]] [--quick] [--runs N] [--json FILE]
 
-  --only ROW    some rows: ${rows.map(({ id }) => id).join(', ')}
+  --only NAME   some rows, or all of a group: ${[...groups].join(', ')};
+                ${rows.map(({ id }) => id).join(', ')}
   --quick       3 short runs of each instead of 7 full ones
   --runs N      another number of runs
   --json FILE   write the results as JSON`;
@@ -68,13 +70,16 @@ function readOptions(args) {
       },
     });
     const wanted = values.only?.split(',');
-    const unknown = wanted?.filter((id) => rows.every((row) => row.id !== id)) ?? [];
-    if (unknown.length > 0) return `no row is called ${unknown.join(', ')}\n\n${usage}`;
+    const unknown = wanted?.filter((word) => rowsNamed(word).length === 0) ?? [];
+    if (unknown.length > 0) return `no row and no group is called ${unknown.join(', ')}\n\n${usage}`;
     const runs = Number(values.runs ?? (values.quick ? 3 : 7));
     if (!Number.isInteger(runs) || runs < 1)
       return `--runs: ${values.runs} is not a number of runs\n\n${usage}`;
     return {
-      rows: wanted === undefined ? rows : rows.filter(({ id }) => wanted.includes(id)),
+      rows:
+        wanted === undefined
+          ? rows
+          : rows.filter((row) => wanted.some((word) => rowsNamed(word).includes(row))),
       runs,
       size: values.quick ? 'quick' : 'full',
       json: values.json,

@@ -1,6 +1,7 @@
 // What a rival has to offer to be measured by the rows with one peer: one file each, named like the rival.
 //
 // Both sides deliver every message by a callback; `data` is valid during the callback. `send` copies.
+import { RivalUnavailable } from '../lib/unavailable.mjs';
 
 /**
  * @typedef {object} Listening
@@ -17,13 +18,30 @@
 
 /**
  * @typedef {object} Driver
- * @property {number} window messages that may be on their way in the row `msgs-64`: as many as the receiver's socket buffer holds
+ * @property {number} window messages that may be on their way: as many as the receiver's socket buffer holds; Infinity where the
+ * driver is reliable and ordered, and controls the flow itself
  * @property {(onMessage: (data: Uint8Array) => void) => Promise<Listening>} listen
  * @property {(target: unknown, onMessage: (data: Uint8Array) => void, onDrain: () => void) => Promise<Connected>} connect
  */
 
 /** Wanted size of socket buffers in bytes, the same for all. */
 export const bufferBytes = 4 * 1024 * 1024;
+
+/**
+ * Loads a rival's package.
+ *
+ * @param {string} name
+ * @returns {Promise<unknown>} the module; rejects with RivalUnavailable when it is not installed here, or has no binary for here
+ */
+export async function importRival(name) {
+  try {
+    return await import(name);
+  } catch (error) {
+    throw new RivalUnavailable(
+      `${name}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`,
+    );
+  }
+}
 
 /**
  * @param {string} name of a file in this folder, without its ending

@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { RivalUnavailable } from './unavailable.mjs';
 
 const canPin = process.platform === 'linux' && spawnSync('taskset', ['--version']).status === 0;
 
@@ -31,7 +32,7 @@ export class Program {
    * @param {string} name its file without the ending
    * @param {unknown} config what its `configuration()` returns
    * @param {ProgramOptions} [options]
-   * @returns {Promise<Program>} rejects when it ends before it is ready
+   * @returns {Promise<Program>} rejects when it ends before it is ready; with RivalUnavailable when its driver cannot run here
    */
   static async start(name, config, options = {}) {
     const program = new Program(name, config, options);
@@ -60,11 +61,14 @@ export class Program {
       ready = resolve;
       failed = reject;
     });
-    this.#child.on('message', (/** @type {{ready?: boolean, id: number, result: unknown}} */ message) => {
+    /** @param {{ready?: boolean, unavailable?: string, id: number, result: unknown}} message */
+    const onMessage = (message) => {
       if (message.ready) return ready();
+      if (message.unavailable !== undefined) return failed(new RivalUnavailable(message.unavailable));
       this.#requests.get(message.id)?.resolve(message.result);
       this.#requests.delete(message.id);
-    });
+    };
+    this.#child.on('message', onMessage);
     this.#child.on('error', failed);
     this.#exited = new Promise((resolve) => {
       this.#child.on('exit', (code, signal) => {

@@ -1,4 +1,5 @@
 // The child's side of a program: it answers what the benchmark asks over the channel between the two processes.
+import { RivalUnavailable } from './unavailable.mjs';
 
 /**
  * @typedef {object} ProcessMark what a process has used since it was started
@@ -21,6 +22,23 @@ export function serve(handlers) {
   });
   process.on('disconnect', () => process.exit());
   process.send?.({ ready: true });
+}
+
+/**
+ * For the load of a driver, before `serve`: tells the parent when it is one that cannot run here, and ends the process.
+ *
+ * @template T
+ * @param {Promise<T>} work
+ * @returns {Promise<T>} what `work` gives
+ */
+export async function orUnavailable(work) {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof RivalUnavailable)) throw error;
+    await new Promise((resolve) => process.send?.({ unavailable: error.message }, resolve));
+    process.exit();
+  }
 }
 
 /**

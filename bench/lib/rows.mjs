@@ -1,16 +1,31 @@
 // Runs rows: each contender in turn, a number of times, and what comes out of it.
+import { row as broadcast } from '../rows/broadcast.mjs';
 import { row as demo } from '../rows/demo.mjs';
 import { row as handshakes } from '../rows/handshakes.mjs';
 import { row as memory } from '../rows/memory.mjs';
+import { row as memoryChannels } from '../rows/memory-channels.mjs';
 import { row as msgs64 } from '../rows/msgs-64.mjs';
+import { rows as reliable } from '../rows/reliable.mjs';
 import { row as rtt } from '../rows/rtt.mjs';
+import { rows as simulated } from '../rows/simulated.mjs';
 import { median, ratioToBest, spread } from './statistics.mjs';
+import { RivalUnavailable } from './unavailable.mjs';
 
 /** @typedef {import('../rows/row.mjs').Row} Row */
 /** @typedef {import('../rows/row.mjs').Sample} Sample */
 
 /** In the order in which they run. @type {readonly Row[]} */
-export const rows = [msgs64, rtt, handshakes, memory, demo];
+export const rows = [
+  msgs64,
+  rtt,
+  handshakes,
+  memory,
+  demo,
+  ...reliable,
+  broadcast,
+  memoryChannels,
+  ...simulated,
+];
 
 const ours = 'hawser';
 
@@ -22,7 +37,8 @@ const ours = 'hawser';
  * @property {'higher' | 'lower'} better
  * @property {number} runs of each contender
  * @property {number} ours
- * @property {Record<string, number>} rivals
+ * @property {Record<string, number>} rivals those that could be measured
+ * @property {Record<string, string>} unavailable the others, and why
  * @property {number | null} ratio how many times better ours is than the best rival; null without one
  * @property {Record<string, {min: number, max: number}>} spread by contender
  * @property {{value: number, is: string, reached: boolean}} [target]
@@ -32,41 +48,63 @@ const ours = 'hawser';
  */
 
 /**
+ * The rows that a word of `--only` stands for: the one with that id, or those of that group.
+ *
+ * @param {string} word
+ * @returns {Row[]} none when it is neither
+ */
+export function rowsNamed(word) {
+  return rows.filter(({ id, group }) => id === word || group === word);
+}
+
+/**
  * Measures a row: in every round one run of each contender, so that whatever else the machine does meets all of them alike.
  *
  * @param {Row} row
  * @param {number} runs
  * @param {import('../rows/row.mjs').Size} size
  * @param {(line: string) => void} progress
- * @returns {Promise<Result>} rejects when a run fails
+ * @returns {Promise<Result>} rejects when a run fails; a rival that cannot run here is left out
  */
 export async function measureRow(row, runs, size, progress) {
-  const contenders = [ours, ...row.rivals];
   /** @type {Map<string, Sample[]>} */
-  const samples = new Map(contenders.map((contender) => [contender, []]));
-  for (let round = 1; round <= runs; ++round) {
-    for (const contender of contenders) {
-      const sample = await row.measure(contender, size);
-      samples.get(contender)?.push(sample);
-      const missed = sample.missed?.length ? ` (MISSED: ${sample.missed.join(', ')})` : '';
-      progress(
-        `${row.id}  ${contender}  ${round} of ${runs}: ${formatFigure(sample.value)} ${row.unit}${missed}`,
-      );
+  const samples = new Map([ours, ...row.rivals].map((contender) => [contender, []]));
+  /** @type {Record<string, string>} */
+  const unavailable = {};
+  const rounds = row.exact ? 1 : runs;
+  for (let round = 1; round <= rounds; ++round) {
+    for (const [contender, taken] of samples) {
+      try {
+        const sample = await row.measure(contender, size);
+        taken.push(sample);
+        const missed = sample.missed?.length ? ` (MISSED: ${sample.missed.join(', ')})` : '';
+        progress(
+          `${row.id}  ${contender}  ${round} of ${rounds}: ${formatFigure(sample.value)} ${row.unit}${missed}`,
+        );
+      } catch (error) {
+        if (contender === ours || !(error instanceof RivalUnavailable)) throw error;
+        unavailable[contender] = error.message;
+        samples.delete(contender);
+        progress(`${row.id}  ${contender}  cannot run here: ${error.message}`);
+      }
     }
   }
-  return summarize(row, samples);
+  return summarize(row, samples, unavailable);
 }
 
 /**
  * @param {Row} row
  * @param {ReadonlyMap<string, readonly Sample[]>} samples by contender, as many of each
+ * @param {Record<string, string>} [unavailable] the rivals that have none, and why
  * @returns {Result}
  */
-export function summarize(row, samples) {
+export function summarize(row, samples, unavailable = {}) {
+  const contenders = [...samples.keys()];
   /** @param {string} contender */
   const values = (contender) => (samples.get(contender) ?? []).map(({ value }) => value);
   const own = median(values(ours));
-  const rivals = Object.fromEntries(row.rivals.map((rival) => [rival, median(values(rival))]));
+  const measured = contenders.filter((contender) => contender !== ours);
+  const rivals = Object.fromEntries(measured.map((rival) => [rival, median(values(rival))]));
   const ratio = ratioToBest(own, Object.values(rivals), row.better);
   const { target } = row;
   /** @param {string} contender */
@@ -80,13 +118,12 @@ export function summarize(row, samples) {
     runs: values(ours).length,
     ours: own,
     rivals,
+    unavailable,
     ratio,
-    spread: Object.fromEntries(
-      [...samples.keys()].map((contender) => [contender, spread(values(contender))]),
-    ),
+    spread: Object.fromEntries(contenders.map((contender) => [contender, spread(values(contender))])),
     ...(target && { target: { ...target, reached: met && isReached(target, own, ratio) } }),
     details: Object.fromEntries([...samples].map(([contender, all]) => [contender, medians(all)])),
-    missed: [...samples.keys()].flatMap((each) => missedBy(each).map((condition) => `${each}: ${condition}`)),
+    missed: contenders.flatMap((each) => missedBy(each).map((condition) => `${each}: ${condition}`)),
     note: row.note,
   };
 }

@@ -1,6 +1,7 @@
 // A stream of numbered messages from one process to another with as many on their way as a window allows: what both sides of the
-// row `msgs-64` agree on. A message begins with its u32 number; an acknowledgement is the u32 count of messages up to the newest
-// that arrived. What is missing below it was lost, so that a loss never stops the stream.
+// rows with such a stream agree on. A message begins with its u32 number; an acknowledgement is the u32 count of messages up to the
+// newest that arrived. What is missing below it was lost, so that a loss never stops the stream. Reliable drivers have an infinite
+// window: nothing is acknowledged here, and the sender waits for their `drain` alone.
 
 /** An acknowledgement for each eighth of the window. */
 export const acknowledgementsPerWindow = 8;
@@ -10,6 +11,8 @@ const stallMs = 1000;
 
 export class StreamReceiver {
   received = 0;
+  /** Messages that did not follow the one before: each begins a gap, or goes back. */
+  misplaced = 0;
   #newest = 0;
   #sinceAck = 0;
   /** So that nothing of a message can be left unread. */
@@ -20,7 +23,7 @@ export class StreamReceiver {
   #ackView = new DataView(this.#ack.buffer);
 
   /**
-   * @param {number} window messages
+   * @param {number} window messages; may be Infinity
    * @param {(acknowledgement: Uint8Array) => void} send
    */
   constructor(window, send) {
@@ -33,6 +36,7 @@ export class StreamReceiver {
     const number = readU32(data);
     this.#checksum ^= data[data.length - 1] ?? 0;
     ++this.received;
+    if (number !== this.#newest) ++this.misplaced;
     if (number >= this.#newest) this.#newest = number + 1;
     if (++this.#sinceAck < this.#ackEvery) return;
     this.#sinceAck = 0;
@@ -55,7 +59,7 @@ export class StreamSender {
   #timer;
 
   /**
-   * @param {number} window messages
+   * @param {number} window messages; may be Infinity
    * @param {number} messageBytes at least 4
    * @param {(message: Uint8Array) => boolean} send whether to go on
    */
@@ -68,7 +72,7 @@ export class StreamSender {
 
   start() {
     this.#stopped = false;
-    this.#timer = setInterval(() => this.#watch(), stallMs);
+    if (Number.isFinite(this.#window)) this.#timer = setInterval(() => this.#watch(), stallMs);
     this.fill();
   }
 

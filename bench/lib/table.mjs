@@ -27,7 +27,10 @@ export function tableLines(results) {
   const missed = results.flatMap(({ id, missed: all }) =>
     all.map((condition) => `  ${id}, MISSED by ${condition}`),
   );
-  const below = [...details, ...missed];
+  const absent = results.flatMap(({ id, unavailable }) =>
+    Object.entries(unavailable).map(([rival, reason]) => `  ${id}, ${rival} cannot run here: ${reason}`),
+  );
+  const below = [...details, ...missed, ...absent];
   return below.length > 0 ? [...lines, '', ...below] : lines;
 }
 

@@ -1,6 +1,6 @@
 // Measures round trips one after the other: the near end of `rtt`. Configuration: {driver, target, messageBytes}.
 import { loadDriver } from '../drivers/contract.mjs';
-import { configuration, serve } from '../lib/program.mjs';
+import { configuration, orUnavailable, serve } from '../lib/program.mjs';
 import { percentile } from '../lib/statistics.mjs';
 
 /** Without an echo for so long, a message counts as lost. */
@@ -11,7 +11,7 @@ const {
   target,
   messageBytes,
 } = /** @type {{driver: string, target: unknown, messageBytes: number}} */ (configuration());
-const driver = await loadDriver(name);
+const driver = await orUnavailable(loadDriver(name));
 const message = new Uint8Array(messageBytes);
 const number = new DataView(message.buffer);
 let sent = 0;

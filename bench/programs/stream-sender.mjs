@@ -1,6 +1,6 @@
-// Sends the stream of `msgs-64`. Configuration: {driver, target, messageBytes}.
+// Sends the stream of `msgs-64`, `reliable-64` and `reliable-1200`. Configuration: {driver, target, messageBytes}.
 import { loadDriver } from '../drivers/contract.mjs';
-import { configuration, processMark, serve } from '../lib/program.mjs';
+import { configuration, orUnavailable, processMark, serve } from '../lib/program.mjs';
 import { StreamSender } from '../lib/stream.mjs';
 
 const {
@@ -8,7 +8,7 @@ const {
   target,
   messageBytes,
 } = /** @type {{driver: string, target: unknown, messageBytes: number}} */ (configuration());
-const driver = await loadDriver(name);
+const driver = await orUnavailable(loadDriver(name));
 const sender = new StreamSender(driver.window, messageBytes, (data) => connected.send(data));
 const connected = await driver.connect(
   target,

@@ -5,7 +5,8 @@ import { wait } from './row.mjs';
 
 /** @typedef {import('./handshakes.mjs').GatewayMark} GatewayMark */
 
-const sizes = {
+/** @type {Record<import('./row.mjs').Size, {steps: readonly number[], quietMs: number}>} */
+export const sizes = {
   full: { steps: [2000, 4000, 6000, 8000, 10_000], quietMs: 3000 },
   quick: { steps: [2000, 10_000], quietMs: 3000 },
   smoke: { steps: [20, 60], quietMs: 100 },
@@ -25,15 +26,16 @@ export const row = {
 
 /**
  * @param {{steps: readonly number[], quietMs: number}} size numbers of peers, rising
- * @returns {Promise<import('./row.mjs').Sample>}
+ * @param {boolean} [channels] whether every peer uses a reliable channel, once each way
+ * @returns {Promise<{value: number, details: {fromNothingBytes: number, nativeBytes: number, rssBytes: number}}>}
  */
-export async function measureMemory({ steps, quietMs }) {
+export async function measureMemory({ steps, quietMs }, channels = false) {
   return withPrograms(async (start) => {
     const maxPeers = steps.at(-1) ?? 0;
     const key = formatKey(generateKey({ id: 1 }));
-    const gateway = await start('gateway', { maxPeers, key }, { nodeOptions: ['--expose-gc'] });
+    const gateway = await start('gateway', { maxPeers, key, channels }, { nodeOptions: ['--expose-gc'] });
     const address = await gateway.request('address');
-    const clients = await start('clients', { address, key, clients: maxPeers });
+    const clients = await start('clients', { address, key, clients: maxPeers, channels, exchange: channels });
     /** @type {GatewayMark} */
     const before = await gateway.request('before');
     /** @type {{x: number, y: number}[]} */

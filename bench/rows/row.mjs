@@ -16,16 +16,22 @@
 /**
  * @typedef {object} Row
  * @property {string} id fixed: figures of different versions are compared by it
+ * @property {string} [group] what `--only` takes for all rows that have it
  * @property {string} title
  * @property {string} unit
  * @property {'higher' | 'lower'} better
  * @property {readonly string[]} rivals
  * @property {Target} [target]
+ * @property {boolean} [exact] every run gives the same figure, whatever else the machine does: one is enough
  * @property {string} note how it is measured, in a sentence
- * @property {(contender: string, size: Size) => Promise<Sample>} measure one run in processes of its own; `hawser` or a rival
+ * @property {(contender: string, size: Size) => Promise<Sample>} measure one run in processes of its own; `hawser` or a rival, whose
+ * RivalUnavailable leaves it out of the row
  */
 
 /** @typedef {'full' | 'quick' | 'smoke'} Size smoke: whether the row runs at all; its figures say nothing */
+
+/** The group of the rows about channels. */
+export const channelsGroup = 'channels';
 
 /** The cores of a row with two busy processes, where there are two. */
 export const cores = { near: 0, far: 1 };

@@ -1,21 +1,139 @@
 // Whether every row of the benchmark runs. What it measures in so short a time says nothing and is not looked at.
 
 import { describe, expect, it, vi } from 'vitest';
-import { measureRow, rows } from '../../bench/lib/rows.mjs';
+import { importRival } from '../../bench/drivers/contract.mjs';
+import { measureRow, rows, rowsNamed } from '../../bench/lib/rows.mjs';
+import { tableLines } from '../../bench/lib/table.mjs';
+import { RivalUnavailable } from '../../bench/lib/unavailable.mjs';
 import { main } from '../../bench/main.mjs';
+import { faultsOf } from '../../bench/rows/reliable.mjs';
+import type { Row } from '../../bench/rows/row.mjs';
+import { type Figures, simulatedRows } from '../../bench/rows/simulated.mjs';
 
 describe('the rows of the benchmark', () => {
-  it.each(rows.map((row) => [row.id, row] as const))('%s runs', async (_, row) => {
+  // The simulated ones need a native build for measuring.
+  const quick = rows.filter(({ exact }) => exact !== true);
+  it.each(quick.map((row) => [row.id, row] as const))('%s runs', async (_, row) => {
     const lines: string[] = [];
     const result = await measureRow(row, 1, 'smoke', (line) => lines.push(line));
     const contenders = ['hawser', ...row.rivals];
-    expect(Object.keys(result.spread)).toEqual(contenders);
+    // The rivals' packages are installed for measuring only.
+    expect([...Object.keys(result.spread), ...Object.keys(result.unavailable)].sort()).toEqual(
+      contenders.sort(),
+    );
+    if (row.id.startsWith('reliable')) expect(result.missed).toEqual([]);
     expect(lines).toHaveLength(contenders.length);
     for (const figure of [result.ours, ...Object.values(result.rivals)]) expect(figure).not.toBeNaN();
   });
 
   it('have ids of their own', () => {
     expect(new Set(rows.map(({ id }) => id)).size).toBe(rows.length);
+  });
+});
+
+describe('a rival that cannot run here', () => {
+  const row = (measure: Row['measure'], rivals = ['absent', 'present']): Row => ({
+    id: 'made-up',
+    title: 'made up',
+    unit: 'messages/s',
+    better: 'higher',
+    rivals,
+    note: '',
+    measure,
+  });
+  const absentOnly: Row['measure'] = async (contender) => {
+    if (contender === 'absent') throw new RivalUnavailable('absent: no such package');
+    return { value: contender === 'hawser' ? 4 : 2 };
+  };
+
+  it('is left out and named, and the row is measured without it', async () => {
+    const lines: string[] = [];
+    const result = await measureRow(row(absentOnly), 3, 'smoke', (line) => lines.push(line));
+    expect(result).toMatchObject({ ours: 4, rivals: { present: 2 }, ratio: 2, runs: 3 });
+    expect(result.unavailable).toEqual({ absent: 'absent: no such package' });
+    expect(lines.filter((line) => line.includes('absent'))).toHaveLength(1);
+    expect(tableLines([result]).at(-1)).toBe('  made-up, absent cannot run here: absent: no such package');
+  });
+
+  it('leaves a row without a ratio when there is no other', async () => {
+    const result = await measureRow(row(absentOnly, ['absent']), 1, 'smoke', () => undefined);
+    expect(result.ratio).toBeNull();
+  });
+
+  it('is one whose package cannot be loaded', async () => {
+    await expect(importRival('hawser-no-such-rival')).rejects.toThrow(RivalUnavailable);
+    await expect(importRival('hawser-no-such-rival')).rejects.toThrow(/^hawser-no-such-rival: /);
+  });
+
+  it('is told from one that fails, and from ours', async () => {
+    const failing: Row['measure'] = async (contender) => {
+      if (contender === 'present') throw new Error('it broke');
+      return { value: 1 };
+    };
+    await expect(measureRow(row(failing), 1, 'smoke', () => undefined)).rejects.toThrow('it broke');
+    const without: Row['measure'] = () => Promise.reject(new RivalUnavailable('the addon is not there'));
+    await expect(measureRow(row(without), 1, 'smoke', () => undefined)).rejects.toThrow('not there');
+  });
+});
+
+describe('the rows about channels', () => {
+  const figures: Figures = {
+    bbr: {
+      goodputShareLoss0: 0.9,
+      goodputShareLoss1: 0.8,
+      goodputMbitLoss5: 19.9,
+      largerShareOfTwo: 0.6,
+      addedDelayMsP99: 5.1,
+    },
+    cubic: {
+      goodputShareLoss0: 0.95,
+      goodputShareLoss1: 0.02,
+      goodputMbitLoss5: 1,
+      largerShareOfTwo: 0.61,
+      addedDelayMsP99: 40,
+    },
+  };
+  const measure = async (
+    id: string,
+    of: Figures = figures,
+  ): Promise<Awaited<ReturnType<typeof measureRow>>> => {
+    const row = simulatedRows(async () => of).find((each) => each.id === id);
+    if (row === undefined) throw new Error(`there is no row ${id}`);
+    return measureRow(row, 7, 'full', () => undefined);
+  };
+
+  it('are a group', () => {
+    const ids = rowsNamed('channels').map(({ id }) => id);
+    expect(ids).toEqual(
+      expect.arrayContaining(['reliable-64', 'reliable-1200', 'broadcast', 'memory-channels']),
+    );
+    for (const { id } of simulatedRows(async () => figures)) expect(ids).toContain(id);
+    expect(rowsNamed('rtt').map(({ id }) => id)).toEqual(['rtt']);
+    expect(rowsNamed('nothing')).toEqual([]);
+  });
+
+  it('take simulated figures once, and hold them against their targets', async () => {
+    expect(await measure('goodput-bbr-0')).toMatchObject({ ours: 90, runs: 1, target: { reached: true } });
+    expect(await measure('goodput-bbr-1')).toMatchObject({ ours: 80, target: { reached: true } });
+    expect(await measure('goodput-bbr-5')).toMatchObject({ ours: 19.9, target: { reached: false } });
+    expect(await measure('goodput-cubic-0')).toMatchObject({ ours: 95, target: { reached: true } });
+    expect(await measure('share-bbr')).toMatchObject({ ours: 60, target: { reached: true } });
+    expect(await measure('share-cubic')).toMatchObject({ ours: 61, target: { reached: false } });
+    expect(await measure('latency-bbr')).toMatchObject({ ours: 5.1, target: { reached: false } });
+    for (const id of ['goodput-cubic-1', 'goodput-cubic-5', 'latency-cubic'])
+      expect((await measure(id)).target).toBeUndefined();
+  });
+
+  it('fail when the simulation gives no figure', async () => {
+    const none = { ...figures, bbr: { ...figures.bbr, goodputShareLoss0: Number.NaN } };
+    await expect(measure('goodput-bbr-0', none)).rejects.toThrow('no such figure');
+    expect((await measure('goodput-bbr-1', none)).ours).toBe(80);
+  });
+
+  it('say how a stream was not reliable and ordered', () => {
+    expect(faultsOf({ sent: 5, received: 5, misplaced: 0 })).toEqual([]);
+    expect(faultsOf({ sent: 5, received: 4, misplaced: 1 })).toHaveLength(2);
+    expect(faultsOf({ sent: 5, received: 6, misplaced: 0 })).toEqual(['6 of 5 messages arrived']);
   });
 });
 

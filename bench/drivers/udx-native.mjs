@@ -1,0 +1,89 @@
+// A stream of udx-native: reliable and ordered, not encrypted. It carries bytes, so messages are framed here.
+// They are gathered into chunks of 64 KiB: a write for each 64-byte message would carry about half as many.
+import { RecordReader, RecordWriter } from '../lib/records.mjs';
+import { bufferBytes, importRival } from './contract.mjs';
+
+/**
+ * What is used of the package, which has no types.
+ *
+ * @typedef {object} UdxSocket
+ * @property {(port: number, host: string) => void} bind
+ * @property {() => {port: number}} address
+ * @property {(bytes: number) => void} setRecvBufferSize
+ * @property {(bytes: number) => void} setSendBufferSize
+ * @property {() => Promise<void>} close
+ *
+ * @typedef {object} UdxStream
+ * @property {(socket: UdxSocket, remoteId: number, port: number, host: string) => void} connect
+ * @property {(data: Buffer) => boolean} write
+ * @property {() => void} destroy
+ * @property {(name: string, listener: (data: Buffer) => void) => void} on
+ *
+ * @typedef {object} Udx
+ * @property {() => UdxSocket} createSocket
+ * @property {(id: number, options?: {firewall: (socket: UdxSocket, port: number, host: string) => boolean}) => UdxStream} createStream
+ */
+
+const { default: Udx } = /** @type {{default: new () => Udx}} */ (await importRival('udx-native'));
+
+const ids = { server: 1, client: 2 };
+const chunkBytes = 64 * 1024;
+
+/** @type {import('./contract.mjs').Driver} */
+export const driver = {
+  window: Number.POSITIVE_INFINITY,
+
+  async listen(onMessage) {
+    const { udx, socket } = bind();
+    const stream = udx.createStream(ids.server, {
+      // The first packet tells where the client is; false lets it in.
+      firewall: (_, port, host) => {
+        stream.connect(socket, ids.client, port, host);
+        return false;
+      },
+    });
+    const send = use(stream, onMessage);
+    return { target: socket.address().port, send, close: () => close(stream, socket) };
+  },
+
+  async connect(target, onMessage, onDrain) {
+    const { udx, socket } = bind();
+    const stream = udx.createStream(ids.client);
+    stream.connect(socket, ids.server, Number(target), '127.0.0.1');
+    stream.on('drain', onDrain);
+    const send = use(stream, onMessage);
+    return { send, close: () => close(stream, socket) };
+  },
+};
+
+function bind() {
+  const udx = new Udx();
+  const socket = udx.createSocket();
+  socket.bind(0, '127.0.0.1');
+  socket.setRecvBufferSize(bufferBytes);
+  socket.setSendBufferSize(bufferBytes);
+  return { udx, socket };
+}
+
+/**
+ * @param {UdxStream} stream
+ * @param {(data: Uint8Array) => void} onMessage
+ * @returns {(data: Uint8Array) => boolean} sends a message
+ */
+function use(stream, onMessage) {
+  const reader = new RecordReader(onMessage);
+  stream.on('data', (chunk) => reader.read(chunk));
+  // The other side goes away first when a run is over, which is no fault; any earlier, the row finds messages missing.
+  stream.on('error', () => stream.destroy());
+  const writer = new RecordWriter(chunkBytes, (chunk) => stream.write(chunk));
+  return (data) => writer.send(data);
+}
+
+/**
+ * @param {UdxStream} stream
+ * @param {UdxSocket} socket
+ */
+async function close(stream, socket) {
+  stream.destroy();
+  await socket.close();
+}

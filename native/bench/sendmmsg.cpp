@@ -1,0 +1,235 @@
+// How many datagrams a second one thread can send to many destinations with sendmmsg(2) and nothing else: the
+// limit that a broadcast is compared with.
+//
+//   bench_sendmmsg DESTINATIONS BYTES MILLISECONDS
+//
+// Destinations are addresses 127.x.y.z of their own, spread over four sockets that a second thread reads, as
+// the clients of the row `broadcast` are. Each of the two threads stays on a core of its own where there are
+// two. Prints one JSON object: datagrams sent a second, CPU time of the sending thread for each, and how many
+// of them were read.
+#include <cstdio>
+
+#ifdef __linux__
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cinttypes>
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr std::size_t kBatch = 64;  // datagrams for one system call, as in hawser's socket
+constexpr std::size_t kReceivers = 4;
+constexpr std::uint32_t kHostsPerBlock = 254;
+constexpr int kBufferBytes = 4 * 1024 * 1024;
+constexpr std::size_t kMaxDatagram = 2048;
+constexpr std::uint32_t kSenderCore = 1;
+constexpr std::uint32_t kReceiverCore = 0;
+
+struct Options {
+  std::uint32_t destinations = 0;
+  std::uint32_t bytes = 0;
+  std::uint32_t milliseconds = 0;
+};
+
+std::optional<std::uint32_t> number(std::string_view text, std::uint32_t most) {
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value == 0 || value > most)
+    return std::nullopt;
+  return value;
+}
+
+std::optional<Options> read_options(std::span<char*> arguments) {
+  if (arguments.size() != 4) return std::nullopt;
+  const auto destinations = number(arguments[1], 1'000'000);
+  const auto bytes = number(arguments[2], kMaxDatagram);
+  const auto milliseconds = number(arguments[3], 3'600'000);
+  if (!destinations || !bytes || !milliseconds) return std::nullopt;
+  return Options{*destinations, *bytes, *milliseconds};
+}
+
+void stay_on(std::uint32_t core) {
+  if (std::thread::hardware_concurrency() <= core) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  // Without effect where this process may not use that core: then the kernel chooses.
+  static_cast<void>(pthread_setaffinity_np(pthread_self(), sizeof set, &set));
+}
+
+std::chrono::nanoseconds thread_cpu_time() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+// A UDP socket on a free port; the port is 0 when there is none to be had.
+struct Socket {
+  int descriptor = -1;
+  in_port_t port = 0;  // network byte order
+
+  explicit Socket(std::uint32_t address) : descriptor(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
+    name.sin_addr.s_addr = htonl(address);
+    socklen_t length = sizeof name;
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &kBufferBytes, sizeof kBufferBytes);
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &kBufferBytes, sizeof kBufferBytes);
+    auto* generic = reinterpret_cast<sockaddr*>(&name);
+    if (bind(descriptor, generic, length) == 0 && getsockname(descriptor, generic, &length) == 0) {
+      port = name.sin_port;
+    }
+  }
+  ~Socket() { close(descriptor); }
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+};
+
+// Message headers with room for what they point to.
+struct Batch {
+  std::array<mmsghdr, kBatch> headers{};
+  std::array<iovec, kBatch> segments{};
+  std::array<std::array<std::byte, kMaxDatagram>, kBatch> payloads{};
+
+  explicit Batch(std::size_t bytes) {
+    for (std::size_t i = 0; i < kBatch; ++i) {
+      segments[i] = {payloads[i].data(), bytes};
+      headers[i].msg_hdr.msg_iov = &segments[i];
+      headers[i].msg_hdr.msg_iovlen = 1;
+    }
+  }
+};
+
+// Reads what comes until it is told to stop. Returns how many datagrams it read.
+std::uint64_t receive(std::span<const Socket> sockets, const std::atomic<bool>& stop) {
+  stay_on(kReceiverCore);
+  const auto batch = std::make_unique<Batch>(kMaxDatagram);
+  std::array<pollfd, kReceivers> waiting{};
+  for (std::size_t i = 0; i < kReceivers; ++i) waiting[i] = {sockets[i].descriptor, POLLIN, 0};
+  std::uint64_t received = 0;
+  while (!stop.load(std::memory_order_relaxed)) {
+    if (poll(waiting.data(), waiting.size(), 10) <= 0) continue;
+    for (const pollfd& each : waiting) {
+      if ((each.revents & POLLIN) == 0) continue;
+      const int got = recvmmsg(each.fd, batch->headers.data(), kBatch, MSG_DONTWAIT, nullptr);
+      if (got > 0) received += static_cast<std::uint64_t>(got);
+    }
+  }
+  return received;
+}
+
+std::vector<sockaddr_in> destinations_of(std::uint32_t count, std::span<const Socket> sockets) {
+  std::vector<sockaddr_in> result(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::uint32_t block = i / kHostsPerBlock;
+    result[i].sin_family = AF_INET;
+    result[i].sin_addr.s_addr = htonl(0x7f01'0000 + (block << 8) + 1 + i % kHostsPerBlock);
+    result[i].sin_port = sockets[i % kReceivers].port;
+  }
+  return result;
+}
+
+struct Sent {
+  std::uint64_t datagrams = 0;
+  std::uint64_t refused = 0;
+};
+
+// One datagram to every destination.
+Sent send_round(int descriptor, std::span<sockaddr_in> destinations, Batch& batch) {
+  Sent sent;
+  while (!destinations.empty()) {
+    const std::size_t wanted = std::min(destinations.size(), kBatch);
+    for (std::size_t i = 0; i < wanted; ++i) {
+      batch.headers[i].msg_hdr.msg_name = &destinations[i];
+      batch.headers[i].msg_hdr.msg_namelen = sizeof destinations[i];
+    }
+    const int taken = sendmmsg(descriptor, batch.headers.data(), static_cast<unsigned>(wanted), 0);
+    // The first one of the batch was refused.
+    if (taken <= 0) ++sent.refused;
+    if (taken > 0) sent.datagrams += static_cast<std::uint64_t>(taken);
+    destinations = destinations.subspan(taken > 0 ? static_cast<std::size_t>(taken) : 1);
+  }
+  return sent;
+}
+
+int run(const Options& options) {
+  using Clock = std::chrono::steady_clock;
+  const std::array<Socket, kReceivers> receivers{Socket(INADDR_ANY), Socket(INADDR_ANY), Socket(INADDR_ANY),
+                                                 Socket(INADDR_ANY)};
+  const Socket sender(INADDR_LOOPBACK);
+  if (sender.port == 0) return 1;
+  for (const Socket& each : receivers) {
+    if (each.port == 0) return 1;
+  }
+  std::atomic<bool> stop{false};
+  std::uint64_t received = 0;
+  std::thread reader([&] { received = receive(receivers, stop); });
+  stay_on(kSenderCore);
+
+  auto destinations = destinations_of(options.destinations, receivers);
+  const auto batch = std::make_unique<Batch>(options.bytes);
+  // The first round makes the kernel's routes.
+  const Sent first = send_round(sender.descriptor, destinations, *batch);
+  const Clock::time_point begin = Clock::now();
+  const auto cpu_begin = thread_cpu_time();
+  const Clock::time_point end = begin + std::chrono::milliseconds(options.milliseconds);
+  Sent all;
+  while (Clock::now() < end) {
+    const Sent round = send_round(sender.descriptor, destinations, *batch);
+    all.datagrams += round.datagrams;
+    all.refused += round.refused;
+  }
+  const std::chrono::duration<double> elapsed = Clock::now() - begin;
+  const std::chrono::duration<double, std::micro> cpu = thread_cpu_time() - cpu_begin;
+  stop = true;
+  reader.join();
+
+  const auto datagrams = static_cast<double>(all.datagrams);
+  std::printf(R"({"datagramsPerSecond":%.0f,"cpuMicros":%.4f,)", datagrams / elapsed.count(),
+              cpu.count() / datagrams);
+  std::printf(R"("sent":%)" PRIu64 R"(,"refused":%)" PRIu64 R"(,"received":%)" PRIu64 "}\n",
+              first.datagrams + all.datagrams, first.refused + all.refused, received);
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const auto options = read_options(std::span(arguments, static_cast<std::size_t>(count)));
+  if (!options) {
+    std::fputs("usage: bench_sendmmsg DESTINATIONS BYTES MILLISECONDS\n", stderr);
+    return 2;
+  }
+  const int code = run(*options);
+  if (code != 0) std::perror("bench_sendmmsg");
+  return code;
+}
+
+#else
+
+int main() {
+  std::fputs("bench_sendmmsg: this system has no sendmmsg(2)\n", stderr);
+  return 1;
+}
+
+#endif
