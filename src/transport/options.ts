@@ -51,8 +51,8 @@ export interface SocketOptions<C extends ChannelMap = DefaultChannels> {
   /** How the pace of what is sent is found (docs/protocol.md section 12); `bbr` by default. */
   readonly congestion?: 'bbr' | 'cubic';
   /**
-   * What a peer may send on all its reliable channels together before it has been delivered here, in bytes, each message counting 16
-   * more, 1,024 to 4,294,967,295, and at least a third more than the longest message of any channel. By default 4 MiB, or twice the
+   * What a peer may send on all its reliable channels together before it has been delivered here, in bytes, each message counting 64
+   * more, 1,024 to 4,294,967,295, and at least what the longest message of any channel costs. By default 4 MiB, or twice the
    * longest message if that is more.
    */
   readonly creditBytes?: number;
@@ -236,7 +236,7 @@ const maxBufferBytes = 1024 * 1024 * 1024;
 const maxU32 = 0xffff_ffff;
 const mebibyte = 1024 * 1024;
 /** What a message costs beside its length (docs/protocol.md section 12, Credit). */
-const messageCost = 16;
+const messageCost = 64;
 const leastCreditBytes = 1024;
 const leastReassemblyBytes = 65_536;
 const greatestReassemblyBytes = 2 ** 40;
@@ -334,12 +334,12 @@ interface ChannelPlan {
 function checkChannelOptions<C extends ChannelMap>(options: SocketOptions<C>): ChannelPlan {
   const table = new ChannelTable(options.channels ?? defaultChannels);
   const longest = table.greatestMessageBytes;
-  // Up to a quarter of the credit is withheld until it is worth telling: the rest must do for the longest message.
-  const least = Math.ceil(((longest + messageCost) * 4) / 3);
+  // With less, the longest message could never be sent.
+  const least = longest + messageCost;
   const credit = (name: 'creditBytes' | 'channelCreditBytes', usual: number): number => {
     const bytes = checkInteger(name, options[name] ?? Math.max(usual, 2 * longest), leastCreditBytes, maxU32);
     if (bytes >= least) return bytes;
-    throw argumentError(name, `at least ${least}, a third more than the longest message`, describe(bytes));
+    throw argumentError(name, `at least ${least}, what the longest message costs`, describe(bytes));
   };
   const highWaterBytes = checkInteger('highWaterBytes', options.highWaterBytes ?? mebibyte / 4, 0, maxU32);
   const queueBytes = options.maxQueuedBytes ?? Math.max(16 * mebibyte, highWaterBytes);

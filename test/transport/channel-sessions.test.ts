@@ -36,8 +36,8 @@ const floatCodec: Codec<number> = {
 };
 
 const longestFile = 1024 * 1024;
-/** Does for the longest message although up to a quarter of it is not told yet. */
-const leastCredit = Math.ceil(((longestFile + 16) * 4) / 3);
+/** What the longest message costs: with it, one at a time is sent. */
+const leastCredit = longestFile + 64;
 const channels = {
   chat: reliable(json<Chat>()),
   moves: unreliable(),

@@ -128,12 +128,12 @@ describe('what channels need of other options', () => {
   const channels = { files: reliable(undefined, { maxMessageBytes: 3_000_000 }) };
 
   test.each([
-    ['creditBytes', { creditBytes: 4_000_021 }, 4_000_022],
-    ['channelCreditBytes', { channelCreditBytes: 2_000_000 }, 4_000_022],
+    ['creditBytes', { creditBytes: 3_000_063 }, 3_000_064],
+    ['channelCreditBytes', { channelCreditBytes: 2_000_000 }, 3_000_064],
   ])('%s', async (name, options, least) => {
     await expect(Server.listen({ ...good, channels, ...options })).rejects.toMatchObject({
       code: 'ERR_HAWSER_ARGUMENT',
-      message: `${name} must be at least ${least}, a third more than the longest message; got ${Object.values(options)[0]}`,
+      message: `${name} must be at least ${least}, what the longest message costs; got ${Object.values(options)[0]}`,
     });
   });
 
