@@ -168,6 +168,14 @@ class Recovery {
     if (now < probe_time(round_trip)) return false;
     if (timeouts_ < kMaxBackoff) ++timeouts_;
     probes_due_ = 2;
+    // When nothing is acknowledged any more, nothing is declared lost either: that is how a black hole shows
+    // (RFC 8899 section 4.3), of which the newest packet tells.
+    for (std::uint64_t at = packets_.end(); at > packets_.begin(); --at) {
+      const SentPacket& packet = packets_[at - 1];
+      if (packet.state != SentPacket::State::kInFlight || packet.mtu_probe) continue;
+      owner.on_packet_lost(packet.info);
+      break;
+    }
     // What the oldest packet carried is the probe (RFC 9002 section 6.2.4); whether the packet is lost is not
     // known by that.
     for (std::uint64_t at = packets_.begin(); at < packets_.end(); ++at) {

@@ -110,4 +110,37 @@ TEST_CASE("marks of congestion slow a sender before its packets are lost") {
   }
 }
 
+TEST_CASE("datagrams grow to what the path carries, and shrink with it") {
+  LinkSettings link = clean_link();
+  link.mtu_bytes = 4'100;
+  ChannelWorld world(6, link);
+  world.connect();
+  const auto datagram = [&] {
+    const auto status = world.client->endpoint().status(world.own, world.client->node().now());
+    REQUIRE(status.has_value());
+    return status->max_datagram;
+  };
+  CHECK(datagram() == 1'200);
+  std::uint64_t number = 0;
+  const auto transfer = [&](Duration duration) {
+    for (const Instant end = world.simulation.now() + duration; world.simulation.now() < end;) {
+      if ((world.client->flags(world.own) & kPeerWait) == 0)
+        REQUIRE(world.client->send(world.own, kOrdered, number++, 60'000) == SendStatus::kSent);
+      world.run(milliseconds(20));
+    }
+  };
+  // Each size above what passes takes three probes of a second.
+  transfer(seconds(40));
+  CHECK(datagram() > 4'000);
+  CHECK(datagram() <= 4'100);
+  // A black hole: what passed before does not any more.
+  link.mtu_bytes = 1'300;
+  world.simulation.set_link(std::nullopt, std::nullopt, link);
+  transfer(seconds(40));
+  CHECK(datagram() <= 1'300);
+  world.run(seconds(20));
+  CHECK(world.gateway->side(world.other).received[kOrdered].size() == number);
+  CHECK(!world.client->side(world.own).ended);
+}
+
 }  // namespace hawser::test
