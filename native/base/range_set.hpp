@@ -24,6 +24,9 @@ class RangeSet {
 
   enum class Added : std::uint8_t { kDone, kNoMemory, kTooMany };
 
+  // As many lie in the object itself.
+  static constexpr std::size_t kFew = 8;
+
   // Adds begin..end, begin < end, after calling visit(begin, end) for each part of it that was missing. On a
   // failure nothing was called and nothing is changed.
   template <class F>
@@ -89,7 +92,7 @@ class RangeSet {
     return Added::kDone;
   }
 
-  std::array<Range, 8> few_{};
+  std::array<Range, kFew> few_{};
   Block block_;
   std::uint32_t count_ = 0;
 };

@@ -71,7 +71,8 @@ struct EndpointOptions {
   std::uint32_t credit = 4 * 1024 * 1024;
   std::uint32_t channel_credit = 2 * 1024 * 1024;
   // Memory of messages that cannot be delivered yet, of all peers together; half of it in equal shares for
-  // max_sessions. At least ten times the longest message.
+  // max_sessions. At least eight times `credit`: the sender of a packet for which there is no room takes it
+  // for lost, and slows down as though the network were full.
   std::size_t max_reassembly_bytes = std::size_t{256} * 1024 * 1024;
   // Reliable messages of one peer that were not sent yet: beyond the first figure its user is asked to wait,
   // beyond the second messages are refused. Bytes and kMessageCost for each message.
@@ -334,7 +335,7 @@ class Endpoint {
   SendStatus open_room(Peer& peer, std::size_t size, Instant now);
   SendStatus refuse_full();
   [[nodiscard]] Transfer& transfer_of(Peer& peer);
-  [[nodiscard]] bool lacks_room(Peer& peer, Bytes payload);
+  [[nodiscard]] bool lacks_room(Peer& peer, Bytes payload, Instant now);
   bool push_message(Peer& peer, std::uint32_t channel, Bytes data, bool kept);
   bool process_channel_frame(Peer& peer, const Frame& frame, Instant now);
   // What is left to do when the transfer's state may have changed: tell the user, send, set the timer.

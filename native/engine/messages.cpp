@@ -153,14 +153,28 @@ void Endpoint::drop_transfer(Peer& peer) {
 
 // ---- in
 
-// A packet is dropped whole before anything of it is believed or acknowledged: its sender repeats what was in
-// it when there is room again.
-bool Endpoint::lacks_room(Peer& peer, Bytes payload) {
+// A packet is dropped whole before anything of it is acknowledged: its sender repeats what was in it when
+// there is room again. Only the next messages of their channels are taken from it all the same, since it is
+// they that make room; perhaps for the rest of this very packet.
+bool Endpoint::lacks_room(Peer& peer, Bytes payload, Instant now) {
   // As long as there is plenty, nobody is looked at.
   const BlockPool& pool = transfer_settings_.receive_blocks;
-  if (pool.in_use() < pool.max() / 4) return false;
-  return peer.phase == PeerPhase::kConnected && (peer.features & kFeatureChannels) != 0 &&
-         !transfer_of(peer).has_room(payload);
+  if (pool.in_use() < pool.max() / 16) return false;
+  if (peer.phase != PeerPhase::kConnected || (peer.features & kFeatureChannels) == 0) return false;
+  Transfer& transfer = transfer_of(peer);
+  if (transfer.has_room(payload)) return false;
+  const Received received = transfer.take_next(payload, [&](std::uint32_t channel, Bytes data, bool kept) {
+    return push_message(peer, channel, data, kept);
+  });
+  if (received == Received::kProtocolError) {
+    fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
+  } else if (received == Received::kNoMemory) {
+    fail(peer, DisconnectResult::kClosed, DisconnectCode::kLimitExceeded, now);
+  } else {
+    settle_transfer(peer, now);
+    return peer.phase != PeerPhase::kConnected || !transfer.has_room(payload);
+  }
+  return true;
 }
 
 // What comes out of a datagram may use the room that it was received with, but for the last of it; what was

@@ -14,7 +14,8 @@
 namespace hawser {
 
 // A received message that cannot be delivered yet: parts of it are missing, or messages before it, or its
-// channel is paused. Its memory reaches as far as what has arrived, not as far as what was announced.
+// channel is paused. The memory for all of it is taken with its first part, so that a message which has been
+// begun can be finished.
 class PendingMessage {
  public:
   // How many pieces without contact a message may come in. Whoever cuts its messages into parts of 128 bytes
@@ -31,15 +32,14 @@ class PendingMessage {
   [[nodiscard]] bool complete() const { return complete_; }
   [[nodiscard]] Bytes bytes() const { return Bytes(data_.data(), complete_ ? total_ : 0); }
 
-  // How much memory of the pool taking `parts` parts, of which the last in the message ends at `end`, may
-  // need at most.
-  [[nodiscard]] std::size_t memory_for(std::uint32_t end, std::size_t parts) const {
+  // How much memory of the pool taking `parts` more parts may need at most.
+  [[nodiscard]] std::size_t memory_for(std::size_t parts) const {
     if (complete_) return 0;
-    return (end > data_.size() ? memory_for_bytes(wanted(end), parts) : 0) + ranges_.memory_for(parts);
+    return (data_ ? 0 : BlockPool::size_for(total_)) + ranges_.memory_for(parts);
   }
-  // ... and for those of a message of which nothing is there.
-  static constexpr std::size_t memory_for_new(std::uint32_t end, std::size_t parts) {
-    return BlockPool::size_for(sizeof(PendingMessage)) + memory_for_bytes(end, parts);
+  // ... and for the first ones of a message.
+  static constexpr std::size_t memory_for_new(std::uint32_t total) {
+    return BlockPool::size_for(sizeof(PendingMessage)) + BlockPool::size_for(total);
   }
 
   // Takes the bytes of data from `offset` on that are not there yet; offset + data.size() <= total(). On a
@@ -48,11 +48,9 @@ class PendingMessage {
     if (complete_) return Added::kDone;
     const auto end = static_cast<std::uint32_t>(offset + data.size());
     assert(end >= offset && end <= total_);
-    if (end > data_.size()) {
-      Block larger = pool.acquire(wanted(end));
-      if (!larger) return Added::kNoMemory;
-      if (data_) std::memcpy(larger.data(), data_.data(), data_.size());
-      data_ = std::move(larger);
+    if (offset < end && !data_) {
+      data_ = pool.acquire(total_);
+      if (!data_) return Added::kNoMemory;
     }
     if (offset < end) {
       const RangeSet::Added added =
@@ -67,15 +65,6 @@ class PendingMessage {
   }
 
  private:
-  // Several parts may take one block after the other, the last two of them at a time.
-  static constexpr std::size_t memory_for_bytes(std::size_t bytes, std::size_t parts) {
-    return BlockPool::size_for(bytes) * (parts > 1 ? 2 : 1);
-  }
-  // Twice as much each time, but no more than it can need.
-  [[nodiscard]] std::size_t wanted(std::uint32_t end) const {
-    return std::min<std::size_t>(std::max<std::size_t>(end, 2 * data_.size()), total_);
-  }
-
   Block data_;
   RangeSet ranges_;
   std::uint32_t total_;

@@ -92,20 +92,21 @@ class ReceiveChannel {
     constexpr std::size_t kEach = BlockPool::size_for(sizeof(PendingMessage)) + BlockPool::kLeast;
     return memory_for_pages(number, count) + static_cast<std::size_t>(count) * kEach + 2 * bytes;
   }
-  // ... `parts` parts of a message, of which the last in it ends at `end` ...
-  [[nodiscard]] std::size_t memory_for_parts(std::uint64_t number, std::uint32_t end, std::size_t parts) {
+  // ... `parts` parts of a message ...
+  [[nodiscard]] std::size_t memory_for_parts(std::uint64_t number, std::uint32_t total, std::size_t parts) {
     if (number < next_) return 0;
     if (Page* const page = find(number); page != nullptr) {
       if (page->is_done(number)) return 0;
-      if (const Pooled<PendingMessage>& message = page->at(number)) return message->memory_for(end, parts);
+      if (const Pooled<PendingMessage>& message = page->at(number)) return message->memory_for(parts);
     }
-    return memory_for_pages(number, 1) + PendingMessage::memory_for_new(end, parts);
+    return memory_for_pages(number, 1) + PendingMessage::memory_for_new(total) +
+           (parts > RangeSet::kFew ? RangeSet().memory_for(parts) : 0);
   }
-  // ... or a part of a sequenced one ...
-  [[nodiscard]] std::size_t memory_for_sequenced(std::uint64_t number, std::uint32_t end) const {
+  // ... a part of a sequenced one ...
+  [[nodiscard]] std::size_t memory_for_sequenced(std::uint64_t number, std::uint32_t total) const {
     if (number < next_ || (partial_ && number < partial_number_)) return 0;
-    if (partial_ && number == partial_number_) return partial_->memory_for(end, 1);
-    return PendingMessage::memory_for_new(end, 1);
+    if (partial_ && number == partial_number_) return partial_->memory_for(1);
+    return PendingMessage::memory_for_new(total);
   }
   // ... or the news that `count` messages from `number` on have expired.
   [[nodiscard]] std::size_t memory_for_pages(std::uint64_t number, std::uint64_t count) {
@@ -120,6 +121,12 @@ class ReceiveChannel {
       if (find(page * kPageSize) == nullptr) needed += BlockPool::size_for(sizeof(Page));
     }
     return needed;
+  }
+
+  // Whether there is memory for the message already.
+  [[nodiscard]] bool has_begun(std::uint64_t number) {
+    Page* const page = find(number);
+    return page != nullptr && static_cast<bool>(page->at(number));
   }
 
   // A whole message.

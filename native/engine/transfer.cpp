@@ -583,30 +583,42 @@ void Transfer::follow_path_mtu(Instant now) {
 
 // ---- in
 
-// Half of the memory is shares that are there for every connection, however much others hold. The other half
-// is for whoever comes first; what is ahead of the next message may take only a part of it, since it is the
-// next one that sets the others free.
-bool Transfer::may_hold(std::size_t bytes, bool next) const {
-  if (bytes == 0 || held_ + bytes <= settings_.receive_share) return true;
+// Half of the memory is shares, for the next messages of every connection, however much others hold. Of the
+// other half the first quarter is for everything; the next two are not for what is ahead of the next message,
+// which can only be delivered after that one; and the last is for messages that have been begun, so that
+// these can be finished.
+bool Transfer::may_hold(std::size_t bytes, Claim claim) const {
+  if (bytes == 0) return true;
   const BlockPool& pool = settings_.receive_blocks;
-  const std::size_t free = pool.max() / 2 - std::min(pool.in_use(), pool.max() / 2);
-  return next ? bytes <= free : held_ + bytes <= free / 2;
+  const std::size_t eighths = claim == Claim::kAhead ? 1 : claim == Claim::kNext ? 3 : 4;
+  if (pool.in_use() + bytes <= pool.max() / 8 * eighths) return true;
+  return claim != Claim::kAhead && held_ + bytes <= settings_.receive_share;
 }
 
 bool Transfer::has_room(Bytes payload) {
   std::size_t needed = 0;
-  // Whether something is for a message that is not the next one.
-  bool ahead = false;
-  // Where the run of whole messages ends that began with the next one.
+  auto claim = Claim::kBegun;
+  const auto need = [&](std::size_t bytes, Claim of) {
+    needed += bytes;
+    if (bytes > 0) claim = std::min(claim, of);
+  };
+  // Up to where what was seen last makes messages the next ones, and whether all of those were whole.
   struct {
     ReceiveChannel* channel = nullptr;
     std::uint64_t end = 0;
+    bool whole = false;
   } run;
-  // The message of which parts have been seen last.
+  const auto claim_of = [&](ReceiveChannel* channel, std::uint64_t number) {
+    if (number > (run.channel == channel ? run.end : channel->next())) return Claim::kAhead;
+    return channel->has_begun(number) ? Claim::kBegun : Claim::kNext;
+  };
+  const auto extend = [&](ReceiveChannel* channel, std::uint64_t end, bool whole) {
+    run = {channel, std::max(end, run.channel == channel ? run.end : channel->next()), whole};
+  };
+  // The message of which parts have been seen last, how many, and what they were counted for.
   struct {
     ReceiveChannel* channel = nullptr;
     std::uint64_t number = 0;
-    std::uint32_t end = 0;
     std::size_t parts = 0;
     std::size_t needed = 0;
   } cut;
@@ -616,31 +628,31 @@ bool Transfer::has_room(Bytes payload) {
       const ReliableFrame& reliable = frame.reliable;
       ReceiveChannel* const channel = reliable_channel(reliable.channel);
       if (channel == nullptr) continue;
-      if (channel->is_next(reliable.first) || (run.channel == channel && reliable.first <= run.end)) {
-        run = {channel, reliable.first + reliable.count};
-        continue;
+      const Claim of = claim_of(channel, reliable.first);
+      if (of != Claim::kAhead) {
+        extend(channel, reliable.first + reliable.count,
+               channel->is_next(reliable.first) || (run.channel == channel && run.whole));
+        // They are delivered at once.
+        if (run.whole) continue;
       }
-      needed += channel->memory_for_messages(reliable.first, reliable.count, reliable.messages.size());
-      ahead = ahead || channel->next() != reliable.first;
+      need(channel->memory_for_messages(reliable.first, reliable.count, reliable.messages.size()), of);
     } else if (frame.type == FrameType::kFragment) {
       const FragmentFrame& part = frame.fragment;
       ReceiveChannel* const channel = reliable_channel(part.channel);
       if (channel == nullptr) continue;
-      if (cut.channel == channel && cut.number == part.number) {
-        needed -= cut.needed;
-      } else {
-        cut = {channel, part.number};
-      }
-      cut.end = std::max(cut.end, part.offset + static_cast<std::uint32_t>(part.data.size()));
-      cut.needed = channel->memory_for_parts(part.number, cut.end, ++cut.parts);
-      needed += cut.needed;
-      ahead = ahead || channel->next() != part.number;
+      const Claim of = channel->has_begun(part.number) ? Claim::kBegun : claim_of(channel, part.number);
+      if (cut.channel != channel || cut.number != part.number) cut = {channel, part.number};
+      const std::size_t before = cut.needed;
+      cut.needed = channel->memory_for_parts(part.number, part.total, ++cut.parts);
+      need(cut.needed - before, of);
+      if (of != Claim::kAhead) extend(channel, part.number + 1, false);
     } else if (frame.type == FrameType::kExpired) {
-      if (ReceiveChannel* const channel = reliable_channel(frame.expired.channel); channel != nullptr)
-        needed += channel->memory_for_pages(frame.expired.number, 1);
+      ReceiveChannel* const channel = reliable_channel(frame.expired.channel);
+      if (channel == nullptr) continue;
+      need(channel->memory_for_pages(frame.expired.number, 1), claim_of(channel, frame.expired.number));
     }
   }
-  return may_hold(needed, !ahead);
+  return may_hold(needed, claim);
 }
 
 void Transfer::set_paused(std::uint32_t number, bool paused) {

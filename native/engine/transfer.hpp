@@ -46,7 +46,7 @@ struct TransferSettings {
   BlockPool send_blocks{SIZE_MAX, std::size_t{4} << 20U};
   // Messages that are being put together or wait for their user, of all connections.
   BlockPool receive_blocks;
-  // Of that, what every connection may have in any case.
+  // Of that, what every connection may have for its next messages in any case.
   std::size_t receive_share;
 
   TransferSettings(std::size_t max_reassembly_bytes, std::size_t max_connections)
@@ -116,6 +116,35 @@ class Transfer {
   // Whether the frames of a packet fit into what this connection may have of the memory that is left; a
   // packet that does not is as good as lost.
   [[nodiscard]] bool has_room(Bytes payload);
+  // Of the frames of a packet for which has_room() said no, takes what is for the next messages of their
+  // channels and for those that have been begun, as far as that has room: these set free what the others
+  // hold.
+  template <class F>
+  Received take_next(Bytes payload, F&& deliver) {
+    FrameReader reader(payload);
+    auto received = Received::kDone;
+    for (Frame frame; received < Received::kProtocolError && reader.next(frame);) {
+      if (frame.type == FrameType::kReliable) {
+        received = take_next(frame.reliable, deliver);
+      } else if (frame.type == FrameType::kFragment) {
+        const FragmentFrame& part = frame.fragment;
+        ReceiveChannel* const channel = reliable_channel(part.channel);
+        if (channel == nullptr) return Received::kProtocolError;
+        const bool begun = channel->has_begun(part.number);
+        if ((begun || channel->next() == part.number) &&
+            may_hold(channel->memory_for_parts(part.number, part.total, 1),
+                     begun ? Claim::kBegun : Claim::kNext))
+          received = on_fragment(part, deliver);
+      } else if (frame.type == FrameType::kExpired) {
+        ReceiveChannel* const channel = reliable_channel(frame.expired.channel);
+        if (channel == nullptr) return Received::kProtocolError;
+        if (channel->next() == frame.expired.number &&
+            may_hold(channel->memory_for_pages(frame.expired.number, 1), Claim::kNext))
+          received = on_expired(frame.expired, deliver);
+      }
+    }
+    return received;
+  }
   template <class F>
   Received on_reliable(const ReliableFrame& frame, F&& deliver) {
     ReceiveChannel* const channel = reliable_channel(frame.channel);
@@ -158,8 +187,8 @@ class Transfer {
     if (!declared(frame.channel, ChannelMode::kSequenced)) return Received::kProtocolError;
     const Holding holding(*this);
     ReceiveChannel& channel = receive_channel(frame.channel);
-    const std::uint32_t end = frame.offset + static_cast<std::uint32_t>(frame.data.size());
-    if (frame.data.size() < frame.total && !may_hold(channel.memory_for_sequenced(frame.number, end), false))
+    if (frame.data.size() < frame.total &&
+        !may_hold(channel.memory_for_sequenced(frame.number, frame.total), Claim::kAhead))
       return Received::kNoMemory;
     return channel.on_sequenced(settings_.receive_blocks, frame.number, frame.total, frame.offset, frame.data,
                                 to(frame.channel, deliver));
@@ -215,9 +244,14 @@ class Transfer {
   [[nodiscard]] bool declared(std::uint32_t channel, ChannelMode mode) const {
     return channel < settings_.channels.size() && settings_.channels[channel].mode == mode;
   }
-  // Whether this connection may have so much more of the memory for messages that wait. `next`: for messages
-  // that are the next on their channels.
-  [[nodiscard]] bool may_hold(std::size_t bytes, bool next) const;
+  // What memory for messages that wait is wanted for.
+  enum class Claim : std::uint8_t {
+    kAhead,  // messages behind one of which something is missing
+    kNext,   // the next message of a channel
+    kBegun,  // more parts of a message that has its memory
+  };
+  // Whether this connection may have so much more.
+  [[nodiscard]] bool may_hold(std::size_t bytes, Claim claim) const;
   // Null when no such reliable channel is declared.
   ReceiveChannel* reliable_channel(std::uint32_t channel);
   ReceiveChannel& receive_channel(std::uint32_t channel);
@@ -226,6 +260,27 @@ class Transfer {
   template <class F>
   static auto to(std::uint32_t channel, F& deliver) {
     return [channel, &deliver](Bytes data, bool kept) { return deliver(channel, data, kept); };
+  }
+
+  template <class F>
+  Received take_next(const ReliableFrame& frame, F& deliver) {
+    ReceiveChannel* const channel = reliable_channel(frame.channel);
+    if (channel == nullptr) return Received::kProtocolError;
+    const Holding holding(*this);
+    MessageReader messages(frame.messages);
+    Bytes data;
+    auto received = Received::kDone;
+    for (std::uint64_t number = frame.first; received < Received::kProtocolError && messages.next(data);
+         ++number) {
+      if (number != channel->next() ||
+          (!channel->is_next(number) &&
+           !may_hold(channel->memory_for_messages(number, 1, data.size()), Claim::kNext)))
+        continue;
+      received =
+          channel->on_message(settings_.receive_blocks, received_, number, data, to(frame.channel, deliver));
+    }
+    note(*channel);
+    return received;
   }
 
   // Keeps held_ in step with the pool while messages come and go.

@@ -714,7 +714,7 @@ TEST_CASE("channels: unfinished messages of many peers are bounded, counted, and
 TEST_CASE("channels: a packet for which there is no memory is as good as lost") {
   EndpointOptions options = endpoint_options();
   options.credit = options.channel_credit = 1 << 20U;
-  options.max_reassembly_bytes = 32 * 1024;
+  options.max_reassembly_bytes = 128 * 1024;
   Hostile hostile(options);
   const auto data = pattern(1000);
   std::uint64_t number = 1;

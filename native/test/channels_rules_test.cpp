@@ -229,6 +229,53 @@ TEST_CASE("channels: a long message that waits for credit is not overtaken for e
   CHECK(pair.received[0].size() == 1);
 }
 
+TEST_CASE("channels: when the memory for messages is short everything arrives all the same") {
+  LinkSettings link;
+  link.delay = milliseconds(30);
+  link.loss_rate = 0.1;
+  link.reorder_rate = 0.1;
+  constexpr std::uint32_t kLongest = 16 * 1024;
+  EndpointOptions options;
+  options.channels.clear();
+  for (const ChannelMode mode :
+       {ChannelMode::kReliable, ChannelMode::kReliable, ChannelMode::kReliableUnordered}) {
+    options.channels.push_back({"channel " + std::to_string(options.channels.size()), "bytes", mode,
+                                ChannelPriority::kNormal, kLongest});
+  }
+  options.credit = 2 * kLongest;
+  options.channel_credit = 2 * kLongest;
+  options.max_reassembly_bytes = 8 * options.credit;
+  std::uint64_t refused = 0;
+  for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+    CAPTURE(seed);
+    ChannelWorld world(seed, link, options);
+    SeededRandom random(seed);
+    // What all of these may send is more than there is memory for.
+    std::vector<std::pair<Handle, Handle>> peers;
+    for (std::uint64_t id = 1; id <= 12; ++id) {
+      world.connect(id);
+      peers.emplace_back(world.own, world.other);
+    }
+    std::uint64_t bytes = 0;
+    for (std::uint64_t i = 0; i < 40; ++i) {
+      const std::size_t size = kNumberSize + random.below(i % 2 == 0 ? kLongest - 7 : 200);
+      for (const auto& [own, other] : peers)
+        REQUIRE(world.client->send(own, static_cast<std::uint32_t>(i / 2) % 3, i, size) == SendStatus::kSent);
+      bytes += size;
+    }
+    world.client->check_order = world.gateway->check_order = false;
+    for (const auto& [own, other] : peers) {
+      ChannelUser::Side& side = world.gateway->side(other);
+      for (int i = 0; i < 300 && side.received_bytes < bytes; ++i) world.run(seconds(1));
+      CHECK(side.received_bytes == bytes);
+      CHECK_FALSE(side.ended);
+    }
+    CHECK(world.gateway->count(Counter::reassemblyBytes) == 0);
+    refused += world.gateway->count(Counter::dropReassemblyFull);
+  }
+  CHECK(refused > 10);
+}
+
 TEST_CASE("channels: priorities share by weight, and none starves") {
   LinkSettings link;
   link.delay = milliseconds(10);

@@ -41,7 +41,7 @@ struct Plan {
       options.channel_credit = least + random.below(least);
       options.credit = options.channel_credit + random.below(least);
     }
-    if (one_in(random, 2)) options.max_reassembly_bytes = 10 * longest;
+    if (one_in(random, 2)) options.max_reassembly_bytes = std::size_t{8} * options.credit;
     if (one_in(random, 4)) options.max_output_packets = 16 + random.below(64);
     if (one_in(random, 2)) options.high_water_bytes = 4096;
     if (one_in(random, 2)) {

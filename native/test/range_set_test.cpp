@@ -21,13 +21,13 @@ std::size_t runs_in(const std::vector<bool>& bytes) {
 
 TEST_CASE("range set: every byte is visited once, when it first comes") {
   SeededRandom random(1);
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 100; ++round) {
     BlockPool pool(SIZE_MAX, 1 << 16U);
-    const std::uint32_t length = 1 + random.below(round % 2 == 0 ? 100 : 2'000);
+    const std::uint32_t length = 1 + random.below(round % 2 == 0 ? 100 : 1'000);
     const std::uint32_t longest = 1 + random.below(length);
     RangeSet set;
     std::vector<bool> there(length);
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 100; ++i) {
       const std::uint32_t begin = random.below(length);
       const std::uint32_t end = std::min(length, begin + 1 + random.below(longest));
       std::vector<bool> visited(length);
@@ -39,11 +39,12 @@ TEST_CASE("range set: every byte is visited once, when it first comes") {
         last = to;
         for (std::uint32_t at = from; at < to; ++at) visited[at] = true;
       }) == RangeSet::Added::kDone);
-      for (std::uint32_t at = 0; at < length; ++at) {
-        const bool wanted = begin <= at && at < end && !there[at];
-        REQUIRE(visited[at] == wanted);
-        if (wanted) there[at] = true;
+      std::vector<bool> wanted(length);
+      for (std::uint32_t at = begin; at < end; ++at) {
+        wanted[at] = !there[at];
+        there[at] = true;
       }
+      REQUIRE(visited == wanted);
       REQUIRE(set.count() == runs_in(there));
       const auto gap = std::ranges::find(there, false);
       REQUIRE(set.covers(length) == (gap == there.end()));
