@@ -4,6 +4,7 @@
 
 #include <cassert>
 
+#include "crypto/chacha20_poly1305.hpp"
 #include "crypto/sodium_bytes.hpp"
 
 namespace hawser {
@@ -15,8 +16,8 @@ static_assert(kSaltSize == crypto_core_hchacha20_INPUTBYTES);
 namespace {
 
 // What XChaCha20-Poly1305 leaves for the inner cipher: u32 0 || the last eight bytes of the 24.
-std::array<std::byte, crypto_aead_chacha20poly1305_ietf_NPUBBYTES> inner_nonce(std::uint64_t packet_number) {
-  std::array<std::byte, crypto_aead_chacha20poly1305_ietf_NPUBBYTES> nonce{};
+std::array<std::byte, chacha20_poly1305::kNonceSize> inner_nonce(std::uint64_t packet_number) {
+  std::array<std::byte, chacha20_poly1305::kNonceSize> nonce{};
   store_little_endian(nonce.data() + 4, packet_number);
   return nonce;
 }
@@ -46,24 +47,22 @@ PacketKey PacketKey::derive(const Key& key, std::span<const std::byte, kSaltSize
   return result;
 }
 
+PacketKey PacketKey::of(const Key& key) {
+  PacketKey result;
+  result.subkey_ = Key{key.bytes()};
+  return result;
+}
+
 void PacketKey::seal_in_place(std::uint64_t packet_number, Bytes associated_data, MutableBytes buffer) const {
   assert(buffer.size() >= kTagSize);
-  const auto nonce = inner_nonce(packet_number);
-  const MutableBytes text = buffer.first(buffer.size() - kTagSize);
-  crypto_aead_chacha20poly1305_ietf_encrypt_detached(
-      sodium_bytes(text), sodium_bytes(buffer.last(kTagSize)), nullptr, sodium_bytes(Bytes(text)),
-      text.size(), sodium_bytes(associated_data), associated_data.size(), nullptr, sodium_bytes(Bytes(nonce)),
-      sodium_bytes(Bytes(subkey_.bytes())));
+  chacha20_poly1305::seal(buffer.first(buffer.size() - kTagSize), buffer.last<kTagSize>(), subkey_.bytes(),
+                          inner_nonce(packet_number), associated_data);
 }
 
 bool PacketKey::open_in_place(std::uint64_t packet_number, Bytes associated_data, MutableBytes buffer) const {
   if (buffer.size() < kTagSize) return false;
-  const auto nonce = inner_nonce(packet_number);
-  const MutableBytes text = buffer.first(buffer.size() - kTagSize);
-  return crypto_aead_chacha20poly1305_ietf_decrypt_detached(
-             sodium_bytes(text), nullptr, sodium_bytes(Bytes(text)), text.size(),
-             sodium_bytes(Bytes(buffer.last(kTagSize))), sodium_bytes(associated_data),
-             associated_data.size(), sodium_bytes(Bytes(nonce)), sodium_bytes(Bytes(subkey_.bytes()))) == 0;
+  return chacha20_poly1305::open(buffer.first(buffer.size() - kTagSize), buffer.last<kTagSize>(),
+                                 subkey_.bytes(), inner_nonce(packet_number), associated_data);
 }
 
 }  // namespace hawser

@@ -39,6 +39,10 @@ class PacketKey {
 
   [[nodiscard]] static PacketKey derive(const Key& key, std::span<const std::byte, kSaltSize> salt);
 
+  // A key of ChaCha20-Poly1305 (RFC 8439) itself, whose nonce is four zero bytes and the packet number: what
+  // netcode 1.02 seals with. It is what a derived one becomes within an epoch.
+  [[nodiscard]] static PacketKey of(const Key& key);
+
   // `buffer` is the plaintext followed by kTagSize bytes of room; it becomes ciphertext and tag. A packet
   // number must never be sealed twice under one key. `buffer` has at least kTagSize bytes.
   void seal_in_place(std::uint64_t packet_number, Bytes associated_data, MutableBytes buffer) const;

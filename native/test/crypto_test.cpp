@@ -267,6 +267,35 @@ TEST_CASE("packet key: nothing but the exact packet opens, and a refused one is 
   CHECK(key.open_in_place(77, header, sealed));
 }
 
+TEST_CASE("packet key: of a key itself, it is RFC 8439's cipher with the nonce u32 0 || u64 packet number") {
+  SeededRandom random(18);
+  for (int round = 0; round < 200; ++round) {
+    CAPTURE(round);
+    const Key key = random_key(random);
+    const PacketKey packet_key = PacketKey::of(key);
+    const std::uint64_t packet_number =
+        round < 4 ? std::array<std::uint64_t, 4>{0, 1, 1ULL << 63, ~0ULL}[static_cast<std::size_t>(round)]
+                  : random.u64();
+    std::array<std::byte, crypto_aead_chacha20poly1305_ietf_NPUBBYTES> nonce{};
+    for (std::size_t i = 0; i < 8; ++i) nonce[4 + i] = static_cast<std::byte>(packet_number >> (8 * i));
+    const Buffer associated_data = random_bytes(random, random.below(30));
+    const Buffer plaintext = random_bytes(random, random.below(1200));
+
+    Buffer expected(plaintext.size() + kTagSize);
+    REQUIRE(crypto_aead_chacha20poly1305_ietf_encrypt(
+                u8(MutableBytes(expected)), nullptr, u8(Bytes(plaintext)), plaintext.size(),
+                u8(Bytes(associated_data)), associated_data.size(), nullptr, u8(Bytes(nonce)),
+                u8(Bytes(key.bytes()))) == 0);
+    Buffer packet = plaintext;
+    packet.resize(plaintext.size() + kTagSize);
+    packet_key.seal_in_place(packet_number, associated_data, packet);
+    CHECK(packet == expected);
+    REQUIRE(packet_key.open_in_place(packet_number, associated_data, packet));
+    packet.resize(plaintext.size());
+    CHECK(packet == plaintext);
+  }
+}
+
 TEST_CASE("packet key: sealing and opening allocate nothing") {
   SeededRandom random(17);
   const PacketKey key = PacketKey::derive(random_key(random), random_array<kSaltSize>(random));
