@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/bytes.hpp"
+#include "base/random.hpp"
 
 namespace hawser {
 
@@ -16,6 +17,11 @@ struct SipKey {
   std::uint64_t k0 = 0;
   std::uint64_t k1 = 0;
 };
+
+inline SipKey random_sip_key(RandomSource& random) {
+  const std::uint64_t k0 = random.u64();
+  return SipKey{k0, random.u64()};
+}
 
 // SipHash-c-d of Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), fed eight bytes at a time.
 template <int kCompressionRounds, int kFinalizationRounds>

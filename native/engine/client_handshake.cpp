@@ -65,8 +65,8 @@ std::uint32_t Endpoint::denied_reason_of(std::uint32_t disconnect_code) {
 }
 
 Result<Handle, ConnectResult> Endpoint::connect(const ConnectOptions& options, Instant now) {
-  if (options_.mode != Mode::kClient || state_ != SocketState::kRunning)
-    return Failure{ConnectResult::kAborted};
+  if (options_.mode != Mode::kClient || stopping_) return Failure{ConnectResult::kAborted};
+  if (netcode::is_token(options.token)) return connect_netcode(options, now);
   Result<PublicToken, TokenError> token = decode_public_token(options.token);
   if (!token || token->clear.protocol_id != options.protocol_id) return Failure{ConnectResult::kTokenInvalid};
   Peer* peer = peers_.create();
@@ -90,7 +90,14 @@ Result<Handle, ConnectResult> Endpoint::connect(const ConnectOptions& options, I
   return peers_.handle_of(*peer);
 }
 
+Result<Handle, ConnectResult> Endpoint::connect_netcode(const ConnectOptions& options, Instant now) {
+  Result<netcode::PublicToken, netcode::TokenError> token = netcode::decode_public_token(options.token);
+  if (!token || token->protocol_id != options.protocol_id) return Failure{ConnectResult::kTokenInvalid};
+  return netcode_client_->connect(std::move(*token), options.local, options.timeout, now);
+}
+
 void Endpoint::abort(Handle handle, Instant now) {
+  if (is_netcode(handle)) return netcode_client_->abort(handle, now);
   Peer* peer = find(handle);
   if (peer == nullptr || !peer->attempt) return;
   // Told by the timer, which runs when there is room to tell.
@@ -127,12 +134,6 @@ void Endpoint::restart_attempt(Peer& peer, Instant now) {
   start_attempt(peer, now);
 }
 
-Endpoint::Path Endpoint::path_of(const SocketAddress& remote, const SocketAddress& local) {
-  Path path{remote, local};
-  path.local.port = 0;
-  return path;
-}
-
 // The next address of the token, cyclically from the attempt's first, takes part; struck out ones are passed
 // over.
 void Endpoint::join_address(Peer& peer, Instant now) {
@@ -146,7 +147,7 @@ void Endpoint::join_address(Peer& peer, Instant now) {
     awaited.peer = &peer;
     awaited.remote = addresses[index];
     awaited.asked = now;
-    const auto [head, inserted] = awaiting_.insert(path_of(awaited.remote, peer.local), &awaited);
+    const auto [head, inserted] = awaiting_.insert(AddressPair::of(awaited.remote, peer.local), &awaited);
     if (head == nullptr) return;
     awaited.previous = nullptr;
     awaited.next = inserted ? nullptr : *head;
@@ -166,7 +167,7 @@ void Endpoint::unlist(AwaitedAddress& awaited) {
     awaited.previous->next = awaited.next;
     return;
   }
-  const Path path = path_of(awaited.remote, awaited.peer->local);
+  const AddressPair path = AddressPair::of(awaited.remote, awaited.peer->local);
   if (awaited.next != nullptr) {
     *awaiting_.find(path) = awaited.next;
   } else {
@@ -229,7 +230,7 @@ void Endpoint::receive_for_client(const ReceivedDatagram& datagram, DatagramKind
   // Attempts from an address of their own are listed under it, others under the remote alone.
   bool asked = false;
   for (const SocketAddress& local : {datagram.local, SocketAddress()}) {
-    AwaitedAddress** head = awaiting_.find(path_of(datagram.remote, local));
+    AwaitedAddress** head = awaiting_.find(AddressPair::of(datagram.remote, local));
     AwaitedAddress* next = head != nullptr ? *head : nullptr;
     while (next != nullptr) {
       AwaitedAddress& awaited = *next;

@@ -10,12 +10,12 @@ constexpr std::size_t kKeptCapacity = 1024;
 
 }  // namespace
 
-ClaimVerdict ClientIds::would_claim(std::uint64_t client_id, WallTime token_created) const {
+ClaimVerdict ClientIds::would_claim(std::uint64_t client_id, std::optional<WallTime> token_created) const {
   const std::lock_guard lock(mutex_);
   return judge(holders_.find(client_id), token_created);
 }
 
-Claim ClientIds::claim(std::uint64_t client_id, WallTime token_created, PeerReference peer) {
+Claim ClientIds::claim(std::uint64_t client_id, std::optional<WallTime> token_created, PeerReference peer) {
   const std::lock_guard lock(mutex_);
   Holder* const holder = holders_.find(client_id);
   Claim claim{judge(holder, token_created), {}};
@@ -41,9 +41,11 @@ std::uint32_t ClientIds::connected() const {
   return static_cast<std::uint32_t>(holders_.size());
 }
 
-ClaimVerdict ClientIds::judge(const Holder* holder, WallTime token_created) const {
+ClaimVerdict ClientIds::judge(const Holder* holder, std::optional<WallTime> token_created) const {
   if (holder != nullptr) {
-    const bool replaces = policy_ == SameClientPolicy::kReplace && token_created >= holder->token_created;
+    // Nothing is less than any time.
+    const bool replaces = policy_ == SameClientPolicy::kReplace && token_created.has_value() &&
+                          token_created >= holder->token_created;
     return replaces ? ClaimVerdict::kReplaces : ClaimVerdict::kRefused;
   }
   return holders_.size() == holders_.max_entries() ? ClaimVerdict::kFull : ClaimVerdict::kClaimed;

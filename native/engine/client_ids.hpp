@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
 
 #include "base/hash_map.hpp"
 #include "base/time.hpp"
@@ -33,10 +34,13 @@ class ClientIds {
       : policy_(policy), holders_(key, max_peers) {}
 
   // What `claim` would say, without claiming.
-  [[nodiscard]] ClaimVerdict would_claim(std::uint64_t client_id, WallTime token_created) const;
+  [[nodiscard]] ClaimVerdict would_claim(std::uint64_t client_id,
+                                         std::optional<WallTime> token_created) const;
 
-  // Takes the client id and a place among max_peers for a peer; with kReplaces it is the old peer's place.
-  [[nodiscard]] Claim claim(std::uint64_t client_id, WallTime token_created, PeerReference peer);
+  // Takes the client id and a place among max_peers for a peer; with kReplaces it is the old peer's place. A
+  // peer whose token does not say when it was created replaces nobody, and any other may replace it.
+  [[nodiscard]] Claim claim(std::uint64_t client_id, std::optional<WallTime> token_created,
+                            PeerReference peer);
 
   // Gives both back if this peer still holds them; a replaced one does not.
   void release(std::uint64_t client_id, PeerReference peer);
@@ -46,11 +50,11 @@ class ClientIds {
 
  private:
   struct Holder {
-    WallTime token_created;
+    std::optional<WallTime> token_created;
     PeerReference peer;
   };
 
-  [[nodiscard]] ClaimVerdict judge(const Holder* holder, WallTime token_created) const;
+  [[nodiscard]] ClaimVerdict judge(const Holder* holder, std::optional<WallTime> token_created) const;
 
   SameClientPolicy policy_;
   mutable std::mutex mutex_;

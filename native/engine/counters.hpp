@@ -69,7 +69,12 @@ namespace hawser {
   X(dropTokenFuture)         \
   X(dropUnknownKey)          \
   X(dropTokenInvalid)        \
+  X(dropTokenPredates)       \
+  X(dropTokenUsed)           \
+  X(dropTokenHistoryFull)    \
   X(dropWrongAddress)        \
+  X(dropAddressConnected)    \
+  X(dropClientIdConnected)   \
   X(dropSingleUseRefused)    \
   X(dropCookieExpired)       \
   X(dropCookieInvalid)       \

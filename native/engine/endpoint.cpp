@@ -26,10 +26,10 @@ constexpr std::uint32_t kBudgetsPerSecond = 500;
 // Packets of one peer that leave before those of the next one.
 constexpr int kPacketsPerPeer = 64;
 constexpr Duration kRetryTick = std::chrono::milliseconds(1);
+// As long as a peer that does not acknowledge its DISCONNECTs is waited for.
+constexpr Duration kGoodbyeTime = (kMaxDisconnects + 1) * kDisconnectInterval;
 // How long what waits for the flush is left alone by its timer.
 constexpr Duration kFlushPatience = std::chrono::milliseconds(10);
-
-SipKey random_sip_key(RandomSource& random) { return SipKey{random.u64(), random.u64()}; }
 
 }  // namespace
 
@@ -50,7 +50,7 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       random_(random),
       events_(events),
       counters_(counters),
-      wall_reference_(now),
+      wall_clock_(now),
       transfer_settings_(options.max_reassembly_bytes, options.max_sessions),
       channels_digest_(digest_of(options.channels)),
       buffers_(kShortDatagram, options.max_output_packets + kExtraBuffers),
@@ -76,6 +76,27 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
   transfer_settings_.credit = options.credit;
   transfer_settings_.channel_credit = options.channel_credit;
   last_reset_.fill(Instant::min());
+  start_netcode(now);
+}
+
+void Endpoint::start_netcode(Instant now) {
+  const auto channel =
+      std::ranges::find(options_.channels, ChannelMode::kUnreliable, &ChannelDeclaration::mode);
+  netcode::SessionOptions options;
+  options.first_slot = options.max_sessions = options_.max_sessions;
+  if (channel != options_.channels.end())
+    options.channel = static_cast<std::uint32_t>(channel - options_.channels.begin());
+  options.max_packets_per_second = options_.max_packets_per_second;
+  options.max_bytes_per_second = options_.max_bytes_per_second;
+  const netcode::Surroundings surroundings{random_, events_, counters_, buffers_, output_};
+  if (options_.mode == Mode::kClient) {
+    netcode_client_ = std::make_unique<netcode::Client>(options, surroundings, now);
+    netcode_ = netcode_client_.get();
+  } else if (gateway_->netcode() != nullptr) {
+    netcode_server_ = std::make_unique<netcode::Server>(options, surroundings, *gateway_, wall_clock_,
+                                                        options_.shard, options_.max_half_open, now);
+    netcode_ = netcode_server_.get();
+  }
 }
 
 Endpoint::~Endpoint() {
@@ -83,9 +104,18 @@ Endpoint::~Endpoint() {
   output_.pop(output_.size());
 }
 
-SocketState Endpoint::state() const { return state_; }
-std::uint32_t Endpoint::sessions() const { return peers_.size(); }
-std::uint32_t Endpoint::connected() const { return connected_count_; }
+SocketState Endpoint::state() const {
+  if (!stopping_) return SocketState::kRunning;
+  // The last goodbyes have to leave, too.
+  const bool stopped = sessions() == 0 && (gave_up_goodbyes_ || output_.size() == 0);
+  return stopped ? SocketState::kStopped : SocketState::kStopping;
+}
+std::uint32_t Endpoint::sessions() const {
+  return peers_.size() + (netcode_ != nullptr ? netcode_->sessions() : 0);
+}
+std::uint32_t Endpoint::connected() const {
+  return connected_count_ + (netcode_ != nullptr ? netcode_->connected() : 0);
+}
 
 std::size_t Endpoint::memory_bytes() const {
   return peers_.allocated_bytes() + control_pool_.allocated_bytes() + buffers_.allocated_bytes() +
@@ -93,17 +123,11 @@ std::size_t Endpoint::memory_bytes() const {
          by_remote_id_.allocated_bytes() + output_.allocated_bytes() +
          transfer_settings_.send_blocks.allocated_bytes() +
          transfer_settings_.receive_blocks.allocated_bytes() +
-         (handshakes_ ? handshakes_->allocated_bytes() : 0);
+         (handshakes_ ? handshakes_->allocated_bytes() : 0) +
+         (netcode_ != nullptr ? netcode_->memory_bytes() : 0);
 }
 
-void Endpoint::set_wall_clock(Instant now, WallTime wall) {
-  wall_reference_ = now;
-  wall_ = wall;
-}
-
-WallTime Endpoint::wall_time(Instant now) const {
-  return wall_ + std::chrono::duration_cast<std::chrono::milliseconds>(now - wall_reference_);
-}
+void Endpoint::set_wall_clock(Instant now, WallTime wall) { wall_clock_.set(now, wall); }
 
 void Endpoint::receive(const ReceivedDatagram& datagram, Instant now) {
   counters_.add(Counter::datagramsReceived);
@@ -111,7 +135,9 @@ void Endpoint::receive(const ReceivedDatagram& datagram, Instant now) {
   if (datagram.bytes.empty() || datagram.bytes.size() > kMaxReceivedDatagram)
     return counters_.add(Counter::dropLength);
   const bool server = options_.mode == Mode::kServer;
-  const DatagramKind kind = classify(std::to_integer<std::uint8_t>(datagram.bytes[0]));
+  const auto first = std::to_integer<std::uint8_t>(datagram.bytes[0]);
+  if (netcode_ != nullptr && netcode::may_begin_packet(first)) return receive_netcode(datagram, now);
+  const DatagramKind kind = options_.hawser ? classify(first) : DatagramKind::kUnknown;
   switch (kind) {
     case DatagramKind::kSession:
       return receive_session(datagram, now);
@@ -130,10 +156,18 @@ void Endpoint::receive(const ReceivedDatagram& datagram, Instant now) {
   counters_.add(Counter::dropUnknownType);
 }
 
+void Endpoint::receive_netcode(const ReceivedDatagram& datagram, Instant now) {
+  if (datagram.bytes[0] != std::byte{0}) return netcode_->receive(datagram, now);
+  if (netcode_server_ == nullptr) return counters_.add(Counter::dropReflected);
+  if (netcode_server_->check_request(datagram.bytes, now) && handshakes_->push(datagram))
+    counters_.add(Counter::dropHandshakeBudget);
+}
+
 void Endpoint::advance(Instant now) {
   wheel_.advance(now, [&](TimerNode& node) { on_timer(static_cast<Peer&>(node), now); });
+  if (netcode_ != nullptr) netcode_->advance(now);
+  if (now >= goodbyes_end_) give_up_goodbyes();
   if (now >= next_erasure_) next_erasure_ = gateway_->erase_old_records(now);
-  if (state_ == SocketState::kStopping && peers_.size() == 0) state_ = SocketState::kStopped;
 }
 
 void Endpoint::on_timer(Peer& peer, Instant now) {
@@ -240,8 +274,11 @@ Instant Endpoint::next_deadline() const {
   }
   if (!untold_.empty() && events_.has_room()) return Instant();
   if (drain_owed_ && output_.size() <= output_.capacity() / 4) return Instant();
+  const Instant goodbyes_end = state() == SocketState::kStopping ? goodbyes_end_ : kNever;
   const bool handshakes_wait = handshakes_ && handshakes_->size() > 0 && writable();
-  return std::min({wheel_.next_deadline(), next_erasure_, handshakes_wait ? handshakes_resume_ : kNever});
+  return std::min({wheel_.next_deadline(), next_erasure_, goodbyes_end,
+                   handshakes_wait ? handshakes_resume_ : kNever,
+                   netcode_ != nullptr ? netcode_->next_deadline() : kNever});
 }
 
 void Endpoint::flush(Instant now) {
@@ -259,6 +296,7 @@ void Endpoint::flush(Instant now) {
     }
   }
   dirty_.resize(left);
+  if (netcode_ != nullptr) netcode_->flush();
   // After the peers, which are served first.
   if (handshakes_) serve_handshakes(now);
   tell_drain();
@@ -291,8 +329,8 @@ void Endpoint::tell_drain() {
 }
 
 void Endpoint::refresh_gauges() {
-  counters_.set(Counter::peers, connected_count_);
-  counters_.set(Counter::halfOpen, half_open_count_);
+  counters_.set(Counter::peers, connected());
+  counters_.set(Counter::halfOpen, half_open_count_ + (netcode_server_ ? netcode_server_->pending() : 0));
   counters_.set(Counter::packetBuffersInUse, buffers_.in_use() + long_buffers_.in_use());
   counters_.set(Counter::packetBuffersPeak, buffers_.peak() + long_buffers_.peak());
   counters_.set(Counter::sendQueueBytes, transfer_settings_.send_blocks.in_use());
@@ -330,6 +368,7 @@ bool Endpoint::send_datagram(Buffer&& buffer, const SocketAddress& remote, const
 }
 
 bool Endpoint::disconnect(Handle handle, std::uint32_t code, std::string_view reason, Instant now) {
+  if (is_netcode(handle)) return netcode_->disconnect(handle, DisconnectResult::kClosed, code);
   Peer* peer = find(handle);
   if (peer == nullptr || peer->phase != PeerPhase::kConnected) return false;
   begin_ending(*peer, DisconnectResult::kClosed, code, bytes_of(reason), true, now);
@@ -349,8 +388,9 @@ bool Endpoint::goaway(Handle handle, std::uint32_t reason, std::chrono::millisec
 }
 
 void Endpoint::stop(std::uint32_t code, std::string_view reason, Instant now) {
-  if (state_ != SocketState::kRunning) return;
-  state_ = SocketState::kStopping;
+  if (stopping_) return;
+  stopping_ = true;
+  goodbyes_end_ = now + kGoodbyeTime;
   if (gateway_ != nullptr) gateway_->start_draining();
   peers_.for_each([&](Peer& peer) {
     switch (peer.phase) {
@@ -371,10 +411,18 @@ void Endpoint::stop(std::uint32_t code, std::string_view reason, Instant now) {
         break;
     }
   });
-  if (peers_.size() == 0) state_ = SocketState::kStopped;
+  if (netcode_ != nullptr) netcode_->stop(code, now);
+}
+
+// Nobody waits for ever for a socket that takes nothing.
+void Endpoint::give_up_goodbyes() {
+  goodbyes_end_ = kNever;
+  gave_up_goodbyes_ = true;
+  if (netcode_ != nullptr) netcode_->give_up_disconnects();
 }
 
 std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
+  if (is_netcode(handle)) return netcode_status(handle);
   const Peer* peer = find(handle);
   if (peer == nullptr) return std::nullopt;
   PeerStatus status;
@@ -390,6 +438,9 @@ std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
   status.packets_sent = peer->next_packet_number - peer->skips;
   status.packets_received = peer->packets_received;
   status.max_datagram = static_cast<std::uint32_t>(peer->path_mtu.current());
+  status.max_unreliable =
+      static_cast<std::uint32_t>(kMaxMessageSize) +
+      (std::max(status.max_datagram, std::uint32_t{kLeastMaxDatagram}) - kLeastMaxDatagram);
   if (peer->transfer) {
     const Transfer& transfer = *peer->transfer;
     status.queued_bytes = transfer.queued_bytes();
@@ -402,6 +453,20 @@ std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
   }
   status.remote = peer->remote;
   status.local = peer->local;
+  return status;
+}
+
+std::optional<PeerStatus> Endpoint::netcode_status(Handle handle) {
+  const std::optional<netcode::SessionStatus> session = netcode_->status(handle);
+  if (!session) return std::nullopt;
+  PeerStatus status;
+  status.connected = session->connected;
+  status.packets_sent = session->packets_sent;
+  status.packets_received = session->packets_received;
+  status.max_datagram = netcode::kMaxPacketSize;
+  status.max_unreliable = netcode::kMaxPayloadSize;
+  status.remote = session->remote;
+  status.local = session->local;
   return status;
 }
 
@@ -465,23 +530,18 @@ void Endpoint::become_connected(Peer& peer, Bytes user_data, Instant now) {
   ++connected_count_;
   counters_.add(Counter::peersConnected);
   counters_.add(Counter::handshakesCompleted);
-  std::array<std::byte, ConnectRecordLayout::kUserData> record{};
   const auto as_u64 = [](WallTime time) {
     return static_cast<std::uint64_t>(time.time_since_epoch().count());
   };
-  ByteWriter writer(record);
-  writer.u64(peer.client_id);
-  writer.u64(as_u64(peer.token_created));
-  writer.u64(as_u64(peer.token_expires));
-  writer.zeros(2 * kAddressRecordSize);
-  writer.u32(static_cast<std::uint32_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(peer.timeout).count()));
-  writer.u32(peer.single_use ? kTokenFlagSingleUse : 0);
-  write_address_record(std::span(record).subspan<ConnectRecordLayout::kRemote, kAddressRecordSize>(),
-                       peer.remote);
-  write_address_record(std::span(record).subspan<ConnectRecordLayout::kLocal, kAddressRecordSize>(),
-                       peer.local);
-  const bool pushed = events_.push(EventKind::kConnect, peers_.handle_of(peer), 0, record, user_data);
+  ConnectRecord record;
+  record.client_id = peer.client_id;
+  record.create = as_u64(peer.token_created);
+  record.expire = as_u64(peer.token_expires);
+  record.remote = peer.remote;
+  record.local = peer.local;
+  record.timeout = peer.timeout;
+  record.flags = peer.single_use ? kTokenFlagSingleUse : 0;
+  const bool pushed = events_.push(EventKind::kConnect, peers_.handle_of(peer), 0, encode(record), user_data);
   assert(pushed && "the driver leaves room");
   static_cast<void>(pushed);
   start_liveness(peer, now);

@@ -17,6 +17,7 @@
 #include "base/slot_pool.hpp"
 #include "base/time.hpp"
 #include "base/timing_wheel.hpp"
+#include "engine/address_pair.hpp"
 #include "engine/channels.hpp"
 #include "engine/congestion_controller.hpp"
 #include "engine/control_frames.hpp"
@@ -25,10 +26,14 @@
 #include "engine/events.hpp"
 #include "engine/gateway_state.hpp"
 #include "engine/handshake_queue.hpp"
+#include "engine/netcode_client.hpp"
+#include "engine/netcode_server.hpp"
 #include "engine/output_queue.hpp"
 #include "engine/peer.hpp"
+#include "engine/send_status.hpp"
 #include "engine/token_bucket.hpp"
 #include "engine/transfer.hpp"
+#include "engine/wall_clock.hpp"
 #include "wire/frames.hpp"
 #include "wire/handshake_packets.hpp"
 
@@ -45,7 +50,11 @@ struct EndpointOptions {
   // random.
   std::uint8_t connection_id_length = 8;
   std::optional<std::uint8_t> server_index;
-  // Peers in any state, half-open ones included.
+  // Servers: whether HAWSER is spoken. Netcode is, where the gateway has options for it. Clients speak what
+  // their tokens are for.
+  bool hawser = true;
+  // Peers in any state, half-open ones included, of each wire format. Slots of handles count from 0 for
+  // HAWSER and from here for netcode.
   std::uint32_t max_sessions = 16'384;
   std::uint32_t max_half_open = 4'096;
   // Ceilings per peer, 0 for none. Counted on packets that authenticated.
@@ -92,10 +101,11 @@ enum PeerFlag : std::uint8_t {
 
 struct ConnectOptions {
   std::uint64_t protocol_id = 0;
-  // The token as bytes (docs/protocol.md section 2).
+  // The token as bytes (docs/protocol.md section 2), or one of netcode: it decides what is spoken.
   Bytes token;
   // The source address of every datagram of this connection; family kNone leaves it to the operating system.
   SocketAddress local;
+  // Zero, with a token of netcode only, leaves it to the timeouts of the token.
   Duration timeout = std::chrono::seconds(10);
 };
 
@@ -105,15 +115,6 @@ struct SendOptions {
   // Told with kConfirm when the message of a reliable channel has been acknowledged or has expired; 0 for
   // nothing.
   std::uint32_t confirm = 0;
-};
-
-enum class SendStatus : std::uint8_t {
-  kSent,
-  kNotConnected,
-  kTooLong,
-  kInvalidChannel,
-  kOutputFull,
-  kQueueFull,
 };
 
 // How a request to update the keys began.
@@ -143,6 +144,8 @@ struct PeerStatus {
   std::uint64_t queued_bytes = 0;
   std::uint64_t packets_lost = 0;
   std::uint32_t max_datagram = 0;
+  // The longest message of an unreliable channel now, in bytes.
+  std::uint32_t max_unreliable = 0;
   SocketAddress remote;
   SocketAddress local;
 };
@@ -242,8 +245,8 @@ class Endpoint {
   // for any more.
   void provide_secret(Handle peer, const SecretId& id, std::optional<Key> secret, Instant now);
 
-  // STOPPING: no new sessions, every peer is disconnected with the code. STOPPED when none is left; `advance`
-  // gets there within a second.
+  // STOPPING: no new sessions, every peer is disconnected with the code. STOPPED when none is left and the
+  // output is empty; `advance` gives up after 1.1 s what the socket has not taken by then.
   void stop(std::uint32_t code, std::string_view reason, Instant now);
 
   [[nodiscard]] std::optional<PeerStatus> status(Handle peer, Instant now);
@@ -260,6 +263,7 @@ class Endpoint {
     peers_.for_each([&](Peer& peer) {
       if (peer.phase == PeerPhase::kConnected) visit(peers_.handle_of(peer));
     });
+    if (netcode_ != nullptr) netcode_->for_each_connected(visit);
   }
   // Bytes of heap this endpoint holds for its peers, pools and maps, for reports.
   [[nodiscard]] std::size_t memory_bytes() const;
@@ -269,7 +273,6 @@ class Endpoint {
   void on_timer(Peer& peer, Instant now);
   void schedule(Peer& peer);
   [[nodiscard]] Instant deadline_of(const Peer& peer) const;
-  [[nodiscard]] WallTime wall_time(Instant now) const;
   Peer* find(Handle handle) { return peers_.get(handle); }
   void destroy(Peer& peer);
   bool send_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local,
@@ -282,11 +285,11 @@ class Endpoint {
   void set_phase(Peer& peer, PeerPhase phase);
   void become_connected(Peer& peer, Bytes user_data, Instant now);
   void refresh_gauges();
+  void give_up_goodbyes();
 
   // engine/session.cpp: packets, frames, liveness, the end of a connection.
   void receive_session(const ReceivedDatagram& datagram, Instant now);
   [[nodiscard]] static ReceiveKey* receive_key(Peer& peer, std::uint8_t epoch_bits);
-  [[nodiscard]] bool within_ceilings(Peer& peer, std::size_t size, Instant now);
   [[nodiscard]] bool keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addressed);
   void process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now);
   bool process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now);
@@ -327,6 +330,8 @@ class Endpoint {
   void forget_connected(Peer& peer);
 
   // engine/messages.cpp: channels.
+  SendStatus send_hawser(Handle handle, std::uint32_t channel, Bytes message, const SendOptions& options,
+                         Instant now);
   SendStatus send_unreliable(Peer& peer, std::uint32_t channel, Bytes message, Instant now);
   SendStatus send_sequenced(Peer& peer, std::uint32_t channel, Bytes message, Instant now);
   SendStatus send_reliable(Peer& peer, std::uint32_t channel, Bytes message, const SendOptions& options,
@@ -371,6 +376,11 @@ class Endpoint {
   [[nodiscard]] static const ReceivedId* spare_id(const Peer& peer);
   bool retire_id(Peer& peer, const ConnectionId& id);
 
+  // engine/endpoint.cpp: netcode.
+  void start_netcode(Instant now);
+  void receive_netcode(const ReceivedDatagram& datagram, Instant now);
+  [[nodiscard]] std::optional<PeerStatus> netcode_status(Handle handle);
+  [[nodiscard]] bool is_netcode(Handle handle) const { return netcode_ != nullptr && netcode_->owns(handle); }
   // engine/server_handshake.cpp
   void receive_handshake(const ReceivedDatagram& datagram, DatagramKind kind, Instant now);
   [[nodiscard]] bool check_clear_token(const TokenClear& clear, Instant now);
@@ -384,6 +394,7 @@ class Endpoint {
   void serve_response(const ReceivedDatagram& datagram, Instant now);
   void confirm(Peer& peer, Instant now);
   void settle(Peer& peer, Instant now);
+  void end_replaced(Handle handle, Instant now);
 
   [[nodiscard]] bool declares_same_channels(const ResponseBody& body) const;
   bool open_half(Peer& peer, const ReceivedDatagram& datagram, const ResponseView& view,
@@ -405,6 +416,7 @@ class Endpoint {
   [[nodiscard]] static Hash128 digest_of(const std::vector<ChannelDeclaration>& channels);
 
   // engine/client_handshake.cpp
+  [[nodiscard]] Result<Handle, ConnectResult> connect_netcode(const ConnectOptions& options, Instant now);
   [[nodiscard]] static std::optional<ClientState> client_state(PeerPhase phase);
   [[nodiscard]] static std::uint32_t denied_reason_of(std::uint32_t disconnect_code);
   [[nodiscard]] static Instant client_deadline(const ClientAttempt& attempt, PeerPhase phase);
@@ -428,26 +440,16 @@ class Endpoint {
   void forget_reset_id(Peer& peer, const ConnectionId& id);
   void receive_reset(const ReceivedDatagram& datagram, Instant now);
 
-  // Who waits for handshake datagrams between two addresses; `local` without a port, none when the system
-  // chooses.
-  struct Path {
-    SocketAddress remote;
-    SocketAddress local;
-    friend bool operator==(const Path&, const Path&) = default;
-    friend std::uint64_t hash_value(const SipKey& key, const Path& path) {
-      return hash_value(key, path.remote) ^ (hash_value(key, path.local) * 0x9e3779b97f4a7c15U);
-    }
-  };
-  [[nodiscard]] static Path path_of(const SocketAddress& remote, const SocketAddress& local);
-
   EndpointOptions options_;
   GatewayState* gateway_;
   RandomSource& random_;
   EventQueue& events_;
   Counters counters_;
-  SocketState state_ = SocketState::kRunning;
-  Instant wall_reference_{};
-  WallTime wall_{};
+  bool stopping_ = false;
+  // When the goodbyes of a stop that have not left are given up.
+  Instant goodbyes_end_ = kNever;
+  bool gave_up_goodbyes_ = false;
+  WallClock wall_clock_;
   TransferSettings transfer_settings_;
   Hash128 channels_digest_;
   BufferPool buffers_;
@@ -458,9 +460,14 @@ class Endpoint {
   TimingWheel wheel_;
   SlotPool<Peer> peers_;
   HashMap<ConnectionId, Handle> by_id_;
-  HashMap<Path, AwaitedAddress*> awaiting_;
+  // Who waits for handshake datagrams between two addresses.
+  HashMap<AddressPair, AwaitedAddress*> awaiting_;
   HashMap<std::uint64_t, std::uint32_t> half_open_by_client_;
   HashMap<ConnectionId, Handle> by_remote_id_;
+  // Of the two that `netcode_` is, the one for this mode; null when netcode is not spoken.
+  std::unique_ptr<netcode::Server> netcode_server_;
+  std::unique_ptr<netcode::Client> netcode_client_;
+  netcode::Sessions* netcode_ = nullptr;
   std::unique_ptr<HandshakeQueue> handshakes_;
   TokenBucket handshake_budget_;
   TokenBucket foreign_budget_;

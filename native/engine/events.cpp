@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <chrono>
 
 namespace hawser {
 
@@ -32,6 +33,27 @@ bool EventQueue::push(EventKind kind, Handle peer, std::uint32_t argument, Bytes
   };
   used_ = offset + length;
   return true;
+}
+
+std::array<std::byte, ConnectRecordLayout::kUserData> encode(const ConnectRecord& record) {
+  std::array<std::byte, ConnectRecordLayout::kUserData> bytes{};
+  ByteWriter writer(bytes);
+  writer.u64(record.client_id);
+  writer.u64(record.create);
+  writer.u64(record.expire);
+  writer.zeros(2 * kAddressRecordSize);
+  // Those of netcode may be longer.
+  const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(record.timeout).count();
+  writer.u32(static_cast<std::uint32_t>(std::min<std::int64_t>(timeout, UINT32_MAX)));
+  writer.u32(record.flags);
+  writer.u32(static_cast<std::uint32_t>(record.wire));
+  writer.u32(record.client_index);
+  writer.u32(record.max_clients);
+  write_address_record(std::span(bytes).subspan<ConnectRecordLayout::kRemote, kAddressRecordSize>(),
+                       record.remote);
+  write_address_record(std::span(bytes).subspan<ConnectRecordLayout::kLocal, kAddressRecordSize>(),
+                       record.local);
+  return bytes;
 }
 
 void write_address_record(std::span<std::byte, kAddressRecordSize> out, const SocketAddress& address) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -15,7 +17,7 @@ enum class EventKind : std::uint8_t {
   kConnect = 2,        // bytes: ConnectRecord, then user data
   kDisconnect = 3,     // argument: DisconnectResult; bytes: u32 code, reason (UTF-8)
   kConnectFailed = 4,  // argument: ConnectResult; bytes: u32 reason of DENIED, 0 when there was none
-  kState = 5,          // argument: ClientState
+  kState = 5,          // argument: ClientState; bytes: of netcode, i32 the number of its state
   kDrain = 6,          // no peer: the output queue has room again
   kGoaway = 7,         // bytes: u32 reason, u32 deadline in ms, address record (family 0: none)
   kConsume = 8,      // bytes: token id[32], u64 expire (Unix ms); answered by Endpoint::complete_consumption
@@ -48,6 +50,7 @@ enum class ConnectResult : std::uint8_t {
   kTokenExpired = 3,
   kTokenInvalid = 4,
   kAborted = 5,
+  kAddressInUse = 6,  // netcode: the socket has a session with each server of the token already
 };
 
 enum class ClientState : std::uint8_t {
@@ -73,17 +76,42 @@ struct EventDescriptor {
 };
 static_assert(sizeof(EventDescriptor) == 24);
 
+// The format that a session's packets have.
+enum class Wire : std::uint32_t { kHawser = 0, kNetcode = 1 };
+
+// What kConnect tells, beside user data.
+struct ConnectRecord {
+  // 0 on a client of netcode, which cannot read it.
+  std::uint64_t client_id = 0;
+  // Of the token, Unix ms; 0 on a server of netcode, which is not told when it was created.
+  std::uint64_t create = 0;
+  std::uint64_t expire = 0;
+  SocketAddress remote;
+  SocketAddress local;
+  Duration timeout{};  // zero: none
+  std::uint32_t flags = 0;
+  Wire wire = Wire::kHawser;
+  // Of netcode: the client's slot, and how many there are.
+  std::uint32_t client_index = 0;
+  std::uint32_t max_clients = 0;
+};
+
 // The bytes of kConnect: little-endian, this layout, user data follows.
 struct ConnectRecordLayout {
-  static constexpr std::size_t kClientId = 0;  // u64
-  static constexpr std::size_t kCreate = 8;    // u64 Unix ms
-  static constexpr std::size_t kExpire = 16;   // u64 Unix ms
-  static constexpr std::size_t kRemote = 24;   // 24 bytes: u8 family, u8 0, u16 port, u32 scope, ip[16]
-  static constexpr std::size_t kLocal = 48;    // 24 bytes
-  static constexpr std::size_t kTimeout = 72;  // u32 ms
-  static constexpr std::size_t kFlags = 76;    // u32
-  static constexpr std::size_t kUserData = 80;
+  static constexpr std::size_t kClientId = 0;      // u64
+  static constexpr std::size_t kCreate = 8;        // u64 Unix ms
+  static constexpr std::size_t kExpire = 16;       // u64 Unix ms
+  static constexpr std::size_t kRemote = 24;       // 24 bytes: u8 family, u8 0, u16 port, u32 scope, ip[16]
+  static constexpr std::size_t kLocal = 48;        // 24 bytes
+  static constexpr std::size_t kTimeout = 72;      // u32 ms
+  static constexpr std::size_t kFlags = 76;        // u32
+  static constexpr std::size_t kWire = 80;         // u32 Wire
+  static constexpr std::size_t kClientIndex = 84;  // u32
+  static constexpr std::size_t kMaxClients = 88;   // u32
+  static constexpr std::size_t kReserved = 92;     // u32 0
+  static constexpr std::size_t kUserData = 96;
 };
+[[nodiscard]] std::array<std::byte, ConnectRecordLayout::kUserData> encode(const ConnectRecord& record);
 
 // Events on their way to the user: a slab for bytes and an array of descriptors, both provided by the owner,
 // so that JavaScript can read them where they are. Nothing is allocated; who feeds the endpoint first asks

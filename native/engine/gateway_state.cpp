@@ -8,11 +8,6 @@ namespace hawser {
 
 namespace {
 
-SipKey random_sip_key(RandomSource& random) {
-  const std::uint64_t k0 = random.u64();
-  return SipKey{k0, random.u64()};
-}
-
 // Scope ids have a meaning on one machine only; tokens do not carry them.
 SocketAddress without_scope(const SocketAddress& address) {
   SocketAddress result = address.normalised();
@@ -30,12 +25,21 @@ GatewayState::GatewayState(GatewayOptions options, RandomSource& random)
       client_ids_(random_sip_key(random), options_.max_peers, options_.same_client) {
   for (SocketAddress& address : options_.advertised_addresses) address = without_scope(address);
   set_keys(std::exchange(options_.keys, {}));
+  if (options_.netcode) {
+    netcode_.emplace(*options_.netcode, options_.started, options_.external_token_history,
+                     options_.clock_skew, options_.max_token_history, options_.max_peers, random);
+  }
 }
 
 std::shared_ptr<const Key> GatewayState::key(std::uint32_t id) const {
   const std::lock_guard lock(keys_mutex_);
   const auto found = std::ranges::find(keys_, id, &SharedKey::id);
   return found == keys_.end() ? nullptr : found->key;
+}
+
+std::array<std::shared_ptr<const Key>, 2> GatewayState::first_keys() const {
+  const std::lock_guard lock(keys_mutex_);
+  return {keys_[0].key, keys_.size() > 1 ? keys_[1].key : nullptr};
 }
 
 void GatewayState::set_keys(std::vector<ServerKey> keys) {

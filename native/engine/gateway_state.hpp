@@ -1,10 +1,12 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,6 +18,7 @@
 #include "engine/client_ids.hpp"
 #include "engine/consumed_cookies.hpp"
 #include "engine/cookie_records.hpp"
+#include "engine/netcode_gateway.hpp"
 #include "engine/peer_reference.hpp"
 #include "engine/token_history.hpp"
 
@@ -42,6 +45,8 @@ struct GatewayOptions {
   // The history outlives the process or is shared: tokens that list other gateways or predate the start are
   // allowed, and consumption is asked for by an event instead of being decided here.
   bool external_token_history = false;
+  // Set when netcode clients are served too.
+  std::optional<netcode::GatewayOptions> netcode;
 };
 
 // What all shards of one gateway share: keys, cookie records, consumed cookies, client ids, token history,
@@ -57,6 +62,8 @@ class GatewayState {
   // The key of that id; null when there is none. What is given out stays valid; hold it for one datagram
   // only.
   [[nodiscard]] std::shared_ptr<const Key> key(std::uint32_t id) const;
+  // The first two keys, null where there are fewer: those that are tried on tokens which do not name theirs.
+  [[nodiscard]] std::array<std::shared_ptr<const Key>, 2> first_keys() const;
   // Replaces the set of server keys (rolling without downtime): 1 or more, distinct ids.
   void set_keys(std::vector<ServerKey> keys);
 
@@ -99,17 +106,22 @@ class GatewayState {
   [[nodiscard]] ConsumeVerdict consume(const TokenId& token, WallTime expire, WallTime now);
 
   // What `claim` would say, without claiming: lets REQUEST and RESPONSE be refused early.
-  [[nodiscard]] ClaimVerdict would_claim(std::uint64_t client_id, WallTime token_created) const {
+  [[nodiscard]] ClaimVerdict would_claim(std::uint64_t client_id,
+                                         std::optional<WallTime> token_created) const {
     return client_ids_.would_claim(client_id, token_created);
   }
   // Takes the client id and a place among max_peers for a peer. kReplaces: the old peer's place is taken
   // over.
-  [[nodiscard]] Claim claim(std::uint64_t client_id, WallTime token_created, PeerReference peer) {
+  [[nodiscard]] Claim claim(std::uint64_t client_id, std::optional<WallTime> token_created,
+                            PeerReference peer) {
     return client_ids_.claim(client_id, token_created, peer);
   }
   // Gives both back, if this peer still holds them (a replaced peer does not).
   void release(std::uint64_t client_id, PeerReference peer) { client_ids_.release(client_id, peer); }
   [[nodiscard]] std::uint32_t connected() const { return client_ids_.connected(); }
+
+  // Null when netcode clients are not served.
+  [[nodiscard]] netcode::Gateway* netcode() { return netcode_ ? &*netcode_ : nullptr; }
 
   // No new sessions from now on: REQUEST and RESPONSE are answered DENIED SHUTTING_DOWN.
   void start_draining() { draining_.store(true, std::memory_order_relaxed); }
@@ -128,6 +140,7 @@ class GatewayState {
   ConsumedCookies consumed_cookies_;
   TokenHistory token_history_;
   ClientIds client_ids_;
+  std::optional<netcode::Gateway> netcode_;
   std::atomic<bool> draining_ = false;
 };
 

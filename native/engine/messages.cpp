@@ -21,25 +21,9 @@ constexpr std::size_t kConfirmationsAtOnce = 128;
 SendStatus Endpoint::send(Handle handle, std::uint32_t channel, Bytes message, const SendOptions& options,
                           Instant now) {
   if (channel >= options_.channels.size()) return SendStatus::kInvalidChannel;
-  Peer* peer = find(handle);
-  if (peer == nullptr || peer->phase != PeerPhase::kConnected) {
-    counters_.add(Counter::dropNotConnected);
-    return SendStatus::kNotConnected;
-  }
-  const ChannelDeclaration& declaration = options_.channels[channel];
-  SendStatus status{};
-  switch (declaration.mode) {
-    case ChannelMode::kUnreliable:
-      status = send_unreliable(*peer, channel, message, now);
-      break;
-    case ChannelMode::kSequenced:
-      status = send_sequenced(*peer, channel, message, now);
-      break;
-    case ChannelMode::kReliable:
-    case ChannelMode::kReliableUnordered:
-      status = send_reliable(*peer, channel, message, options, now);
-      break;
-  }
+  const SendStatus status = is_netcode(handle) ? netcode_->send(handle, channel, message, now)
+                                               : send_hawser(handle, channel, message, options, now);
+  if (status == SendStatus::kOutputFull) drain_owed_ = true;
   if (status != SendStatus::kSent) return status;
   counters_.add(Counter::messagesSent);
   counters_.add(Counter::messageBytesSent, message.size());
@@ -47,9 +31,27 @@ SendStatus Endpoint::send(Handle handle, std::uint32_t channel, Bytes message, c
   return SendStatus::kSent;
 }
 
+SendStatus Endpoint::send_hawser(Handle handle, std::uint32_t channel, Bytes message,
+                                 const SendOptions& options, Instant now) {
+  Peer* peer = find(handle);
+  if (peer == nullptr || peer->phase != PeerPhase::kConnected) {
+    counters_.add(Counter::dropNotConnected);
+    return SendStatus::kNotConnected;
+  }
+  switch (options_.channels[channel].mode) {
+    case ChannelMode::kUnreliable:
+      return send_unreliable(*peer, channel, message, now);
+    case ChannelMode::kSequenced:
+      return send_sequenced(*peer, channel, message, now);
+    case ChannelMode::kReliable:
+    case ChannelMode::kReliableUnordered:
+      break;
+  }
+  return send_reliable(*peer, channel, message, options, now);
+}
+
 SendStatus Endpoint::refuse_full() {
   counters_.add(Counter::dropOutputFull);
-  drain_owed_ = true;
   return SendStatus::kOutputFull;
 }
 

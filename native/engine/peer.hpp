@@ -19,10 +19,10 @@
 #include "engine/key_update.hpp"
 #include "engine/path_mtu.hpp"
 #include "engine/path_validation.hpp"
+#include "engine/peer_ceilings.hpp"
 #include "engine/ping_record.hpp"
 #include "engine/replay_window.hpp"
 #include "engine/round_trip.hpp"
-#include "engine/token_bucket.hpp"
 #include "engine/token_history.hpp"
 #include "engine/transfer.hpp"
 #include "wire/connect_token.hpp"
@@ -199,8 +199,7 @@ struct Peer : TimerNode {
   ConnectionId remote_id;
   SocketAddress remote;
   SocketAddress local;
-  TokenBucket packet_ceiling{0, 0, Instant{}};
-  TokenBucket byte_ceiling{0, 0, Instant{}};
+  PeerCeilings ceilings;
 
   // What each PING touches.
   Instant next_ping{};

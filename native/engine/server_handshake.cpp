@@ -80,7 +80,7 @@ bool Endpoint::check_clear_token(const TokenClear& clear, Instant now) {
       clear.expire - clear.create > options.max_token_lifetime) {
     return refuse(Counter::dropTokenLifetime);
   }
-  const WallTime wall = wall_time(now);
+  const WallTime wall = wall_clock_.at(now);
   if (clear.expire + options.clock_skew <= wall) return refuse(Counter::dropTokenExpired);
   if (clear.create - options.clock_skew > wall) return refuse(Counter::dropTokenFuture);
   if (gateway_->key(clear.key_id) == nullptr) return refuse(Counter::dropUnknownKey);
@@ -97,12 +97,15 @@ void Endpoint::serve_handshakes(Instant now) {
       return;
     }
     handshakes_->pop(datagram);
-    const bool request = std::to_integer<std::uint8_t>(datagram.bytes[0]) == kRequestByte;
-    static_cast<void>(handshake_budget_.take(request ? kRequestPoints : kResponsePoints, now));
-    if (request) {
+    const auto first = std::to_integer<std::uint8_t>(datagram.bytes[0]);
+    const bool response = first == kResponseByte;
+    static_cast<void>(handshake_budget_.take(response ? kResponsePoints : kRequestPoints, now));
+    if (response) {
+      serve_response(datagram, now);
+    } else if (first == kRequestByte) {
       serve_request(datagram, now);
     } else {
-      serve_response(datagram, now);
+      netcode_server_->serve_request(datagram, now);
     }
   }
 }
@@ -134,7 +137,7 @@ bool Endpoint::open_token(const TokenCarrierView& view, PrivateToken& token) {
 std::optional<DeniedReason> Endpoint::refusal(const TokenClear& clear, const TokenId& id,
                                               const PrivateToken& token, Instant now) {
   if (gateway_->draining()) return DeniedReason::kShuttingDown;
-  if (clear.single_use() && gateway_->is_consumed(id, wall_time(now))) return DeniedReason::kTokenUsed;
+  if (clear.single_use() && gateway_->is_consumed(id, wall_clock_.at(now))) return DeniedReason::kTokenUsed;
   switch (gateway_->would_claim(token.client_id, clear.create)) {
     case ClaimVerdict::kRefused:
       return DeniedReason::kClientIdConnected;
@@ -315,7 +318,7 @@ void Endpoint::repeat_accept(const PeerReference& session) {
 void Endpoint::confirm(Peer& peer, Instant now) {
   if (!peer.single_use) return settle(peer, now);
   const ConsumeVerdict verdict =
-      gateway_->consume(peer.half_open->token_id, peer.token_expires, wall_time(now));
+      gateway_->consume(peer.half_open->token_id, peer.token_expires, wall_clock_.at(now));
   if (verdict != ConsumeVerdict::kAskOutside) return consumed(peer, verdict, now);
   set_phase(peer, PeerPhase::kConsuming);
   std::array<std::byte, 40> record{};
@@ -327,6 +330,7 @@ void Endpoint::confirm(Peer& peer, Instant now) {
 }
 
 void Endpoint::complete_consumption(Handle handle, ConsumeVerdict verdict, Instant now) {
+  if (is_netcode(handle)) return netcode_server_->complete_consumption(handle, verdict, now);
   Peer* peer = find(handle);
   // It may have expired, or the endpoint may be stopping.
   if (peer == nullptr || peer->phase != PeerPhase::kConsuming || peer->half_open->verdict) return;
@@ -379,6 +383,18 @@ void Endpoint::refuse(Peer& peer, DeniedReason reason, Instant now) {
   begin_ending(peer, DisconnectResult::kClosed, static_cast<std::uint32_t>(code_of(reason)), {}, false, now);
 }
 
+void Endpoint::end_replaced(Handle handle, Instant now) {
+  constexpr auto kCode = static_cast<std::uint32_t>(DisconnectCode::kReplaced);
+  Peer* const peer = is_netcode(handle) ? nullptr : find(handle);
+  if (peer != nullptr) {
+    peer->holds_client_id = false;
+    begin_ending(*peer, DisconnectResult::kReplaced, kCode, {}, true, now);
+  } else if (!is_netcode(handle) || !netcode_->disconnect(handle, DisconnectResult::kReplaced, kCode)) {
+    return;
+  }
+  counters_.add(Counter::peersReplaced);
+}
+
 // The token is the peer's; now for the client id and a place.
 void Endpoint::settle(Peer& peer, Instant now) {
   if (gateway_->draining()) return refuse(peer, DeniedReason::kShuttingDown, now);
@@ -390,12 +406,7 @@ void Endpoint::settle(Peer& peer, Instant now) {
     case ClaimVerdict::kFull:
       return refuse(peer, DeniedReason::kServerFull, now);
     case ClaimVerdict::kReplaces:
-      if (Peer* old = claim.replaced.shard == options_.shard ? find(claim.replaced.peer) : nullptr) {
-        counters_.add(Counter::peersReplaced);
-        old->holds_client_id = false;
-        begin_ending(*old, DisconnectResult::kReplaced, static_cast<std::uint32_t>(DisconnectCode::kReplaced),
-                     {}, true, now);
-      }
+      if (claim.replaced.shard == options_.shard) end_replaced(claim.replaced.peer, now);
       break;
     case ClaimVerdict::kClaimed:
       break;

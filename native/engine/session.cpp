@@ -88,7 +88,7 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   if (peer->key_update) key_opened(*peer, *key, now);
   // A packet that is dropped from here on is not recorded: what is recorded will be acknowledged, and its
   // sender would not repeat what this side never looked at.
-  if (!within_ceilings(*peer, datagram.bytes.size(), now)) return counters_.add(Counter::dropPeerCeiling);
+  if (!peer->ceilings.take(datagram.bytes.size(), now)) return counters_.add(Counter::dropPeerCeiling);
   const Bytes payload = sealed.first(sealed.size() - kTagSize);
   const bool newest = peer->window.empty() || number > peer->window.highest();
   if (peer->phase == PeerPhase::kHalfOpen) confirm(*peer, now);
@@ -113,11 +113,6 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
 ReceiveKey* Endpoint::receive_key(Peer& peer, std::uint8_t epoch_bits) {
   if (epoch_bits == (peer.keys.epoch & 3U)) return &peer.keys.receive;
   return peer.key_update ? peer.key_update->receive_key(epoch_bits, peer.keys) : nullptr;
-}
-
-bool Endpoint::within_ceilings(Peer& peer, std::size_t size, Instant now) {
-  if (options_.max_packets_per_second != 0 && !peer.packet_ceiling.take(1, now)) return false;
-  return options_.max_bytes_per_second == 0 || peer.byte_ceiling.take(static_cast<std::uint32_t>(size), now);
 }
 
 bool Endpoint::keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addressed) {
@@ -585,10 +580,8 @@ void Endpoint::start_session(Peer& peer, Prk&& prk, Instant now) {
   peer.window = ReplayWindow();
   peer.last_receive = now;
   peer.last_pong_sent = now - kPongInterval;
-  peer.packet_ceiling = TokenBucket(options_.max_packets_per_second, options_.max_packets_per_second, now);
-  // One datagram must always fit, however low the ceiling.
-  const auto burst = std::max(options_.max_bytes_per_second, std::uint32_t{options_.max_datagram});
-  peer.byte_ceiling = TokenBucket(options_.max_bytes_per_second, burst, now);
+  peer.ceilings = PeerCeilings(options_.max_packets_per_second, options_.max_bytes_per_second,
+                               options_.max_datagram, now);
 }
 
 void Endpoint::start_liveness(Peer& peer, Instant now) {

@@ -16,6 +16,9 @@ class TokenBucket {
   TokenBucket(std::uint32_t rate, std::uint32_t burst, Instant now)
       : level_(capacity(burst)), updated_(now), rate_(rate), burst_(burst) {}
 
+  // Units per second.
+  [[nodiscard]] std::uint32_t rate() const { return rate_; }
+
   // Whether `take` would succeed.
   [[nodiscard]] bool has(std::uint32_t amount, Instant now) {
     refill(now);

@@ -45,6 +45,7 @@ std::vector<ChannelDeclaration> channels() {
 Hash128 digest() {
   const std::vector<ChannelDeclaration> declared = channels();
   std::vector<ChannelDigestEntry> entries;
+  entries.reserve(declared.size());
   for (const ChannelDeclaration& channel : declared) {
     entries.push_back(
         {static_cast<std::uint8_t>(channel.mode), channel.max_message_bytes, channel.name, channel.codec});

@@ -1,6 +1,6 @@
-// The endpoint as a whole. The input is a script of steps: datagrams of an attacker, changed copies of what
-// the two sides really sent, calls of their users, and time. Whatever happens, the invariants of the end
-// hold.
+// The endpoint as a whole, with both wire formats. The input is a script of steps: datagrams of an attacker,
+// changed copies of what the two sides really sent, packets of somebody who knows a netcode client's keys,
+// calls of the users, and time. Whatever happens, the invariants of the end hold.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -11,6 +11,8 @@
 #include "crypto/sodium.hpp"
 #include "engine/endpoint.hpp"
 #include "wire/connect_token.hpp"
+#include "wire/netcode_packets.hpp"
+#include "wire/netcode_token.hpp"
 #include "wire/session_packet.hpp"
 
 namespace {
@@ -78,9 +80,38 @@ class World {
     parameters.addresses = std::span(&kServerAddress, 1);
     const auto size = mint_token(token, parameters, key(1), random_);
     require(size.has_value());
-    const auto handle = client_->connect(
-        ConnectOptions{kProtocolId, Bytes(token).first(*size), {}, std::chrono::seconds(10)}, now_);
-    if (handle) client_peer_ = *handle;
+    begin(Bytes(token).first(*size), std::chrono::seconds(10));
+  }
+
+  void connect_netcode() {
+    std::array<std::byte, netcode::kTokenSize> token{};
+    netcode::TokenParameters parameters;
+    parameters.protocol_id = kProtocolId;
+    parameters.create = static_cast<std::uint64_t>(kStartWall.time_since_epoch().count()) / 1000;
+    parameters.expire = parameters.create + 3600;
+    parameters.client_id = 1 + random_.below(3);
+    parameters.timeout_seconds = 1;
+    parameters.addresses = std::span(&kServerAddress, 1);
+    require(netcode::mint_token(token, parameters, key(1), random_) == netcode::TokenError::kNone);
+    const auto decoded = netcode::decode_public_token(token);
+    to_server_key_ = PacketKey::of(decoded->client_to_server);
+    to_client_key_ = PacketKey::of(decoded->server_to_client);
+    begin(token, Duration::zero());
+  }
+
+  // A packet of netcode under the keys of the newest token, whatever it says.
+  void inject_sealed(std::uint8_t prefix, std::uint64_t sequence, Bytes body, bool to_server) {
+    const std::size_t header = 1 + std::min<std::size_t>(prefix >> 4U, 8);
+    std::vector<std::byte> datagram(1 + 8);
+    datagram[0] = std::byte{prefix};
+    store_little_endian(datagram.data() + 1, sequence);
+    datagram.resize(header);
+    datagram.insert(datagram.end(), body.begin(), body.end());
+    datagram.resize(datagram.size() + kTagSize);
+    const PacketKey& key = to_server ? to_server_key_ : to_client_key_;
+    key.seal_in_place(sequence, netcode::AssociatedData(kProtocolId).with(prefix),
+                      MutableBytes(datagram).subspan(header));
+    inject(datagram, to_server, false);
   }
 
   void step(Duration duration) {
@@ -168,6 +199,11 @@ class World {
   }
 
  private:
+  void begin(Bytes token, Duration timeout) {
+    const auto handle = client_->connect(ConnectOptions{kProtocolId, token, {}, timeout}, now_);
+    if (handle) client_peer_ = *handle;
+  }
+
   static Key key(std::uint8_t fill) {
     Key result;
     std::ranges::fill(result.mutable_bytes(), std::byte{fill});
@@ -182,6 +218,8 @@ class World {
     options.reset_key = key(2);
     options.max_peers = 2;
     options.started = kStartWall - std::chrono::hours(1);
+    options.netcode.emplace();
+    options.netcode->fresh_keys = true;
     return options;
   }
 
@@ -205,6 +243,8 @@ class World {
   std::unique_ptr<Endpoint> client_;
   Handle client_peer_;
   Handle server_peer_;
+  PacketKey to_server_key_;
+  PacketKey to_client_key_;
   Instant now_ = kStart;
   std::vector<std::vector<std::byte>> wire_;
   std::vector<bool> to_server_;
@@ -221,9 +261,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   ByteReader script(std::as_bytes(std::span(data, size)));
   while (script.ok() && script.remaining() > 0) {
     switch (script.u8() % 10) {
-      case 0:
-        world.connect((script.u8() & 1U) != 0);
+      case 0: {
+        const std::uint8_t how = script.u8();
+        if ((how & 2U) != 0) {
+          world.connect_netcode();
+        } else {
+          world.connect((how & 1U) != 0);
+        }
         break;
+      }
       case 1:
         world.step(std::chrono::milliseconds(script.u8() * 4));
         break;
@@ -237,10 +283,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 3: {
         const std::uint8_t flags = script.u8();
         const Bytes bytes = script.bytes(std::min<std::size_t>(script.u8(), script.remaining()));
+        if ((flags & 32U) != 0) {
+          const std::uint8_t prefix = script.u8();
+          world.inject_sealed(prefix, script.u64(), bytes, (flags & 1U) != 0);
+          break;
+        }
         std::vector<std::byte> datagram(bytes.begin(), bytes.end());
         // Padded to the sizes that pass the first check of each kind.
         if ((flags & 4U) != 0) datagram.resize(1200);
         if ((flags & 8U) != 0) datagram.resize(1198);
+        if ((flags & 16U) != 0) datagram.resize(netcode::kRequestSize);
         world.inject(datagram, (flags & 1U) != 0, (flags & 2U) != 0);
         break;
       }

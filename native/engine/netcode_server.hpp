@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "base/hash_map.hpp"
+#include "engine/gateway_state.hpp"
+#include "engine/netcode_sessions.hpp"
+#include "engine/wall_clock.hpp"
+
+namespace hawser::netcode {
+
+// The server of netcode 1.02 (its standard, section "Server-Side Connection Process").
+class Server final : public Sessions {
+ public:
+  // `gateway` serves netcode, and outlives this as `clock` does. `max_pending`: encryption mappings at a
+  // time.
+  Server(const SessionOptions& options, const Surroundings& surroundings, GatewayState& gateway,
+         const WallClock& clock, std::uint32_t shard, std::uint32_t max_pending, Instant now);
+  ~Server() override;
+
+  // The first checks of a REQUEST, which cost next to nothing: whether to go on with serve_request().
+  [[nodiscard]] bool check_request(Bytes datagram, Instant now);
+  // The rest of them, and the answer.
+  void serve_request(const ReceivedDatagram& datagram, Instant now);
+
+  void receive(const ReceivedDatagram& datagram, Instant now) override;
+
+  // As Endpoint::complete_consumption.
+  void complete_consumption(Handle handle, ConsumeVerdict verdict, Instant now);
+
+  // Sessions that wait for RESPONSE or for the token's history.
+  [[nodiscard]] std::uint32_t pending() const { return pending_count_; }
+  [[nodiscard]] std::size_t memory_bytes() const override;
+
+ private:
+  [[nodiscard]] bool open_token(const RequestView& request, PrivateToken& token) const;
+  [[nodiscard]] bool is_full() const;
+  void deny(const PacketKey& send_key, const SocketAddress& remote, const SocketAddress& local);
+  Peer* map(const ReceivedDatagram& datagram, const RequestView& request, const PrivateToken& token,
+            Instant now);
+  void challenge(const Peer& peer);
+  void receive_response(Peer* first, const ReceivedDatagram& datagram, const PacketHeader& header,
+                        Instant now);
+  void accept(Peer& peer, Bytes body, Instant now);
+  void consumed(Peer& peer, ConsumeVerdict verdict, Instant now);
+  void settle(Peer& peer, Instant now);
+  void unlink(Peer& peer);
+
+  [[nodiscard]] KeepAliveBody keep_alive(const Peer& peer) const override;
+  void forget(Peer& peer) override;
+  [[nodiscard]] Instant deadline_of(const Peer& peer) const override;
+  [[nodiscard]] bool on_timer(Peer& peer, Instant now) override;
+  void stop_attempt(Peer& peer, Instant now) override;
+
+  GatewayState& gateway_;
+  Gateway& netcode_;
+  const WallClock& clock_;
+  std::uint32_t shard_;
+  std::uint32_t max_pending_;
+  AssociatedData associated_data_;
+  HashMap<SocketAddress, Peer*> by_address_;
+  // The newest of each address; the others follow it.
+  HashMap<SocketAddress, Peer*> pending_;
+  HashMap<std::uint64_t, std::uint32_t> pending_by_client_;
+  std::uint32_t pending_count_ = 0;
+};
+
+}  // namespace hawser::netcode
