@@ -11,6 +11,22 @@ export {
   type TokenMinter,
   type TokenMinterOptions,
 } from './mint.js';
+export type { PublicNetcodeToken } from './netcode-format.js';
+export type { NetcodeKey } from './netcode-key.js';
+export {
+  createNetcodeTokenMinter,
+  type MintNetcodeTokenOptions,
+  mintNetcodeToken,
+  type NetcodeTokenClient,
+  type NetcodeTokenMinter,
+  type NetcodeTokenMinterOptions,
+} from './netcode-mint.js';
+export {
+  decodeNetcodeToken,
+  encodeNetcodeToken,
+  openNetcodeToken,
+  type PrivateNetcodeToken,
+} from './netcode-open.js';
 export { decodeToken, encodeToken, openToken, type PrivateToken, tokenId } from './open.js';
 export type { RandomSource } from './random.js';
 export { formatKey, type GenerateKeyOptions, generateKey, parseKey, type ServerKey } from './server-key.js';

@@ -1,20 +1,13 @@
 // Reading connect tokens: the public part for anyone who holds one, the private part for whoever holds a server key.
 
-import { timingSafeEqual } from 'node:crypto';
-import { types } from 'node:util';
 import sodium from 'libsodium-wrappers';
-import { formatAddress } from '../base/address.js';
-import { argumentError, checkArray, describeSecret } from '../base/check.js';
+import { argumentError, checkArray } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
-import { fromBase64Url, toBase64Url } from './base64url.js';
-import {
-  decodePrivate,
-  decodePublic,
-  type PrivatePart,
-  type PublicToken,
-  publicOffset,
-  tokenInvalid,
-} from './format.js';
+import { toBase64Url } from './base64url.js';
+import { bytesOf } from './bytes-of.js';
+import { checkCopies } from './check-copies.js';
+import { decodePrivate, decodePublic, type PublicToken, publicOffset } from './format.js';
+import { decodePublicNetcode, wireOfToken } from './netcode-format.js';
 import { parseKey, type ServerKey } from './server-key.js';
 
 /** All that a token says. */
@@ -79,24 +72,16 @@ export async function openToken(
 }
 
 /**
- * The token id: BLAKE2b-256 of the sealed private part, 32 bytes.
+ * The token id: BLAKE2b-256 of the sealed private part, 32 bytes; of a netcode token likewise.
  *
- * @throws HawserError (rejects) as {@link decodeToken}.
+ * @throws HawserError (rejects) as {@link decodeToken}, or as `decodeNetcodeToken`.
  */
 export async function tokenId(token: Uint8Array | string): Promise<Uint8Array> {
-  const { sealedPrivate } = decodeToken(token);
+  const bytes = bytesOf(token);
+  const { sealedPrivate } =
+    wireOfToken(bytes) === 'netcode' ? decodePublicNetcode(bytes) : decodePublic(bytes);
   await sodium.ready;
   return hash(sealedPrivate);
-}
-
-function bytesOf(token: unknown): Uint8Array {
-  if (types.isUint8Array(token)) return token;
-  if (typeof token !== 'string') {
-    throw argumentError('token', 'a Uint8Array or its text form', describeSecret(token));
-  }
-  const bytes = fromBase64Url(token);
-  if (bytes === undefined) throw tokenInvalid('its text is not base64url without padding');
-  return bytes;
 }
 
 function keysById(keys: unknown): Map<number, Uint8Array> {
@@ -122,17 +107,6 @@ function unseal(token: PublicToken, associatedData: Uint8Array, key: Uint8Array)
     const message = `the private part does not open with key ${token.keyId}: the key differs or the token was altered`;
     throw new HawserError('ERR_HAWSER_TOKEN_KEY', message, { cause });
   }
-}
-
-/** The public copies are not authenticated: whoever carried the token may have changed them. */
-function checkCopies(publicPart: PublicToken, privatePart: PrivatePart): void {
-  const addresses = (part: PublicToken | PrivatePart): string => part.addresses.map(formatAddress).join();
-  const same =
-    publicPart.timeoutMs === privatePart.timeoutMs &&
-    addresses(publicPart) === addresses(privatePart) &&
-    timingSafeEqual(publicPart.clientToServerKey, privatePart.clientToServerKey) &&
-    timingSafeEqual(publicPart.serverToClientKey, privatePart.serverToClientKey);
-  if (!same) throw tokenInvalid('its public part is not a copy of its private part');
 }
 
 function hash(bytes: Uint8Array): Uint8Array {

@@ -58,7 +58,7 @@ export function formatKey(key: ServerKey): string {
 }
 
 /**
- * Reads a server key from its text form, or checks one given as an object. The result shares no memory with the argument.
+ * Reads a server key from its text form, white space around it allowed (a file ends with a newline), or checks one given as an object. The result shares no memory with the argument.
  *
  * @param value the text or object.
  * @param name what to call it in an error; the key itself never appears in one.
@@ -76,7 +76,7 @@ export function parseKey(value: unknown, name = 'key'): ServerKey {
 }
 
 function parseKeyText(text: string, name: string): ServerKey {
-  const match = /^hawser-key-1:(0|[1-9]\d{0,9}):([\w-]{43})$/.exec(text);
+  const match = /^\s*hawser-key-1:(0|[1-9]\d{0,9}):([\w-]{43})\s*$/.exec(text);
   const id = Number(match?.[1]);
   const key = fromBase64Url(match?.[2] ?? '');
   if (match === null || id > maxKeyId || key?.length !== serverKeyBytes) {

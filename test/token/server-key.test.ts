@@ -32,6 +32,8 @@ test('text and object forms round trip', () => {
     fc.property(anyKey, (key) => {
       expect(parseKey(formatKey(key))).toEqual(key);
       expect(parseKey(key)).toEqual(key);
+      // As a file gives it.
+      expect(parseKey(` ${formatKey(key)}\n`)).toEqual(key);
     }),
   );
 });
@@ -56,7 +58,8 @@ test.each([
   `hawser-key-1:5:${'A'.repeat(43)}=`,
   `hawser-key-1:5:${'A'.repeat(42)}+`,
   `hawser-key-1:5:${'A'.repeat(42)}B`,
-  `hawser-key-1:5:${'A'.repeat(43)}\n`,
+  `hawser-key-1:5:${'A'.repeat(43)} x`,
+  `hawser-key-1: 5:${'A'.repeat(43)}`,
 ])('%j is refused without being repeated', (text) => {
   expect(() => parseKey(text, 'keys[0]')).toThrow(argumentCode);
   expect(() => parseKey(text, 'keys[0]')).toThrow(/^keys\[0\] must be .*; got a string of \d+ characters$/);
