@@ -3,6 +3,7 @@
 export type { Address } from './base/address.js';
 export type { Clock, Timer } from './base/clock.js';
 export { errorTable, HawserError, type HawserErrorCode } from './base/errors.js';
+export type { Wire } from './base/wire.js';
 export type { ServerKey } from './token/server-key.js';
 export {
   type Channel,
@@ -30,7 +31,8 @@ export {
   connect,
 } from './transport/client.js';
 export { bytes, type Codec, json, text } from './transport/codecs.js';
-export { ConnectError, Connection, type ConnectionEvents } from './transport/connection.js';
+export { ConnectError, type ConnectErrorDetails } from './transport/connect-error.js';
+export { Connection, type ConnectionEvents } from './transport/connection.js';
 export type {
   ConnectionStateMessage,
   DropMessage,
@@ -42,7 +44,13 @@ export type { ImpairmentOptions } from './transport/impairment.js';
 export type { KeyUpdateOptions, PeerSecretUser, SecretSource, SecretUser } from './transport/key-update.js';
 export type { ConfirmedSendOptions, Link, SendOptions } from './transport/link.js';
 export type { Network } from './transport/network.js';
-export type { ClientOptions, ServerOptions, SocketOptions, TokenHistory } from './transport/options.js';
+export type {
+  ClientOptions,
+  NetcodeOptions,
+  ServerOptions,
+  SocketOptions,
+  TokenHistory,
+} from './transport/options.js';
 export { type GoawayOptions, Peer } from './transport/peer.js';
 export {
   type ConnectionState,
@@ -52,6 +60,7 @@ export {
   type DisconnectResult,
   disconnectCodes,
   type GoawayInfo,
+  netcodeStates,
   type SocketMode,
   type SocketState,
 } from './transport/results.js';

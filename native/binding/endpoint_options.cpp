@@ -81,6 +81,15 @@ class PropertyReader {
   bool ok_ = true;
 };
 
+std::optional<netcode::GatewayOptions> parse_netcode(const Napi::Value& value) {
+  PropertyReader reader(value);
+  netcode::GatewayOptions options;
+  options.token_lifetime = reader.milliseconds("tokenLifetimeMs");
+  options.fresh_keys = reader.boolean("freshKeys");
+  if (!reader.ok()) return std::nullopt;
+  return options;
+}
+
 std::optional<GatewayOptions> parse_gateway(const Napi::Value& value, EndpointOptions& endpoint) {
   PropertyReader reader(value);
   GatewayOptions options;
@@ -93,9 +102,14 @@ std::optional<GatewayOptions> parse_gateway(const Napi::Value& value, EndpointOp
   options.external_token_history = reader.boolean("externalTokenHistory");
   options.same_client =
       reader.text("sameClient") == "reject" ? SameClientPolicy::kReject : SameClientPolicy::kReplace;
+  const Napi::Value netcode = reader.value("netcode");
   const Napi::Value advertised = reader.value("advertised");
   if (reader.ok() && !advertised.IsArray()) reader.fail("advertised must be an array");
   if (!reader.ok()) return std::nullopt;
+  if (!netcode.IsUndefined()) {
+    options.netcode = parse_netcode(netcode);
+    if (!options.netcode) return std::nullopt;
+  }
   const auto addresses = advertised.As<Napi::Array>();
   for (std::uint32_t i = 0; i < addresses.Length(); ++i) {
     const auto address = read_address(addresses.Get(i), "advertised");
@@ -179,6 +193,7 @@ std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value) {
   EndpointOptions& endpoint = parsed.endpoint;
   endpoint.mode = reader.text("mode") == "server" ? Mode::kServer : Mode::kClient;
   endpoint.connection_id_length = static_cast<std::uint8_t>(reader.integer("connectionIdLength", 8, 16));
+  endpoint.hawser = reader.boolean("hawser");
   endpoint.max_sessions = reader.integer("maxSessions", 1, kMaxSessions);
   endpoint.max_packets_per_second = reader.integer("maxPacketsPerSecondPerPeer", 0, kAnyU32);
   endpoint.max_bytes_per_second = reader.integer("maxBytesPerSecondPerPeer", 0, kAnyU32);

@@ -17,8 +17,8 @@ namespace {
 
 constexpr napi_type_tag kTypeTag = {0x6f1dc0e5a9d14b53, 0x9a5be7a1f04c2e86};
 
-constexpr std::array<const char*, 6> kConnectResultCodes = {
-    "CONNECTED", "DENIED", "TIMED_OUT", "TOKEN_EXPIRED", "TOKEN_INVALID", "ABORTED",
+constexpr std::array<const char*, 7> kConnectResultCodes = {
+    "CONNECTED", "DENIED", "TIMED_OUT", "TOKEN_EXPIRED", "TOKEN_INVALID", "ABORTED", "ADDRESS_IN_USE",
 };
 
 // Listeners whose calls cause events in each delivery: what comes after so many waits for the next turn.
@@ -467,7 +467,7 @@ Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
   auto out = info[2].As<Napi::Float64Array>();
   const auto found = is_open() ? host_->endpoint().status(*peer, host_->driver().now()) : std::nullopt;
   if (!found) return Napi::Boolean::New(env, false);
-  const std::array<double, 15> cells = {
+  const std::array<double, 16> cells = {
       milliseconds(found->round_trip),
       milliseconds(found->round_trip_variation),
       milliseconds(found->minimum_round_trip),
@@ -483,6 +483,7 @@ Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
       static_cast<double>(found->packets_lost),
       static_cast<double>(found->max_datagram),
       static_cast<double>(found->key_epoch),
+      static_cast<double>(found->max_unreliable),
   };
   std::copy_n(cells.begin(), std::min(cells.size(), out.ElementLength()), out.Data());
   return Napi::Boolean::New(env, true);

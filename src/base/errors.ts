@@ -6,7 +6,8 @@ export const errorTable = {
   ERR_HAWSER_ARGUMENT: 'An argument or option has the wrong type or lies outside what is allowed.',
   ERR_HAWSER_NODE_VERSION: 'This version of Node.js is too old for the package.',
   ERR_HAWSER_ADDON_MISSING: 'There is no native addon for this platform, or it cannot be loaded.',
-  ERR_HAWSER_ADDRESS_IN_USE: 'Another socket is bound to the address and port.',
+  ERR_HAWSER_ADDRESS_IN_USE:
+    'Another socket is bound to the address and port, or another connection of this socket goes to that netcode server.',
   ERR_HAWSER_ADDRESS_NOT_AVAILABLE: 'The address does not belong to any interface of this machine.',
   ERR_HAWSER_PERMISSION: 'The operating system does not let this process do that.',
   ERR_HAWSER_TOO_MANY_FILES: 'The process or the system has no file descriptor left.',
@@ -15,6 +16,7 @@ export const errorTable = {
   ERR_HAWSER_NOT_CONNECTED: 'The peer is not connected any more.',
   ERR_HAWSER_KEY_UPDATE_BUSY: 'A key update of this connection is under way, or has just been.',
   ERR_HAWSER_KEY_UPDATE_REFUSED: 'The other end refused a key update; the keys stay as they are.',
+  ERR_HAWSER_WIRE: 'The wire format of this connection cannot do that.',
   ERR_HAWSER_MESSAGE_TOO_LONG: 'The message is longer than its channel allows, or than one datagram.',
   ERR_HAWSER_QUEUE_FULL: 'Too much waits to be sent to the peer already.',
   ERR_HAWSER_EXPIRED: 'The time to live of the message passed before it was acknowledged.',

@@ -201,6 +201,8 @@ export class ChannelTable {
   readonly native: readonly NativeChannel[];
   /** The one that messages without a channel go to: number 0. */
   readonly first: ChannelEntry;
+  /** The one that netcode carries. */
+  readonly firstUnreliable: ChannelEntry | undefined;
   readonly #byName: ReadonlyMap<unknown, ChannelEntry>;
 
   /** @throws HawserError ERR_HAWSER_ARGUMENT unless they are 1 to 1,024 channels with names that can be told. */
@@ -214,6 +216,7 @@ export class ChannelTable {
     const [first] = entries;
     if (first === undefined) throw noChannels(channels);
     this.first = first;
+    this.firstUnreliable = entries.find((each) => each.mode === 'unreliable');
   }
 
   /** @throws HawserError ERR_HAWSER_ARGUMENT when there is no channel of that name. */

@@ -14,9 +14,12 @@ import {
 import type { Clock } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
 import type { ChannelMap, DefaultChannels } from './channels.js';
+import { ConnectError } from './connect-error.js';
 import { Connection, connectionControl } from './connection.js';
 import { guard } from './isolate.js';
 import type { SecretSource, SecretUser } from './key-update.js';
+import type { NativeHandle } from './native.js';
+import { useNetcodeToken } from './netcode-token-use.js';
 import {
   abortedError,
   type ClientOptions,
@@ -28,7 +31,7 @@ import {
   type SocketPlan,
   throwIfAborted,
 } from './options.js';
-import { type ConnectionState, disconnectCodes, type SocketState } from './results.js';
+import { type ConnectionState, disconnectCodes, netcodeStates, type SocketState } from './results.js';
 import type { CloseOptions } from './server.js';
 import { SlotTable } from './slot-table.js';
 import { Socket } from './socket.js';
@@ -39,13 +42,16 @@ import { type HeldToken, isReusable, type TokenSource, takeToken } from './token
 export interface ConnectionOptions {
   /** Gives the attempt up: `connect` rejects with ERR_HAWSER_ABORTED. Once connected it has no effect. */
   readonly signal?: AbortSignal;
-  /** How long to try all addresses of the token, in milliseconds, 1 to 3,600,000; 10,000 by default. */
+  /**
+   * How long to try all addresses of the token, in milliseconds, 1 to 3,600,000; 10,000 by default. With a netcode token there is no
+   * such limit by default, since the token has a timeout of its own for each address and each step.
+   */
   readonly timeoutMs?: number;
   /** The application; a token for another one is refused. By default what the token says. */
   readonly protocolId?: bigint;
   /** The source IP address of this connection's datagrams, where the socket is bound to a wildcard; port 0. */
   readonly localAddress?: string;
-  /** Connect anew when the gateway has lost the connection; true by default. */
+  /** Connect anew when the gateway has lost the connection; true by default. Netcode connections time out instead. */
   readonly reconnectOnReset?: boolean;
   /** Hears every state, those of the first attempt included. */
   readonly onState?: (state: ConnectionState) => void;
@@ -87,7 +93,7 @@ const maxTimeoutMs = 3_600_000;
 /** The options of a connection: all checked. */
 interface ConnectionPlan {
   readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
+  readonly timeoutMs: number | undefined;
   readonly protocolId: bigint | undefined;
   readonly local: Uint8Array | undefined;
   readonly reconnectOnReset: boolean;
@@ -157,9 +163,9 @@ export class Client<C extends ChannelMap = DefaultChannels>
         connections.delete(slot, generation);
         if (connection !== undefined) connectionControl.disconnect(connection, result, bytes);
       },
-      state: (slot, generation, state) => {
+      state: (slot, generation, state, bytes) => {
         const connection = find(slot, generation);
-        if (connection !== undefined) connectionControl.state(connection, state);
+        if (connection !== undefined) connectionControl.state(connection, state, bytes);
       },
       goaway: (slot, generation, bytes) => {
         const connection = find(slot, generation);
@@ -210,10 +216,11 @@ export class Client<C extends ChannelMap = DefaultChannels>
   }
 
   /**
-   * Connects to the first gateway of the token that answers.
+   * Connects to the first gateway of the token that answers. The token decides which wire format is spoken. Netcode connections of one
+   * client must differ in the gateway's address or in `localAddress`.
    *
    * @throws HawserError (rejects) {@link ConnectError} ERR_HAWSER_DENIED, ERR_HAWSER_TIMED_OUT, ERR_HAWSER_TOKEN_EXPIRED,
-   * ERR_HAWSER_TOKEN_INVALID; ERR_HAWSER_ABORTED, ERR_HAWSER_ARGUMENT, ERR_HAWSER_CLOSED; whatever a token function throws.
+   * ERR_HAWSER_TOKEN_INVALID, ERR_HAWSER_ADDRESS_IN_USE; ERR_HAWSER_ABORTED, ERR_HAWSER_ARGUMENT, ERR_HAWSER_CLOSED; whatever a token function throws.
    */
   async connect(token: TokenSource, options: ConnectionOptions = {}): Promise<Connection<C>> {
     checkOptions('options', options, connectionOptionNames);
@@ -226,11 +233,13 @@ export class Client<C extends ChannelMap = DefaultChannels>
         if (typeof token !== 'function') throw new Error('the token cannot be used again');
         held = await takeToken(token, this.#clock, undefined);
         if (ended) throw new Error('the connection was closed meanwhile');
+        if (held.wire !== connection.wire) throw new Error('the new token is for another wire format');
       }
       await this.#attempt(connection, held, plan, undefined);
     };
     const connection: Connection<C> = new Connection<C>({
       socket: this.#socket,
+      wire: held.wire,
       reconnect: plan.reconnectOnReset ? reconnect : undefined,
       onState: plan.onState,
       secretOf: plan.secretOf,
@@ -253,12 +262,24 @@ export class Client<C extends ChannelMap = DefaultChannels>
     throwIfAborted(signal);
     if (this.state !== 'RUNNING')
       throw new HawserError('ERR_HAWSER_CLOSED', 'the client is closed or closing');
-    const handle = this.#socket.connect({
-      protocolId: plan.protocolId ?? token.content.protocolId,
-      token: token.bytes,
-      timeoutMs: plan.timeoutMs,
-      ...(plan.local === undefined ? {} : { local: plan.local }),
-    });
+    if (token.netcode === undefined) return this.#tryOnce(connection, token, plan, signal);
+    const giveBack = useNetcodeToken(token.netcode);
+    try {
+      await this.#tryOnce(connection, token, plan, signal);
+    } catch (error) {
+      // Of an attempt that was aborted it is not known yet.
+      if (error instanceof ConnectError && !connectionControl.hasResponded(connection)) giveBack();
+      throw error;
+    }
+  }
+
+  async #tryOnce(
+    connection: Connection<C>,
+    token: HeldToken,
+    plan: ConnectionPlan,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const handle = this.#begin(token, plan);
     this.#connections.put(handle.slot, handle.generation, connection);
     const connected = connectionControl.begin(connection, handle);
     if (signal === undefined) return connected;
@@ -274,11 +295,30 @@ export class Client<C extends ChannelMap = DefaultChannels>
     }
   }
 
+  #begin(token: HeldToken, plan: ConnectionPlan): NativeHandle {
+    const isNetcode = token.wire === 'netcode';
+    const begun = this.#socket.connect({
+      protocolId: plan.protocolId ?? token.protocolId,
+      token: token.bytes,
+      timeoutMs: plan.timeoutMs ?? (isNetcode ? 0 : defaultTimeoutMs),
+      ...(plan.local === undefined ? {} : { local: plan.local }),
+    });
+    if (typeof begun !== 'string') return begun;
+    const { disconnected, invalidConnectToken } = netcodeStates;
+    const netcodeState = begun === 'tokenInvalid' ? invalidConnectToken : disconnected;
+    throw new ConnectError(begun, {
+      netcodeState: isNetcode ? netcodeState : undefined,
+      // Nobody has aborted what was never begun.
+      ...(begun === 'aborted' ? { message: 'the client has maxConnections connections already' } : {}),
+    });
+  }
+
   /**
    * Goes on over a new socket, with another port: after the process was suspended, or when the network has changed (Wi-Fi to
    * cellular), instead of waiting until the old path times out. All connections of this client move; each gateway follows
    * within about one and a half round trips (docs/protocol.md section 14). What was on its way to the old socket is lost, as
    * any datagram may be. A client that is bound to an IP address that is gone cannot be bound to it again: bind a wildcard.
+   * Netcode connections belong to their addresses: they do not come along, and time out.
    *
    * @throws HawserError ERR_HAWSER_CLOSED, or as {@link Client.open}; the client then goes on over its old socket.
    */
@@ -325,7 +365,8 @@ export class Client<C extends ChannelMap = DefaultChannels>
 /**
  * Connects to the first gateway of the token that answers, over a socket of its own unless `client` is given.
  *
- * @param token as bytes, as text, or a function that gets one; the function is asked again when a reconnection needs another.
+ * @param token of hawser or of netcode, as bytes, as text, or a function that gets one; the function is asked again when a reconnection
+ * needs another.
  * @throws HawserError (rejects) as {@link Client.connect} and {@link Client.open}.
  */
 export async function connect<C extends ChannelMap = DefaultChannels>(
@@ -370,10 +411,10 @@ export async function connect<C extends ChannelMap = DefaultChannels>(
 }
 
 function checkConnectionOptions(options: ConnectionOptions): ConnectionPlan {
-  const { localAddress, onState, protocolId, secretOf } = options;
+  const { localAddress, onState, protocolId, secretOf, timeoutMs } = options;
   return {
     signal: checkSignal(options.signal),
-    timeoutMs: checkInteger('timeoutMs', options.timeoutMs ?? defaultTimeoutMs, 1, maxTimeoutMs),
+    timeoutMs: timeoutMs === undefined ? undefined : checkInteger('timeoutMs', timeoutMs, 1, maxTimeoutMs),
     protocolId: protocolId === undefined ? undefined : checkU64('protocolId', protocolId),
     local: localAddress === undefined ? undefined : localBinary(localAddress),
     reconnectOnReset: checkBoolean('reconnectOnReset', options.reconnectOnReset ?? true),

@@ -2,7 +2,8 @@
 
 import { EventEmitter } from 'node:events';
 import { addressFromBinary, binaryAddressBytes, formatAddress } from '../base/address.js';
-import { HawserError, type HawserErrorCode } from '../base/errors.js';
+import { HawserError } from '../base/errors.js';
+import type { Wire } from '../base/wire.js';
 import type {
   ChannelMap,
   ChannelName,
@@ -10,12 +11,14 @@ import type {
   DefaultChannels,
   ReliableChannelName,
 } from './channels.js';
+import { ConnectError } from './connect-error.js';
 import { channels } from './diagnostics.js';
-import { readDenied, readDisconnect, readGoaway } from './event-bytes.js';
+import { readDenied, readDisconnect, readGoaway, readNetcodeState } from './event-bytes.js';
 import { guard, isolateRejections, reportListenerError } from './isolate.js';
 import type { SecretSource, SecretUser } from './key-update.js';
 import { Link, mixLink } from './link.js';
 import { connectRecord, type NativeHandle } from './native.js';
+import { netcodeLacks } from './netcode.js';
 import { checkDisconnectCode, checkReason } from './options.js';
 import {
   type ConnectionState,
@@ -27,6 +30,7 @@ import {
   disconnectCodes,
   disconnectResultName,
   type GoawayInfo,
+  netcodeStates,
 } from './results.js';
 import type { Socket } from './socket.js';
 
@@ -45,7 +49,7 @@ export interface ConnectionEvents<C extends ChannelMap = DefaultChannels> {
   state: [state: ConnectionState];
   /** The gateway asks to go elsewhere before a deadline. It comes once in a session. */
   goaway: [info: GoawayInfo];
-  /** The gateway lost the connection, in a restart for example; reconnecting has begun. */
+  /** The gateway lost the connection, in a restart for example; reconnecting has begun. Netcode has no such thing: it times out. */
   reset: [];
   /** Connected again after `reset`: a new session, with new keys. */
   reconnected: [];
@@ -57,36 +61,10 @@ export interface ConnectionEvents<C extends ChannelMap = DefaultChannels> {
   listenerError: [error: unknown, source: string];
 }
 
-/** Why `connect` failed: the error says how the attempt ended. */
-export class ConnectError extends HawserError {
-  readonly result: ConnectResult;
-  /** What the gateway answered, when `result` is `denied`. */
-  readonly denied: DeniedReason | undefined;
-
-  /** @param advice more for people, after the reason. */
-  constructor(result: ConnectResult, denied: DeniedReason | undefined, advice = '') {
-    const [code, message] = connectErrors[result];
-    super(code, denied === undefined ? message : `${message}: ${denied}${advice}`);
-    this.result = result;
-    this.denied = denied;
-  }
-}
-
-const connectErrors: Readonly<Record<ConnectResult, readonly [HawserErrorCode, string]>> = {
-  connected: ['ERR_HAWSER_CLOSED', 'the connection ended at once'],
-  denied: ['ERR_HAWSER_DENIED', 'the gateway does not admit this client'],
-  timedOut: ['ERR_HAWSER_TIMED_OUT', 'no gateway of the token answered in time'],
-  tokenExpired: [
-    'ERR_HAWSER_TOKEN_EXPIRED',
-    'the lifetime of the connect token passed before it was connected',
-  ],
-  tokenInvalid: ['ERR_HAWSER_TOKEN_INVALID', 'the connect token is invalid, or for another protocol id'],
-  aborted: ['ERR_HAWSER_ABORTED', 'the attempt to connect was aborted'],
-};
-
 /** What a connection needs of the client that carries it. */
 export interface ConnectionHost {
   readonly socket: Socket;
+  readonly wire: Wire;
   /** Gets a session again after a reset; undefined where that is not wanted. Rejects when it cannot. */
   readonly reconnect: (() => Promise<void>) | undefined;
   /** The connection has ended for good. @returns what `close` has to wait for. */
@@ -104,9 +82,11 @@ export interface ConnectionControl {
   fail<C extends ChannelMap>(connection: Connection<C>, error: unknown): void;
   message<C extends ChannelMap>(connection: Connection<C>, channel: number, data: Uint8Array): void;
   connect<C extends ChannelMap>(connection: Connection<C>, record: Uint8Array): void;
+  /** Whether a netcode attempt came so far that it has sealed a RESPONSE. */
+  hasResponded<C extends ChannelMap>(connection: Connection<C>): boolean;
   connectFailed<C extends ChannelMap>(connection: Connection<C>, result: number, bytes: Uint8Array): void;
   disconnect<C extends ChannelMap>(connection: Connection<C>, result: number, bytes: Uint8Array): void;
-  state<C extends ChannelMap>(connection: Connection<C>, state: number): void;
+  state<C extends ChannelMap>(connection: Connection<C>, state: number, bytes: Uint8Array): void;
   goaway<C extends ChannelMap>(connection: Connection<C>, bytes: Uint8Array): void;
   drain<C extends ChannelMap>(connection: Connection<C>): void;
   /** The socket has another address. */
@@ -141,6 +121,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
 {
   /** Yours: anything that belongs to this connection. */
   data: unknown = undefined;
+  readonly wire: Wire;
   readonly #host: ConnectionHost;
   readonly #closed: Promise<void>;
   #resolveClosed: () => void = () => undefined;
@@ -150,6 +131,10 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   #address = '';
   #localAddress = '';
   #timeoutMs = 0;
+  #clientIndex: number | undefined;
+  #maxClients: number | undefined;
+  #netcodeState: number | undefined;
+  #hasResponded = false;
   #attempt: Attempt | undefined;
   /** What is to stay paused after a reconnection. */
   readonly #paused = new Set<ReliableChannelName<C>>();
@@ -165,11 +150,16 @@ export class Connection<C extends ChannelMap = DefaultChannels>
       fail: (connection, error) => connection.#fail(error),
       message: (connection, channel, data) => connection.#message(channel, data),
       connect: (connection, record) => connection.#connect(record),
+      hasResponded: (connection) => connection.#hasResponded,
       connectFailed: (connection, result, bytes) =>
         connection.#connectFailed(connectResultName(result), readDenied(bytes)),
       disconnect: (connection, result, bytes) =>
         connection.#disconnect({ result: disconnectResultName(result), ...readDisconnect(bytes) }),
-      state: (connection, state) => connection.#enter(connectionStateName(state)),
+      state: (connection, state, bytes) => {
+        connection.#netcodeState = readNetcodeState(bytes) ?? connection.#netcodeState;
+        connection.#hasResponded ||= connection.#netcodeState === netcodeStates.sendingConnectionResponse;
+        connection.#enter(connectionStateName(state));
+      },
       goaway: (connection, bytes) => {
         const info = readGoaway(bytes);
         guard(connection, 'goaway', () => connection.emit('goaway', info));
@@ -190,6 +180,8 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   constructor(host: ConnectionHost) {
     super({ captureRejections: true });
     this.#host = host;
+    this.wire = host.wire;
+    if (host.wire === 'netcode') this.#netcodeState = netcodeStates.disconnected;
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -202,6 +194,22 @@ export class Connection<C extends ChannelMap = DefaultChannels>
 
   get connected(): boolean {
     return this.#state === 'CONNECTED';
+  }
+
+  /**
+   * Of netcode: the number that the standard gives to the state, -6 to 3; see `netcodeStates`. It is finer than `state`: those that are not
+   * positive are all `DISCONNECTED`, and tell why.
+   */
+  get netcodeState(): number | undefined {
+    return this.#netcodeState;
+  }
+
+  get clientIndex(): number | undefined {
+    return this.#clientIndex;
+  }
+
+  get maxClients(): number | undefined {
+    return this.#maxClients;
   }
 
   /** @internal */
@@ -228,7 +236,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
     return this.#localAddress === '' ? this.#host.socket.address : this.#localAddress;
   }
 
-  /** After how many milliseconds without anything authentic the connection times out, from the token. */
+  /** After how many milliseconds without anything authentic the connection times out, from the token; 0: never, which netcode allows. */
   get timeoutMs(): number {
     return this.#timeoutMs;
   }
@@ -247,7 +255,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
 
   /**
    * Disconnects. It resolves when `disconnect` was emitted and, for a connection of `connect` without a client of its own, when its
-   * socket is closed. Calling it again returns the same promise.
+   * socket is closed. Calling it again returns the same promise. Netcode transmits neither code nor reason.
    *
    * @param code 0, or an application's own code: 0x10000 and above.
    * @param reason for people: at most 256 bytes of UTF-8.
@@ -272,9 +280,14 @@ export class Connection<C extends ChannelMap = DefaultChannels>
    * Goes on over a new socket, as `Client.rebind`: a connection that `connect` made without `client` has its socket for
    * itself; one of a shared client takes all connections of that client along.
    *
-   * @throws as `Client.rebind`.
+   * @throws as `Client.rebind`; HawserError ERR_HAWSER_WIRE, since a netcode connection belongs to its addresses.
    */
   rebind(): void {
+    if (this.wire === 'netcode') {
+      throw netcodeLacks(
+        'connections belong to their addresses and cannot move: connect again with another token',
+      );
+    }
     this.#host.rebind();
   }
 
@@ -334,6 +347,10 @@ export class Connection<C extends ChannelMap = DefaultChannels>
       this.#localAddress = addressOf(record, connectRecord.local);
       const view = new DataView(record.buffer, record.byteOffset, record.length);
       this.#timeoutMs = view.getUint32(connectRecord.timeout, true);
+      if (this.wire === 'netcode') {
+        this.#clientIndex = view.getUint32(connectRecord.clientIndex, true);
+        this.#maxClients = view.getUint32(connectRecord.maxClients, true);
+      }
     }
     this.#established = true;
     for (const channel of this.#paused) Link.prototype.pause.call(this, channel);
@@ -349,7 +366,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
       denied === 'CHANNELS_MISMATCH'
         ? `; this side declares ${this.#host.socket.channels.describe()}: compare it with the gateway's`
         : '';
-    this.#fail(new ConnectError(result, denied, advice));
+    this.#fail(new ConnectError(result, { denied, advice, netcodeState: this.#netcodeState }));
   }
 
   #fail(error: unknown): void {

@@ -22,6 +22,11 @@ export function readDenied(bytes: Uint8Array): DeniedReason | undefined {
   return reason === 0 ? undefined : deniedReasonName(reason);
 }
 
+/** i32 number of a netcode client's state; undefined for HAWSER, which has none. */
+export function readNetcodeState(bytes: Uint8Array): number | undefined {
+  return bytes.length < 4 ? undefined : u32(bytes, 0) | 0;
+}
+
 /** u32 reason, u32 deadline in ms, address of 24 bytes. */
 export function readGoaway(bytes: Uint8Array): GoawayInfo {
   const binary = bytes.subarray(8, 8 + binaryAddressBytes);

@@ -9,6 +9,7 @@ import {
   describe,
 } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
+import type { Wire } from '../base/wire.js';
 import type {
   ChannelEntry,
   ChannelMap,
@@ -20,6 +21,7 @@ import type {
 } from './channels.js';
 import type { KeyUpdateOptions } from './key-update.js';
 import { statusCell } from './native.js';
+import { checkNetcodeChannel, checkNetcodeMessage, netcodeLacks } from './netcode.js';
 import type { Socket } from './socket.js';
 
 /** Options of a message on a reliable channel. */
@@ -50,6 +52,15 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
   abstract readonly generation: number;
   /** Whether messages can be sent now. */
   abstract readonly connected: boolean;
+  /**
+   * The format of its packets. A `netcode` connection carries messages of 1 to 1,200 bytes on the first unreliable channel, and nothing
+   * else: what it cannot do is refused with ERR_HAWSER_WIRE.
+   */
+  abstract readonly wire: Wire;
+  /** Of netcode: the client's slot on the gateway, from 0 to `maxClients` - 1, as both sides know it. */
+  abstract readonly clientIndex: number | undefined;
+  /** Of netcode: how many clients the gateway has room for. */
+  abstract readonly maxClients: number | undefined;
   /** @internal The socket that carries it. */
   abstract readonly carrier: Socket;
 
@@ -64,7 +75,8 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
    * @returns whether to go on; false means to wait for `drain`, or for `sent()`. A message to a side that is gone is dropped and
    * counted. With `confirm`, a promise: it resolves once the message is acknowledged, and rejects with ERR_HAWSER_NOT_CONNECTED or
    * ERR_HAWSER_EXPIRED, or whatever would be thrown without `confirm`.
-   * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_QUEUE_FULL, ERR_HAWSER_ARGUMENT; whatever the codec throws.
+   * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_QUEUE_FULL, ERR_HAWSER_ARGUMENT; ERR_HAWSER_WIRE for any channel but the
+   * first unreliable one, and any option, where `wire` is `netcode`; whatever the codec throws.
    */
   send<Name extends ReliableChannelName<C>>(
     channel: Name,
@@ -89,10 +101,12 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
     // biome-ignore lint/complexity/noArguments: counts the arguments, one of which may be undefined
     if (arguments.length === 1) {
       const entry = channels.first;
+      if (this.wire === 'netcode') return sendNetcode(this, entry, first);
       return socket.send(this.slot, this.generation, entry, entry.codec.encode(first), 0, 0);
     }
     if (options === undefined) {
       const entry = channels.get(first);
+      if (this.wire === 'netcode') return sendNetcode(this, entry, value);
       return socket.send(this.slot, this.generation, entry, entry.codec.encode(value), 0, 0);
     }
     return sendWithOptions(this, first, value, options);
@@ -112,13 +126,13 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
    * Stops the delivery of a reliable channel until `resume`: messages wait here as far as the credit goes, then at the sender, whose
    * other channels go on. What the addon has handed over already still comes, to the end of its batch. Pausing twice is pausing once.
    *
-   * @throws HawserError ERR_HAWSER_ARGUMENT when the channel is not reliable.
+   * @throws HawserError ERR_HAWSER_ARGUMENT when the channel is not reliable; ERR_HAWSER_WIRE.
    */
   pause(channel: ReliableChannelName<C>): void {
     setPaused(this, channel, true);
   }
 
-  /** Goes on with the delivery of a channel. @throws HawserError ERR_HAWSER_ARGUMENT. */
+  /** Goes on with the delivery of a channel. @throws HawserError as `pause`. */
   resume(channel: ReliableChannelName<C>): void {
     setPaused(this, channel, false);
   }
@@ -128,9 +142,10 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
    * protocol to it.
    *
    * @param label 1 to 255 bytes of UTF-8.
-   * @throws HawserError ERR_HAWSER_NOT_CONNECTED, ERR_HAWSER_ARGUMENT.
+   * @throws HawserError ERR_HAWSER_NOT_CONNECTED, ERR_HAWSER_ARGUMENT, ERR_HAWSER_WIRE.
    */
   exportKey(label: string): Uint8Array {
+    if (this.wire === 'netcode') throw netcodeLacks('has no keys to export');
     const bytes = Buffer.byteLength(checkString('label', label, 1));
     checkInteger('the length of label in bytes', bytes, 1, 255);
     const key = this.carrier.exportKey(this.slot, this.generation, label);
@@ -148,15 +163,21 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
    *
    * @returns the new key epoch.
    * @throws HawserError (rejects) ERR_HAWSER_KEY_UPDATE_REFUSED: the other end lacks the secret, and all stays as it is;
-   * ERR_HAWSER_KEY_UPDATE_BUSY: another update is under way or has just been; ERR_HAWSER_NOT_CONNECTED, ERR_HAWSER_ARGUMENT.
+   * ERR_HAWSER_KEY_UPDATE_BUSY: another update is under way or has just been; ERR_HAWSER_NOT_CONNECTED, ERR_HAWSER_ARGUMENT,
+   * ERR_HAWSER_WIRE.
    */
-  updateKeys(options: KeyUpdateOptions = {}): Promise<number> {
+  async updateKeys(options: KeyUpdateOptions = {}): Promise<number> {
+    if (this.wire === 'netcode') throw netcodeLacks('has no key updates');
     return this.carrier.keyUpdates.begin(this.slot, this.generation, options);
   }
 
   // ---- The path ----------------------------------------------------------------------------------------------------
+  // Netcode acknowledges nothing, and so measures nothing: there, all of it is 0 but `packets` and the two sizes.
 
-  /** Smoothed round trip time (RFC 9002 section 5.3) in milliseconds; 0 before the first sample and after the end. */
+  /**
+   * Smoothed round trip time (RFC 9002 section 5.3) in milliseconds; 0 before the first sample and after the end, and always with
+   * netcode, as all that follows from acknowledgements.
+   */
   get rttMs(): number {
     return cell(this, statusCell.roundTrip);
   }
@@ -217,7 +238,10 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
     return cell(this, statusCell.maxDatagram);
   }
 
-  /** The longest message of an unreliable channel now, in bytes: at least 1,158, and more where the path is known to carry it. */
+  /**
+   * The longest message of an unreliable channel now, in bytes: at least 1,158, and more where the path is known to carry it. 1,200 with
+   * netcode.
+   */
   get maxUnreliableBytes(): number {
     return this.carrier.maxUnreliableBytes(this.slot, this.generation);
   }
@@ -236,13 +260,14 @@ export function mixLink(prototype: object): void {
 }
 
 /** A link to any channels. */
-type AnyLink = Pick<Link<ChannelMap>, 'slot' | 'generation' | 'connected' | 'carrier'>;
+type AnyLink = Pick<Link<ChannelMap>, 'slot' | 'generation' | 'connected' | 'carrier' | 'wire'>;
 
 function cell(link: AnyLink, index: number): number {
   return link.carrier.status(link.slot, link.generation)[index] ?? 0;
 }
 
 function setPaused(link: AnyLink, channel: unknown, paused: boolean): void {
+  if (link.wire === 'netcode') throw netcodeLacks('has no channels that can be paused');
   const entry = link.carrier.channels.get(channel);
   if (!entry.reliable) throw notReliable(entry, 'can be paused');
   link.carrier.setPaused(link.slot, link.generation, entry, paused);
@@ -259,6 +284,10 @@ function sendWithOptions(
   if (checkBoolean('confirm', confirm ?? false)) return sendConfirmed(link, channel, value, ttlMs);
   const socket = link.carrier;
   const entry = socket.channels.get(channel);
+  if (link.wire === 'netcode') {
+    if (ttlMs !== undefined) throw netcodeLacks('has no ttlMs: every message leaves at once');
+    return sendNetcode(link, entry, value);
+  }
   const checked = checkTtl(entry, ttlMs);
   return socket.send(link.slot, link.generation, entry, entry.codec.encode(value), checked, 0);
 }
@@ -269,6 +298,7 @@ async function sendConfirmed(
   value: unknown,
   ttlMs: number | undefined,
 ): Promise<void> {
+  if (link.wire === 'netcode') throw netcodeLacks('acknowledges no messages');
   const socket = link.carrier;
   const entry = socket.channels.get(channel);
   if (!entry.reliable) throw notReliable(entry, 'can be confirmed');
@@ -276,6 +306,14 @@ async function sendConfirmed(
   const data = entry.codec.encode(value);
   if (!link.connected) throw notConnected();
   return socket.sendConfirmed(link.slot, link.generation, entry, data, checked);
+}
+
+function sendNetcode(link: AnyLink, entry: ChannelEntry, value: unknown): boolean {
+  const socket = link.carrier;
+  checkNetcodeChannel(socket.channels, entry);
+  const data = entry.codec.encode(value);
+  checkNetcodeMessage(data);
+  return socket.send(link.slot, link.generation, entry, data, 0, 0);
 }
 
 /** @returns 0 for none. @throws HawserError ERR_HAWSER_ARGUMENT. */

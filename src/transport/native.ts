@@ -24,6 +24,8 @@ export interface NativeServerOptions {
   readonly clockSkewMs: number;
   readonly maxTokenLifetimeMs: number;
   readonly externalTokenHistory: boolean;
+  /** Left out where netcode is not spoken. */
+  readonly netcode?: { readonly tokenLifetimeMs: number; readonly freshKeys: boolean };
 }
 
 /** One channel, by the numbers of native/engine/channels.hpp. */
@@ -40,6 +42,8 @@ export interface NativeChannel {
 
 export interface NativeEndpointOptions {
   readonly mode: 'server' | 'client';
+  /** Of servers: whether HAWSER is spoken; netcode is where {@link NativeServerOptions} have it. Clients speak both. */
+  readonly hawser: boolean;
   /** The address to bind, in the 24-byte form of `base/address.ts`. */
   readonly bind: Uint8Array;
   readonly socket: 'native' | 'portable' | NativeSimulation;
@@ -52,7 +56,7 @@ export interface NativeEndpointOptions {
   readonly maxDatagramBytes: number;
   /** 0 to 255, or -1 for none. */
   readonly serverIndex: number;
-  /** Sessions in any state, half-open ones included. */
+  /** Sessions in any state, half-open ones included, of each wire format. Slots of netcode sessions begin at this number. */
   readonly maxSessions: number;
   readonly maxPacketsPerSecondPerPeer: number;
   readonly maxBytesPerSecondPerPeer: number;
@@ -93,6 +97,7 @@ export interface NativeConnectOptions {
   readonly token: Uint8Array;
   /** The source address in the 24-byte form; left out, the operating system chooses. */
   readonly local?: Uint8Array;
+  /** 0, with a netcode token only, for the token's own timeouts alone. */
   readonly timeoutMs: number;
 }
 
@@ -110,7 +115,7 @@ export interface NativeEndpoint {
    * 4 bytes.
    */
   readonly txSlab: ArrayBuffer;
-  /** For each slot the bits of {@link peerFlag}; native code writes. */
+  /** For each slot of a HAWSER session the bits of {@link peerFlag}; native code writes. */
   readonly peerFlags: Uint8Array;
 
   /** Where the socket is bound, 24 bytes. */
@@ -143,7 +148,10 @@ export interface NativeEndpoint {
   broadcast(channel: number, data: Uint8Array, handles: Uint32Array | null, ttlMs: number): number;
   /** Whether messages of a reliable channel wait. @returns false when there is no such peer or channel. */
   setPaused(slot: number, generation: number, channel: number, paused: boolean): boolean;
-  /** @throws an Error with code TOKEN_INVALID when the token cannot be decoded or is for another protocol id. */
+  /**
+   * @throws an Error with code TOKEN_INVALID when the token cannot be decoded or is for another protocol id, ADDRESS_IN_USE when a
+   * netcode connection of this socket goes to each gateway of the token, ABORTED when there is no room.
+   */
   connect(options: NativeConnectOptions): NativeHandle;
   abort(slot: number, generation: number): void;
   disconnect(slot: number, generation: number, code: number, reason: string): boolean;
@@ -285,7 +293,7 @@ export const eventKind = {
 /** The argument of a confirm event. */
 export const confirmResult = { delivered: 0, expired: 1 } as const;
 
-/** `SendStatus` of native/engine/endpoint.hpp. */
+/** `SendStatus` of native/engine/send_status.hpp. */
 export const sendStatus = {
   sent: 0,
   notConnected: 1,
@@ -320,6 +328,7 @@ export const statusCell = {
   packetsLost: 12,
   maxDatagram: 13,
   keyEpoch: 14,
+  maxUnreliable: 15,
 } as const;
 
 export const statusCells = 16;
@@ -341,8 +350,14 @@ export const connectRecord = {
   local: 48,
   timeout: 72,
   flags: 76,
-  userData: 80,
+  wire: 80,
+  clientIndex: 84,
+  maxClients: 88,
+  userData: 96,
 } as const;
+
+/** The value of {@link connectRecord.wire} for netcode: `Wire` of native/engine/events.hpp. */
+export const netcodeWire = 1;
 
 // node-gyp-build has no types of its own.
 const nodeGypBuild: { (folder: string): unknown; resolve(folder: string): string } = createRequire(

@@ -19,11 +19,17 @@ import {
 } from '../base/check.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
+import { wires as knownWires, type Wire } from '../base/wire.js';
 import { parseKey, type ServerKey } from '../token/server-key.js';
 import { type ChannelMap, ChannelTable, type DefaultChannels, defaultChannels } from './channels.js';
 import { checkSimulate, type ImpairmentOptions } from './impairment.js';
 import type { PeerSecretUser, SecretSource } from './key-update.js';
-import type { NativeEndpointOptions, NativeImpairment, NativeServerKey } from './native.js';
+import type {
+  NativeEndpointOptions,
+  NativeImpairment,
+  NativeServerKey,
+  NativeServerOptions,
+} from './native.js';
 import type { Network } from './network.js';
 import { disconnectCodes, firstApplicationCode } from './results.js';
 import type { BatchListener, SocketSettings } from './socket.js';
@@ -33,10 +39,11 @@ export interface TokenHistory {
   /**
    * Consumes a token atomically: of all gateways that ask for the same token, one is told true.
    *
-   * @param tokenId 32 bytes.
+   * @param tokenId 32 bytes: `tokenId` of hawser/token.
    * @param expireMs Unix milliseconds; the entry may be forgotten once this and the allowed clock skew have passed.
    * @returns true when this call consumed it, false when it was consumed before. A history that throws or rejects refuses the
-   * client with HISTORY_UNAVAILABLE; it must never answer true without being sure.
+   * client with HISTORY_UNAVAILABLE, and the error goes to `listenerError`; it must never answer true without being sure. Every netcode token is a single-use token; its
+   * clients are not told why they are not answered.
    */
   consume(tokenId: Uint8Array, expireMs: number): Promise<boolean> | boolean;
 }
@@ -108,6 +115,25 @@ export interface SocketOptions<C extends ChannelMap = DefaultChannels> {
   readonly simulate?: ImpairmentOptions;
 }
 
+/** What a gateway has to know of the netcode tokens that its backends mint. */
+export interface NetcodeOptions {
+  /**
+   * The longest lifetime of these tokens in milliseconds, 1,000 to 86,400,000; 3,600,000 by default. Tokens with more of it left are
+   * refused.
+   *
+   * A netcode token counts once, and a client does not tell when its token was minted: a gateway without `tokenHistory` therefore refuses
+   * each token that expires before its start + `tokenLifetimeMs` + `clockSkewMs`, since it may have been used before a restart. The shorter
+   * this is, the sooner after a start everybody is admitted again. Lower it only once the tokens that were minted with a longer lifetime
+   * have expired: the next start would take them for newer than they are.
+   */
+  readonly tokenLifetimeMs?: number;
+  /**
+   * These server keys were made for this process and nobody has used them before, so that no token can be from before its start: then
+   * that rule is not needed. False by default.
+   */
+  readonly freshKeys?: boolean;
+}
+
 /** Options of `Server.listen`. */
 export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends SocketOptions<C> {
   /** The address to bind; `0.0.0.0:0` by default (all IPv4 interfaces, a free port). */
@@ -119,11 +145,24 @@ export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends S
   readonly publicAddresses?: readonly (Address | string)[];
   /** Which application this gateway serves; tokens for another are refused. */
   readonly protocolId: bigint;
-  /** 1 to 64 server keys with different ids, as objects or in their text form. */
+  /**
+   * The wire formats that are spoken, at least one; `['hawser']` by default. One listener may speak both: each client is served in its
+   * own. With `netcode`, an unreliable channel must be declared: the first one carries all payloads of netcode clients.
+   */
+  readonly wires?: readonly Wire[];
+  /** Where `wires` has `netcode`. */
+  readonly netcode?: NetcodeOptions;
+  /**
+   * 1 to 64 server keys with different ids, as objects or in their text form. The first two are also the netcode private keys that are
+   * tried: a netcode token does not name its key.
+   */
   readonly keys: readonly (ServerKey | string)[];
   /** Peers at a time, 1 to 1,000,000; 10,000 by default. */
   readonly maxPeers?: number;
-  /** Handshakes at a time between RESPONSE and confirmation, 1 to 65,536; 4,096 by default. */
+  /**
+   * Handshakes at a time between RESPONSE and confirmation, 1 to 65,536; 4,096 by default. For netcode, likewise, those between REQUEST
+   * and connection.
+   */
   readonly maxHalfOpen?: number;
   /** 0 to 255: written in clear into connection ids, for load balancers; none by default. */
   readonly serverIndex?: number;
@@ -134,12 +173,15 @@ export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends S
   readonly resetKey?: Uint8Array;
   /**
    * A client id connects while it is connected: `replace` (default) the old peer if the new token is no older, or `reject` the
-   * new one.
+   * new one. Netcode clients never replace anybody: while their client id is connected they are not answered.
    */
   readonly sameClient?: 'replace' | 'reject';
   /** By how many milliseconds the clocks of backends and of this gateway may differ, 0 to 3,600,000; 5,000 by default. */
   readonly clockSkewMs?: number;
-  /** Longest lifetime of a token that is accepted, in milliseconds; 86,400,000 (a day) by default and at most 10 times that. */
+  /**
+   * Longest lifetime of a token that is accepted, in milliseconds; 86,400,000 (a day) by default and at most 10 times that. For netcode
+   * tokens see `netcode.tokenLifetimeMs`.
+   */
   readonly maxTokenLifetimeMs?: number;
   /** Where single-use tokens are remembered; in this process by default. */
   readonly tokenHistory?: TokenHistory;
@@ -205,6 +247,8 @@ const serverOptionNames = [
   ...socketOptionNames,
   'publicAddresses',
   'protocolId',
+  'wires',
+  'netcode',
   'keys',
   'maxPeers',
   'maxHalfOpen',
@@ -231,6 +275,7 @@ const maxPublicAddresses = 1024;
 const resetKeyBytes = 32;
 const dayMs = 86_400_000;
 const hourMs = 3_600_000;
+const leastTokenLifetimeMs = 1000;
 const defaultBufferBytes = 4 * 1024 * 1024;
 const maxBufferBytes = 1024 * 1024 * 1024;
 const maxU32 = 0xffff_ffff;
@@ -254,11 +299,13 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
   const tokenHistory = checkTokenHistory(options.tokenHistory);
   const protocolId = checkU64('protocolId', options.protocolId);
   const channels = checkChannelOptions(options);
+  const wires = checkWires(options, channels.table);
   return {
     ...checkSocketOptions(options, network, channels),
     native: {
       ...nativeSocketOptions(options, 'server', address, network),
       ...channels.native,
+      hawser: wires.hawser,
       reusePort: checkBoolean('reusePort', options.reusePort ?? false),
       serverIndex:
         options.serverIndex === undefined ? -1 : checkInteger('serverIndex', options.serverIndex, 0, 255),
@@ -285,6 +332,7 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
           10 * dayMs,
         ),
         externalTokenHistory: tokenHistory !== undefined,
+        ...(wires.netcode === undefined ? {} : { netcode: wires.netcode }),
       },
     },
     protocolId,
@@ -307,12 +355,45 @@ export function checkClientOptions<C extends ChannelMap>(options: ClientOptions<
     native: {
       ...nativeSocketOptions(options, 'client', address, network),
       ...channels.native,
+      hawser: true,
       reusePort: false,
       serverIndex: -1,
       maxSessions: checkInteger('maxConnections', options.maxConnections ?? 16_384, 1, maxPeersLimit),
       maxPacketsPerSecondPerPeer: 0,
       maxBytesPerSecondPerPeer: 0,
     },
+  };
+}
+
+interface WirePlan {
+  readonly hawser: boolean;
+  readonly netcode: NativeServerOptions['netcode'];
+}
+
+function checkWires<C extends ChannelMap>(options: ServerOptions<C>, channels: ChannelTable): WirePlan {
+  const asked = checkArray('wires', options.wires ?? ['hawser'], 1, knownWires.length);
+  const wires = asked.map((each, index) => checkOneOf(`wires[${index}]`, each, knownWires));
+  if (new Set(wires).size !== wires.length)
+    throw argumentError('wires', 'different wire formats', `'${wires[0]}' twice`);
+  const hawser = wires.includes('hawser');
+  if (!wires.includes('netcode')) {
+    if (options.netcode !== undefined)
+      throw argumentError('netcode', "left out unless wires has 'netcode'", describe(options.netcode));
+    return { hawser, netcode: undefined };
+  }
+  if (channels.firstUnreliable === undefined) {
+    const rule = "declared with an unreliable channel for wires to have 'netcode'";
+    throw argumentError('channels', rule, channels.describe());
+  }
+  return { hawser, netcode: checkNetcode(options.netcode ?? {}) };
+}
+
+function checkNetcode(options: NetcodeOptions): WirePlan['netcode'] {
+  checkOptions('netcode', options, ['tokenLifetimeMs', 'freshKeys']);
+  const { tokenLifetimeMs = hourMs, freshKeys = false } = options;
+  return {
+    tokenLifetimeMs: checkInteger('netcode.tokenLifetimeMs', tokenLifetimeMs, leastTokenLifetimeMs, dayMs),
+    freshKeys: checkBoolean('netcode.freshKeys', freshKeys),
   };
 }
 

@@ -9,9 +9,10 @@ import {
   parseAddress,
 } from '../base/address.js';
 import { checkInteger } from '../base/check.js';
+import type { Wire } from '../base/wire.js';
 import type { ChannelMap, DefaultChannels } from './channels.js';
 import { Link } from './link.js';
-import { connectRecord } from './native.js';
+import { connectRecord, netcodeWire } from './native.js';
 import { checkDisconnectCode, checkReason } from './options.js';
 import { disconnectCodes } from './results.js';
 import type { Socket } from './socket.js';
@@ -20,15 +21,17 @@ const recordBytes = connectRecord.userData;
 const chunkRecords = 1024;
 const maxU32 = 0xffff_ffff;
 
-/** The fixed part of connect records by slot. */
+/** The fixed part of connect records by slot. Ranges of slots that nobody uses cost next to nothing. */
 export class RecordStore {
-  readonly #chunks: Uint8Array[] = [];
+  readonly #chunks: (Uint8Array | undefined)[] = [];
 
   /** Keeps the fixed part of `record` for the peer that holds `slot` now. */
   put(slot: number, record: Uint8Array): void {
     const index = Math.floor(slot / chunkRecords);
-    while (this.#chunks.length <= index) this.#chunks.push(new Uint8Array(chunkRecords * recordBytes));
-    this.#chunks[index]?.set(record.subarray(0, recordBytes), (slot % chunkRecords) * recordBytes);
+    // Holes would make the array slow.
+    while (this.#chunks.length <= index) this.#chunks.push(undefined);
+    this.#chunks[index] ??= new Uint8Array(chunkRecords * recordBytes);
+    this.#chunks[index].set(record.subarray(0, recordBytes), (slot % chunkRecords) * recordBytes);
   }
 
   /** A view, valid until another peer takes the slot. */
@@ -58,7 +61,8 @@ export let endPeer: <C extends ChannelMap>(peer: Peer<C>) => void;
 export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
   override readonly slot: number;
   override readonly generation: number;
-  /** What the backend put into the token for the gateway; empty if nothing. */
+  override readonly wire: Wire;
+  /** What the backend put into the token for the gateway; empty if nothing. Of netcode always 256 bytes, filled up with zeros. */
   readonly userData: Uint8Array;
   /** Yours: anything that belongs to this peer. */
   data: unknown = undefined;
@@ -89,6 +93,7 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
     this.generation = generation;
     records.put(slot, record);
     this.#record = records;
+    this.wire = this.#u32(connectRecord.wire) === netcodeWire ? 'netcode' : 'hawser';
     this.userData = record.length > recordBytes ? record.slice(recordBytes) : noUserData;
   }
 
@@ -110,7 +115,15 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
     return this.#address(connectRecord.local);
   }
 
-  /** When the token was made: Unix milliseconds by the backend's clock. */
+  override get clientIndex(): number | undefined {
+    return this.wire === 'netcode' ? this.#u32(connectRecord.clientIndex) : undefined;
+  }
+
+  override get maxClients(): number | undefined {
+    return this.wire === 'netcode' ? this.#u32(connectRecord.maxClients) : undefined;
+  }
+
+  /** When the token was made: Unix milliseconds by the backend's clock. 0 with netcode, whose clients do not tell. */
   get tokenCreateTimeMs(): number {
     return Number(this.#u64(connectRecord.create));
   }
@@ -120,9 +133,9 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
     return Number(this.#u64(connectRecord.expire));
   }
 
-  /** After how many milliseconds without anything authentic the connection times out. */
+  /** After how many milliseconds without anything authentic the connection times out; 0: never, which netcode allows. */
   get timeoutMs(): number {
-    return this.#view().getUint32(connectRecord.timeout, true);
+    return this.#u32(connectRecord.timeout);
   }
 
   /** @internal */
@@ -137,7 +150,7 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
 
   /**
    * Disconnects the client. `disconnect` follows on the server with the result `closed`; no message of this peer is delivered
-   * any more.
+   * any more. Netcode transmits neither code nor reason: its clients learn only that they are disconnected.
    *
    * @param code 0, 3 (SHUTTING_DOWN), or an application's own code: 0x10000 and above.
    * @param reason for people: at most 256 bytes of UTF-8.
@@ -155,7 +168,7 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
   /**
    * Asks the client to go elsewhere (GOAWAY). It is told reliably and hears the first request only; what it does is its own affair.
    *
-   * @returns false when it has ended already.
+   * @returns false when it has ended already, or its wire format has no such request: netcode.
    * @throws HawserError ERR_HAWSER_ARGUMENT.
    */
   goaway(options: GoawayOptions = {}): boolean {
@@ -168,6 +181,10 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
   #view(): DataView {
     const bytes = this.#record instanceof RecordStore ? this.#record.get(this.slot) : this.#record;
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  #u32(offset: number): number {
+    return this.#view().getUint32(offset, true);
   }
 
   #u64(offset: number): bigint {

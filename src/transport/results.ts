@@ -17,6 +17,20 @@ export const connectionStates = [
 ] as const;
 export type ConnectionState = (typeof connectionStates)[number];
 
+/** The states of a netcode client: their numbers in the standard by its names for them. The negative ones are those of failures. */
+export const netcodeStates = {
+  connectTokenExpired: -6,
+  invalidConnectToken: -5,
+  connectionTimedOut: -4,
+  connectionResponseTimedOut: -3,
+  connectionRequestTimedOut: -2,
+  connectionDenied: -1,
+  disconnected: 0,
+  sendingConnectionRequest: 1,
+  sendingConnectionResponse: 2,
+  connected: 3,
+} as const;
+
 /** How an attempt to connect ended; in the order of `ConnectResult` of native/engine/events.hpp. */
 export const connectResults = [
   'connected',
@@ -25,6 +39,7 @@ export const connectResults = [
   'tokenExpired',
   'tokenInvalid',
   'aborted',
+  'addressInUse',
 ] as const;
 export type ConnectResult = (typeof connectResults)[number];
 
@@ -81,9 +96,9 @@ export const firstApplicationCode = 0x1_0000;
 /** How and why a connection ended. */
 export interface DisconnectInfo {
   readonly result: DisconnectResult;
-  /** The code of the DISCONNECT that was received or sent; 0 where there was none. */
+  /** The code of the DISCONNECT that was received or sent; 0 where there was none, as in all that netcode receives. */
   readonly code: number;
-  /** The text that came with it, for people; '' where there was none. */
+  /** The text that came with it, for people; '' where there was none, as always with netcode. */
   readonly reason: string;
 }
 

@@ -204,7 +204,8 @@ export class Server<C extends ChannelMap = DefaultChannels>
    *
    * @param channel the name of a channel; without it, the first of the declaration.
    * @param value what the codec of the channel takes: at most 1,158 bytes of an unreliable channel.
-   * @returns to how many it was sent: peers that are gone, or whose queue is full, are left out.
+   * @returns to how many it was sent: peers that are gone, or whose queue is full, are left out, and so are netcode peers on every
+   * channel but the first unreliable one, and from messages without a byte.
    * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_ARGUMENT; whatever the codec throws.
    */
   broadcast<Name extends ChannelName<C>>(
@@ -228,6 +229,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
 
   /**
    * Replaces the server keys, for rolling them without downtime: peers stay, tokens of a key that is gone are refused from now on.
+   * Netcode tokens are tried with the first two.
    *
    * @throws HawserError ERR_HAWSER_ARGUMENT, ERR_HAWSER_CLOSED.
    */
@@ -239,7 +241,8 @@ export class Server<C extends ChannelMap = DefaultChannels>
 
   /**
    * Closes gently: refuses new clients, asks every peer to go (GOAWAY), waits until all have left or the deadline has passed, and
-   * closes. Calling it again returns the same promise; `close` ends the waiting.
+   * closes. Netcode clients cannot be asked: they stay until the deadline. Calling it again returns the same promise; `close` ends the
+   * waiting.
    *
    * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
    */

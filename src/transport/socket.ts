@@ -22,8 +22,15 @@ import {
   statusCell,
   statusCells,
 } from './native.js';
+import { netcodeMessageBytes } from './netcode.js';
 import type { Network } from './network.js';
-import { disconnectCodes, disconnectResultName, type SocketMode, type SocketState } from './results.js';
+import {
+  type ConnectResult,
+  disconnectCodes,
+  disconnectResultName,
+  type SocketMode,
+  type SocketState,
+} from './results.js';
 import { type DropReason, dropReasons, StatsReader, type TransportStats } from './stats.js';
 import { Waiting } from './waiting.js';
 
@@ -41,9 +48,6 @@ const extended = 1 << 16;
 
 /** What is longer does not go through the tx slab, which then would be copied twice for little. */
 const longMessageBytes = 65_536;
-
-/** The UDP payload that every path carries: longer unreliable messages go only where more is known to get through. */
-const baseDatagramBytes = 1200;
 
 const dropReportMs = 1000;
 
@@ -64,7 +68,7 @@ export interface SocketSink {
   connect(slot: number, generation: number, record: Uint8Array): void;
   disconnect(slot: number, generation: number, result: number, bytes: Uint8Array): void;
   connectFailed(slot: number, generation: number, result: number, bytes: Uint8Array): void;
-  state(slot: number, generation: number, state: number): void;
+  state(slot: number, generation: number, state: number, bytes: Uint8Array): void;
   goaway(slot: number, generation: number, bytes: Uint8Array): void;
   consume(slot: number, generation: number, bytes: Uint8Array): void;
   secretWanted(slot: number, generation: number, secretId: Uint8Array): void;
@@ -98,6 +102,7 @@ export class Socket {
   readonly keyUpdates: KeyUpdates;
   /** The longest message that fits into one packet on every path. */
   readonly #packetMessageBytes: number;
+  readonly #firstNetcodeSlot: number;
   readonly #maxQueuedBytes: number;
   readonly #native: NativeEndpoint;
   readonly #sink: SocketSink;
@@ -143,6 +148,7 @@ export class Socket {
     this.#network = settings.network;
     this.#address = textOf(this.#native.localAddress());
     this.keyUpdates = new KeyUpdates(this.#native);
+    this.#firstNetcodeSlot = options.maxSessions;
     this.#packetMessageBytes = addon.constants.maxMessageBytes;
     this.#stats = new StatsReader(
       this.#native.counters,
@@ -290,10 +296,11 @@ export class Socket {
     return this.#native.broadcast(channel.number, data, handles, ttlMs);
   }
 
-  /** The longest message of an unreliable channel that the path to a peer carries, in bytes. */
+  /** The longest message of an unreliable channel that the path to a peer carries, in bytes; for a peer that is gone, the least. */
   maxUnreliableBytes(slot: number, generation: number): number {
-    const datagram = this.status(slot, generation)[statusCell.maxDatagram] ?? 0;
-    return this.#packetMessageBytes + Math.max(0, datagram - baseDatagramBytes);
+    // Always the same, so that a message of that size to a peer that is gone is dropped as others are.
+    if (slot >= this.#firstNetcodeSlot) return netcodeMessageBytes;
+    return Math.max(this.#packetMessageBytes, this.status(slot, generation)[statusCell.maxUnreliable] ?? 0);
   }
 
   /** @throws HawserError when it is no message of that channel, to that peer or to any. */
@@ -399,7 +406,7 @@ export class Socket {
         sink.connectFailed(slot, generation, argument, bytes);
         break;
       case eventKind.state:
-        sink.state(slot, generation, argument);
+        sink.state(slot, generation, argument, bytes);
         break;
       case eventKind.drain:
         for (const [each, user] of this.#waiting.forRoom()) this.#release(each, user);
@@ -466,13 +473,15 @@ export class Socket {
 
   // ---- Peers -------------------------------------------------------------------------------------------------------
 
-  /** @throws HawserError ERR_HAWSER_TOKEN_INVALID. */
-  connect(options: NativeConnectOptions): NativeHandle {
+  /** @returns the result when no attempt can be begun. */
+  connect(options: NativeConnectOptions): NativeHandle | ConnectResult {
     try {
       return this.#native.connect(options);
     } catch (cause) {
-      const message = 'the connect token is invalid, or for another protocol id';
-      throw new HawserError('ERR_HAWSER_TOKEN_INVALID', message, { cause });
+      const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+      const result = connectFailures[code];
+      if (result === undefined) throw cause;
+      return result;
     }
   }
 
@@ -612,6 +621,13 @@ function textOf(binary: Uint8Array): string {
   const address = addressFromBinary(binary);
   return address === undefined ? '' : formatAddress(address);
 }
+
+/** By the codes of `NativeEndpoint.connect`. */
+const connectFailures: Readonly<Record<string, ConnectResult>> = {
+  TOKEN_INVALID: 'tokenInvalid',
+  ADDRESS_IN_USE: 'addressInUse',
+  ABORTED: 'aborted',
+};
 
 const systemErrors: Readonly<Record<string, readonly [HawserErrorCode, string]>> = {
   EADDRINUSE: [

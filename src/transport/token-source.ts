@@ -2,17 +2,30 @@
 
 import { argumentError, describeSecret } from '../base/check.js';
 import type { Clock } from '../base/clock.js';
+import { HawserError } from '../base/errors.js';
+import type { Wire } from '../base/wire.js';
 import { fromBase64Url } from '../token/base64url.js';
-import { decodePublic, type PublicToken, tokenInvalid } from '../token/format.js';
+import { decodePublic, tokenInvalid } from '../token/format.js';
+import { decodePublicNetcode, type PublicNetcodeToken, wireOfToken } from '../token/netcode-format.js';
+import { ConnectError } from './connect-error.js';
 import { abortedError } from './options.js';
+import { netcodeStates } from './results.js';
 
-/** A connect token as bytes or in its text form, or a function that gets one, called for each that is needed. */
+/**
+ * A connect token, of hawser or of netcode, as bytes or in its text form (base64url), or a function that gets one, called for each that is
+ * needed.
+ */
 export type TokenSource = string | Uint8Array | (() => string | Uint8Array | Promise<string | Uint8Array>);
 
 /** A token with what a client may read in it. */
 export interface HeldToken {
+  readonly wire: Wire;
   readonly bytes: Uint8Array;
-  readonly content: PublicToken;
+  readonly protocolId: bigint;
+  /** For how many milliseconds it may be used again; 0 for a token that opens one connection only. */
+  readonly reusableForMs: number;
+  /** What a netcode token says. */
+  readonly netcode?: PublicNetcodeToken;
   /** When it came, by the monotonic clock. */
   readonly heldSinceMs: number;
 }
@@ -25,7 +38,27 @@ export async function takeToken(
 ): Promise<HeldToken> {
   const token = typeof source === 'function' ? await abortable(source(), signal) : source;
   const bytes = bytesOf(token);
-  return { bytes, content: decodePublic(bytes), heldSinceMs: clock.now() };
+  return { ...read(bytes), bytes, heldSinceMs: clock.now() };
+}
+
+function read(bytes: Uint8Array): Omit<HeldToken, 'bytes' | 'heldSinceMs'> {
+  const wire = wireOfToken(bytes);
+  if (wire === 'netcode') {
+    const netcode = readNetcode(bytes);
+    return { wire, protocolId: netcode.protocolId, reusableForMs: 0, netcode };
+  }
+  const { protocolId, singleUse, createTimeMs, expireTimeMs } = decodePublic(bytes);
+  return { wire: 'hawser', protocolId, reusableForMs: singleUse ? 0 : expireTimeMs - createTimeMs };
+}
+
+function readNetcode(bytes: Uint8Array): PublicNetcodeToken {
+  try {
+    return decodePublicNetcode(bytes);
+  } catch (cause) {
+    if (!(cause instanceof HawserError)) throw cause;
+    const netcodeState = netcodeStates.invalidConnectToken;
+    throw new ConnectError('tokenInvalid', { message: cause.message, netcodeState, cause });
+  }
 }
 
 /**
@@ -33,8 +66,7 @@ export async function takeToken(
  * since it was obtained counts.
  */
 export function isReusable(token: HeldToken, clock: Clock): boolean {
-  const { singleUse, createTimeMs, expireTimeMs } = token.content;
-  return !singleUse && clock.now() - token.heldSinceMs < Number(expireTimeMs - createTimeMs);
+  return clock.now() - token.heldSinceMs < token.reusableForMs;
 }
 
 function bytesOf(token: unknown): Uint8Array {

@@ -95,7 +95,7 @@ beforeEach(async () => {
   server.on('connect', (each) => peers.push(each));
   native.generations[3] = 9;
   native.generations[4] = 1;
-  deliver([event.connect, 0, 3, 9, new Uint8Array(80)], [event.connect, 0, 4, 1, new Uint8Array(80)]);
+  deliver([event.connect, 0, 3, 9, new Uint8Array(96)], [event.connect, 0, 4, 1, new Uint8Array(96)]);
   [peer, other] = peers as [Peer<Channels>, Peer<Channels>];
 });
 
@@ -159,7 +159,7 @@ describe('send', () => {
     const first = await listen({ channels: { lines: reliable(text()) } });
     const peers: Peer<{ lines: ReturnType<typeof reliable<string>> }>[] = [];
     first.on('connect', (each) => peers.push(each));
-    deliver([event.connect, 0, 0, 1, new Uint8Array(80)]);
+    deliver([event.connect, 0, 0, 1, new Uint8Array(96)]);
     peers[0]?.send('lines');
     peers[0]?.send('lines', 'a line');
     native.flush();
@@ -485,7 +485,7 @@ describe('broadcast', () => {
   test('goes after what was sent before, and without a channel to the first', async () => {
     const lone = await listen({ channels: { lines: unreliable(text()) } });
     lone.on('connect', (each) => each.send('before'));
-    deliver([event.connect, 0, 0, 1, new Uint8Array(80)]);
+    deliver([event.connect, 0, 0, 1, new Uint8Array(96)]);
     native.generations[0] = 1;
     expect(lone.broadcast('all')).toBe(1);
     expect(native.sent).toEqual([[0, 1, 0, 'before']]);
@@ -534,7 +534,7 @@ describe('a connection', () => {
     const connecting = connect(minter.mint({ clientId: 1n }), { address: '127.0.0.1:6', channels });
     await settled();
     native = endpoints.pop() ?? expect.fail('no endpoint');
-    deliver([event.connect, 0, 0, 1, new Uint8Array(80)]);
+    deliver([event.connect, 0, 0, 1, new Uint8Array(96)]);
     const connection = await connecting;
     connection.pause('chat');
     connection.pause('files');
@@ -545,7 +545,7 @@ describe('a connection', () => {
     deliver([event.disconnect, 4, 0, 1, ids(0)]);
     await expect(confirmed).rejects.toMatchObject({ cause: { result: 'reset' } });
     await settled();
-    deliver([event.connect, 0, 1, 1, new Uint8Array(80)]);
+    deliver([event.connect, 0, 1, 1, new Uint8Array(96)]);
     expect(native.paused).toEqual([[1, 1, 4, true]]);
     expect([connection.slot, connection.generation]).toEqual([1, 1]);
     const heard: unknown[] = [];

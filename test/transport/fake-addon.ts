@@ -12,6 +12,7 @@ import { counterNames, dropCounterName, dropReasons, localDropReasons } from '..
 
 export const txHeaderBytes = 64;
 export const txSlabBytes = 4096;
+const maxMessageBytes = 1158;
 
 /** A message as the addon got it. What a record does not have is 0. */
 export interface FakeMessage {
@@ -129,6 +130,7 @@ export class FakeEndpoint {
     out.fill(0);
     out[statusCell.connected] = 1;
     out[statusCell.maxDatagram] = this.maxDatagram;
+    out[statusCell.maxUnreliable] = maxMessageBytes + this.maxDatagram - 1200;
     return true;
   }
 
@@ -180,7 +182,7 @@ export function fakeAddon(): NativeAddon {
     sodiumVersion: '0.0.0',
     counterNames: fakeCounterNames,
     socketCounterNames: ['datagramsIn'],
-    constants: { maxMessageBytes: 1158, descriptorWords: 6, txHeaderBytes },
+    constants: { maxMessageBytes, descriptorWords: 6, txHeaderBytes },
     // Only what the tests reach is there.
     NativeEndpoint: FakeEndpoint as unknown as new () => NativeEndpoint,
     NativeSimulation: class {} as unknown as NativeAddon['NativeSimulation'],

@@ -25,6 +25,15 @@ const wrongServerOptions: readonly (readonly [string, unknown, string])[] = [
   ['publicAddresses', [], 'publicAddresses must be an array of 1 to 1024; got an array of 0'],
   ['publicAddresses', ['0.0.0.0:5'], 'publicAddresses[0] must be an address that clients can send to'],
   ['protocolId', 5, 'protocolId must be a bigint from 0n to 2n ** 64n - 1n; got 5 (write 5n)'],
+  ['wires', [], 'wires must be an array of 1 to 2; got an array of 0'],
+  ['wires', 'netcode', 'wires must be an array of 1 to 2; got "netcode"'],
+  [
+    'wires',
+    ['netkode'],
+    "wires[0] must be one of 'hawser', 'netcode'; got \"netkode\"; did you mean 'netcode'?",
+  ],
+  ['wires', ['netcode', 'netcode'], "wires must be different wire formats; got 'netcode' twice"],
+  ['netcode', {}, "netcode must be left out unless wires has 'netcode'; got an object"],
   ['keys', [], 'keys must be an array of 1 to 64; got an array of 0'],
   ['keys', ['secret text'], 'keys[0] must be a server key such as'],
   ['keys', [serverKey, serverKey], 'keys must be server keys with different ids; got id 7 twice'],
@@ -121,6 +130,31 @@ describe('options of a server', () => {
     await expect(Server.listen({ ...good, keys: [`${secret}!`] })).rejects.toThrow(
       expect.not.objectContaining({ message: expect.stringContaining('c2Vj') }),
     );
+  });
+});
+
+describe('options of a server for netcode', () => {
+  const both: ServerOptions = { ...good, wires: ['netcode', 'hawser'] };
+
+  test.each<[string, unknown, string]>([
+    ['tokenLifetimeMs', 999, 'netcode.tokenLifetimeMs must be an integer from 1000 to 86400000; got 999'],
+    ['tokenLifetimeMs', 86_400_001, 'netcode.tokenLifetimeMs must be an integer from 1000 to 86400000'],
+    ['freshKeys', 'yes', 'netcode.freshKeys must be true or false; got "yes"'],
+    ['freshKey', true, "unknown option 'freshKey' in netcode; did you mean 'freshKeys'?"],
+  ])('%s: %o is refused by name', async (name, value, message) => {
+    await expect(Server.listen({ ...both, netcode: { [name]: value } })).rejects.toMatchObject({
+      code: 'ERR_HAWSER_ARGUMENT',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test('netcode needs an unreliable channel', async () => {
+    const channels = { chat: reliable(), state: sequenced() };
+    await expect(Server.listen({ ...both, channels })).rejects.toThrow(
+      "channels must be declared with an unreliable channel for wires to have 'netcode'; got chat: reliable(bytes), state: sequenced(bytes)",
+    );
+    const server = await Server.listen({ ...both, channels: { ...channels, moves: unreliable() } });
+    await server.close();
   });
 });
 

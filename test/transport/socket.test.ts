@@ -40,7 +40,7 @@ function deliver(...events: FakeEvent[]): void {
 
 /** The fixed part of a connect event, all zero but the address, and user data. */
 function record(userData = ''): Uint8Array {
-  return Buffer.concat([new Uint8Array(80), bytes(userData)]);
+  return Buffer.concat([new Uint8Array(96), bytes(userData)]);
 }
 
 beforeEach(() => open());

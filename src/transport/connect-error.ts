@@ -1,0 +1,52 @@
+// The error of an attempt to connect.
+
+import { HawserError, type HawserErrorCode } from '../base/errors.js';
+import type { ConnectResult, DeniedReason } from './results.js';
+
+/** What is known of a failed attempt beside its result. */
+export interface ConnectErrorDetails {
+  /** See {@link ConnectError.denied}. */
+  readonly denied?: DeniedReason | undefined;
+  /** See {@link ConnectError.netcodeState}. */
+  readonly netcodeState?: number | undefined;
+  /** For people, instead of the usual text of the result. */
+  readonly message?: string;
+  /** For people, after everything else. */
+  readonly advice?: string;
+  readonly cause?: unknown;
+}
+
+/** Why `connect` failed: the error says how the attempt ended. */
+export class ConnectError extends HawserError {
+  readonly result: ConnectResult;
+  /** What the gateway answered, when `result` is `denied`. Netcode has one answer, which is told as SERVER_FULL. */
+  readonly denied: DeniedReason | undefined;
+  /** The state in which an attempt with a netcode token ended, as `Connection.netcodeState`; undefined with other tokens. */
+  readonly netcodeState: number | undefined;
+
+  constructor(result: ConnectResult, details: ConnectErrorDetails = {}) {
+    const [code, usual] = connectErrors[result];
+    const { denied, netcodeState, message = usual, advice = '', cause } = details;
+    const text = denied === undefined ? message : `${message}: ${denied}`;
+    super(code, text + advice, cause === undefined ? undefined : { cause });
+    this.result = result;
+    this.denied = denied;
+    this.netcodeState = netcodeState;
+  }
+}
+
+const connectErrors: Readonly<Record<ConnectResult, readonly [HawserErrorCode, string]>> = {
+  connected: ['ERR_HAWSER_CLOSED', 'the connection ended at once'],
+  denied: ['ERR_HAWSER_DENIED', 'the gateway does not admit this client'],
+  timedOut: ['ERR_HAWSER_TIMED_OUT', 'no gateway of the token answered in time'],
+  tokenExpired: [
+    'ERR_HAWSER_TOKEN_EXPIRED',
+    'the lifetime of the connect token passed before it was connected',
+  ],
+  tokenInvalid: ['ERR_HAWSER_TOKEN_INVALID', 'the connect token is invalid, or for another protocol id'],
+  aborted: ['ERR_HAWSER_ABORTED', 'the attempt to connect was aborted'],
+  addressInUse: [
+    'ERR_HAWSER_ADDRESS_IN_USE',
+    'netcode tells connections apart by their addresses alone, and this client has a connection to each gateway of the token already: open another Client, or give another localAddress',
+  ],
+};
