@@ -1,5 +1,5 @@
 // What setup.mjs does once Node is known to be new enough.
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { jobs, nodeHeadersPrefix, root, runBin, runNpm } from './process.mjs';
@@ -76,6 +76,8 @@ async function ensureDist() {
   if (existsSync(join(root, 'dist', 'index.js')) && stamp.matches(hash)) return;
   rmSync(join(root, 'dist'), { recursive: true, force: true });
   await step('TypeScript (tsc)', () => runBin('tsc', ['-p', 'tsconfig.json']));
+  // What npm does on installing; a folder that is linked keeps what is here.
+  chmodSync(join(root, 'dist', 'cli', 'main.js'), 0o755);
   stamp.write(hash);
 }
 
