@@ -1,6 +1,7 @@
 // What a run of the demonstration found: the content of its JSON report, and the summary for people.
 
 import { writeFileSync } from 'node:fs';
+import type { Wire } from '../base/wire.js';
 import { CommandError, systemReason } from './errors.js';
 import type { LoadStatus } from './load.js';
 import { type GatewayStatus, newDrops } from './status.js';
@@ -8,6 +9,7 @@ import { bytes, count, micros, type Paint, percent } from './terminal.js';
 
 /** The report of `hawser demo --json FILE`; docs/cli.md says how each value is measured. */
 export interface DemoReport {
+  readonly wire: Wire;
   readonly peers: { readonly requested: number; readonly connected: number; readonly disconnected: number };
   readonly connectSeconds: number;
   readonly messages: { readonly sent: number; readonly echoed: number; readonly lost: number };
@@ -36,11 +38,12 @@ export interface DemoMeasurements {
   readonly bytesPerPeer: number | undefined;
 }
 
-export function reportOf(measured: DemoMeasurements): DemoReport {
+export function reportOf(wire: Wire, measured: DemoMeasurements): DemoReport {
   const { steadyBegin, steadyEnd, loadBegin, loadEnd, final } = measured;
   const gatewayMs = Math.max(1, steadyEnd.timeMs - steadyBegin.timeMs);
   const loadMs = Math.max(1, loadEnd.timeMs - loadBegin.timeMs);
   return {
+    wire,
     peers: { requested: final.requested, connected: final.connected, disconnected: final.disconnected },
     connectSeconds: round(final.connectSeconds, 3),
     messages: { sent: final.sent, echoed: final.echoed, lost: final.sent - final.echoed },

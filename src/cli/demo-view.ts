@@ -1,5 +1,6 @@
 // The live view of the demonstration.
 
+import type { Wire } from '../base/wire.js';
 import { dropsText } from './demo-report.js';
 import type { LoadStatus } from './load.js';
 import { type GatewayStatus, newDrops, RateWindow } from './status.js';
@@ -28,6 +29,7 @@ export class DemoView {
   address = '';
   bytesPerPeer: number | undefined;
   readonly #startedAt = performance.now();
+  readonly #wire: Wire;
   readonly #requested: number;
   readonly #seconds: number | undefined;
   readonly #gatewayRates = new RateWindow<GatewayStatus>();
@@ -39,7 +41,8 @@ export class DemoView {
   #steadySince: number | undefined;
   #historyAt = 0;
 
-  constructor(requested: number, seconds: number | undefined) {
+  constructor(wire: Wire, requested: number, seconds: number | undefined) {
+    this.#wire = wire;
     this.#requested = requested;
     this.#seconds = seconds;
   }
@@ -88,7 +91,7 @@ export class DemoView {
     const row = (name: string, text: string): string => ` ${paint('bold', name.padEnd(nameWidth))} ${text}`;
     return [
       '',
-      ` ${paint(['bold', 'cyan'], 'hawser demo')}  ${paint('dim', this.address === '' ? '' : `gateway on udp ${this.address}`)}`,
+      ` ${paint(['bold', 'cyan'], 'hawser demo')}  ${paint('dim', this.#headline())}`,
       '',
       row('Peers', this.#peerBar(paint)),
       row('', paint('dim', this.#peerText())),
@@ -102,6 +105,10 @@ export class DemoView {
       '',
       ` ${paint('dim', `${this.#elapsed()}  ${this.#phaseText()}  Ctrl-C ends`)}`,
     ];
+  }
+
+  #headline(): string {
+    return this.address === '' ? this.#wire : `${this.#wire}, gateway on udp ${this.address}`;
   }
 
   #peerBar(paint: Paint): string {
@@ -171,7 +178,7 @@ export class DemoView {
     const drops = Object.values(this.#gateway?.drops ?? {}).reduce((sum, each) => sum + each, 0);
     return [
       `${this.#elapsed()} ${this.#phaseText()}`,
-      `${count(this.#gateway?.peers ?? 0)} peers`,
+      `${count(this.#gateway?.peers ?? 0)} ${this.#wire} peers`,
       `${count(this.#echoRate())} messages/s`,
       `rtt p50 ${time(p50)} p99 ${time(p99)}`,
       `gateway ${Math.round(this.#gatewayRates.cpuShare() * 100)} % ${bytes(this.#gateway?.rssBytes ?? 0)}`,

@@ -9,8 +9,7 @@ import {
 } from 'node:http';
 import { parseAddress } from '../base/address.js';
 import { HawserError } from '../base/errors.js';
-import type { TokenMinter } from '../token/mint.js';
-import { encodeToken } from '../token/open.js';
+import { type Wire, wires } from '../base/wire.js';
 import { CommandError, systemCode } from './errors.js';
 import { u64 } from './options.js';
 import { randomClientId } from './tokens.js';
@@ -33,10 +32,14 @@ class RequestError extends Error {
   }
 }
 
+/** Makes a token in its text form. @throws HawserError ERR_HAWSER_ARGUMENT for too much user data. */
+export type MintText = (client: { readonly clientId: bigint; readonly userData?: Uint8Array }) => string;
+
 export interface HttpOptions {
   /** `host:port`, in canonical form. */
   readonly address: string;
-  readonly minter: TokenMinter;
+  /** For each wire format that the gateway speaks. The first serves requests that name none. */
+  readonly minters: ReadonlyMap<Wire, MintText>;
   /** The answer of /healthz, and whether the gateway takes new clients. */
   readonly health: () => Readonly<Record<string, unknown>> & { readonly status: 'ok' | 'draining' };
 }
@@ -97,7 +100,7 @@ async function answer(request: IncomingMessage, options: HttpOptions): Promise<A
   const { pathname } = new URL(request.url ?? '/', 'http://localhost');
   switch (`${request.method} ${pathname}`) {
     case 'POST /token':
-      return mintFor(await readJson(request), options.minter);
+      return mintFor(await readJson(request), options.minters);
     case 'GET /healthz': {
       const health = options.health();
       return { status: health.status === 'ok' ? 200 : 503, body: health };
@@ -124,21 +127,35 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-function mintFor(body: unknown, minter: TokenMinter): Answer {
+function mintFor(body: unknown, minters: HttpOptions['minters']): Answer {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new RequestError(400, 'the body must be an object: {"clientId": "1", "userData": "text"}');
   }
-  const { clientId: askedId, userData, ...rest } = Object.fromEntries(Object.entries(body));
+  const { clientId: askedId, userData, wire, ...rest } = Object.fromEntries(Object.entries(body));
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined) throw new RequestError(400, `unknown field ${JSON.stringify(unknown)}`);
   if (userData !== undefined && typeof userData !== 'string')
     throw new RequestError(400, 'userData must be a string');
+  const mint = minterFor(wire, minters);
   const clientId = askedId === undefined ? randomClientId() : readClientId(askedId);
-  const minted = minter.mint({
+  const token = mint({
     clientId,
     ...(userData === undefined ? {} : { userData: new TextEncoder().encode(userData) }),
   });
-  return { status: 200, body: { token: encodeToken(minted), clientId: String(clientId) } };
+  return { status: 200, body: { token, clientId: String(clientId) } };
+}
+
+function minterFor(asked: unknown, minters: HttpOptions['minters']): MintText {
+  const spoken = [...minters.keys()];
+  const wire = asked === undefined ? spoken[0] : wires.find((each) => each === asked);
+  if (wire === undefined)
+    throw new RequestError(400, `wire must be ${wires.map((each) => `"${each}"`).join(' or ')}`);
+  const mint = minters.get(wire);
+  if (mint !== undefined) return mint;
+  throw new RequestError(
+    400,
+    `this gateway speaks ${spoken.join(' and ')} only: start it with --wire ${wire} or --wire both`,
+  );
 }
 
 function readClientId(value: unknown): bigint {

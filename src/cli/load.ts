@@ -5,15 +5,16 @@ import { performance } from 'node:perf_hooks';
 import { HawserError } from '../base/errors.js';
 import { Client } from '../transport/client.js';
 import type { Connection } from '../transport/connection.js';
+import { UsageError } from './errors.js';
 import { type Latency, LatencyHistogram } from './latency.js';
 import type { SizeRange } from './options.js';
 import { sourceAddress } from './source-address.js';
 import { dropsByReason, type ProcessStatus, processStatus } from './status.js';
-import { isLoopbackToken, type TokenFactory } from './tokens.js';
+import { isLoopbackToken, type TokenFactory, wireOf } from './tokens.js';
+import { connectFailure, longestMessageBytes } from './wires.js';
 
 /** What a message begins with: u32 peer, u32 sequence, f64 time of sending in milliseconds, in the byte order of this machine. */
 export const messageHeaderBytes = 16;
-export const maxMessageBytes = 1158;
 
 /** Handshakes under way at a time: more would only wait in the gateway's queue of 512. */
 const handshakesAtOnce = 512;
@@ -69,6 +70,12 @@ interface LoadPeer {
   sent: number;
 }
 
+function tooFewSockets(): UsageError {
+  return new UsageError(
+    '--sockets: netcode tells connections apart by their addresses alone, and here peers have no source addresses of their own: give --sockets as many as --peers',
+  );
+}
+
 export class Load {
   readonly #options: LoadOptions;
   readonly #clients: readonly Client[];
@@ -79,7 +86,7 @@ export class Load {
   readonly #rtt = new LatencyHistogram();
   readonly #recentRtt = new LatencyHistogram();
   /** The content of every message, and views of its first bytes by size. */
-  readonly #message = new Uint8Array(maxMessageBytes);
+  readonly #message = new Uint8Array(longestMessageBytes);
   readonly #views: Uint8Array[] = [];
   readonly #outWords = new Uint32Array(this.#message.buffer, 0, 2);
   readonly #outTime = new Float64Array(this.#message.buffer, 8, 1);
@@ -101,12 +108,17 @@ export class Load {
   #onAllEchoed: (() => void) | undefined;
   readonly #gone = new AbortController();
 
-  /** Opens the sockets and gets the first token, which tells where the gateway is. */
+  /**
+   * Opens the sockets and gets the first token, which tells where the gateway is.
+   *
+   * @throws UsageError when the peers cannot be told apart; whatever `tokens` and `Client.open` throw.
+   */
   static async open(options: LoadOptions): Promise<Load> {
     const firstToken = await options.tokens(options.firstClientId);
     // Any address of 127.0.0.0/8 is this machine's own on Linux only.
     const localAddresses = process.platform === 'linux' && isLoopbackToken(firstToken);
     const sockets = Math.min(options.sockets, options.peers);
+    if (wireOf(firstToken) === 'netcode' && !localAddresses && sockets < options.peers) throw tooFewSockets();
     const clients: Client[] = [];
     try {
       for (let index = 0; index < sockets; ++index) {
@@ -176,7 +188,7 @@ export class Load {
       if (connection !== undefined) this.#adopt(index, connection);
     } catch (error) {
       if (!(error instanceof HawserError)) throw error;
-      this.#count(error.message);
+      this.#count(connectFailure(error));
     }
     ++this.#tried;
   }

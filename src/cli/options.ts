@@ -144,6 +144,18 @@ export function duration(minMs: number, maxMs: number): Kind<number> {
   };
 }
 
+/** One of a few words. */
+export function choice<const T extends string>(words: readonly T[]): Kind<T> {
+  return {
+    placeholder: words.join('|'),
+    parse: (given) => {
+      const found = words.find((word) => word === given);
+      if (found !== undefined) return found;
+      throw wrong(given, words.join(', ').replace(/, (?=[^,]*$)/, ' or '));
+    },
+  };
+}
+
 /** Any text. */
 export function text(placeholder: string): Kind<string> {
   return { placeholder, parse: (given) => given };

@@ -1,6 +1,7 @@
 // What processes of the command report about themselves: totals, and rates over the last second.
 
 import { performance } from 'node:perf_hooks';
+import type { Wire } from '../base/wire.js';
 import { dropReasons, type TransportStats } from '../transport/stats.js';
 
 /** Totals of a process since it was started. */
@@ -14,6 +15,8 @@ export interface ProcessStatus {
 /** What a gateway counted. */
 export interface GatewayStatus extends ProcessStatus {
   readonly peers: number;
+  /** Where both wire formats are spoken. */
+  readonly peersByWire?: PeersByWire;
   readonly peersConnected: number;
   readonly peersDisconnected: number;
   readonly handshakesCompleted: number;
@@ -79,4 +82,13 @@ export class RateWindow<S extends ProcessStatus> {
   cpuShare(): number {
     return this.perSecond((status) => status.cpuMicros) / 1e6;
   }
+}
+
+/** How many peers speak what. */
+export type PeersByWire = Readonly<Record<Wire, number>>;
+
+export function countByWire(peers: Iterable<{ readonly wire: Wire }>): PeersByWire {
+  const counts = { hawser: 0, netcode: 0 };
+  for (const { wire } of peers) ++counts[wire];
+  return counts;
 }

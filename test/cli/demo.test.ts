@@ -2,7 +2,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { wires } from '../../src/base/wire.js';
 import { bytesPerPeer } from '../../src/cli/demo-report.js';
+import { DemoView } from '../../src/cli/demo-view.js';
 import type { GatewayStatus } from '../../src/cli/status.js';
 import { hawser, RunningCommand } from './support.js';
 
@@ -12,11 +14,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-test('50 peers for 2 seconds, and a report of them', async () => {
-  const file = join(folder, 'report.json');
-  const { code, stdout, stderr } = await hawser('demo', '--peers', '50', '--seconds', '2', '--json', file);
+test.each(wires)('50 %s peers for 2 seconds, and a report of them', async (wire) => {
+  const file = join(folder, `report-${wire}.json`);
+  const { code, stdout, stderr } = await hawser(
+    ...['demo', '--peers', '50', '--seconds', '2', '--json', file, '--wire', wire],
+  );
   expect([code, stderr]).toEqual([0, '']);
-  expect(stdout).toMatch(/^\d:\d\d sending, \d s of 2 s \| 50 peers \| /m);
+  expect(stdout).toMatch(/^\d:\d\d sending, \d s of 2 s \| 50 \w+ peers \| /m);
+  expect(stdout).toContain(`| 50 ${wire} peers |`);
   expect(stdout).toMatch(/^Peers +50 of 50 connected in /m);
 
   const text = await readFile(file, 'utf8');
@@ -27,10 +32,13 @@ test('50 peers for 2 seconds, and a report of them', async () => {
     drops: Record<string, number>;
   } = JSON.parse(text);
   expect(Object.keys(report)).toEqual([
-    ...['peers', 'connectSeconds', 'messages', 'messagesPerSecond', 'rttMicros', 'server', 'drops'],
+    ...['wire', 'peers', 'connectSeconds', 'messages', 'messagesPerSecond', 'rttMicros', 'server', 'drops'],
   ]);
+  expect(report.wire).toBe(wire);
   expect(report.peers).toEqual({ requested: 50, connected: 50, disconnected: 0 });
   expect(report.connectSeconds).toBeGreaterThan(0);
+  // A gateway that took the key for an old one would refuse netcode tokens for longer.
+  expect(report.connectSeconds).toBeLessThan(5);
   expect(Object.keys(report.messages)).toEqual(['sent', 'echoed', 'lost']);
   expect(report.messages.sent).toBeGreaterThan(0);
   expect(report.messages.lost).toBe(report.messages.sent - report.messages.echoed);
@@ -47,6 +55,14 @@ test('50 peers for 2 seconds, and a report of them', async () => {
     expect(report.drops[reason]).toBe(0);
   }
   for (const drops of Object.values(report.drops)) expect(Number.isInteger(drops)).toBe(true);
+});
+
+test('the heading of the view tells the protocol and where the gateway is', () => {
+  const view = new DemoView('netcode', 50, undefined);
+  const heading = (): string | undefined => view.lines((_, text) => text)[1];
+  expect(heading()).toBe(' hawser demo  netcode');
+  view.address = '127.0.0.1:1';
+  expect(heading()).toBe(' hawser demo  netcode, gateway on udp 127.0.0.1:1');
 });
 
 test('Ctrl-C ends a run without --seconds well', async () => {

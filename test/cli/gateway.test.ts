@@ -1,9 +1,10 @@
-// gateway, ping and load with each other, over real sockets.
+// gateway, ping and load with each other, over real sockets. What is of netcode alone is in gateway-netcode.test.ts.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { wires } from '../../src/base/wire.js';
 import { decodeToken } from '../../src/token/index.js';
 import { hawser, RunningCommand, TestGateway } from './support.js';
 
@@ -46,6 +47,8 @@ describe('the HTTP endpoint', () => {
     ['user data that is no text', 'POST', '/token', '{"userData": 5}', {}, 400],
     ['too much user data', 'POST', '/token', `{"userData": "${'x'.repeat(900)}"}`, {}, 400],
     ['a body beyond all measure', 'POST', '/token', 'x'.repeat(10_000), {}, 413],
+    ['a wire format that is none', 'POST', '/token', '{"wire": "http"}', {}, 400],
+    ['a wire format that the gateway does not speak', 'POST', '/token', '{"wire": "netcode"}', {}, 400],
     ['a web page', 'POST', '/token', '{}', { origin: 'http://example.com' }, 403],
     ['another method', 'PUT', '/token', '{}', {}, 404],
     ['another path', 'POST', '/', '{}', {}, 404],
@@ -183,11 +186,14 @@ test('without a gateway and without a key, the error says what to do', async () 
   );
 });
 
-test('load connects peers of their own addresses and counts every echo', async () => {
-  await using gateway = await TestGateway.start('--handler', await handler());
+test.each([
+  ['hawser', '16-1158'],
+  ['netcode', '16-1200'],
+])('load connects %s peers of their own addresses and counts every echo', async (wire, sizes) => {
+  await using gateway = await TestGateway.start('--wire', 'both', '--handler', await handler());
   const { code, stdout } = await hawser(
-    ...['load', '--token-url', gateway.tokenUrl, '--peers', '30', '--rate', '20', '--size', '16-1158'],
-    ...['--seconds', '0.5', '--sockets', '3', '--json'],
+    ...['load', '--token-url', gateway.tokenUrl, '--peers', '30', '--rate', '20', '--size', sizes],
+    ...['--seconds', '0.5', '--sockets', '3', '--json', '--wire', wire],
   );
   expect(code).toBe(0);
   const result: { messages: { sent: number; echoed: number; lost: number } } = JSON.parse(stdout);
@@ -222,10 +228,10 @@ async function handler(): Promise<string> {
   return file;
 }
 
-test('load fails when the gateway has no room for all, and says why', async () => {
-  await using gateway = await TestGateway.start('--max-peers', '2');
+test.each(wires)('load of %s fails when the gateway has no room for all, and says why', async (wire) => {
+  await using gateway = await TestGateway.start('--max-peers', '2', '--wire', 'both');
   const { code, stdout } = await hawser(
-    ...['load', '--token-url', gateway.tokenUrl, '--peers', '5', '--seconds', '0.2'],
+    ...['load', '--token-url', gateway.tokenUrl, '--peers', '5', '--seconds', '0.2', '--wire', wire],
   );
   expect(code).toBe(1);
   expect(stdout).toMatch(/^peers +2 of 5 connected/m);

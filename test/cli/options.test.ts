@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { UsageError } from '../../src/cli/errors.js';
 import {
   address,
+  choice,
   decimal,
   duration,
   flag,
@@ -88,6 +89,16 @@ test.each([
 
 test.each(['15', '16-1159', '200-64', '64-', '-64', 'x'])('not a size: %j', (given) => {
   expect(() => sizeRange(16, 1158).parse(given)).toThrow(/must be a size/);
+});
+
+test('one word of a few is taken as it stands', () => {
+  expect(choice(['hawser', 'netcode']).placeholder).toBe('hawser|netcode');
+  expect(choice(['hawser', 'netcode', 'both']).parse('both')).toBe('both');
+  for (const other of ['', 'Both', 'both ', 'toString', 'hawser|netcode'])
+    expect(() => choice(['hawser', 'netcode', 'both']).parse(other)).toThrow(
+      `must be hawser, netcode or both; got ${JSON.stringify(other)}`,
+    );
+  expect(() => choice(['hawser', 'netcode']).parse('x')).toThrow('must be hawser or netcode; got "x"');
 });
 
 test('every 64-bit number is read in both bases', () => {

@@ -78,9 +78,18 @@ export function hawser(...args: string[]): Promise<Outcome> {
   return new RunningCommand(args).outcome;
 }
 
+export interface Listening {
+  readonly address: string;
+  readonly http: string;
+  readonly wires: readonly string[];
+  readonly netcodeTokensFrom?: string;
+}
+
 /** A gateway for development on free ports. */
 export class TestGateway implements AsyncDisposable {
   readonly command: RunningCommand;
+  /** The event `listening`. */
+  readonly listening: Listening;
   readonly address: string;
   readonly http: string;
 
@@ -93,14 +102,14 @@ export class TestGateway implements AsyncDisposable {
       ...args,
     ]);
     const [line] = await command.sees(/^\{"event":"listening".*\}$/m);
-    const { address, http }: { address: string; http: string } = JSON.parse(line);
-    return new TestGateway(command, address, http);
+    return new TestGateway(command, JSON.parse(line));
   }
 
-  private constructor(command: RunningCommand, address: string, http: string) {
+  private constructor(command: RunningCommand, listening: Listening) {
     this.command = command;
-    this.address = address;
-    this.http = http;
+    this.listening = listening;
+    this.address = listening.address;
+    this.http = listening.http;
   }
 
   get tokenUrl(): string {

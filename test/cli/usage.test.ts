@@ -51,7 +51,7 @@ test('--version is that of the package', async () => {
   expect((await hawser('--version')).stdout).toBe(`${manifest.version}\n`);
 });
 
-test.each([
+test.each<[args: string[], line: string]>([
   [['pong'], 'hawser: unknown command "pong"; did you mean "ping"? (see "hawser --help")'],
   [['--nope'], 'hawser: unknown option --nope (see "hawser --help")'],
   [
@@ -61,7 +61,7 @@ test.each([
   [['demo', 'now'], 'hawser demo: unexpected argument "now" (see "hawser demo --help")'],
   [
     ['load', '--size', '8'],
-    'hawser load: --size: must be a size in bytes or a range such as 16-200, from 16 to 1158; got "8" (see "hawser load --help")',
+    'hawser load: --size: must be a size in bytes or a range such as 16-200, from 16 to 1200; got "8" (see "hawser load --help")',
   ],
   [
     ['ping', '--server', '127.0.0.1:1'],
@@ -70,6 +70,50 @@ test.each([
   [
     ['token', '--server', '127.0.0.1:1'],
     'hawser token: no server key: give --key, or set HAWSER_KEY; "hawser keygen" makes one (see "hawser token --help")',
+  ],
+  [
+    ['gateway', '--wire', 'http'],
+    'hawser gateway: --wire: must be hawser, netcode or both; got "http" (see "hawser gateway --help")',
+  ],
+  [
+    ['load', '--wire', 'both'],
+    'hawser load: --wire: must be hawser or netcode; got "both" (see "hawser load --help")',
+  ],
+  [
+    ['demo', '--wire', 'both'],
+    'hawser demo: --wire: must be hawser or netcode; got "both" (see "hawser demo --help")',
+  ],
+  [
+    ['ping', '--wire', 'both'],
+    'hawser ping: --wire: must be hawser or netcode; got "both" (see "hawser ping --help")',
+  ],
+  [
+    ['gateway', '--netcode-token-lifetime', '10m'],
+    'hawser gateway: --netcode-token-lifetime goes with --wire netcode or --wire both (see "hawser gateway --help")',
+  ],
+  [
+    ['gateway', '--wire', 'both', '--netcode-token-lifetime', '1500ms'],
+    'hawser gateway: --netcode-token-lifetime: must be in whole seconds with --wire netcode; got 1500 ms (see "hawser gateway --help")',
+  ],
+  [
+    ['load', '--size', '64-1159'],
+    'hawser load: --size: at most 1158 bytes with --wire hawser; got 1159 (see "hawser load --help")',
+  ],
+  [
+    ['demo', '--size', '64-1159'],
+    'hawser demo: --size: at most 1158 bytes with --wire hawser; got 1159 (see "hawser demo --help")',
+  ],
+  [
+    ['ping', '--size', '1159'],
+    'hawser ping: --size: at most 1158 bytes with --wire hawser; got 1159 (see "hawser ping --help")',
+  ],
+  [
+    ['ping', '--wire', 'netcode', '--size', '1201'],
+    'hawser ping: --size: must be a whole number from 16 to 1200; got "1201" (see "hawser ping --help")',
+  ],
+  [
+    ['ping', '--wire', 'netcode', '--silent'],
+    'hawser ping: --silent has nothing to show with netcode: its sessions measure no round trip (see "hawser ping --help")',
   ],
 ])('wrong usage: %j', async (args, line) => {
   expect(await hawser(...args)).toEqual({ code: 2, stdout: '', stderr: `${line}\n` });

@@ -17,11 +17,14 @@ import { optional, text, type Values } from '../options.js';
 import { type Interruption, pause, watchSignals } from '../signals.js';
 import type { GatewayStatus } from '../status.js';
 import { painter, Screen } from '../terminal.js';
+import { wireOption } from '../tokens.js';
+import { checkMessageBytes } from '../wires.js';
 import type { GatewayRequests } from './gateway.js';
 import { type LoadRequests, loadOptions } from './load.js';
 
 const options = {
   ...loadOptions,
+  wire: wireOption('which protocol gateway and load speak'),
   simulate: simulateOption,
   json: optional(text('FILE'), 'write a report as JSON when the run ends'),
 };
@@ -43,9 +46,10 @@ const lineIntervalMs = 1000;
 const endGraceMs = 5000;
 
 async function run(values: Values<typeof options>): Promise<number> {
+  checkMessageBytes(values.size.max, values.wire);
   if (values.json !== undefined) checkWritable(values.json);
   if (values.simulate !== undefined) process.stdout.write(`${impairmentNotice(values.simulate)}\n`);
-  const view = new DemoView(values.peers, values.seconds);
+  const view = new DemoView(values.wire, values.peers, values.seconds);
   const output = startOutput(view);
   const interruption = watchSignals(output.end);
   const processes = new DemoProcesses(view, values);
@@ -55,7 +59,7 @@ async function run(values: Values<typeof options>): Promise<number> {
     await processes.close();
     output.end();
     if (measured === undefined) return exitCodes.interrupted;
-    const report = reportOf(measured);
+    const report = reportOf(values.wire, measured);
     if (values.json !== undefined) writeReport(values.json, report);
     const lines = reportLines(report, measured.final, painter(process.stdout));
     process.stdout.write(`${lines.join('\n')}\n`);
@@ -109,6 +113,7 @@ class DemoProcesses {
         '--listen=127.0.0.1:0',
         '--http=off',
         `--max-peers=${values.peers}`,
+        `--wire=${values.wire}`,
         ...(values.simulate === undefined ? [] : [`--simulate=${values.simulate.text}`]),
       ],
       { HAWSER_KEY: this.#key },
@@ -121,7 +126,7 @@ class DemoProcesses {
 
   /** @param address where the gateway is. */
   async startLoad(address: string): Promise<ControlledProcess<LoadRequests>> {
-    const { peers, rate, size, sockets } = this.#values;
+    const { peers, rate, size, sockets, wire } = this.#values;
     this.#load = new ControlledProcess<LoadRequests>(
       [
         'load',
@@ -131,6 +136,7 @@ class DemoProcesses {
         `--rate=${rate}`,
         `--size=${size.min}-${size.max}`,
         `--sockets=${sockets}`,
+        `--wire=${wire}`,
       ],
       { HAWSER_KEY: this.#key },
       [],

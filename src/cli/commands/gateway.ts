@@ -1,15 +1,20 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Wire } from '../../base/wire.js';
 import { createTokenMinter } from '../../token/mint.js';
+import { createNetcodeTokenMinter } from '../../token/netcode-mint.js';
+import { encodeNetcodeToken } from '../../token/netcode-open.js';
+import { encodeToken } from '../../token/open.js';
 import { formatKey, generateKey, type ServerKey } from '../../token/server-key.js';
 import { Server } from '../../transport/server.js';
 import { type Command, defineCommand } from '../command.js';
 import { serveParent } from '../control.js';
-import { CommandError, exitCodes } from '../errors.js';
-import { type HttpEndpoint, openHttp } from '../http.js';
+import { CommandError, exitCodes, UsageError } from '../errors.js';
+import { type HttpEndpoint, type MintText, openHttp } from '../http.js';
 import { impairmentNotice, simulateOption } from '../network-profile.js';
 import {
   address,
+  choice,
   duration,
   flag,
   hidden,
@@ -23,13 +28,32 @@ import {
   withDefault,
 } from '../options.js';
 import { pause, watchSignals } from '../signals.js';
-import { dropsByReason, type GatewayStatus, newDrops, processStatus, RateWindow } from '../status.js';
+import {
+  countByWire,
+  dropsByReason,
+  type GatewayStatus,
+  newDrops,
+  type PeersByWire,
+  processStatus,
+  RateWindow,
+} from '../status.js';
 import { count, painter } from '../terminal.js';
-import { defaultHttpAddress, defaultListenAddress, keyOrEnvironment } from '../tokens.js';
+import { checkWholeSeconds, defaultHttpAddress, defaultListenAddress, keyOrEnvironment } from '../tokens.js';
 
 const maxTokenAddresses = 32;
 const statusIntervalMs = 1000;
 const controlIntervalMs = 250;
+const dayMs = 86_400_000;
+const defaultNetcodeLifetimeMs = 3_600_000;
+/** What `Server.listen` allows unless it is told otherwise. */
+const clockSkewMs = 5000;
+
+/** What `--wire` takes, and what it means. */
+const wiresOf: Readonly<Record<'hawser' | 'netcode' | 'both', readonly Wire[]>> = {
+  hawser: ['hawser'],
+  netcode: ['netcode'],
+  both: ['hawser', 'netcode'],
+};
 
 /** What `--http` takes. */
 const httpAddress = {
@@ -53,6 +77,11 @@ const options = {
   ),
   protocolId: withDefault(u64, '1', 'the application that it serves'),
   maxPeers: withDefault(integer(1, 1_000_000), '10000', 'peers at a time'),
+  wire: withDefault(choice(['hawser', 'netcode', 'both']), 'hawser', 'which protocols it speaks'),
+  netcodeTokenLifetime: optional(
+    duration(1000, dayMs),
+    'with netcode: for how long the netcode tokens live that backends mint; it refuses those that live longer (default: 1h)',
+  ),
   handler: optional(
     text('MODULE'),
     'a module whose default export, a function, is called with the Server (default: send every message back)',
@@ -72,32 +101,72 @@ export const gateway: Command = defineCommand({
   name: 'gateway',
   summary: 'runs a gateway, with a token endpoint for development',
   details: [
-    'It sends every message back to its sender, or does what --handler says. POST /token takes {"clientId"?, "userData"?} and answers {"token", "clientId"}; "hawser ping" and "hawser load" use it when they are given no key.',
+    'It sends every message back to its sender, or does what --handler says. POST /token takes {"clientId"?, "userData"?, "wire"?} and answers {"token", "clientId"}; "hawser ping" and "hawser load" use it when they are given no key.',
     'SIGINT (Ctrl-C) or SIGTERM asks the peers to leave, waits, and ends with exit code 0; a second one ends at once.',
   ],
   options,
   run,
 });
 
+/** A gateway that listens, and what it was started with. */
+interface Started {
+  readonly server: Server;
+  readonly values: Values<typeof options>;
+  readonly wires: readonly Wire[];
+  readonly key: ServerKey;
+  /** The key was made for this run. */
+  readonly madeKey: boolean;
+  /** undefined where netcode is not spoken. */
+  readonly netcode: NetcodePlan | undefined;
+}
+
+interface NetcodePlan {
+  readonly tokenLifetimeMs: number;
+  readonly freshKeys: boolean;
+}
+
 async function run(values: Values<typeof options>): Promise<number> {
+  const wires = wiresOf[values.wire];
   const given = keyOrEnvironment(values.key);
+  const madeKey = given === undefined;
   const key = given ?? generateKey();
+  const netcode = netcodePlan(values, wires, madeKey);
   const prepare = values.handler === undefined ? echo : await loadHandler(values.handler);
   const server = await Server.listen({
     address: values.listen,
     protocolId: values.protocolId,
     keys: [key],
     maxPeers: values.maxPeers,
+    clockSkewMs,
+    wires,
+    ...(netcode === undefined ? {} : { netcode }),
     ...(values.public.length === 0 ? {} : { publicAddresses: values.public }),
     ...(values.simulate === undefined ? {} : { simulate: values.simulate.options }),
   });
   try {
     await prepare(server);
     if (values.control) return await serveDemo(server);
-    return await serve(server, values, key, given === undefined);
+    return await serve({ server, values, wires, key, madeKey, netcode });
   } finally {
     await server.close();
   }
+}
+
+function netcodePlan(
+  { netcodeTokenLifetime, control }: Values<typeof options>,
+  wires: readonly Wire[],
+  madeKey: boolean,
+): NetcodePlan | undefined {
+  if (wires.includes('netcode')) {
+    const lifetimeMs = netcodeTokenLifetime ?? defaultNetcodeLifetimeMs;
+    return {
+      tokenLifetimeMs: checkWholeSeconds('netcode-token-lifetime', lifetimeMs),
+      // The demonstration hands over a key that it has made for the run.
+      freshKeys: madeKey || control,
+    };
+  }
+  if (netcodeTokenLifetime === undefined) return undefined;
+  throw new UsageError('--netcode-token-lifetime goes with --wire netcode or --wire both');
 }
 
 type Handler = (server: Server) => unknown;
@@ -126,32 +195,30 @@ async function loadHandler(path: string): Promise<Handler> {
 
 // ---- By itself -----------------------------------------------------------------------------------------------------
 
-async function serve(
-  server: Server,
-  values: Values<typeof options>,
-  key: ServerKey,
-  madeKey: boolean,
-): Promise<number> {
-  const started = performance.now();
+async function serve(started: Started): Promise<number> {
+  const { server, values } = started;
+  const startedAt = performance.now();
+  const tokensFrom = netcodeTokensFrom(started);
   let draining = false;
   const interruption = watchSignals();
-  const http = await openEndpoint(server, values, key, () => ({
+  const http = await openEndpoint(started, tokensFrom, () => ({
     status: draining ? ('draining' as const) : ('ok' as const),
     address: server.address,
     protocolId: String(server.protocolId),
     peers: server.peers.size,
+    ...byWire(server, started.wires),
     maxPeers: values.maxPeers,
-    uptimeSeconds: Math.round((performance.now() - started) / 1000),
+    uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
     rssBytes: process.memoryUsage.rss(),
   }));
-  if (values.json) printLine(listening(server, values, http));
-  else announce(server, values, key, madeKey, http);
-  const endPrinting = values.json ? printStatuses(server) : undefined;
+  if (values.json) printLine(listening(started, tokensFrom, http));
+  else announce(started, tokensFrom, http);
+  const endPrinting = values.json ? printStatuses(server, started.wires) : undefined;
   await pause(Number.POSITIVE_INFINITY, interruption.signal);
   draining = true;
   if (!values.json) {
     process.stdout.write(
-      `draining ${count(server.peers.size)} peers, at most ${values.drain / 1000} s (again to end at once)\n`,
+      `draining ${peersText(started)}, at most ${values.drain / 1000} s (again to end at once)\n`,
     );
   }
   await server.drain({ deadlineMs: values.drain });
@@ -161,39 +228,69 @@ async function serve(
   return exitCodes.ok;
 }
 
+/**
+ * From when on netcode tokens count, as Unix milliseconds of a whole second: those with the whole lifetime that were minted earlier may
+ * be from before the start. undefined where all count.
+ */
+function netcodeTokensFrom({ netcode }: Started): number | undefined {
+  if (netcode === undefined || netcode.freshKeys) return undefined;
+  return (Math.floor((Date.now() + clockSkewMs) / 1000) + 1) * 1000;
+}
+
 async function openEndpoint(
-  server: Server,
-  values: Values<typeof options>,
-  key: ServerKey,
+  started: Started,
+  tokensFrom: number | undefined,
   health: Parameters<typeof openHttp>[0]['health'],
 ): Promise<HttpEndpoint | undefined> {
-  if (values.http === 'off') return undefined;
-  const minter = await createTokenMinter({
+  const address = started.values.http;
+  if (address === 'off') return undefined;
+  return openHttp({ address, minters: await mintersOf(started, tokensFrom), health });
+}
+
+async function mintersOf(
+  { server, values, wires, key, netcode }: Started,
+  tokensFrom: number | undefined,
+): Promise<ReadonlyMap<Wire, MintText>> {
+  const common = {
     protocolId: values.protocolId,
     key,
     addresses: server.publicAddresses.slice(0, maxTokenAddresses),
-  });
-  return openHttp({ address: values.http, minter, health });
+  };
+  const minters = new Map<Wire, MintText>();
+  if (wires.includes('hawser')) {
+    const minter = await createTokenMinter(common);
+    minters.set('hawser', (client) => encodeToken(minter.mint(client)));
+  }
+  if (netcode !== undefined) {
+    const minter = await createNetcodeTokenMinter({
+      ...common,
+      lifetimeMs: netcode.tokenLifetimeMs,
+      // Its own tokens are new, whatever the time: they count within a second of the start.
+      now: () => Math.max(Date.now(), tokensFrom ?? 0),
+    });
+    minters.set('netcode', (client) => encodeNetcodeToken(minter.mint(client)));
+  }
+  return minters;
 }
 
 function listening(
-  server: Server,
-  { simulate }: Values<typeof options>,
+  { server, values, wires }: Started,
+  tokensFrom: number | undefined,
   http: HttpEndpoint | undefined,
 ): Record<string, unknown> {
   return {
     event: 'listening',
     address: server.address,
+    wires,
     http: http?.url ?? null,
-    ...(simulate === undefined ? {} : { notice: impairmentNotice(simulate) }),
+    ...(tokensFrom === undefined ? {} : { netcodeTokensFrom: secondText(tokensFrom) }),
+    ...(values.simulate === undefined ? {} : { notice: impairmentNotice(values.simulate) }),
   };
 }
 
 function announce(
-  server: Server,
-  values: Values<typeof options>,
-  key: ServerKey,
-  madeKey: boolean,
+  { server, values, wires, key, madeKey, netcode }: Started,
+  tokensFrom: number | undefined,
   http: HttpEndpoint | undefined,
 ): void {
   const paint = painter(process.stdout);
@@ -202,6 +299,7 @@ function announce(
       'gateway',
       `udp ${paint('bold', server.address)}, protocol id ${server.protocolId}, up to ${count(values.maxPeers)} peers`,
     ],
+    ...(netcode === undefined ? [] : [['speaks', wires.join(' and ')]]),
     ...(server.publicAddresses.join() === server.address
       ? []
       : [['public', server.publicAddresses.join(', ')]]),
@@ -213,16 +311,43 @@ function announce(
   if (madeKey && http === undefined) rows.push(['', formatKey(key)]);
   for (const [name = '', value = ''] of rows)
     process.stdout.write(`${paint('dim', name.padEnd(8))} ${value}\n`);
+  if (netcode !== undefined && tokensFrom !== undefined)
+    process.stdout.write(`${refusalNotice(netcode, tokensFrom)}\n`);
   if (values.simulate !== undefined) process.stdout.write(`${impairmentNotice(values.simulate)}\n`);
 }
 
+function refusalNotice({ tokenLifetimeMs }: NetcodePlan, tokensFrom: number): string {
+  return [
+    `netcode tokens from before ${secondText(tokensFrom)} are refused: a REQUEST does not say when its token was minted, so it may have been used before a restart.`,
+    `That holds for tokens that live ${count(tokenLifetimeMs / 1000)} s (--netcode-token-lifetime), and if none was ever minted to live longer: see docs/netcode.md`,
+  ].join(' ');
+}
+
+/** A time of a whole second. */
+function secondText(unixMs: number): string {
+  return new Date(unixMs).toISOString().replace('.000', '');
+}
+
+/** `3 peers`; `3 peers (1 hawser, 2 netcode)` where both are spoken. */
+function peersText({ server, wires }: Started): string {
+  const { peersByWire } = byWire(server, wires);
+  const total = `${count(server.peers.size)} peers`;
+  if (peersByWire === undefined) return total;
+  return `${total} (${wires.map((wire) => `${count(peersByWire[wire])} ${wire}`).join(', ')})`;
+}
+
+/** Nothing where one wire format is spoken. */
+function byWire(server: Server, wires: readonly Wire[]): { readonly peersByWire?: PeersByWire } {
+  return wires.length > 1 ? { peersByWire: countByWire(server.peers) } : {};
+}
+
 /** Prints a status each second until the function that it returns is called, which prints the last one. */
-function printStatuses(server: Server): () => void {
+function printStatuses(server: Server, wires: readonly Wire[]): () => void {
   const rates = new RateWindow<GatewayStatus>();
-  let before = statusOf(server);
+  let before = statusOf(server, wires);
   rates.push(before);
   const print = (event: string): void => {
-    const status = statusOf(server);
+    const status = statusOf(server, wires);
     rates.push(status);
     const { cpuMicros: _cpu, timeMs: _time, drops, ...totals } = status;
     printLine({
@@ -247,13 +372,14 @@ function printLine(content: unknown): void {
   process.stdout.write(`${JSON.stringify(content)}\n`);
 }
 
-function statusOf(server: Server): GatewayStatus {
+function statusOf(server: Server, wires: readonly Wire[] = []): GatewayStatus {
   const stats = server.stats;
   const { peersConnected, peersDisconnected, handshakesCompleted, messagesReceived, messagesSent } =
     stats.counters;
   return {
     ...processStatus(),
     peers: server.peers.size,
+    ...byWire(server, wires),
     peersConnected,
     peersDisconnected,
     handshakesCompleted,

@@ -1,8 +1,8 @@
-import { writeFileSync } from 'node:fs';
 import { formatKey, generateKey, maxKeyId } from '../../token/server-key.js';
 import { type Command, defineCommand } from '../command.js';
-import { CommandError, exitCodes, systemCode, systemReason } from '../errors.js';
+import { exitCodes } from '../errors.js';
 import { flag, integer, optional, text } from '../options.js';
+import { writeNewSecret } from '../write-new-secret.js';
 
 export const keygen: Command = defineCommand({
   name: 'keygen',
@@ -19,7 +19,7 @@ export const keygen: Command = defineCommand({
     const key = generateKey(id === undefined ? {} : { id });
     const line = formatKey(key);
     if (out !== undefined) {
-      writeNewSecret(out, `${line}\n`);
+      writeNewSecret(out, `${line}\n`, ', and a key that is overwritten is lost; choose another file');
       process.stdout.write(
         json ? `${JSON.stringify({ id: key.id, file: out })}\n` : `key ${key.id} is in ${out}\n`,
       );
@@ -29,15 +29,3 @@ export const keygen: Command = defineCommand({
     return exitCodes.ok;
   },
 });
-
-function writeNewSecret(path: string, content: string): void {
-  try {
-    writeFileSync(path, content, { mode: 0o600, flag: 'wx' });
-  } catch (error) {
-    if (systemCode(error) !== 'EEXIST')
-      throw new CommandError(`cannot write ${path}: ${systemReason(error)}`);
-    throw new CommandError(
-      `${path} exists already, and a key that is overwritten is lost; choose another file`,
-    );
-  }
-}

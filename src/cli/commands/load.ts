@@ -1,7 +1,7 @@
 import { type Command, defineCommand } from '../command.js';
 import { serveParent } from '../control.js';
 import { exitCodes } from '../errors.js';
-import { Load, type LoadStatus, maxMessageBytes, messageHeaderBytes } from '../load.js';
+import { Load, type LoadStatus, messageHeaderBytes } from '../load.js';
 import {
   decimal,
   duration,
@@ -19,6 +19,7 @@ import { pause, watchSignals } from '../signals.js';
 import { newDrops, RateWindow } from '../status.js';
 import { count, micros, percent } from '../terminal.js';
 import { randomClientId, type TokenFactory, tokenFactory, tokenOptions } from '../tokens.js';
+import { checkMessageBytes, longestMessageBytes } from '../wires.js';
 
 /** The options that say how much load. */
 export const loadOptions: {
@@ -31,9 +32,9 @@ export const loadOptions: {
   peers: withDefault(integer(1, 1_000_000), '10000', 'how many peers'),
   rate: withDefault(decimal(0.01, 100_000), '2', 'messages per second of each peer'),
   size: withDefault(
-    sizeRange(messageHeaderBytes, maxMessageBytes),
+    sizeRange(messageHeaderBytes, longestMessageBytes),
     '64-200',
-    'size of each message in bytes, or a range from which it is drawn at random',
+    'size of each message in bytes, or a range from which it is drawn at random; at most 1158, with netcode 1200',
   ),
   seconds: optional(
     decimal(0.1, 1_000_000),
@@ -62,6 +63,7 @@ export const load: Command = defineCommand({
 });
 
 async function run(values: Values<typeof options>): Promise<number> {
+  checkMessageBytes(values.size.max, values.wire);
   const tokens = await tokenFactory(values);
   const open = (): Promise<Load> => openLoad(values, tokens);
   if (values.control) return serveDemo(open);

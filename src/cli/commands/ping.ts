@@ -1,4 +1,7 @@
 import { performance } from 'node:perf_hooks';
+import { HawserError } from '../../base/errors.js';
+import type { Wire } from '../../base/wire.js';
+import { wireOfToken } from '../../token/netcode-format.js';
 import { connect } from '../../transport/client.js';
 import type { Connection } from '../../transport/connection.js';
 import type { DisconnectInfo } from '../../transport/results.js';
@@ -10,18 +13,22 @@ import { impairmentNotice, simulateOption } from '../network-profile.js';
 import { content, duration, flag, integer, optional, type Values, withDefault } from '../options.js';
 import { pause, watchSignals } from '../signals.js';
 import { micros, percent } from '../terminal.js';
-import { randomClientId, tokenFactory, tokenOptions } from '../tokens.js';
+import { randomClientId, tokenFactory, tokenOptions, wireOf } from '../tokens.js';
+import { checkMessageBytes, connectFailure, longestMessageBytes } from '../wires.js';
 
 /** u32 sequence, then what no other message of a gateway begins with by chance. */
 const headerBytes = 16;
-const maxMessageBytes = 1158;
 
 const options = {
   token: optional(content('TOKEN|@FILE|-'), 'connect with this token'),
   ...tokenOptions,
   count: optional(integer(1, 1_000_000_000), 'how many messages (default: until Ctrl-C)'),
   interval: withDefault(duration(10, 3_600_000), '1s', 'time between messages'),
-  size: withDefault(integer(headerBytes, maxMessageBytes), '64', 'size of each message in bytes'),
+  size: withDefault(
+    integer(headerBytes, longestMessageBytes),
+    '64',
+    'size of each message in bytes; at most 1158, with netcode 1200',
+  ),
   connectTimeout: withDefault(duration(100, 3_600_000), '10s', 'how long to try to connect'),
   simulate: simulateOption,
   silent: flag(
@@ -34,7 +41,7 @@ export const ping: Command = defineCommand({
   name: 'ping',
   summary: 'connects and shows round trip and clock offset',
   details: [
-    'Each message is timed until the gateway has sent it back, as "hawser gateway" does. Beside it stand the round trip and the clock offset that the session measures by itself: the offset is between the monotonic clocks of the two ends, whose origins are arbitrary.',
+    'Each message is timed until the gateway has sent it back, as "hawser gateway" does. Beside it stand the round trip and the clock offset that the session measures by itself, which netcode has not: the offset is between the monotonic clocks of the two ends, whose origins are arbitrary.',
     'Exit code 1 when no message came back.',
   ],
   options,
@@ -58,7 +65,7 @@ async function run(values: Values<typeof options>): Promise<number> {
     });
   } catch (error) {
     if (interruption.signal.aborted) return exitCodes.interrupted;
-    throw error;
+    throw error instanceof HawserError ? new CommandError(connectFailure(error)) : error;
   }
   const pinger = new Pinger(connection, values, performance.now() - began);
   await pinger.run(interruption.signal);
@@ -74,22 +81,43 @@ async function run(values: Values<typeof options>): Promise<number> {
   return pinger.answered ? exitCodes.ok : exitCodes.failure;
 }
 
-/** The first token is there already, so that the time of connecting is that of the handshake. */
+/** @throws UsageError. */
 async function tokenSource(values: Values<typeof options>): Promise<TokenSource> {
   if (values.token === undefined) {
-    const tokens = await tokenFactory(values);
-    const clientId = randomClientId();
-    let first: Uint8Array | string | undefined = await tokens(clientId);
-    return () => {
-      const token = first ?? tokens(clientId);
-      first = undefined;
-      return token;
-    };
+    checkWire(values, values.wire);
+    return mintedTokens(values);
   }
   if (values.key !== undefined || values.tokenUrl !== undefined || values.server.length > 0) {
     throw new UsageError('--token excludes --key, --server and --token-url');
   }
-  return values.token.toString().trim();
+  // A file may hold the bytes of a token, or its text.
+  const token = wireOfToken(values.token) === undefined ? values.token.toString().trim() : values.token;
+  const wire = wireOf(token) ?? values.wire;
+  if (values.wire === 'netcode' && wire !== 'netcode')
+    throw new UsageError('--wire netcode: the --token is one of hawser');
+  checkWire(values, wire);
+  return token;
+}
+
+/** @throws UsageError for what the wire format has not. */
+function checkWire({ size, silent }: Values<typeof options>, wire: Wire): void {
+  checkMessageBytes(size, wire);
+  if (silent && wire === 'netcode')
+    throw new UsageError('--silent has nothing to show with netcode: its sessions measure no round trip');
+}
+
+/** The first token is there already, so that the time of connecting is that of the handshake. */
+async function mintedTokens(values: Values<typeof options>): Promise<TokenSource> {
+  const tokens = await tokenFactory(values);
+  const clientId = randomClientId();
+  let first: Uint8Array | string | undefined = await tokens(clientId);
+  // An endpoint gives what its gateway speaks to those who do not ask for netcode.
+  checkWire(values, wireOf(first) ?? values.wire);
+  return () => {
+    const token = first ?? tokens(clientId);
+    first = undefined;
+    return token;
+  };
 }
 
 class Pinger {
@@ -165,34 +193,36 @@ class Pinger {
     const rttMicros = (performance.now() - sentAt) * 1000;
     this.#rtt.record(rttMicros);
     this.#print(
-      { sequence, bytes: data.length, rttMicros: round(rttMicros), session: this.#session() },
-      `${data.length} bytes from ${this.#connection.address}: seq=${sequence} time=${micros(rttMicros)} ${this.#sessionText()}`,
+      { sequence, bytes: data.length, rttMicros: round(rttMicros), ...this.#session() },
+      `${data.length} bytes from ${this.#connection.address}: seq=${sequence} time=${micros(rttMicros)}${this.#sessionText(' ')}`,
     );
     if (this.#sent === this.#values.count && this.#sentAt.size === 0) this.#end.abort();
   }
 
   #watch(sequence: number): void {
     this.#heard ||= this.#connection.rttMs > 0;
-    this.#print(
-      { sequence, session: this.#session() },
-      `${this.#connection.address}: ${this.#sessionText()}`,
-    );
+    this.#print({ sequence, ...this.#session() }, `${this.#connection.address}: ${this.#sessionText()}`);
   }
 
+  /** What the protocol itself measures; nothing with netcode. */
   #session(): Record<string, unknown> {
+    if (this.#connection.wire === 'netcode') return {};
     const { rttMs, rttVariationMs, clockOffsetMs, clockSettled } = this.#connection;
-    return {
+    const session = {
       rttMicros: round(rttMs * 1000),
       variationMicros: round(rttVariationMs * 1000),
       clockOffsetMicros: round(clockOffsetMs * 1000),
       clockSettled,
     };
+    return { session };
   }
 
-  #sessionText(): string {
+  /** @param before what stands before it, when there is any. */
+  #sessionText(before = ''): string {
+    if (this.#connection.wire === 'netcode') return '';
     const { rttMs, rttVariationMs, clockOffsetMs, clockSettled } = this.#connection;
     const offset = `${clockOffsetMs >= 0 ? '+' : ''}${clockOffsetMs.toFixed(3)} ms`;
-    return `session=${micros(rttMs * 1000)} ±${micros(rttVariationMs * 1000)} offset=${offset}${clockSettled ? '' : ' (settling)'}`;
+    return `${before}session=${micros(rttMs * 1000)} ±${micros(rttVariationMs * 1000)} offset=${offset}${clockSettled ? '' : ' (settling)'}`;
   }
 
   /** Prints the statistics. */
@@ -213,13 +243,13 @@ class Pinger {
     const session = this.#session();
     if (this.#values.silent) {
       this.#print(
-        { statistics: { seconds: round(seconds), session } },
+        { statistics: { seconds: round(seconds), ...session } },
         `\n${address}: ${this.#sessionText()}`,
       );
       return;
     }
     this.#print(
-      { statistics: { seconds: round(seconds), sent: this.#sent, echoed, lost, rttMicros, session } },
+      { statistics: { seconds: round(seconds), sent: this.#sent, echoed, lost, rttMicros, ...session } },
       [
         '',
         `--- ${address} ---`,

@@ -1,6 +1,14 @@
 import { formatAddress } from '../../base/address.js';
 import type { PublicToken } from '../../token/format.js';
 import { mintToken } from '../../token/mint.js';
+import { type PublicNetcodeToken, wireOfToken } from '../../token/netcode-format.js';
+import { mintNetcodeToken } from '../../token/netcode-mint.js';
+import {
+  decodeNetcodeToken,
+  encodeNetcodeToken,
+  openNetcodeToken,
+  type PrivateNetcodeToken,
+} from '../../token/netcode-open.js';
 import { decodeToken, encodeToken, openToken, type PrivateToken } from '../../token/open.js';
 import type { ServerKey } from '../../token/server-key.js';
 import { type Command, defineCommand } from '../command.js';
@@ -13,11 +21,13 @@ import {
   list,
   optional,
   serverKey,
+  text,
   u64,
   type Values,
   withDefault,
 } from '../options.js';
-import { keyOrEnvironment, randomClientId } from '../tokens.js';
+import { checkWholeSeconds, keyOrEnvironment, randomClientId, wireOf, wireOption } from '../tokens.js';
+import { writeNewSecret } from '../write-new-secret.js';
 
 const dayMs = 86_400_000;
 
@@ -28,8 +38,13 @@ const options = {
   clientId: optional(u64, 'who the client is (default: random)'),
   lifetime: withDefault(duration(1, dayMs), '1h', 'for how long it can be used to connect, at most 1d'),
   timeout: withDefault(duration(1000, 3_600_000), '15s', 'a connection without an answer ends after'),
-  singleUse: flag('it opens one session only'),
+  singleUse: flag('it opens one session only, as every netcode token does'),
   userData: optional(content('TEXT|@FILE'), 'what to tell the gateway about the client'),
+  wire: wireOption('which protocol it is for'),
+  out: optional(
+    text('FILE'),
+    'write its bytes to a new file that only you can read, instead of its text to standard output',
+  ),
   inspect: optional(
     content('TOKEN|@FILE|-'),
     'show what a token says instead of making one; with a key, the private part too',
@@ -40,12 +55,16 @@ const options = {
 export const token: Command = defineCommand({
   name: 'token',
   summary: 'makes a connect token, or shows what is in one',
-  details: ['A token is as good as a password until it expires: hand it to its client over TLS.'],
+  details: [
+    'A token is as good as a password until it expires: hand it to its client over TLS.',
+    'With --wire netcode, --out writes the 2,048 bytes that netcode clients in other languages take.',
+  ],
   options,
   run: async (values) => {
     const key = keyOrEnvironment(values.key);
-    if (values.inspect !== undefined) return inspect(values.inspect.toString().trim(), key, values.json);
-    return mint(values, key);
+    if (values.inspect === undefined) return mint(values, key);
+    if (values.out !== undefined) throw new UsageError('--out and --inspect exclude each other');
+    return inspect(values.inspect, key, values.json);
   },
 });
 
@@ -53,27 +72,56 @@ async function mint(values: Values<typeof options>, key: ServerKey | undefined):
   if (key === undefined)
     throw new UsageError('no server key: give --key, or set HAWSER_KEY; "hawser keygen" makes one');
   if (values.server.length === 0) throw new UsageError('no gateway: give --server HOST:PORT');
-  const minted = await mintToken({
+  const common = {
     protocolId: values.protocolId,
     key,
     addresses: values.server,
     clientId: values.clientId ?? randomClientId(),
     lifetimeMs: values.lifetime,
     timeoutMs: values.timeout,
-    singleUse: values.singleUse,
     ...(values.userData === undefined ? {} : { userData: values.userData }),
-  });
-  const line = encodeToken(minted);
-  const output = values.json
-    ? JSON.stringify({ token: line, ...describePrivate(await openToken(minted, [key])) })
-    : line;
-  process.stdout.write(`${output}\n`);
+  };
+  if (values.wire === 'hawser') {
+    const minted = await mintToken({ ...common, singleUse: values.singleUse });
+    return print(values, minted, encodeToken(minted), describePrivate(await openToken(minted, [key])));
+  }
+  if (values.singleUse)
+    throw new UsageError(
+      '--single-use is of no use with --wire netcode: every netcode token opens one session',
+    );
+  checkWholeSeconds('lifetime', values.lifetime);
+  checkWholeSeconds('timeout', values.timeout);
+  const minted = await mintNetcodeToken(common);
+  const shown = describePrivateNetcode(await openNetcodeToken(minted, [key]));
+  return print(values, minted, encodeNetcodeToken(minted), shown);
+}
+
+function print(
+  { out: file, json }: Values<typeof options>,
+  minted: Uint8Array,
+  line: string,
+  shown: Shown,
+): number {
+  if (file !== undefined) writeNewSecret(file, minted, '; choose another file, or remove that one');
+  if (json) {
+    process.stdout.write(
+      `${JSON.stringify({ ...(file === undefined ? { token: line } : { file }), ...shown })}\n`,
+    );
+  } else {
+    process.stdout.write(
+      file === undefined ? `${line}\n` : `the token of client ${shown.clientId} is in ${file}\n`,
+    );
+  }
   return exitCodes.ok;
 }
 
-async function inspect(given: string, key: ServerKey | undefined, json: boolean): Promise<number> {
-  const shown =
-    key === undefined ? describePublic(decodeToken(given)) : describePrivate(await openToken(given, [key]));
+/** What is shown of a token, by the names of JSON. */
+type Shown = Readonly<Record<string, unknown>>;
+
+/** @param given the text of a token, or its bytes as they are. */
+async function inspect(given: Buffer, key: ServerKey | undefined, json: boolean): Promise<number> {
+  const token = wireOfToken(given) === undefined ? given.toString().trim() : given;
+  const shown = await (wireOf(token) === 'netcode' ? showNetcode : showHawser)(token, key);
   if (json) {
     process.stdout.write(`${JSON.stringify(shown)}\n`);
     return exitCodes.ok;
@@ -84,9 +132,22 @@ async function inspect(given: string, key: ServerKey | undefined, json: boolean)
   return exitCodes.ok;
 }
 
+async function showHawser(token: Uint8Array | string, key: ServerKey | undefined): Promise<Shown> {
+  return key === undefined
+    ? describePublic(decodeToken(token))
+    : describePrivate(await openToken(token, [key]));
+}
+
+async function showNetcode(token: Uint8Array | string, key: ServerKey | undefined): Promise<Shown> {
+  return key === undefined
+    ? describePublicNetcode(decodeNetcodeToken(token))
+    : describePrivateNetcode(await openNetcodeToken(token, [key]));
+}
+
 /** What any holder may know; not the session keys, which would turn a log into a leak. */
-function describePublic(content: PublicToken): Record<string, unknown> {
+function describePublic(content: PublicToken): Shown {
   return {
+    wire: 'hawser',
     protocolId: String(content.protocolId),
     keyId: content.keyId,
     addresses: content.addresses.map(formatAddress),
@@ -98,7 +159,7 @@ function describePublic(content: PublicToken): Record<string, unknown> {
   };
 }
 
-function describePrivate(content: PrivateToken): Record<string, unknown> {
+function describePrivate(content: PrivateToken): Shown {
   return {
     clientId: String(content.clientId),
     ...describePublic(content),
@@ -107,8 +168,30 @@ function describePrivate(content: PrivateToken): Record<string, unknown> {
   };
 }
 
+/** As {@link describePublic}. */
+function describePublicNetcode(content: PublicNetcodeToken): Shown {
+  return {
+    wire: 'netcode',
+    protocolId: String(content.protocolId),
+    addresses: content.addresses.map(formatAddress),
+    createTime: isoTime(content.createTimeMs),
+    expireTime: isoTime(content.expireTimeMs),
+    expired: content.expireTimeMs <= Date.now(),
+    timeoutMs: content.timeoutMs,
+  };
+}
+
+function describePrivateNetcode(content: PrivateNetcodeToken): Shown {
+  return {
+    clientId: String(content.clientId),
+    ...describePublicNetcode(content),
+    userDataBase64: Buffer.from(content.userData).toString('base64'),
+  };
+}
+
 /** A token may hold any number; beyond what a date can be, the number itself. */
 function isoTime(unixMs: number): string {
+  if (unixMs === Number.POSITIVE_INFINITY) return 'never';
   const date = new Date(unixMs);
   return Number.isNaN(date.getTime()) ? String(unixMs) : date.toISOString();
 }
