@@ -2,7 +2,13 @@
 import { reliable, unreliable } from '../../dist/index.js';
 
 export { Client, connect, reliable, Server } from '../../dist/index.js';
-export { createTokenMinter, formatKey, generateKey, parseKey } from '../../dist/token/index.js';
+export {
+  createNetcodeTokenMinter,
+  createTokenMinter,
+  formatKey,
+  generateKey,
+  parseKey,
+} from '../../dist/token/index.js';
 
 export const protocolId = 0x6265_6e63_68n;
 

@@ -5,6 +5,7 @@ import { row as handshakes } from '../rows/handshakes.mjs';
 import { row as memory } from '../rows/memory.mjs';
 import { row as memoryChannels } from '../rows/memory-channels.mjs';
 import { row as msgs64 } from '../rows/msgs-64.mjs';
+import { rows as netcode } from '../rows/netcode.mjs';
 import { rows as reliable } from '../rows/reliable.mjs';
 import { row as rtt } from '../rows/rtt.mjs';
 import { rows as simulated } from '../rows/simulated.mjs';
@@ -24,6 +25,7 @@ export const rows = [
   ...reliable,
   broadcast,
   memoryChannels,
+  ...netcode,
   ...simulated,
 ];
 
@@ -121,7 +123,7 @@ export function summarize(row, samples, unavailable = {}) {
     unavailable,
     ratio,
     spread: Object.fromEntries(contenders.map((contender) => [contender, spread(values(contender))])),
-    ...(target && { target: { ...target, reached: met && isReached(target, own, ratio) } }),
+    ...(target && { target: { ...target, reached: met && isReached(target, own, ratio, rivals) } }),
     details: Object.fromEntries([...samples].map(([contender, all]) => [contender, medians(all)])),
     missed: contenders.flatMap((each) => missedBy(each).map((condition) => `${each}: ${condition}`)),
     note: row.note,
@@ -132,8 +134,10 @@ export function summarize(row, samples, unavailable = {}) {
  * @param {import('../rows/row.mjs').Target} target
  * @param {number} own
  * @param {number | null} ratio
+ * @param {Readonly<Record<string, number>>} rivals
  */
-function isReached({ value, is }, own, ratio) {
+function isReached({ value, is }, own, ratio, rivals) {
+  if (is === 'atMostAboveRival') return own - Math.min(...Object.values(rivals)) <= value;
   if (is === 'atLeast') return own >= value;
   if (is === 'atMost') return own <= value;
   return ratio !== null && ratio >= value;

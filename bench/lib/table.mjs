@@ -55,5 +55,6 @@ function cellsOf({ id, unit, ours, spread, rivals, ratio, target }) {
 /** @param {{value: number, is: string}} target */
 function targetText({ value, is }) {
   if (is === 'noWorseThanRival') return 'no worse than the rival';
+  if (is === 'atMostAboveRival') return `<= rival + ${value.toLocaleString('en-US')}`;
   return `${is === 'atLeast' ? '>=' : '<='} ${value.toLocaleString('en-US')}`;
 }

@@ -1,16 +1,31 @@
 // A hawser gateway for the rows with many peers. It counts, sends back what comes on the reliable channel, and broadcasts.
-// Configuration: {maxPeers, key, channels}: the key in its text form; whether it has channels besides the default one.
+// Configuration: {maxPeers, key, channels, wire}: the key in its text form; whether it has channels besides the default one; what it
+// speaks. Over netcode it sends every message back.
 import { channels, protocolId, Server } from '../lib/hawser.mjs';
 import { configuration, processMark, serve } from '../lib/program.mjs';
 
 /** Collections after which the memory of a process no longer shrinks. */
 const collections = 4;
 
-const config = /** @type {{maxPeers: number, key: string, channels?: boolean}} */ (configuration());
-const options = { address: '127.0.0.1:0', protocolId, keys: [config.key], maxPeers: config.maxPeers };
+const config =
+  /** @type {{maxPeers: number, key: string, channels?: boolean, wire?: 'hawser' | 'netcode'}} */ (
+    configuration()
+  );
+const { wire = 'hawser' } = config;
+const options = {
+  address: '127.0.0.1:0',
+  protocolId,
+  keys: [config.key],
+  maxPeers: config.maxPeers,
+  wires: [wire],
+  ...(wire === 'netcode' ? { netcode: { freshKeys: true } } : {}),
+};
 const before = processMark();
 const withChannels = config.channels ? await Server.listen({ ...options, channels }) : undefined;
 const server = withChannels ?? (await Server.listen(options));
+// Without channels of its own it has the default one.
+const plain = /** @type {import('../../dist/index.js').Server} */ (/** @type {unknown} */ (server));
+if (wire === 'netcode') plain.on('message', (peer, data) => void peer.send(data));
 withChannels?.on('message', (peer, data, channel) => {
   if (channel === 'data') peer.send('data', data);
 });

@@ -10,7 +10,8 @@
 /**
  * @typedef {object} Target
  * @property {number} value in the row's unit
- * @property {'atLeast' | 'atMost' | 'noWorseThanRival'} is
+ * @property {'atLeast' | 'atMost' | 'noWorseThanRival' | 'atMostAboveRival'} is the last one where less is better: by how much more than
+ * the best rival
  */
 
 /**
@@ -32,6 +33,9 @@
 
 /** The group of the rows about channels. */
 export const channelsGroup = 'channels';
+
+/** The group of the rows about netcode. */
+export const netcodeGroup = 'netcode';
 
 /** The cores of a row with two busy processes, where there are two. */
 export const cores = { near: 0, far: 1 };

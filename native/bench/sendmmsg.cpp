@@ -12,36 +12,27 @@
 #ifdef __linux__
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <cinttypes>
-#include <cstddef>
 #include <cstdint>
-#include <ctime>
 #include <memory>
 #include <optional>
 #include <span>
-#include <string_view>
 #include <thread>
 #include <vector>
 
+#include "udp_support.hpp"
+
 namespace {
 
-constexpr std::size_t kBatch = 64;  // datagrams for one system call, as in hawser's socket
+using namespace hawser::bench;
+
 constexpr std::size_t kReceivers = 4;
-constexpr std::uint32_t kHostsPerBlock = 254;
-constexpr int kBufferBytes = 4 * 1024 * 1024;
-constexpr std::size_t kMaxDatagram = 2048;
 constexpr std::uint32_t kSenderCore = 1;
 constexpr std::uint32_t kReceiverCore = 0;
 
@@ -51,14 +42,6 @@ struct Options {
   std::uint32_t milliseconds = 0;
 };
 
-std::optional<std::uint32_t> number(std::string_view text, std::uint32_t most) {
-  std::uint32_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value == 0 || value > most)
-    return std::nullopt;
-  return value;
-}
-
 std::optional<Options> read_options(std::span<char*> arguments) {
   if (arguments.size() != 4) return std::nullopt;
   const auto destinations = number(arguments[1], 1'000'000);
@@ -67,58 +50,6 @@ std::optional<Options> read_options(std::span<char*> arguments) {
   if (!destinations || !bytes || !milliseconds) return std::nullopt;
   return Options{*destinations, *bytes, *milliseconds};
 }
-
-void stay_on(std::uint32_t core) {
-  if (std::thread::hardware_concurrency() <= core) return;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core, &set);
-  // Without effect where this process may not use that core: then the kernel chooses.
-  static_cast<void>(pthread_setaffinity_np(pthread_self(), sizeof set, &set));
-}
-
-std::chrono::nanoseconds thread_cpu_time() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-}
-
-// A UDP socket on a free port; the port is 0 when there is none to be had.
-struct Socket {
-  int descriptor = -1;
-  in_port_t port = 0;  // network byte order
-
-  explicit Socket(std::uint32_t address) : descriptor(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in name{};
-    name.sin_family = AF_INET;
-    name.sin_addr.s_addr = htonl(address);
-    socklen_t length = sizeof name;
-    setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &kBufferBytes, sizeof kBufferBytes);
-    setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &kBufferBytes, sizeof kBufferBytes);
-    auto* generic = reinterpret_cast<sockaddr*>(&name);
-    if (bind(descriptor, generic, length) == 0 && getsockname(descriptor, generic, &length) == 0) {
-      port = name.sin_port;
-    }
-  }
-  ~Socket() { close(descriptor); }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-};
-
-// Message headers with room for what they point to.
-struct Batch {
-  std::array<mmsghdr, kBatch> headers{};
-  std::array<iovec, kBatch> segments{};
-  std::array<std::array<std::byte, kMaxDatagram>, kBatch> payloads{};
-
-  explicit Batch(std::size_t bytes) {
-    for (std::size_t i = 0; i < kBatch; ++i) {
-      segments[i] = {payloads[i].data(), bytes};
-      headers[i].msg_hdr.msg_iov = &segments[i];
-      headers[i].msg_hdr.msg_iovlen = 1;
-    }
-  }
-};
 
 // Reads what comes until it is told to stop. Returns how many datagrams it read.
 std::uint64_t receive(std::span<const Socket> sockets, const std::atomic<bool>& stop) {
@@ -141,9 +72,8 @@ std::uint64_t receive(std::span<const Socket> sockets, const std::atomic<bool>& 
 std::vector<sockaddr_in> destinations_of(std::uint32_t count, std::span<const Socket> sockets) {
   std::vector<sockaddr_in> result(count);
   for (std::uint32_t i = 0; i < count; ++i) {
-    const std::uint32_t block = i / kHostsPerBlock;
     result[i].sin_family = AF_INET;
-    result[i].sin_addr.s_addr = htonl(0x7f01'0000 + (block << 8) + 1 + i % kHostsPerBlock);
+    result[i].sin_addr.s_addr = loopback_address(i);
     result[i].sin_port = sockets[i % kReceivers].port;
   }
   return result;
