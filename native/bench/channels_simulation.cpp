@@ -27,6 +27,8 @@ using std::chrono::seconds;
 constexpr std::uint64_t kBytesPerSecond = 12'500'000;
 constexpr Duration kOneWay = milliseconds(25);
 constexpr std::size_t kBandwidthDelay = 625'000;
+// The UDP payload that an Ethernet carries over IPv4: with jumbo frames each loss would weigh less.
+constexpr std::size_t kDatagram = 1472;
 constexpr std::uint64_t kProtocol = 1;
 constexpr WallTime kStart{milliseconds(1'800'000'000'000)};
 const SocketAddress kGateway = SocketAddress::ipv4({10, 0, 0, 1}, 4000);
@@ -172,6 +174,7 @@ class World {
     link.delay = kOneWay;
     link.bytes_per_second = kBytesPerSecond;
     link.queue_bytes = kBandwidthDelay;
+    link.mtu_bytes = kDatagram;
     link.loss_rate = loss;
     simulation.set_link(std::nullopt, std::nullopt, link);
     gateway = std::make_unique<User>(simulation, kGateway, true, options_of(algorithm));
