@@ -16,21 +16,23 @@ import {
   maxAddresses,
   maxTimeoutMs,
   minTimeoutMs,
-  nonceBytes,
   privateBytes,
   privateOffset,
   publicOffset,
-  sessionKeyBytes,
   variableBytes,
   versionText,
   viewOf,
 } from './format.js';
+import {
+  createTimeMsOf,
+  defaultLifetimeMs,
+  defaultTimeoutMs,
+  draw,
+  maxLifetimeMs,
+  minterOptionNames,
+} from './minting.js';
 import { type RandomSource, systemRandom } from './random.js';
 import { parseKey, type ServerKey } from './server-key.js';
-
-const defaultLifetimeMs = 3_600_000;
-const maxLifetimeMs = 86_400_000;
-const defaultTimeoutMs = 15_000;
 
 /** What all tokens of one minter have in common. */
 export interface TokenMinterOptions {
@@ -78,15 +80,6 @@ export interface MintTokenOptions extends TokenMinterOptions, TokenClient {
   readonly addresses: readonly (Address | string)[];
 }
 
-const minterOptionNames = [
-  'protocolId',
-  'key',
-  'addresses',
-  'lifetimeMs',
-  'timeoutMs',
-  'now',
-  'random',
-] as const;
 const clientOptionNames = ['clientId', 'userData', 'singleUse', 'addresses'] as const;
 
 /**
@@ -165,18 +158,9 @@ function mint(common: Common, client: TokenClient): Uint8Array {
     0,
     variableBytes - addresses.bytes.length,
   );
-  const createTimeMs = checkInteger(
-    'the result of now',
-    Math.floor(common.now()),
-    0,
-    Number.MAX_SAFE_INTEGER - maxLifetimeMs,
-  );
+  const createTimeMs = createTimeMsOf(common.now);
 
-  // One draw for nonce, client-to-server key and server-to-client key, in this order: the addon draws them in the same one.
-  const random = new Uint8Array(nonceBytes + 2 * sessionKeyBytes);
-  common.random(random);
-  const nonce = random.subarray(0, nonceBytes);
-  const sessionKeys = random.subarray(nonceBytes);
+  const { nonce, sessionKeys } = draw(common.random);
 
   const token = new Uint8Array(publicOffset.addresses + addresses.bytes.length);
   const view = viewOf(token);

@@ -12,7 +12,15 @@ import {
   checkU64,
   describe,
 } from '../base/check.js';
-import { maxAddresses, maxTimeoutMs, minTimeoutMs, nonceBytes, sessionKeyBytes, viewOf } from './format.js';
+import { maxAddresses, maxTimeoutMs, minTimeoutMs, viewOf } from './format.js';
+import {
+  createTimeMsOf,
+  defaultLifetimeMs,
+  defaultTimeoutMs,
+  draw,
+  maxLifetimeMs,
+  minterOptionNames,
+} from './minting.js';
 import {
   netcodeAddress,
   netcodeAssociatedData,
@@ -26,10 +34,7 @@ import {
 import { type NetcodeKey, parseNetcodeKey } from './netcode-key.js';
 import { type RandomSource, systemRandom } from './random.js';
 
-const defaultLifetimeMs = 3_600_000;
 const minLifetimeMs = 1000;
-const maxLifetimeMs = 86_400_000;
-const defaultTimeoutMs = 15_000;
 const noTimeoutSeconds = -1;
 
 /** What all netcode tokens of one minter have in common. */
@@ -79,15 +84,6 @@ export interface MintNetcodeTokenOptions extends NetcodeTokenMinterOptions, Netc
   readonly addresses: readonly (Address | string)[];
 }
 
-const minterOptionNames = [
-  'protocolId',
-  'key',
-  'addresses',
-  'lifetimeMs',
-  'timeoutMs',
-  'now',
-  'random',
-] as const;
 const clientOptionNames = ['clientId', 'userData', 'addresses'] as const;
 
 /**
@@ -167,19 +163,11 @@ function mint(common: Common, client: NetcodeTokenClient): Uint8Array {
   const clientId = checkU64('clientId', client.clientId);
   const addresses = client.addresses === undefined ? common.addresses : encodeAddresses(client.addresses);
   const userData = checkBytes('userData', client.userData ?? new Uint8Array(0), 0, netcodeUserDataBytes);
-  const nowMs = checkInteger(
-    'the result of now',
-    Math.floor(common.now()),
-    0,
-    Number.MAX_SAFE_INTEGER - maxLifetimeMs,
-  );
+  const nowMs = createTimeMsOf(common.now);
   const createSeconds = Math.floor(nowMs / 1000);
 
-  // One draw for nonce, client-to-server key and server-to-client key, in this order: the addon draws them in the same one.
-  const random = new Uint8Array(nonceBytes + 2 * sessionKeyBytes);
-  common.random(random);
-  const nonce = random.subarray(0, nonceBytes);
-  const shared = encodeShared(common.timeoutSeconds, addresses, random.subarray(nonceBytes));
+  const { nonce, sessionKeys } = draw(common.random);
+  const shared = encodeShared(common.timeoutSeconds, addresses, sessionKeys);
 
   const token = new Uint8Array(netcodeTokenBytes);
   const view = viewOf(token);
