@@ -14,6 +14,7 @@ import {
   type PublicNetcodeToken,
 } from './netcode-format.js';
 import { type NetcodeKey, parseNetcodeKey } from './netcode-key.js';
+import { openSealed } from './open-sealed.js';
 
 /** All that a netcode token says. */
 export interface PrivateNetcodeToken extends PublicNetcodeToken {
@@ -76,17 +77,8 @@ function unseal(
   keys: readonly Uint8Array[],
 ): Uint8Array {
   for (const key of keys) {
-    try {
-      return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
-        null,
-        token.sealedPrivate,
-        associatedData,
-        token.nonce,
-        key,
-      );
-    } catch {
-      // Only an attempt tells which key it is.
-    }
+    const plaintext = openSealed(token, associatedData, key);
+    if (plaintext !== undefined) return plaintext;
   }
   throw new HawserError(
     'ERR_HAWSER_TOKEN_KEY',

@@ -8,6 +8,7 @@ import { bytesOf } from './bytes-of.js';
 import { checkCopies } from './check-copies.js';
 import { decodePrivate, decodePublic, type PublicToken, publicOffset } from './format.js';
 import { decodePublicNetcode, wireOfToken } from './netcode-format.js';
+import { openSealed } from './open-sealed.js';
 import { parseKey, type ServerKey } from './server-key.js';
 
 /** All that a token says. */
@@ -95,18 +96,12 @@ function keysById(keys: unknown): Map<number, Uint8Array> {
 }
 
 function unseal(token: PublicToken, associatedData: Uint8Array, key: Uint8Array): Uint8Array {
-  try {
-    return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
-      null,
-      token.sealedPrivate,
-      associatedData,
-      token.nonce,
-      key,
-    );
-  } catch (cause) {
-    const message = `the private part does not open with key ${token.keyId}: the key differs or the token was altered`;
-    throw new HawserError('ERR_HAWSER_TOKEN_KEY', message, { cause });
-  }
+  const plaintext = openSealed(token, associatedData, key);
+  if (plaintext !== undefined) return plaintext;
+  throw new HawserError(
+    'ERR_HAWSER_TOKEN_KEY',
+    `the private part does not open with key ${token.keyId}: the key differs or the token was altered`,
+  );
 }
 
 function hash(bytes: Uint8Array): Uint8Array {
