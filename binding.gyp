@@ -12,6 +12,8 @@
       "defines": [
         "NAPI_VERSION=8",
         "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS",
+        # A worker thread may be terminated while it is in here: nothing can be thrown then, and node-addon-api would abort the process.
+        "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
         "HAWSER_VERSION=<!(node -p \"require('./package.json').version\")"
       ],
       "cflags!": ["-fexceptions"],
