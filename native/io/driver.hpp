@@ -26,7 +26,7 @@ struct DriverCounters {
   ImpairmentCounters impairment;       // zeros unless traffic is impaired on purpose
 };
 
-inline constexpr std::size_t kDriverCounterCount = 28;
+inline constexpr std::size_t kDriverCounterCount = 30;
 static_assert(sizeof(DriverCounters) == kDriverCounterCount * sizeof(std::uint64_t));
 
 inline constexpr std::array<const char*, kDriverCounterCount> kDriverCounterNames = {
@@ -36,6 +36,8 @@ inline constexpr std::array<const char*, kDriverCounterCount> kDriverCounterName
     "bytesOut",
     "receiveCalls",
     "sendCalls",
+    "receiveCoalesced",
+    "sendSegmented",
     "sendBlocked",
     "dropTruncated",
     "receiveErrors",

@@ -288,10 +288,12 @@ void LoopDriver::turn() {
 }
 
 std::optional<Instant> LoopDriver::read_socket() {
-  for (std::size_t i = 0; i < kBatchesPerTurn; ++i) {
+  // Nobody is told of datagrams that the socket has taken from the kernel and not handed out.
+  for (std::size_t i = 0; i < kBatchesPerTurn || socket_->has_leftovers(); ++i) {
     const Instant now = loop_time();
+    const std::uint64_t entries = socket_->queue_entries_read();
     const std::size_t count = socket_->receive(batch_);
-    backlog_read_ += count;
+    backlog_read_ += socket_->queue_entries_read() - entries;
     if (!receive_batch(count, now)) return std::nullopt;
     if (socket_->drained()) return now;
     if (!answer_batch()) return std::nullopt;

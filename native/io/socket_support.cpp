@@ -64,6 +64,12 @@ constexpr int kWouldBlock = EWOULDBLOCK;
 
 constexpr std::byte kEcnMask{0x03};
 
+#ifdef __linux__
+// UDP_SEGMENT and UDP_GRO of the kernel's linux/udp.h, which the headers of older C libraries lack.
+constexpr int kUdpSegment = 103;
+constexpr int kUdpGro = 104;
+#endif
+
 bool is_link_local(const SocketAddress& address) {
   return address.family == Family::kIpv6 && address.ip[0] == std::byte{0xfe} &&
          (address.ip[1] & std::byte{0xc0}) == std::byte{0x80};
@@ -382,8 +388,8 @@ class ControlWriter {
 
   template <class T>
   void put(int level, int type, const T& value) {
-    static_assert(2 * control_space(sizeof(T)) <= sizeof(ControlBuffer),
-                  "a datagram carries at most two of these");
+    static_assert(3 * control_space(sizeof(T)) <= sizeof(ControlBuffer),
+                  "a message carries at most three of these");
     ControlHeader header{};
     header.cmsg_len = static_cast<decltype(header.cmsg_len)>(control_length(sizeof value));
     header.cmsg_level = level;
@@ -601,7 +607,8 @@ SocketAddress decode_address(const AddressBuffer& in) {
 }
 
 std::optional<Addressing> encode_addressing(const OutgoingDatagram& datagram, const OpenSocket& state,
-                                            AddressBuffer& name, ControlBuffer& control) {
+                                            AddressBuffer& name, ControlBuffer& control,
+                                            [[maybe_unused]] std::uint16_t segment_bytes) {
   const SocketAddress remote = normalised(datagram.remote);
   const bool ipv4 = remote.family == Family::kIpv4;
   const bool ipv6_socket = state.local_address.family == Family::kIpv6;
@@ -617,6 +624,9 @@ std::optional<Addressing> encode_addressing(const OutgoingDatagram& datagram, co
     if (source.ip != state.local_address.ip) put_source(writer, source);
   }
   if (const int ecn = datagram.ecn & 0x03; ecn != 0) put_ecn(writer, ipv4, ecn, state.traffic_class);
+#ifdef __linux__
+  if (segment_bytes != 0) writer.put(IPPROTO_UDP, kUdpSegment, segment_bytes);
+#endif
   addressing.control_bytes = writer.used();
   return addressing;
 }
@@ -632,6 +642,10 @@ Arrival decode_control(Message& message, const OpenSocket& state) {
 #ifdef SO_RXQ_OVFL
     } else if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_RXQ_OVFL) {
       arrival.drop_total = control_value<std::uint32_t>(control);
+#endif
+#ifdef __linux__
+    } else if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == kUdpGro) {
+      arrival.segment_bytes = static_cast<std::size_t>(std::max(control_value<int>(control), 0));
 #endif
     }
   }
@@ -690,6 +704,10 @@ Result<OpenSocket, SocketError> open_socket(const SocketOptions& options) {
   if (::bind(state.descriptor, &name.any, encode_address(wanted, ipv6, name)) != 0) {
     return Failure{socket_error(last_error(), "bind")};
   }
+  // Two sockets share an address when both had the option when the later one was bound.
+  if (options.begins_group && !options.reuse_port && !share_port(state.descriptor)) {
+    return Failure{socket_error(last_error(), "setsockopt SO_REUSEPORT")};
+  }
   NameLength name_bytes = sizeof name;
   if (::getsockname(state.descriptor, &name.any, &name_bytes) != 0) {
     return Failure{socket_error(last_error(), "getsockname")};
@@ -698,6 +716,14 @@ Result<OpenSocket, SocketError> open_socket(const SocketOptions& options) {
   guard.release();
   return state;
 }
+
+#ifdef __linux__
+void enable_offload(OpenSocket& state) {
+  // 0 asks whether the kernel knows the option and leaves it off: which messages are cut is said in each.
+  state.features.segmentation_offload = set_option(state.descriptor, IPPROTO_UDP, kUdpSegment, 0);
+  state.features.receive_offload = enable(state.descriptor, IPPROTO_UDP, kUdpGro);
+}
+#endif
 
 void close_socket(OpenSocket& state) {
   if (state.descriptor == kInvalidSocket) return;

@@ -46,8 +46,8 @@ union AddressBuffer {
   sockaddr_in6 ipv6;
 };
 
-// Room for the control messages of one datagram in either direction. The most that arrives on Linux is
-// IPV6_PKTINFO (40 bytes), IPV6_TCLASS or IP_TOS (24) and SO_RXQ_OVFL (24).
+// Room for the control messages of one message in either direction. The most that arrives on Linux is
+// IPV6_PKTINFO (40 bytes), IPV6_TCLASS or IP_TOS (24), SO_RXQ_OVFL (24) and UDP_GRO (24).
 struct ControlBuffer {
   alignas(std::max_align_t) std::byte bytes[128];
 };
@@ -57,6 +57,9 @@ struct Arrival {
   SocketAddress local;  // family kNone when not said
   std::uint8_t ecn = 0;
   std::optional<std::uint32_t> drop_total;  // SO_RXQ_OVFL: drops since the socket was opened, modulo 2^32
+  // UDP_GRO: the length of each coalesced datagram, of which the last may be shorter. 0: the message is one
+  // datagram.
+  std::size_t segment_bytes = 0;
 };
 
 // A datagram's addressing in the operating system's form.
@@ -84,6 +87,11 @@ class KernelDropTotal {
 // Opens, configures and binds a non-blocking socket. Fails as UdpSocket::open_native() says.
 Result<OpenSocket, SocketError> open_socket(const SocketOptions& options);
 
+#ifdef __linux__
+// Probes segmentation and receive offload, leaves the latter on, and notes both in `state.features`.
+void enable_offload(OpenSocket& state);
+#endif
+
 // Closes the socket and marks it closed; does nothing when it already is.
 void close_socket(OpenSocket& state);
 
@@ -107,9 +115,11 @@ NameLength encode_address(const SocketAddress& address, bool ipv6_socket, Addres
 SocketAddress decode_address(const AddressBuffer& in);
 
 // Writes the destination and those control messages that `datagram` needs from this socket. Returns nothing
-// when the socket cannot express it: unsuitable or mixed families, no port.
+// when the socket cannot express it: unsuitable or mixed families, no port. A `segment_bytes` other than 0
+// tells the kernel to cut the message into datagrams of that length (Linux only).
 std::optional<Addressing> encode_addressing(const OutgoingDatagram& datagram, const OpenSocket& state,
-                                            AddressBuffer& name, ControlBuffer& control);
+                                            AddressBuffer& name, ControlBuffer& control,
+                                            std::uint16_t segment_bytes = 0);
 
 // Reads the control messages of a received datagram.
 Arrival decode_control(Message& message, const OpenSocket& state);

@@ -31,8 +31,7 @@ inline constexpr SocketDescriptor kInvalidSocket = static_cast<SocketDescriptor>
 // the noise while the latency of the first one in the batch still grows.
 inline constexpr std::size_t kSocketBatch = 64;
 
-// Room for one received datagram: more than any that fits a jumbo frame. Memory that no datagram has reached
-// is never touched, so that a socket of small datagrams takes a page for each slot.
+// The longest datagram that is received: more than any that fits a jumbo frame.
 inline constexpr std::size_t kReceiveSlotBytes = 9216;
 
 inline constexpr std::size_t kDefaultSocketBufferBytes = std::size_t{4} * 1024 * 1024;
@@ -44,8 +43,14 @@ struct SocketOptions {
   std::size_t send_buffer_bytes = kDefaultSocketBufferBytes;     // likewise
   // Several sockets on one address, the kernel spreading the flows over them. Linux and FreeBSD only.
   bool reuse_port = false;
+  // The first of several sockets of one owner: fails where the address is in use, by sockets with reuse_port
+  // too; afterwards those with reuse_port may join it. Without effect beside reuse_port.
+  bool begins_group = false;
   // The differentiated services code point (RFC 2474) of what is sent, 0 to 63. Windows has no such option.
   std::uint8_t dscp = 0;
+  // Whether runs of datagrams to one peer may cross the kernel as one message, in both directions. It never
+  // changes what is sent or received, only what that costs. Linux only; see SocketFeatures.
+  bool offload = true;
 };
 
 enum class SocketErrorCode : std::uint8_t {
@@ -85,10 +90,13 @@ struct SocketCounters {
   std::uint64_t bytes_out = 0;
   std::uint64_t receive_calls = 0;      // system calls
   std::uint64_t send_calls = 0;         // system calls
+  std::uint64_t receive_coalesced = 0;  // datagrams that arrived several to a message
+  std::uint64_t send_segmented = 0;     // datagrams that left several to a message
   std::uint64_t send_blocked = 0;       // times that the send buffer was full
   std::uint64_t receive_truncated = 0;  // longer than kReceiveSlotBytes and therefore dropped
   std::uint64_t receive_errors = 0;     // system calls that failed, "nothing there" apart
-  // Receive buffer overflows. The kernel tells them with the next datagram that it accepts.
+  // Receive buffer overflows. The kernel tells them with the next datagram that it accepts, and counts
+  // coalesced datagrams that it drops together as one.
   std::uint64_t kernel_receive_drops = 0;
   std::array<std::uint64_t, kSendDropReasonCount> send_drops{};
 
@@ -110,6 +118,11 @@ struct SocketFeatures {
   bool ecn = false;                  // `ecn` of received datagrams is real
   bool dont_fragment = false;        // neither this host nor a router fragments: needed by RFC 8899
   bool kernel_drop_counter = false;  // `kernel_receive_drops` is counted
+  // The kernel cuts a message into datagrams of one size (UDP_SEGMENT, Linux 4.18). Becomes false for good
+  // when a path turns out to be without it.
+  bool segmentation_offload = false;
+  // The kernel joins datagrams of one size and flow into a message (UDP_GRO, Linux 5.0).
+  bool receive_offload = false;
 };
 
 // What opening a socket yields, the same for every implementation.
@@ -150,7 +163,8 @@ class UdpSocket {
   // until the next receive() or close(). Addresses are normalised: never IPv4-mapped IPv6. Datagrams longer
   // than kReceiveSlotBytes and pending network errors are counted and skipped, so that 0 does not mean that
   // nothing waits: drained() tells. The local address has the bound port; its family is kNone when the system
-  // cannot tell.
+  // cannot tell. Coalesced datagrams that `out` has no room for stay for the next calls, which ask the kernel
+  // for nothing until they are gone: see has_leftovers().
   virtual std::size_t receive(std::span<ReceivedDatagram> out) = 0;
 
   // Sends in order. Of `local` the port is ignored, of `ecn` all but the two low bits. A datagram that the
@@ -171,8 +185,15 @@ class UdpSocket {
   std::size_t granted_send_buffer_bytes() const { return state_.granted_send_buffer_bytes; }
   const SocketFeatures& features() const { return state_.features; }
   const SocketCounters& counters() const { return counters_; }
-  // Whether the last receive() took all that was waiting, as far as the kernel told.
+  // Whether the last receive() took all that was waiting, as far as the kernel told. Never true of a call
+  // that did not ask the kernel: what arrived since it was last asked may wait there.
   bool drained() const { return drained_; }
+  // Whether datagrams that were taken from the kernel wait for the next receive(): the descriptor does not
+  // become readable for them.
+  bool has_leftovers() const { return has_leftovers_; }
+  // Entries of the kernel's receive queue that receive() has handed out whole, in total. The bound of that
+  // queue is one of entries: with receive offload each may be many datagrams.
+  std::uint64_t queue_entries_read() const { return queue_entries_read_; }
 
  protected:
   explicit UdpSocket(const OpenSocket& state) : state_(state) {}
@@ -180,6 +201,8 @@ class UdpSocket {
   OpenSocket state_;
   SocketCounters counters_;
   bool drained_ = true;
+  bool has_leftovers_ = false;
+  std::uint64_t queue_entries_read_ = 0;
 };
 
 }  // namespace hawser

@@ -177,6 +177,7 @@ class PortableUdpSocket final : public UdpSocket {
       ++counters_.receive_errors;
       return socket_support::receive_may_go_on(outcome.error) ? Attempt::kSkipped : Attempt::kStop;
     }
+    ++queue_entries_read_;
     const Arrival arrival = socket_support::decode_control(envelope.message, state_);
     if (arrival.drop_total) counters_.kernel_receive_drops += kernel_drops_.advance(*arrival.drop_total);
     if (outcome.truncated) {
@@ -227,6 +228,7 @@ class PortableUdpSocket final : public UdpSocket {
   AddressBuffer name_{};
   ControlBuffer control_{};
   socket_support::KernelDropTotal kernel_drops_;
+  // Memory that no datagram has reached is never touched: a socket of small ones takes a page for each slot.
   std::array<std::byte, kSocketBatch * kReceiveSlotBytes> slots_;
 };
 

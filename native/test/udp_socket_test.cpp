@@ -7,10 +7,8 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,174 +24,13 @@
 
 #include "io/socket_support.hpp"
 #include "test/allocation_counter.hpp"
-
-namespace {
-
-// Errors that loopback never gives. The system calls below, which take the place of the C library's in this
-// program, fail once with `error` when `after` more datagrams have passed, and as the kernel does it: a batch
-// stops short of the failing datagram, and the error comes with the next call.
-struct Fault {
-  std::size_t after = 0;
-  int error = 0;
-};
-
-std::optional<Fault> send_fault;
-std::optional<Fault> receive_fault;
-std::optional<Fault> bind_fault;
-
-// Returns how many of `count` datagrams may pass; 0 means that the call fails now, with errno set.
-std::size_t pass(std::optional<Fault>& fault, std::size_t count) {
-  if (!fault) return count;
-  if (fault->after == 0) {
-    errno = fault->error;
-    fault.reset();
-    return 0;
-  }
-  count = std::min(count, fault->after);
-  fault->after -= count;
-  return count;
-}
-
-}  // namespace
-
-extern "C" {
-
-int sendmmsg(int descriptor, mmsghdr* messages, unsigned count, int flags) {
-  const std::size_t passing = pass(send_fault, count);
-  return passing == 0 ? -1 : static_cast<int>(::syscall(SYS_sendmmsg, descriptor, messages, passing, flags));
-}
-
-ssize_t sendmsg(int descriptor, const msghdr* message, int flags) {
-  return pass(send_fault, 1) == 0 ? -1 : ::syscall(SYS_sendmsg, descriptor, message, flags);
-}
-
-int recvmmsg(int descriptor, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
-  const std::size_t passing = pass(receive_fault, count);
-  return passing == 0
-             ? -1
-             : static_cast<int>(::syscall(SYS_recvmmsg, descriptor, messages, passing, flags, timeout));
-}
-
-ssize_t recvmsg(int descriptor, msghdr* message, int flags) {
-  return pass(receive_fault, 1) == 0 ? -1 : ::syscall(SYS_recvmsg, descriptor, message, flags);
-}
-
-int bind(int descriptor, const sockaddr* name, socklen_t length) {
-  return pass(bind_fault, 1) == 0 ? -1 : static_cast<int>(::syscall(SYS_bind, descriptor, name, length));
-}
-
-}  // extern "C"
+#include "udp_socket_support.hpp"
 
 namespace hawser {
+
+using namespace test;  // NOLINT(google-build-using-namespace): a test
+
 namespace {
-
-struct Native {
-  static auto open(const SocketOptions& options) { return UdpSocket::open_native(options); }
-  static constexpr std::size_t kDatagramsPerCall = kSocketBatch;
-};
-
-struct Portable {
-  static auto open(const SocketOptions& options) { return UdpSocket::open_portable(options); }
-  static constexpr std::size_t kDatagramsPerCall = 1;
-};
-
-constexpr std::array<std::uint8_t, 16> kIpv6Any{};
-constexpr std::array<std::uint8_t, 16> kIpv6Loopback{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-// Of TEST-NET-2 (RFC 5737): an address of no host.
-constexpr std::array<std::uint8_t, 4> kForeignIpv4{198, 51, 100, 77};
-
-SocketAddress loopback(std::uint16_t port = 0) { return SocketAddress::ipv4({127, 0, 0, 1}, port); }
-SocketAddress any_ipv4(std::uint16_t port = 0) { return SocketAddress::ipv4({0, 0, 0, 0}, port); }
-SocketAddress any_ipv6(std::uint16_t port = 0) { return SocketAddress::ipv6(kIpv6Any, port); }
-
-SocketAddress with_port(SocketAddress address, std::uint16_t port) {
-  address.port = port;
-  return address;
-}
-
-template <class Kind>
-std::unique_ptr<UdpSocket> open(const SocketOptions& options) {
-  auto opened = Kind::open(options);
-  if (!opened) FAIL(opened.error().operation << ": errno " << opened.error().system_errno);
-  return std::move(opened).value();
-}
-
-template <class Kind>
-std::unique_ptr<UdpSocket> open(const SocketAddress& address) {
-  SocketOptions options;
-  options.bind_address = address;
-  return open<Kind>(options);
-}
-
-template <class Kind>
-SocketErrorCode open_error(const SocketOptions& options) {
-  const auto opened = Kind::open(options);
-  REQUIRE_FALSE(opened.has_value());
-  return opened.error().code;
-}
-
-struct Received {
-  std::vector<std::byte> bytes;
-  SocketAddress remote;
-  SocketAddress local;
-  std::uint8_t ecn = 0;
-};
-
-bool wait_readable(const UdpSocket& socket) {
-  pollfd waiting{socket.descriptor(), POLLIN, 0};
-  constexpr int kGiveUpMs = 10'000;
-  return ::poll(&waiting, 1, kGiveUpMs) == 1;
-}
-
-// Receives until `count` datagrams have come, or none for ten seconds.
-std::vector<Received> receive_all(UdpSocket& socket, std::size_t count) {
-  std::vector<Received> all;
-  std::array<ReceivedDatagram, kSocketBatch> batch;
-  while (all.size() < count && wait_readable(socket)) {
-    const std::size_t got = socket.receive(batch);
-    for (const ReceivedDatagram& datagram : std::span(batch).first(got)) {
-      all.push_back(
-          {{datagram.bytes.begin(), datagram.bytes.end()}, datagram.remote, datagram.local, datagram.ecn});
-      // The slots are the receiver's to change: no other datagram may notice.
-      std::fill(datagram.bytes.begin(), datagram.bytes.end(), std::byte{0xee});
-    }
-  }
-  return all;
-}
-
-OutgoingDatagram outgoing(Bytes bytes, const SocketAddress& remote) {
-  OutgoingDatagram datagram;
-  datagram.bytes = bytes;
-  datagram.remote = remote;
-  return datagram;
-}
-
-UdpSocket::SendResult send_one(UdpSocket& socket, const OutgoingDatagram& datagram) {
-  return socket.send(std::span(&datagram, 1));
-}
-
-// `count` distinguishable datagrams of different lengths.
-std::vector<std::vector<std::byte>> payloads(std::size_t count) {
-  std::vector<std::vector<std::byte>> all(count);
-  for (std::size_t i = 0; i < count; ++i) all[i].assign(1 + (i * 37) % 1200, static_cast<std::byte>(i));
-  return all;
-}
-
-std::vector<OutgoingDatagram> addressed(const std::vector<std::vector<std::byte>>& bytes,
-                                        const SocketAddress& remote) {
-  std::vector<OutgoingDatagram> datagrams;
-  datagrams.reserve(bytes.size());
-  for (const auto& each : bytes) datagrams.push_back(outgoing(each, remote));
-  return datagrams;
-}
-
-template <class T>
-T get_option(const UdpSocket& socket, int level, int name) {
-  T value{};
-  socklen_t length = sizeof value;
-  REQUIRE(::getsockopt(socket.descriptor(), level, name, &value, &length) == 0);
-  return value;
-}
 
 // The index of an interface that is up and has a link-local IPv6 address, with that address.
 std::optional<SocketAddress> find_link_local() {
@@ -212,12 +49,6 @@ std::optional<SocketAddress> find_link_local() {
   }
   ::freeifaddrs(interfaces);
   return found;
-}
-
-bool has_ipv6() {
-  SocketOptions options;
-  options.bind_address = SocketAddress::ipv6(kIpv6Loopback, 0);
-  return UdpSocket::open_portable(options).has_value();
 }
 
 }  // namespace
@@ -479,8 +310,8 @@ TEST_CASE_TEMPLATE("a datagram longer than a slot is dropped and counted, its ne
   CHECK(receiver->counters().bytes_in == fits.size() + 1);
 
   // Nothing but oversized ones: an empty result that is not a drained queue.
-  REQUIRE(sender->send(std::array{outgoing(too_long, to), outgoing(too_long, to), outgoing(fits, to)}).sent ==
-          3);
+  for (const auto& bytes : {too_long, too_long, fits})
+    REQUIRE(send_one(*sender, outgoing(bytes, to)).sent == 1);
   REQUIRE(wait_readable(*receiver));
   std::array<ReceivedDatagram, 2> out;
   CHECK(receiver->receive(out) == 0);
@@ -667,7 +498,7 @@ TEST_CASE_TEMPLATE("each error of the kernel has its reason and drops one datagr
       CAPTURE(error);
       CAPTURE(position);
       const std::uint64_t before = sender->counters().drops(reason);
-      send_fault = Fault{position, error};
+      send_faults = {Fault{position, error}};
       const auto result = sender->send(addressed(bytes, receiver->local_address()));
       CHECK(result.sent == 99);
       CHECK(result.dropped == 1);
@@ -693,7 +524,7 @@ TEST_CASE_TEMPLATE("a full send buffer leaves the rest to the caller, nothing lo
   for (const std::size_t accepted : {0U, 1U, 3U, 4U, 63U, 64U, 70U, 148U}) {
     CAPTURE(accepted);
     const SocketCounters before = sender->counters();
-    send_fault = Fault{accepted, EAGAIN};
+    send_faults = {Fault{accepted, EAGAIN}};
     const auto first = sender->send(datagrams);
     CHECK(first.blocked);
     CHECK(first.sent == accepted);
@@ -719,11 +550,11 @@ TEST_CASE_TEMPLATE("a signal during a call loses nothing", Kind, Native, Portabl
   const auto sender = open<Kind>(loopback());
   const auto receiver = open<Kind>(loopback());
   const auto bytes = payloads(5);
-  send_fault = Fault{2, EINTR};
+  send_faults = {Fault{2, EINTR}};
   const auto result = sender->send(addressed(bytes, receiver->local_address()));
   CHECK(result.sent == 5);
   CHECK(result.dropped == 0);
-  receive_fault = Fault{0, EINTR};
+  receive_faults = {Fault{0, EINTR}};
   CHECK(receive_all(*receiver, 5).size() == 5);
 }
 
@@ -731,12 +562,12 @@ TEST_CASE_TEMPLATE("a pending network error does not hide the datagrams behind i
   const auto sender = open<Kind>(loopback());
   const auto receiver = open<Kind>(loopback());
   REQUIRE(sender->send(addressed(payloads(3), receiver->local_address())).sent == 3);
-  receive_fault = Fault{0, ECONNREFUSED};
+  receive_faults = {Fault{0, ECONNREFUSED}};
   CHECK(receive_all(*receiver, 3).size() == 3);
   CHECK(receiver->counters().receive_errors == 1);
 
   // An error that stays must not make a caller that receives until drained spin.
-  receive_fault = Fault{0, ENOTSOCK};
+  receive_faults = {Fault{0, ENOTSOCK}};
   std::array<ReceivedDatagram, 1> out;
   CHECK(receiver->receive(out) == 0);
   CHECK(receiver->drained());
@@ -748,6 +579,7 @@ TEST_CASE_TEMPLATE("what the kernel drops for want of buffer space is counted", 
   SocketOptions options;
   options.bind_address = loopback();
   options.receive_buffer_bytes = 8192;
+  options.offload = false;  // the kernel would count datagrams that it has coalesced as one
   const auto receiver = open<Kind>(options);
   CHECK(receiver->features().kernel_drop_counter);
   const std::vector<std::byte> bytes(1000);
@@ -878,7 +710,7 @@ TEST_CASE_TEMPLATE("opening fails with a stated code and leaks no descriptor", K
   }
   SUBCASE("no permission") {
     options.bind_address = loopback();
-    bind_fault = Fault{0, EACCES};
+    bind_faults = {Fault{0, EACCES}};
     const auto opened = Kind::open(options);
     REQUIRE_FALSE(opened.has_value());
     CHECK(opened.error().code == SocketErrorCode::kPermissionDenied);
@@ -888,7 +720,7 @@ TEST_CASE_TEMPLATE("opening fails with a stated code and leaks no descriptor", K
   SUBCASE("no address") { CHECK(open_error<Kind>(options) == SocketErrorCode::kUnsupported); }
   SUBCASE("anything else") {
     options.bind_address = loopback();
-    bind_fault = Fault{0, EIO};
+    bind_faults = {Fault{0, EIO}};
     CHECK(open_error<Kind>(options) == SocketErrorCode::kOther);
   }
   SUBCASE("too many files") {
