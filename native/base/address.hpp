@@ -20,9 +20,10 @@ struct SocketAddress {
   static constexpr std::size_t kEncodedBytes = 23;
   static constexpr std::size_t kPrefixBytes = 8;
 
+  // In this order there are 24 bytes of them.
   std::array<std::byte, 16> ip{};  // network order; IPv4 in the first 4 bytes, the rest zero
-  std::uint16_t port = 0;          // host order
   std::uint32_t scope_id = 0;      // interface index of a link-local IPv6 address, otherwise 0
+  std::uint16_t port = 0;          // host order
   Family family = Family::kNone;
 
   static constexpr SocketAddress ipv4(const std::array<std::uint8_t, 4>& octets, std::uint16_t port) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -27,6 +28,10 @@ struct Handle {
 // per slot beside the object. The lowest free slot is used first, so that the pool stays dense; free chunks
 // at the end are released, but for one spare, so that coming and going around a chunk's edge does not
 // allocate each time.
+//
+// The slot's number and generation are the 8 bytes before the object: `get` touches no other line of memory
+// than the object's first. Large objects' slots begin with a line or in the middle of one: whole lines would
+// cost each object up to 63 bytes.
 template <class T>
 class SlotPool {
  public:
@@ -43,7 +48,9 @@ class SlotPool {
   [[nodiscard]] std::uint32_t size() const { return size_; }
   [[nodiscard]] std::uint32_t max() const { return max_; }
   // Memory held, in bytes.
-  [[nodiscard]] std::size_t allocated_bytes() const { return chunks_.size() * sizeof(Chunk); }
+  [[nodiscard]] std::size_t allocated_bytes() const {
+    return chunks_.size() * (kChunkSlots * sizeof(Slot) + sizeof(Chunk));
+  }
 
   // Makes an object; nullptr when `max` are alive.
   template <class... Args>
@@ -51,7 +58,7 @@ class SlotPool {
     if (size_ == max_) return nullptr;
     std::size_t index = chunks_with_room_.lowest();
     if (index == IndexSet::kNone) index = add_chunk();
-    Chunk& chunk = *chunks_[index];
+    Chunk& chunk = chunks_[index];
     const auto place = static_cast<std::size_t>(std::countr_one(chunk.live));
     Slot& slot = chunk.slots[place];
     if (chunk.live == 0) --empty_chunks_;
@@ -65,7 +72,7 @@ class SlotPool {
   void destroy(T& object) {
     Slot& slot = slot_of(object);
     const std::size_t index = slot.number / kChunkSlots;
-    Chunk& chunk = *chunks_[index];
+    Chunk& chunk = chunks_[index];
     const std::uint64_t bit = std::uint64_t{1} << (slot.number % kChunkSlots);
     assert((chunk.live & bit) != 0);
     object.~T();
@@ -81,12 +88,14 @@ class SlotPool {
 
   // The object of a handle; nullptr when it is gone or never was. Any value is safe to ask for.
   [[nodiscard]] T* get(Handle handle) {
-    const std::size_t index = handle.slot / kChunkSlots;
-    if (index >= chunks_.size()) return nullptr;
-    Chunk& chunk = *chunks_[index];
-    Slot& slot = chunk.slots[handle.slot % kChunkSlots];
-    const bool live = ((chunk.live >> (handle.slot % kChunkSlots)) & 1U) != 0;
-    return live && slot.generation == handle.generation ? object_of(slot) : nullptr;
+    Slot* const slot = live_slot(handle.slot);
+    return slot != nullptr && slot->generation == handle.generation ? object_of(*slot) : nullptr;
+  }
+
+  // The object in a slot, whatever its generation; nullptr when there is none.
+  [[nodiscard]] T* at(std::uint32_t slot) {
+    Slot* const found = live_slot(slot);
+    return found != nullptr ? object_of(*found) : nullptr;
   }
 
   // The handle of a live object of this pool.
@@ -102,10 +111,10 @@ class SlotPool {
     for (std::size_t index = 0; index < chunks_.size(); ++index) {
       std::uint64_t unvisited = kAllLive;
       // Read anew after each visit, which may have released the chunk.
-      while (index < chunks_.size() && (chunks_[index]->live & unvisited) != 0) {
-        const auto place = static_cast<unsigned>(std::countr_zero(chunks_[index]->live & unvisited));
+      while (index < chunks_.size() && (chunks_[index].live & unvisited) != 0) {
+        const auto place = static_cast<unsigned>(std::countr_zero(chunks_[index].live & unvisited));
         unvisited = place == kChunkSlots - 1 ? 0 : kAllLive << (place + 1);
-        visit(*object_of(chunks_[index]->slots[place]));
+        visit(*object_of(chunks_[index].slots[place]));
       }
     }
   }
@@ -114,33 +123,46 @@ class SlotPool {
   static constexpr std::uint32_t kChunkSlots = 64;
   static constexpr std::uint64_t kAllLive = ~std::uint64_t{0};
 
-  // The storage comes first, so that an object's address is its slot's.
-  struct Slot {
-    alignas(T) std::byte storage[sizeof(T)];
+  static constexpr std::size_t kCacheLine = 64;
+  static constexpr std::size_t kSlotAlignment =
+      std::max(alignof(T), sizeof(T) >= 8 * kCacheLine ? kCacheLine / 2 : alignof(std::uint32_t));
+
+  struct alignas(kSlotAlignment) Slot {
     std::uint32_t number;
     std::uint32_t generation;
+    alignas(T) std::byte storage[sizeof(T)];
   };
   static_assert(std::is_standard_layout_v<Slot>);
 
   struct Chunk {
-    std::uint64_t live;
-    Slot slots[kChunkSlots];
+    std::unique_ptr<Slot[]> slots;
+    std::uint64_t live = 0;
   };
 
   static T* object_of(Slot& slot) { return std::launder(reinterpret_cast<T*>(slot.storage)); }
-  static Slot& slot_of(T& object) { return *reinterpret_cast<Slot*>(std::addressof(object)); }
+  static Slot& slot_of(T& object) {
+    auto* const storage = reinterpret_cast<std::byte*>(std::addressof(object));
+    return *reinterpret_cast<Slot*>(storage - offsetof(Slot, storage));
+  }
   static std::uint32_t following(std::uint32_t generation) {
     return std::max(generation + 1, std::uint32_t{1});
+  }
+
+  [[nodiscard]] Slot* live_slot(std::uint32_t number) {
+    const std::size_t index = number / kChunkSlots;
+    if (index >= chunks_.size()) return nullptr;
+    Chunk& chunk = chunks_[index];
+    const bool live = ((chunk.live >> (number % kChunkSlots)) & 1U) != 0;
+    return live ? &chunk.slots[number % kChunkSlots] : nullptr;
   }
 
   std::size_t add_chunk() {
     const std::size_t index = chunks_.size();
     if (index == first_generation_.size()) first_generation_.push_back(1);
-    auto chunk = std::make_unique_for_overwrite<Chunk>();
-    chunk->live = 0;
+    Chunk chunk{std::make_unique_for_overwrite<Slot[]>(kChunkSlots)};
     for (std::uint32_t place = 0; place < kChunkSlots; ++place) {
-      chunk->slots[place].number = static_cast<std::uint32_t>(index) * kChunkSlots + place;
-      chunk->slots[place].generation = first_generation_[index];
+      chunk.slots[place].number = static_cast<std::uint32_t>(index) * kChunkSlots + place;
+      chunk.slots[place].generation = first_generation_[index];
     }
     chunks_.push_back(std::move(chunk));
     chunks_with_room_.insert(index);
@@ -149,10 +171,11 @@ class SlotPool {
   }
 
   void release_spare_chunks() {
-    while (empty_chunks_ > 1 && chunks_.back()->live == 0) {
+    while (empty_chunks_ > 1 && chunks_.back().live == 0) {
       // A chunk that comes back must not repeat the generations of this one.
       std::uint32_t& first = first_generation_[chunks_.size() - 1];
-      for (const Slot& slot : chunks_.back()->slots) first = std::max(first, slot.generation);
+      for (const Slot& slot : std::span(chunks_.back().slots.get(), kChunkSlots))
+        first = std::max(first, slot.generation);
       chunks_with_room_.erase(chunks_.size() - 1);
       chunks_.pop_back();
       --empty_chunks_;
@@ -162,7 +185,7 @@ class SlotPool {
   std::uint32_t max_;
   std::uint32_t size_ = 0;
   std::size_t empty_chunks_ = 0;
-  std::vector<std::unique_ptr<Chunk>> chunks_;
+  std::vector<Chunk> chunks_;
   std::vector<std::uint32_t> first_generation_;  // by chunk, also of released ones
   IndexSet chunks_with_room_;
 };

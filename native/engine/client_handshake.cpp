@@ -100,7 +100,7 @@ void Endpoint::abort(Handle handle, Instant now) {
   if (is_netcode(handle)) return netcode_client_->abort(handle, now);
   Peer* peer = find(handle);
   if (peer == nullptr || !peer->attempt) return;
-  // Told by the timer, which runs when there is room to tell.
+  // Told by the timer.
   peer->attempt->aborted = true;
   unlist(*peer);
   wheel_.arm(*peer, now);
@@ -113,7 +113,7 @@ void Endpoint::start_attempt(Peer& peer, Instant now) {
   peer.issued_count = 0;
   peer.next_issued_sequence = 0;
   for (const ReceivedId& received : std::span(peer.received).first(peer.received_count))
-    forget_reset_id(peer, received.id);
+    forget_reset_token(peer, received.id);
   peer.received_count = 0;
   attempt.share = KeyPair::generate(random_);
   encode_request(attempt.request, attempt.token, attempt.share.share);
@@ -204,7 +204,11 @@ void Endpoint::on_client_timer(Peer& peer, Instant now) {
                           attempt.denied_reason != 0 ? ConnectResult::kDenied : ConnectResult::kTimedOut,
                           attempt.denied_reason);
   }
-  if (now >= attempt.attempt_deadline) return restart_attempt(peer, now);
+  if (now >= attempt.attempt_deadline) {
+    if (events_.has_room()) return restart_attempt(peer, now);
+    // Meanwhile no answer is heard: it is not the server that keeps silent.
+    attempt.attempt_deadline = now + kMinAttempt;
+  }
   if (peer.phase == PeerPhase::kRequesting && now >= attempt.next_join) join_address(peer, now);
   if (now >= attempt.next_send) {
     attempt.next_send = now + jittered_interval(random_);
@@ -227,6 +231,8 @@ void Endpoint::on_client_timer(Peer& peer, Instant now) {
 }
 
 void Endpoint::receive_for_client(const ReceivedDatagram& datagram, DatagramKind kind, Instant now) {
+  // Each step of an attempt is told. Its answers come again.
+  if (!events_.has_room()) return counters_.add(Counter::dropEventQueueFull);
   // Attempts from an address of their own are listed under it, others under the remote alone.
   bool asked = false;
   for (const SocketAddress& local : {datagram.local, SocketAddress()}) {
@@ -363,10 +369,7 @@ void Endpoint::client_confirmed(Peer& peer, Instant now) {
 void Endpoint::announce_connect_failed(Peer& peer, ConnectResult result, std::uint32_t reason) {
   std::array<std::byte, 4> bytes{};
   store_little_endian(bytes.data(), reason);
-  if (!events_.push(EventKind::kConnectFailed, peers_.handle_of(peer), static_cast<std::uint32_t>(result),
-                    bytes)) {
-    counters_.add(Counter::dropEventQueueFull);
-  }
+  put_event(peer, EventKind::kConnectFailed, static_cast<std::uint32_t>(result), bytes);
 }
 
 void Endpoint::connect_failed(Peer& peer, ConnectResult result, std::uint32_t reason) {
@@ -378,34 +381,31 @@ void Endpoint::connect_failed(Peer& peer, ConnectResult result, std::uint32_t re
 
 void Endpoint::accept_id(Peer& peer, const ConnectionId& id, const ResetToken& token) {
   peer.remote_id = id;
-  peer.received[0] = ReceivedId{0, id, token};
+  peer.received[0] = ReceivedId{0, id};
   peer.received_count = 1;
   peer.received_sequences = IdSequences();
   peer.received_sequences.insert(0);
-  learn_reset_id(peer, id);
+  learn_reset_token(peer, id, token);
 }
 
-void Endpoint::learn_reset_id(Peer& peer, const ConnectionId& id) {
+void Endpoint::learn_reset_token(Peer& peer, const ConnectionId& id, const ResetToken& token) {
   // Servers honour no RESET. Two servers may choose the same id: the first stays, the other cannot be reset.
-  if (options_.mode == Mode::kClient) by_remote_id_.insert(id, peers_.handle_of(peer));
+  if (options_.mode == Mode::kClient)
+    reset_tokens_.insert(id, KnownResetToken{peers_.handle_of(peer), token});
 }
 
-void Endpoint::forget_reset_id(Peer& peer, const ConnectionId& id) {
-  const Handle* owner = by_remote_id_.find(id);
-  if (owner != nullptr && *owner == peers_.handle_of(peer)) by_remote_id_.erase(id);
+void Endpoint::forget_reset_token(Peer& peer, const ConnectionId& id) {
+  const KnownResetToken* known = reset_tokens_.find(id);
+  if (known != nullptr && known->peer == peers_.handle_of(peer)) reset_tokens_.erase(id);
 }
 
 void Endpoint::receive_reset(const ReceivedDatagram& datagram, Instant now) {
   const std::optional<ResetView> reset = parse_reset(datagram.bytes);
   if (!reset) return counters_.add(Counter::dropLength);
-  const Handle* handle = by_remote_id_.find(reset->connection_id);
-  Peer* peer = handle != nullptr ? find(*handle) : nullptr;
-  if (peer == nullptr || peer->remote != datagram.remote) return counters_.add(Counter::dropResetInvalid);
-  const auto known = std::span(peer->received).first(peer->received_count);
-  const bool believed = std::any_of(known.begin(), known.end(), [&](const ReceivedId& received) {
-    return received.id == reset->connection_id && constant_time_equal(received.reset_token, reset->token);
-  });
-  if (!believed) return counters_.add(Counter::dropResetInvalid);
+  const KnownResetToken* known = reset_tokens_.find(reset->connection_id);
+  Peer* peer = known != nullptr ? find(known->peer) : nullptr;
+  if (peer == nullptr || peer->remote != datagram.remote || !constant_time_equal(known->token, reset->token))
+    return counters_.add(Counter::dropResetInvalid);
   counters_.add(Counter::resetsReceived);
   switch (peer->phase) {
     case PeerPhase::kConfirming:
@@ -416,7 +416,6 @@ void Endpoint::receive_reset(const ReceivedDatagram& datagram, Instant now) {
       return destroy(*peer);
     default:
       // It was ending anyway, and nobody is left to acknowledge.
-      if (peer->ending && peer->ending->announce) announce_ending(*peer);
       return destroy(*peer);
   }
 }

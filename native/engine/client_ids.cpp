@@ -20,10 +20,10 @@ Claim ClientIds::claim(std::uint64_t client_id, std::optional<WallTime> token_cr
   Holder* const holder = holders_.find(client_id);
   Claim claim{judge(holder, token_created), {}};
   if (claim.verdict == ClaimVerdict::kClaimed) {
-    holders_.insert(client_id, Holder{token_created, peer});
+    holders_.insert(client_id, Holder{token_created.value_or(kUnknown), peer});
   } else if (claim.verdict == ClaimVerdict::kReplaces) {
     claim.replaced = holder->peer;
-    *holder = Holder{token_created, peer};
+    *holder = Holder{token_created.value_or(kUnknown), peer};
   }
   return claim;
 }
@@ -43,9 +43,8 @@ std::uint32_t ClientIds::connected() const {
 
 ClaimVerdict ClientIds::judge(const Holder* holder, std::optional<WallTime> token_created) const {
   if (holder != nullptr) {
-    // Nothing is less than any time.
     const bool replaces = policy_ == SameClientPolicy::kReplace && token_created.has_value() &&
-                          token_created >= holder->token_created;
+                          *token_created >= holder->token_created;
     return replaces ? ClaimVerdict::kReplaces : ClaimVerdict::kRefused;
   }
   return holders_.size() == holders_.max_entries() ? ClaimVerdict::kFull : ClaimVerdict::kClaimed;

@@ -50,9 +50,12 @@ class ClientIds {
 
  private:
   struct Holder {
-    std::optional<WallTime> token_created;
+    WallTime token_created;  // kUnknown when the token does not say
     PeerReference peer;
   };
+
+  // Before any time, so that whoever knows replaces.
+  static constexpr WallTime kUnknown = WallTime::min();
 
   [[nodiscard]] ClaimVerdict judge(const Holder* holder, std::optional<WallTime> token_created) const;
 

@@ -26,6 +26,8 @@ class ClockOffset {
   inline void add_sample(Duration round_trip, Duration offset, Instant now);
 
   [[nodiscard]] bool has_sample() const { return anchored_; }
+  // When the last one was added; the epoch without any.
+  [[nodiscard]] Instant last_sample() const { return anchor_time_; }
 
   // Whether the last four choices agreed within the larger of 1 ms and a quarter of the least round trip.
   // Stays true, until the clocks jump by more than half an hour or no sample comes for an hour.

@@ -14,6 +14,15 @@ constexpr std::size_t kKeptRingSize = 1024;
 
 }  // namespace
 
+std::optional<std::uint32_t> ConsumedCookies::consumer_of(const CookieMac& cookie, Instant now) {
+  if (!any_.load(std::memory_order_relaxed)) return std::nullopt;
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) return std::nullopt;
+  forget_expired(now);
+  const std::uint32_t* const number = places_.find(cookie);
+  return number != nullptr ? std::optional(entry(*number).session.shard) : std::nullopt;
+}
+
 CookieUse ConsumedCookies::find(const CookieMac& cookie, const Hash256& response, Instant now) {
   const std::lock_guard lock(mutex_);
   forget_expired(now);
@@ -30,6 +39,7 @@ CookieUse ConsumedCookies::consume(const CookieMac& cookie, const Hash256& respo
   places_.insert(cookie, end_);
   entry(end_) = Entry{cookie, response, session, now + kRemembered};
   ++end_;
+  any_.store(true, std::memory_order_relaxed);
   return use;
 }
 
@@ -52,7 +62,9 @@ CookieUse ConsumedCookies::look(const CookieMac& cookie, const Hash256& response
 // Shards may differ a little in what time it is; an entry behind a younger one waits for that one.
 void ConsumedCookies::forget_expired(Instant now) {
   for (; oldest_ != end_ && entry(oldest_).forget_at <= now; ++oldest_) places_.erase(entry(oldest_).cookie);
-  if (oldest_ == end_ && ring_.size() > kKeptRingSize) {
+  if (oldest_ != end_) return;
+  any_.store(false, std::memory_order_relaxed);
+  if (ring_.size() > kKeptRingSize) {
     places_.clear();
     std::vector<Entry>().swap(ring_);
   }

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "base/hash_map.hpp"
@@ -36,6 +38,11 @@ class ConsumedCookies {
   // `key`: secret and random. At most `max` cookies at once.
   ConsumedCookies(const SipKey& key, std::uint32_t max) : places_(key, max) {}
 
+  // The shard of the session that consumed the cookie. A hint, which costs little and never waits: nothing
+  // when none did, and at times when one did, while another thread is here. That is harmless: whoever then
+  // goes on is told by find() or consume(), and the client repeats its RESPONSE.
+  [[nodiscard]] std::optional<std::uint32_t> consumer_of(const CookieMac& cookie, Instant now);
+
   // Looks, and changes nothing.
   [[nodiscard]] CookieUse find(const CookieMac& cookie, const Hash256& response, Instant now);
 
@@ -59,6 +66,7 @@ class ConsumedCookies {
   void forget_expired(Instant now);
   void grow_ring();
 
+  std::atomic<bool> any_ = false;  // what consumer_of() looks at before it looks for the mutex
   std::mutex mutex_;
   HashMap<CookieMac, std::uint32_t> places_;  // numbers of entries
   // A queue in order of consumption, so of expiry; its size is 0 or a power of two. Entry n is at n modulo

@@ -50,13 +50,17 @@ class ControlFrames {
   ~ControlFrames() { assert(head_ == nullptr && "clear() gives the frames back to the pool"); }
 
   [[nodiscard]] bool empty() const { return head_ == nullptr; }
-  [[nodiscard]] std::uint32_t size() const { return size_; }
+  [[nodiscard]] std::uint32_t size() const {
+    std::uint32_t size = 0;
+    for (const ControlFrame* frame = head_; frame != nullptr; frame = frame->next) ++size;
+    return size;
+  }
 
   // Appends an encoded frame of 1 to kCapacity bytes, due at once. False when kMax frames wait or the pool is
   // empty.
   [[nodiscard]] bool queue(ControlFramePool& pool, Bytes frame) {
     assert(!frame.empty() && frame.size() <= ControlFrame::kCapacity);
-    if (size_ == kMax) return false;
+    if (size() == kMax) return false;
     ControlFrame* const added = pool.create();
     if (added == nullptr) return false;
     std::copy(frame.begin(), frame.end(), added->bytes.begin());
@@ -64,7 +68,6 @@ class ControlFrames {
     ControlFrame** end = &head_;
     while (*end != nullptr) end = &(*end)->next;
     *end = added;
-    ++size_;
     return true;
   }
 
@@ -143,12 +146,10 @@ class ControlFrames {
     ControlFrame* const frame = *at;
     *at = frame->next;
     pool.destroy(*frame);
-    --size_;
   }
 
   ControlFrame* head_ = nullptr;
-  std::uint32_t size_ = 0;
 };
-static_assert(sizeof(ControlFrames) == 16);
+static_assert(sizeof(ControlFrames) == 8);
 
 }  // namespace hawser

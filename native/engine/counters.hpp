@@ -85,6 +85,7 @@ namespace hawser {
   X(dropHandshakeBudget)     \
   X(dropUnexpected)          \
   X(dropUnknownConnection)   \
+  X(dropForeignShard)        \
   X(dropUnknownEpoch)        \
   X(dropAuthentication)      \
   X(dropForeignBudget)       \

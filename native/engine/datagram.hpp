@@ -20,6 +20,8 @@ struct ReceivedDatagram {
   SocketAddress local;
   // The two ECN bits of the IP header (RFC 3168).
   std::uint8_t ecn = 0;
+  // Another shard received it and handed it over, as Endpoint::receive asked: it goes no further.
+  bool handed_over = false;
 };
 
 // A datagram that the endpoint wants sent. The bytes belong to the endpoint until `Endpoint::output_sent`.

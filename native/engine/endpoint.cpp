@@ -17,19 +17,23 @@ constexpr std::size_t kShortDatagram = 1472;
 constexpr std::size_t kMaxOpenPackets = 512;
 // Buffers beside those of the output queue: open packets, and packets that wait for a token's consumption.
 constexpr std::size_t kExtraBuffers = 2 * kMaxOpenPackets + 1024;
-// Failed opens a second that packets from other addresses than the peer's may cost (docs/protocol.md section
-// 10).
+// Of all shards together. Failed opens a second that packets from other addresses than the peer's may cost
+// (docs/protocol.md section 10), and RESETs (section 9).
 constexpr std::uint32_t kForeignFailuresPerSecond = 1000;
 constexpr std::uint32_t kResetsPerSecond = 100;
 // Half a core at the default of 1,000 points, however many turns a second has.
 constexpr std::uint32_t kBudgetsPerSecond = 500;
 // Packets of one peer that leave before those of the next one.
 constexpr int kPacketsPerPeer = 64;
-constexpr Duration kRetryTick = std::chrono::milliseconds(1);
 // As long as a peer that does not acknowledge its DISCONNECTs is waited for.
 constexpr Duration kGoodbyeTime = (kMaxDisconnects + 1) * kDisconnectInterval;
 // How long what waits for the flush is left alone by its timer.
 constexpr Duration kFlushPatience = std::chrono::milliseconds(10);
+
+// One shard's part of what all of them may do.
+std::uint32_t share_of(std::uint32_t whole, const EndpointOptions& options) {
+  return std::max(1U, whole / options.shards);
+}
 
 }  // namespace
 
@@ -47,6 +51,7 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
                    EventQueue& events, Counters counters, Instant now)
     : options_(options),
       gateway_(gateway),
+      steering_(options.shards, options.server_index.has_value(), options.connection_id_length),
       random_(random),
       events_(events),
       counters_(counters),
@@ -57,19 +62,22 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       long_buffers_(std::max<std::size_t>(options.max_datagram, kShortDatagram),
                     options.max_output_packets + kExtraBuffers),
       control_pool_(options.max_sessions * ControlFrames::kMax),
+      ping_pool_(options.max_sessions),
       output_(options.max_output_packets),
       wheel_(now),
       peers_(options.max_sessions),
-      by_id_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
+      by_id_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1), peers_),
       awaiting_(random_sip_key(random), std::size_t{options.max_sessions} * 2),
       half_open_by_client_(random_sip_key(random), options.max_half_open),
-      by_remote_id_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
+      reset_tokens_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
       handshake_budget_(std::max(options.handshake_budget, kResponsePoints) * kBudgetsPerSecond,
                         std::max(options.handshake_budget, kResponsePoints), now),
-      foreign_budget_(kForeignFailuresPerSecond, kForeignFailuresPerSecond, now),
-      reset_budget_(kResetsPerSecond, kResetsPerSecond, now),
+      foreign_budget_(share_of(kForeignFailuresPerSecond, options),
+                      share_of(kForeignFailuresPerSecond, options), now),
+      reset_budget_(share_of(kResetsPerSecond, options), share_of(kResetsPerSecond, options), now),
       prefix_key_(random_sip_key(random)) {
   assert((options.mode == Mode::kServer) == (gateway != nullptr));
+  assert(options.shard < options.shards && (options.shards == 1 || gateway != nullptr));
   if (options.mode == Mode::kServer) handshakes_ = std::make_unique<HandshakeQueue>(random_sip_key(random));
   transfer_settings_.channels = options.channels;
   transfer_settings_.congestion = options.congestion;
@@ -106,8 +114,8 @@ Endpoint::~Endpoint() {
 
 SocketState Endpoint::state() const {
   if (!stopping_) return SocketState::kRunning;
-  // The last goodbyes have to leave, too.
-  const bool stopped = sessions() == 0 && (gave_up_goodbyes_ || output_.size() == 0);
+  // The last goodbyes have to leave, too, and the last news to be there for the user.
+  const bool stopped = sessions() == 0 && events_.kept() == 0 && (gave_up_goodbyes_ || output_.size() == 0);
   return stopped ? SocketState::kStopped : SocketState::kStopping;
 }
 std::uint32_t Endpoint::sessions() const {
@@ -118,9 +126,9 @@ std::uint32_t Endpoint::connected() const {
 }
 
 std::size_t Endpoint::memory_bytes() const {
-  return peers_.allocated_bytes() + control_pool_.allocated_bytes() + buffers_.allocated_bytes() +
-         long_buffers_.allocated_bytes() + by_id_.allocated_bytes() + awaiting_.allocated_bytes() +
-         by_remote_id_.allocated_bytes() + output_.allocated_bytes() +
+  return peers_.allocated_bytes() + control_pool_.allocated_bytes() + ping_pool_.allocated_bytes() +
+         buffers_.allocated_bytes() + long_buffers_.allocated_bytes() + by_id_.allocated_bytes() +
+         awaiting_.allocated_bytes() + reset_tokens_.allocated_bytes() + output_.allocated_bytes() +
          transfer_settings_.send_blocks.allocated_bytes() +
          transfer_settings_.receive_blocks.allocated_bytes() +
          (handshakes_ ? handshakes_->allocated_bytes() : 0) +
@@ -129,9 +137,32 @@ std::size_t Endpoint::memory_bytes() const {
 
 void Endpoint::set_wall_clock(Instant now, WallTime wall) { wall_clock_.set(now, wall); }
 
-void Endpoint::receive(const ReceivedDatagram& datagram, Instant now) {
+std::optional<std::uint32_t> Endpoint::receive(const ReceivedDatagram& datagram, Instant now) {
+  const std::optional<std::uint32_t> owner = owner_of(datagram, now);
+  const bool foreign = owner && *owner != options_.shard;
+  if (foreign && !datagram.handed_over) return owner;
   counters_.add(Counter::datagramsReceived);
   counters_.add(Counter::bytesReceived, datagram.bytes.size());
+  if (foreign) {
+    counters_.add(Counter::dropForeignShard);
+  } else {
+    receive_own(datagram, now);
+  }
+  return std::nullopt;
+}
+
+// The shard that has to have a datagram; nothing when any may.
+std::optional<std::uint32_t> Endpoint::owner_of(const ReceivedDatagram& datagram, Instant now) {
+  if (steering_.shards() == 1 || !options_.hawser) return std::nullopt;
+  if (const auto named = steering_.shard_of(datagram.bytes)) return named;
+  // Once it is answered, its repetitions are for whoever did that. One that is here before the answer, or of
+  // which nothing is said for the moment, is dropped when its turn comes, and the next one is handed over.
+  if (datagram.bytes.empty() || datagram.bytes[0] != std::byte{kResponseByte}) return std::nullopt;
+  const auto response = parse_response(datagram.bytes);
+  return response ? gateway_->consumer_of(response->cookie.mac, now) : std::nullopt;
+}
+
+void Endpoint::receive_own(const ReceivedDatagram& datagram, Instant now) {
   if (datagram.bytes.empty() || datagram.bytes.size() > kMaxReceivedDatagram)
     return counters_.add(Counter::dropLength);
   const bool server = options_.mode == Mode::kServer;
@@ -164,15 +195,22 @@ void Endpoint::receive_netcode(const ReceivedDatagram& datagram, Instant now) {
 }
 
 void Endpoint::advance(Instant now) {
+  take_replaced(now);
   wheel_.advance(now, [&](TimerNode& node) { on_timer(static_cast<Peer&>(node), now); });
   if (netcode_ != nullptr) netcode_->advance(now);
   if (now >= goodbyes_end_) give_up_goodbyes();
   if (now >= next_erasure_) next_erasure_ = gateway_->erase_old_records(now);
 }
 
+// Ends the peers whose client id a peer of another shard has taken over.
+void Endpoint::take_replaced(Instant now) {
+  if (gateway_ == nullptr || !gateway_->has_replaced(options_.shard)) return;
+  gateway_->take_replaced(options_.shard, replaced_);
+  for (const Handle handle : replaced_) end_replaced(handle, now);
+  replaced_.clear();
+}
+
 void Endpoint::on_timer(Peer& peer, Instant now) {
-  // Whatever happens below may have to be told: without room it waits for the next tick.
-  if (!events_.has_room()) return wheel_.arm(peer, now + kRetryTick);
   counters_.add(Counter::timersFired);
   switch (peer.phase) {
     case PeerPhase::kRequesting:
@@ -183,11 +221,7 @@ void Endpoint::on_timer(Peer& peer, Instant now) {
       counters_.add(Counter::halfOpenExpired);
       return destroy(peer);
     case PeerPhase::kConsuming:
-      if (peer.half_open->verdict) {
-        resume(peer, now);
-      } else {
-        refuse(peer, DeniedReason::kHistoryUnavailable, now);
-      }
+      if (!peer.half_open->verdict) refuse(peer, DeniedReason::kHistoryUnavailable, now);
       break;
     case PeerPhase::kConnected:
       if (now >= peer.last_receive + peer.timeout) {
@@ -196,29 +230,10 @@ void Endpoint::on_timer(Peer& peer, Instant now) {
         forget_connected(peer);
         return destroy(peer);
       }
-      if (peer.half_open) {
-        process_waiting(peer, now);
-        if (peer.phase != PeerPhase::kConnected) break;
-      }
-      if (peer.key_update && now >= peer.key_update->deadline()) {
-        proceed_key_update(peer, now);
-        if (peer.phase != PeerPhase::kConnected) break;
-      }
-      if (peer.path_validation) on_path_timer(peer, now);
-      if (now >= peer.next_ping) plan_ping(peer, now);
-      peer.path_mtu.on_timer(now);
-      if (peer.transfer) {
-        peer.transfer->on_timer(peer.round_trip, peer.next_packet_number, now);
-        settle_transfer(peer, now);
-        if (peer.phase != PeerPhase::kConnected) break;
-        // Messages may have expired.
-        update_flags(peer);
-      }
-      if (has_due(peer, now)) mark_dirty(peer);
-      if (peer.dirty) return wheel_.arm(peer, std::max(deadline_of(peer), now + kFlushPatience));
-      break;
+      on_connected_timer(peer, now);
+      if (peer.phase != PeerPhase::kConnected || !peer.dirty) break;
+      return wheel_.arm(peer, std::max(deadline_of(peer), now + kFlushPatience));
     case PeerPhase::kDisconnecting:
-      if (peer.ending->announce) announce_ending(peer);
       if (now < peer.ending->next_send) break;
       // One that the output had no room for counts too: nobody waits for ever for a socket that takes
       // nothing.
@@ -236,6 +251,25 @@ void Endpoint::on_timer(Peer& peer, Instant now) {
   schedule(peer);
 }
 
+// What is due of a connected peer; it may be ending afterwards.
+void Endpoint::on_connected_timer(Peer& peer, Instant now) {
+  if (peer.key_update && now >= peer.key_update->deadline()) {
+    proceed_key_update(peer, now);
+    if (peer.phase != PeerPhase::kConnected) return;
+  }
+  if (peer.path_validation) on_path_timer(peer, now);
+  if (now >= peer.next_ping) plan_ping(peer, now);
+  peer.path_mtu.on_timer(now);
+  if (peer.transfer) {
+    peer.transfer->on_timer(peer.round_trip, peer.next_packet_number, now);
+    settle_transfer(peer, now);
+    if (peer.phase != PeerPhase::kConnected) return;
+    // Messages may have expired.
+    update_flags(peer);
+  }
+  if (has_due(peer, now)) mark_dirty(peer);
+}
+
 Instant Endpoint::deadline_of(const Peer& peer) const {
   switch (peer.phase) {
     case PeerPhase::kRequesting:
@@ -246,8 +280,6 @@ Instant Endpoint::deadline_of(const Peer& peer) const {
     case PeerPhase::kConsuming:
       return peer.half_open->deadline;
     case PeerPhase::kConnected:
-      // Packets that still wait do so for room among the events: until the next tick.
-      if (peer.half_open) return Instant();
       return std::min({peer.last_receive + peer.timeout, peer.next_ping, peer.control.next_deadline(),
                        peer.ack_pending ? peer.ack_deadline : kNever,
                        peer.transfer ? peer.transfer->deadline(peer.round_trip) : kNever,
@@ -272,8 +304,9 @@ Instant Endpoint::next_deadline() const {
       long_buffers_.in_use() < long_buffers_.max()) {
     return Instant();
   }
-  if (!untold_.empty() && events_.has_room()) return Instant();
-  if (drain_owed_ && output_.size() <= output_.capacity() / 4) return Instant();
+  if (may_tell_untold()) return Instant();
+  if (gateway_ != nullptr && gateway_->has_replaced(options_.shard)) return Instant();
+  if (drain_owed_ && output_.size() <= output_.capacity() / 4 && events_.has_room()) return Instant();
   const Instant goodbyes_end = state() == SocketState::kStopping ? goodbyes_end_ : kNever;
   const bool handshakes_wait = handshakes_ && handshakes_->size() > 0 && writable();
   return std::min({wheel_.next_deadline(), next_erasure_, goodbyes_end,
@@ -283,6 +316,7 @@ Instant Endpoint::next_deadline() const {
 
 void Endpoint::flush(Instant now) {
   counters_.add(Counter::turns);
+  take_replaced(now);
   tell_untold(now);
   std::size_t left = 0;
   for (const Handle handle : dirty_) {
@@ -438,9 +472,7 @@ std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
   status.packets_sent = peer->next_packet_number - peer->skips;
   status.packets_received = peer->packets_received;
   status.max_datagram = static_cast<std::uint32_t>(peer->path_mtu.current());
-  status.max_unreliable =
-      static_cast<std::uint32_t>(kMaxMessageSize) +
-      (std::max(status.max_datagram, std::uint32_t{kLeastMaxDatagram}) - kLeastMaxDatagram);
+  status.max_unreliable = static_cast<std::uint32_t>(max_unreliable(*peer));
   if (peer->transfer) {
     const Transfer& transfer = *peer->transfer;
     status.queued_bytes = transfer.queued_bytes();
@@ -454,6 +486,11 @@ std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
   status.remote = peer->remote;
   status.local = peer->local;
   return status;
+}
+
+std::size_t Endpoint::max_unreliable(const Peer& peer) {
+  return kMaxMessageSize + std::max<std::size_t>(peer.path_mtu.current(), kLeastMaxDatagram) -
+         kLeastMaxDatagram;
 }
 
 std::optional<PeerStatus> Endpoint::netcode_status(Handle handle) {
@@ -483,20 +520,19 @@ ConnectionId Endpoint::new_connection_id() {
   const auto bytes = std::span(id.bytes).first(id.length);
   random_.fill(bytes);
   if (options_.server_index) bytes[0] = std::byte{*options_.server_index};
+  steering_.name(options_.shard, id);
   return id;
 }
 
 const IssuedId* Endpoint::issue_id(Peer& peer) {
   assert(peer.issued_count < kKnownIds);
-  for (;;) {
-    const ConnectionId id = new_connection_id();
-    const auto [entry, inserted] = by_id_.insert(id, peers_.handle_of(peer));
-    if (entry == nullptr) return nullptr;
-    if (!inserted) continue;
-    IssuedId& issued = peer.issued[peer.issued_count++];
-    issued = IssuedId{peer.next_issued_sequence++, id};
-    return &issued;
-  }
+  if (peer.next_issued_sequence == UINT32_MAX) return nullptr;
+  ConnectionId id = new_connection_id();
+  while (by_id_.find(id) != nullptr) id = new_connection_id();
+  if (!by_id_.insert(id, peer)) return nullptr;
+  IssuedId& issued = peer.issued[peer.issued_count++];
+  issued = IssuedId{peer.next_issued_sequence++, id};
+  return &issued;
 }
 
 void Endpoint::destroy(Peer& peer) {
@@ -506,7 +542,8 @@ void Endpoint::destroy(Peer& peer) {
   unlist(peer);
   for (const IssuedId& issued : std::span(peer.issued).first(peer.issued_count)) by_id_.erase(issued.id);
   for (const ReceivedId& received : std::span(peer.received).first(peer.received_count))
-    forget_reset_id(peer, received.id);
+    forget_reset_token(peer, received.id);
+  peer.pings.clear(ping_pool_);
   peer.control.clear(control_pool_);
   drop_half_open(peer);
   drop_transfer(peer);
@@ -519,10 +556,11 @@ void Endpoint::set_phase(Peer& peer, PeerPhase phase) {
   peer.phase = phase;
   if (options_.mode != Mode::kClient) return;
   const std::optional<ClientState> state = client_state(phase);
-  if (!state) return;
-  if (!events_.push(EventKind::kState, peers_.handle_of(peer), static_cast<std::uint32_t>(*state), {})) {
-    counters_.add(Counter::dropEventQueueFull);
-  }
+  if (state) put_event(peer, EventKind::kState, static_cast<std::uint32_t>(*state), {});
+}
+
+void Endpoint::put_event(Peer& peer, EventKind kind, std::uint32_t argument, Bytes first, Bytes second) {
+  events_.put(kind, peers_.handle_of(peer), argument, first, second);
 }
 
 void Endpoint::become_connected(Peer& peer, Bytes user_data, Instant now) {
@@ -541,9 +579,7 @@ void Endpoint::become_connected(Peer& peer, Bytes user_data, Instant now) {
   record.local = peer.local;
   record.timeout = peer.timeout;
   record.flags = peer.single_use ? kTokenFlagSingleUse : 0;
-  const bool pushed = events_.push(EventKind::kConnect, peers_.handle_of(peer), 0, encode(record), user_data);
-  assert(pushed && "the driver leaves room");
-  static_cast<void>(pushed);
+  put_event(peer, EventKind::kConnect, 0, encode(record), user_data);
   start_liveness(peer, now);
   schedule(peer);
 }

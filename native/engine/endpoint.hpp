@@ -30,7 +30,9 @@
 #include "engine/netcode_server.hpp"
 #include "engine/output_queue.hpp"
 #include "engine/peer.hpp"
+#include "engine/peers_by_id.hpp"
 #include "engine/send_status.hpp"
+#include "engine/shard_steering.hpp"
 #include "engine/token_bucket.hpp"
 #include "engine/transfer.hpp"
 #include "engine/wall_clock.hpp"
@@ -45,16 +47,20 @@ enum class SocketState : std::uint8_t { kStopped, kRunning, kStopping };
 
 struct EndpointOptions {
   Mode mode = Mode::kClient;
+  // Of a server: which of how many shards of its gateway this is, at most kMaxShards. All of them have the
+  // same options but for this one.
   std::uint32_t shard = 0;
-  // Length of the connection ids this endpoint chooses, 8 to 16; the rest after an optional server index is
-  // random.
+  std::uint32_t shards = 1;
+  // Length of the connection ids this endpoint chooses, 8 to 16. They begin with the server index if there is
+  // one, then, with several shards, with the shard (docs/protocol.md section 5); the rest is random.
   std::uint8_t connection_id_length = 8;
   std::optional<std::uint8_t> server_index;
   // Servers: whether HAWSER is spoken. Netcode is, where the gateway has options for it. Clients speak what
   // their tokens are for.
   bool hawser = true;
-  // Peers in any state, half-open ones included, of each wire format. Slots of handles count from 0 for
-  // HAWSER and from here for netcode.
+  // Peers in any state, half-open ones included, of each wire format, and of those the half-open ones: both
+  // of this shard alone, while GatewayOptions::max_peers is for all. Slots of handles count from 0 for HAWSER
+  // and from here for netcode.
   std::uint32_t max_sessions = 16'384;
   std::uint32_t max_half_open = 4'096;
   // Ceilings per peer, 0 for none. Counted on packets that authenticated.
@@ -91,6 +97,8 @@ struct EndpointOptions {
   std::uint32_t queue_slack_bytes = 0;
   // A cell for each session by its slot, or none: PeerFlag bits.
   std::span<std::uint8_t> peer_flags;
+  // Likewise: PeerStatus::max_unreliable of peers that have channels in use; 0 of all others.
+  std::span<std::uint16_t> peer_max_unreliable;
 };
 
 // What a sender has to know before each message; see EndpointOptions::peer_flags.
@@ -126,6 +134,12 @@ enum class KeyUpdateStart : std::uint8_t {
   kInvalidSecret,  // an id of zeros
 };
 
+// What makes a RESET for an id believable (docs/protocol.md section 3).
+struct KnownResetToken {
+  Handle peer;
+  ResetToken token{};
+};
+
 // What a peer is like now; durations are zero until known.
 struct PeerStatus {
   Duration round_trip{};
@@ -154,9 +168,14 @@ struct PeerStatus {
 // events and the next deadline. It never reads a clock, opens a socket, or calls its user; in steady state it
 // allocates nothing.
 //
-// A driver's turn: `receive` for each datagram (while `events().has_room()`), then, when its socket is
-// drained, `advance`, then `flush`; then it sends `output()` and hands the events on. Calls of the user
-// (`send`, `disconnect`, ...) may come at any time between those.
+// A driver's turn: `receive` for each datagram, then, when its socket is drained, `advance`, then `flush`;
+// then it sends `output()` and hands the events on. Calls of the user (`send`, `disconnect`, ...) may come at
+// any time between those.
+//
+// A driver that takes events whenever EventQueue::has_room() says no loses none of them. Without room the
+// endpoint goes on: timers, acknowledgements, PINGs and their answers are as ever, messages of unreliable
+// channels are dropped, those of reliable ones wait, as many as their credit allows, and nobody new gets
+// connected.
 class Endpoint {
  public:
   // What serving a RESPONSE counts for: about a microsecond a point on a slow core.
@@ -174,8 +193,10 @@ class Endpoint {
   // Tells the wall clock: the Unix time that belongs to `now`. Only servers need it, to judge tokens.
   void set_wall_clock(Instant now, WallTime wall);
 
-  // Takes one datagram. The bytes are changed (opened in place). Needs room in the event queue.
-  void receive(const ReceivedDatagram& datagram, Instant now);
+  // Takes one datagram. Its bytes are changed (opened in place), unless the result is the shard that it
+  // belongs to: then nothing has been done with it, not even counted, and that shard is to be given it as it
+  // is, with `handed_over` set. What was handed over is never asked to be handed over again.
+  std::optional<std::uint32_t> receive(const ReceivedDatagram& datagram, Instant now);
 
   // Runs the deadlines that have passed. Call it after the socket has been drained, so that a stall of this
   // process never counts against peers.
@@ -185,7 +206,8 @@ class Endpoint {
   // holds what to send; what it had no room for waits for the next flush.
   void flush(Instant now);
 
-  // When `advance` or `flush` has something to do next; kNever when nothing is planned.
+  // When `advance` or `flush` has something to do next; kNever when nothing is planned. ShardBell tells when
+  // another shard has made it "now".
   [[nodiscard]] Instant next_deadline() const;
 
   // Sealed datagrams to send now, oldest first: at most 64; empty when there are none. They stay valid until
@@ -270,7 +292,13 @@ class Endpoint {
 
  private:
   // engine/endpoint.cpp: the turn, timers, what every role shares.
+  // The longest message of an unreliable channel now, in bytes.
+  [[nodiscard]] static std::size_t max_unreliable(const Peer& peer);
+  [[nodiscard]] std::optional<std::uint32_t> owner_of(const ReceivedDatagram& datagram, Instant now);
+  void receive_own(const ReceivedDatagram& datagram, Instant now);
+  void take_replaced(Instant now);
   void on_timer(Peer& peer, Instant now);
+  void on_connected_timer(Peer& peer, Instant now);
   void schedule(Peer& peer);
   [[nodiscard]] Instant deadline_of(const Peer& peer) const;
   Peer* find(Handle handle) { return peers_.get(handle); }
@@ -284,6 +312,8 @@ class Endpoint {
   const IssuedId* issue_id(Peer& peer);
   void set_phase(Peer& peer, PeerPhase phase);
   void become_connected(Peer& peer, Bytes user_data, Instant now);
+  // Tells the user what must not be lost; see EventQueue::put.
+  void put_event(Peer& peer, EventKind kind, std::uint32_t argument, Bytes first, Bytes second = {});
   void refresh_gauges();
   void give_up_goodbyes();
 
@@ -325,7 +355,6 @@ class Endpoint {
   void begin_ending(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason, bool tell,
                     Instant now);
   void announce(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason);
-  void announce_ending(Peer& peer);
   void fail(Peer& peer, DisconnectResult result, DisconnectCode code, Instant now);
   void forget_connected(Peer& peer);
 
@@ -340,13 +369,18 @@ class Endpoint {
   SendStatus open_room(Peer& peer, std::size_t size, Instant now);
   SendStatus refuse_full();
   [[nodiscard]] Transfer& transfer_of(Peer& peer);
-  [[nodiscard]] bool lacks_room(Peer& peer, Bytes payload, Instant now);
+  // Why a packet cannot be taken for want of room; nothing when it can.
+  [[nodiscard]] std::optional<Counter> lacks_room(Peer& peer, Bytes payload, Instant now);
+  [[nodiscard]] bool lacks_memory(Peer& peer, Bytes payload, Instant now);
   bool push_message(Peer& peer, std::uint32_t channel, Bytes data, bool kept);
   bool process_channel_frame(Peer& peer, const Frame& frame, Instant now);
   // What is left to do when the transfer's state may have changed: tell the user, send, set the timer.
   void settle_transfer(Peer& peer, Instant now);
   void count_transfer(Transfer& transfer);
+  [[nodiscard]] bool may_tell_untold() const;
+  void tell_later(Peer& peer);
   void tell_untold(Instant now);
+  [[nodiscard]] bool tell_untold(Handle handle, Instant now);
   bool tell(Peer& peer);
   void update_flags(Peer& peer);
   void drop_transfer(Peer& peer);
@@ -359,7 +393,6 @@ class Endpoint {
   void proceed_key_update(Peer& peer, Instant now);
   bool take_step(Peer& peer, KeyUpdateStep step, Instant now);
   void keys_switched(Peer& peer, Instant now);
-  void push_event(Peer& peer, EventKind kind, std::uint32_t argument, Bytes bytes);
   // engine/roaming.cpp: moves of clients.
   void follow_path(Peer& peer, const ReceivedDatagram& datagram, bool newest, Instant now);
   void judge_move(Peer& peer, PathValidation::Verdict verdict, Instant now);
@@ -407,6 +440,7 @@ class Endpoint {
   void consumed(Peer& peer, ConsumeVerdict verdict, Instant now);
   void resume(Peer& peer, Instant now);
   void process_waiting(Peer& peer, Instant now);
+  [[nodiscard]] bool proceed_half_open(Peer& peer, Instant now);
   void drop_half_open(Peer& peer);
   void refuse(Peer& peer, DeniedReason reason, Instant now);
 
@@ -436,12 +470,13 @@ class Endpoint {
   void announce_connect_failed(Peer& peer, ConnectResult result, std::uint32_t reason);
   void connect_failed(Peer& peer, ConnectResult result, std::uint32_t reason);
   void accept_id(Peer& peer, const ConnectionId& id, const ResetToken& token);
-  void learn_reset_id(Peer& peer, const ConnectionId& id);
-  void forget_reset_id(Peer& peer, const ConnectionId& id);
+  void learn_reset_token(Peer& peer, const ConnectionId& id, const ResetToken& token);
+  void forget_reset_token(Peer& peer, const ConnectionId& id);
   void receive_reset(const ReceivedDatagram& datagram, Instant now);
 
   EndpointOptions options_;
   GatewayState* gateway_;
+  ShardSteering steering_;
   RandomSource& random_;
   EventQueue& events_;
   Counters counters_;
@@ -456,14 +491,15 @@ class Endpoint {
   // For paths that carry more.
   BufferPool long_buffers_;
   ControlFramePool control_pool_;
+  PingTimesPool ping_pool_;
   OutputQueue output_;
   TimingWheel wheel_;
   SlotPool<Peer> peers_;
-  HashMap<ConnectionId, Handle> by_id_;
+  PeersById by_id_;
   // Who waits for handshake datagrams between two addresses.
   HashMap<AddressPair, AwaitedAddress*> awaiting_;
   HashMap<std::uint64_t, std::uint32_t> half_open_by_client_;
-  HashMap<ConnectionId, Handle> by_remote_id_;
+  HashMap<ConnectionId, KnownResetToken> reset_tokens_;
   // Of the two that `netcode_` is, the one for this mode; null when netcode is not spoken.
   std::unique_ptr<netcode::Server> netcode_server_;
   std::unique_ptr<netcode::Client> netcode_client_;
@@ -479,6 +515,8 @@ class Endpoint {
   std::vector<Handle> dirty_;
   // Peers whose user has to be told something for which there was no room.
   std::vector<Handle> untold_;
+  // Empty but while they are being ended.
+  std::vector<Handle> replaced_;
   std::uint32_t half_open_count_ = 0;
   std::uint32_t connected_count_ = 0;
   // Packets that wait for the consumption of their tokens, of all peers together.

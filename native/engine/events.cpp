@@ -12,10 +12,48 @@ void EventQueue::use(MutableBytes slab, std::span<EventDescriptor> descriptors) 
   assert(slab.size() <= UINT32_MAX);
   slab_ = slab;
   descriptors_ = descriptors;
-  clear();
+  used_ = count_ = 0;
+  wanting_ = false;
+  if (!kept_.empty()) write_kept();
 }
 
 bool EventQueue::push(EventKind kind, Handle peer, std::uint32_t argument, Bytes first, Bytes second) {
+  return kept_.empty() && write(kind, peer, argument, first, second);
+}
+
+void EventQueue::put(EventKind kind, Handle peer, std::uint32_t argument, Bytes first, Bytes second) {
+  if (push(kind, peer, argument, first, second)) return;
+  kept_.push_back(EventDescriptor{
+      .kind_and_argument = static_cast<std::uint32_t>(kind) | argument << 8U,
+      .slot = peer.slot,
+      .generation = peer.generation,
+      .offset = static_cast<std::uint32_t>(kept_bytes_.size()),
+      .length = static_cast<std::uint32_t>(first.size() + second.size()),
+      .reserved = 0,
+  });
+  kept_bytes_.insert(kept_bytes_.end(), first.begin(), first.end());
+  kept_bytes_.insert(kept_bytes_.end(), second.begin(), second.end());
+}
+
+// As many as there is room for; with the last of them the memory goes back.
+void EventQueue::write_kept() {
+  auto next = kept_.begin();
+  while (next != kept_.end() && write(next->kind(), Handle{next->slot, next->generation}, next->argument(),
+                                      Bytes(kept_bytes_).subspan(next->offset, next->length), {})) {
+    ++next;
+  }
+  if (next != kept_.end()) {
+    const std::uint32_t written = next->offset;
+    kept_.erase(kept_.begin(), next);
+    kept_bytes_.erase(kept_bytes_.begin(), kept_bytes_.begin() + written);
+    for (EventDescriptor& event : kept_) event.offset -= written;
+    return;
+  }
+  std::vector<EventDescriptor>().swap(kept_);
+  std::vector<std::byte>().swap(kept_bytes_);
+}
+
+bool EventQueue::write(EventKind kind, Handle peer, std::uint32_t argument, Bytes first, Bytes second) {
   assert(argument < (1U << 24U));
   // Eight bytes suit every field of a record, and a copy that starts so is the fastest.
   const std::size_t offset = (used_ + 7) & ~std::size_t{7};

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/address.hpp"
 #include "base/bytes.hpp"
@@ -114,8 +115,12 @@ struct ConnectRecordLayout {
 [[nodiscard]] std::array<std::byte, ConnectRecordLayout::kUserData> encode(const ConnectRecord& record);
 
 // Events on their way to the user: a slab for bytes and an array of descriptors, both provided by the owner,
-// so that JavaScript can read them where they are. Nothing is allocated; who feeds the endpoint first asks
-// `has_room`.
+// so that JavaScript can read them where they are.
+//
+// Without room messages are refused, and are their owners' to keep or to drop. News that must not be lost are
+// kept here, which allocates, and come first in the next storage; until then nothing else is taken. Whoever
+// has a user that takes events when asked to asks `has_room` before it feeds the endpoint, and nothing is
+// ever kept.
 class EventQueue {
  public:
   // The most that one received datagram can add.
@@ -129,35 +134,55 @@ class EventQueue {
   EventQueue(MutableBytes slab, std::span<EventDescriptor> descriptors);
 
   // Hands the filled storage over to the reader and goes on with other storage (double buffering). The queue
-  // must be empty of unread events or the caller has taken them: `count` and `slab_used` start at zero again.
+  // must be empty of unread events or the caller has taken them: `count` and `slab_used` start anew, with the
+  // events that were kept.
   void use(MutableBytes slab, std::span<EventDescriptor> descriptors);
 
   // Room for whatever one datagram, one timer or one call can add.
   [[nodiscard]] bool has_room() const {
-    return slab_.size() - used_ >= kRoomBytes && descriptors_.size() - count_ >= kRoomDescriptors;
+    return kept_.empty() && slab_.size() - used_ >= kRoomBytes &&
+           descriptors_.size() - count_ >= kRoomDescriptors;
   }
   // Whether a message of `length` bytes leaves room for so much more.
   [[nodiscard]] bool leaves(std::size_t length, std::size_t bytes, std::size_t descriptors) const {
     const std::size_t free = slab_.size() - used_;
     // Up to 7 bytes are lost before it.
-    return free >= length + 7 && free - length - 7 >= bytes && descriptors_.size() - count_ > descriptors;
+    return kept_.empty() && free >= length + 7 && free - length - 7 >= bytes &&
+           descriptors_.size() - count_ > descriptors;
   }
+  // A message that its owner keeps was refused: until use() its owner need not try again, though has_room()
+  // may go on saying yes.
+  void want_room() { wanting_ = true; }
+  [[nodiscard]] bool wanting() const { return wanting_; }
   [[nodiscard]] std::size_t count() const { return count_; }
   [[nodiscard]] std::size_t slab_used() const { return used_; }
   [[nodiscard]] std::span<const EventDescriptor> descriptors() const { return descriptors_.first(count_); }
   [[nodiscard]] Bytes bytes_of(const EventDescriptor& event) const {
     return Bytes(slab_).subspan(event.offset, event.length);
   }
-  void clear() { used_ = count_ = 0; }
+  // The events have been read: goes on with the same storage, as use() does.
+  void clear() { use(slab_, descriptors_); }
 
   // Appends; false (nothing written) when there is no room for it.
   bool push(EventKind kind, Handle peer, std::uint32_t argument, Bytes first, Bytes second = {});
+  // Appends, or keeps the event until there is room. Only for events of which a peer has few, so that what is
+  // kept is bounded by the number of peers.
+  void put(EventKind kind, Handle peer, std::uint32_t argument, Bytes first, Bytes second = {});
+  // Events kept for want of room.
+  [[nodiscard]] std::size_t kept() const { return kept_.size(); }
 
  private:
+  bool write(EventKind kind, Handle peer, std::uint32_t argument, Bytes first, Bytes second);
+  void write_kept();
+
   MutableBytes slab_;
   std::span<EventDescriptor> descriptors_;
   std::size_t used_ = 0;
   std::size_t count_ = 0;
+  bool wanting_ = false;
+  // Oldest first; their bytes are at their offsets in kept_bytes_.
+  std::vector<EventDescriptor> kept_;
+  std::vector<std::byte> kept_bytes_;
 };
 
 // The 24-byte form in which addresses cross to JavaScript: u8 family, u8 0, u16 port, u32 scope id, ip[16].

@@ -20,6 +20,7 @@
 #include "engine/cookie_records.hpp"
 #include "engine/netcode_gateway.hpp"
 #include "engine/peer_reference.hpp"
+#include "engine/replaced_peers.hpp"
 #include "engine/token_history.hpp"
 
 namespace hawser {
@@ -35,6 +36,7 @@ struct GatewayOptions {
   std::vector<ServerKey> keys;                      // 1 or more, distinct ids
   std::vector<SocketAddress> advertised_addresses;  // normalised; a token must list one of them
   Key reset_key;                                    // survives restarts, one per gateway identity
+  // Connected peers of all shards together.
   std::uint32_t max_peers = 10'000;
   std::uint32_t max_consumed_cookies = 65'536;
   std::uint32_t max_token_history = 1'000'000;
@@ -49,12 +51,32 @@ struct GatewayOptions {
   std::optional<netcode::GatewayOptions> netcode;
 };
 
+// Wakes the driver of a shard.
+class ShardBell {
+ public:
+  ShardBell() = default;
+  ShardBell(const ShardBell&) = delete;
+  ShardBell& operator=(const ShardBell&) = delete;
+
+  // Endpoint::next_deadline() of that shard has become "now". Called by another shard's thread, which holds
+  // no lock and is within a call of its own endpoint.
+  virtual void ring(std::uint32_t shard) = 0;
+
+ protected:
+  ~ShardBell() = default;
+};
+
 // What all shards of one gateway share: keys, cookie records, consumed cookies, client ids, token history,
-// the peer limit. Every function is safe to call from any shard's thread and takes the time as an argument.
+// the peer limit. Every function but set_bell() is safe to call from any shard's thread; those that need the
+// time take it as an argument.
 class GatewayState {
  public:
   // `random` must outlive this and not be used by anyone else at the same time.
   GatewayState(GatewayOptions options, RandomSource& random);
+
+  // Who wakes shards that sleep; null, as at first, where there is one shard or none sleeps. Before the first
+  // shard runs, and after the last one has.
+  void set_bell(ShardBell* bell) { bell_ = bell; }
 
   // As given, but without the keys: see `key`.
   [[nodiscard]] const GatewayOptions& options() const { return options_; }
@@ -87,6 +109,10 @@ class GatewayState {
   // calls them. Says when to call again; kNever when no record is left.
   Instant erase_old_records(Instant now) { return cookie_records_.erase_expired(now); }
 
+  // The shard whose session consumed a cookie (by its MAC), as a hint: see ConsumedCookies::consumer_of().
+  [[nodiscard]] std::optional<std::uint32_t> consumer_of(const CookieMac& mac, Instant now) {
+    return consumed_cookies_.consumer_of(mac, now);
+  }
   // Looks whether a cookie (by its MAC) was consumed. Changes nothing.
   [[nodiscard]] CookieUse find_cookie(const CookieMac& mac, const Hash256& response_hash, Instant now) {
     return consumed_cookies_.find(mac, response_hash, now);
@@ -118,7 +144,18 @@ class GatewayState {
   }
   // Gives both back, if this peer still holds them (a replaced peer does not).
   void release(std::uint64_t client_id, PeerReference peer) { client_ids_.release(client_id, peer); }
+  // Peers of all shards that hold a client id.
   [[nodiscard]] std::uint32_t connected() const { return client_ids_.connected(); }
+
+  // Has the shard of a replaced peer (Claim::replaced) end it, and wakes that shard.
+  void end_replaced(PeerReference peer) {
+    replaced_.add(peer);
+    if (bell_ != nullptr) bell_->ring(peer.shard);
+  }
+  // Whether peers of a shard wait for take_replaced(); costs next to nothing.
+  [[nodiscard]] bool has_replaced(std::uint32_t shard) const { return replaced_.waiting(shard); }
+  // Swaps them for `out`, which is empty. They may be gone by now.
+  void take_replaced(std::uint32_t shard, std::vector<Handle>& out) { replaced_.take(shard, out); }
 
   // Null when netcode clients are not served.
   [[nodiscard]] netcode::Gateway* netcode() { return netcode_ ? &*netcode_ : nullptr; }
@@ -140,6 +177,8 @@ class GatewayState {
   ConsumedCookies consumed_cookies_;
   TokenHistory token_history_;
   ClientIds client_ids_;
+  ReplacedPeers replaced_;
+  ShardBell* bell_ = nullptr;
   std::optional<netcode::Gateway> netcode_;
   std::atomic<bool> draining_ = false;
 };

@@ -14,6 +14,14 @@ namespace {
 // Confirmations that are told with one event.
 constexpr std::size_t kConfirmationsAtOnce = 128;
 
+bool has_key_update(Bytes payload) {
+  FrameReader reader(payload);
+  for (Frame frame; reader.next(frame);) {
+    if (frame.type == FrameType::kKeyUpdate) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 // ---- out
@@ -57,6 +65,7 @@ SendStatus Endpoint::refuse_full() {
 
 SendStatus Endpoint::open_room(Peer& peer, std::size_t size, Instant now) {
   if (peer.open_packet && room_in(peer, peer.open_packet) < size) {
+    peer.path_mtu.want_more();
     // The messages in it have been accepted: it waits rather than being lost.
     if (output_.full()) return refuse_full();
     finish_packet(peer, now);
@@ -151,20 +160,31 @@ void Endpoint::drop_transfer(Peer& peer) {
   if (!peer.transfer) return;
   peer.transfer.reset();
   if (!options_.peer_flags.empty()) options_.peer_flags[peers_.handle_of(peer).slot] = 0;
+  if (!options_.peer_max_unreliable.empty()) options_.peer_max_unreliable[peers_.handle_of(peer).slot] = 0;
 }
 
 // ---- in
 
 // A packet is dropped whole before anything of it is acknowledged: its sender repeats what was in it when
-// there is room again. Only the next messages of their channels are taken from it all the same, since it is
-// they that make room; perhaps for the rest of this very packet.
-bool Endpoint::lacks_room(Peer& peer, Bytes payload, Instant now) {
+// there is room again.
+std::optional<Counter> Endpoint::lacks_room(Peer& peer, Bytes payload, Instant now) {
+  // One update after the other would be more news than can be kept for a peer.
+  if (!events_.has_room() && has_key_update(payload)) return Counter::dropEventQueueFull;
+  return lacks_memory(peer, payload, now) ? std::optional(Counter::dropReassemblyFull) : std::nullopt;
+}
+
+// Whether there is no memory for what a packet brings, which is dropped then. Only the next messages of
+// their channels are taken from it all the same, since it is they that make room; perhaps for the rest of
+// this very packet.
+bool Endpoint::lacks_memory(Peer& peer, Bytes payload, Instant now) {
   // As long as there is plenty, nobody is looked at.
   const BlockPool& pool = transfer_settings_.receive_blocks;
   if (pool.in_use() < pool.max() / 16) return false;
   if (peer.phase != PeerPhase::kConnected || (peer.features & kFeatureChannels) == 0) return false;
   Transfer& transfer = transfer_of(peer);
-  if (transfer.has_room(payload)) return false;
+  const bool delivers = events_.has_room();
+  if (transfer.has_room(payload, delivers)) return false;
+  if (!delivers) return true;
   const Received received = transfer.take_next(payload, [&](std::uint32_t channel, Bytes data, bool kept) {
     return push_message(peer, channel, data, kept);
   });
@@ -174,7 +194,7 @@ bool Endpoint::lacks_room(Peer& peer, Bytes payload, Instant now) {
     fail(peer, DisconnectResult::kClosed, DisconnectCode::kLimitExceeded, now);
   } else {
     settle_transfer(peer, now);
-    return peer.phase != PeerPhase::kConnected || !transfer.has_room(payload);
+    return peer.phase != PeerPhase::kConnected || !transfer.has_room(payload, true);
   }
   return true;
 }
@@ -184,8 +204,10 @@ bool Endpoint::lacks_room(Peer& peer, Bytes payload, Instant now) {
 bool Endpoint::push_message(Peer& peer, std::uint32_t channel, Bytes data, bool kept) {
   const bool room = kept ? events_.leaves(data.size(), EventQueue::kRoomBytes, EventQueue::kRoomDescriptors)
                          : events_.leaves(data.size(), EventQueue::kLastBytes, EventQueue::kLastDescriptors);
-  if (!room) return false;
-  if (!events_.push(EventKind::kMessage, peers_.handle_of(peer), channel, data)) return false;
+  if (!room || !events_.push(EventKind::kMessage, peers_.handle_of(peer), channel, data)) {
+    if (kept) events_.want_room();
+    return false;
+  }
   counters_.add(Counter::messagesReceived);
   counters_.add(Counter::messageBytesReceived, data.size());
   return true;
@@ -273,14 +295,15 @@ bool Endpoint::set_paused(Handle handle, std::uint32_t channel, bool paused, Ins
 void Endpoint::settle_transfer(Peer& peer, Instant now) {
   Transfer& transfer = *peer.transfer;
   count_transfer(transfer);
+  if (!options_.peer_max_unreliable.empty()) {
+    options_.peer_max_unreliable[peers_.handle_of(peer).slot] =
+        static_cast<std::uint16_t>(max_unreliable(peer));
+  }
   if (transfer.broken()) {
     fail(peer, DisconnectResult::kClosed, DisconnectCode::kLimitExceeded, now);
     return;
   }
-  if (!peer.untold && (transfer.waiting() || !transfer.confirmations().empty())) {
-    peer.untold = true;
-    untold_.push_back(peers_.handle_of(peer));
-  }
+  if (transfer.waiting() || !transfer.confirmations().empty()) tell_later(peer);
   if (transfer.has_due(now)) mark_dirty(peer);
   schedule(peer);
 }
@@ -293,22 +316,40 @@ void Endpoint::count_transfer(Transfer& transfer) {
   transfer.counted_expired = transfer.messages_expired();
 }
 
+// A turn that has room for it goes on with what the peer's user is to be told.
+void Endpoint::tell_later(Peer& peer) {
+  if (peer.untold) return;
+  peer.untold = true;
+  untold_.push_back(peers_.handle_of(peer));
+}
+
+// Messages leave room for one datagram: they can lack room where has_room() still says yes.
+bool Endpoint::may_tell_untold() const {
+  return !untold_.empty() && events_.has_room() && !events_.wanting();
+}
+
 void Endpoint::tell_untold(Instant now) {
+  if (!may_tell_untold()) return;
   std::size_t left = 0;
   for (std::size_t at = 0; at < untold_.size(); ++at) {
-    Peer* peer = find(untold_[at]);
-    if (peer == nullptr || !peer->transfer) {
-      if (peer != nullptr) peer->untold = false;
-      continue;
-    }
-    if (!tell(*peer)) {
-      untold_[left++] = untold_[at];
-      continue;
-    }
-    settle_transfer(*peer, now);
-    peer->untold = false;
+    const Handle handle = untold_[at];
+    if (!tell_untold(handle, now)) untold_[left++] = handle;
   }
   untold_.resize(left);
+}
+
+// False when something is left for want of room.
+bool Endpoint::tell_untold(Handle handle, Instant now) {
+  if (is_netcode(handle)) return netcode_server_->proceed(handle, now);
+  Peer* const peer = find(handle);
+  if (peer == nullptr) return true;
+  if (!proceed_half_open(*peer, now)) return false;
+  if (peer->transfer) {
+    if (!tell(*peer)) return false;
+    settle_transfer(*peer, now);
+  }
+  peer->untold = false;
+  return true;
 }
 
 // False when something is left for want of room.
@@ -349,9 +390,7 @@ void Endpoint::update_flags(Peer& peer) {
         static_cast<std::uint8_t>((transfer.drain_owed && !drained ? kPeerWait : 0) |
                                   (queued > options_.max_queued_bytes ? kPeerFull : 0));
   }
-  if (peer.untold || (!drained && transfer.confirmations().empty())) return;
-  peer.untold = true;
-  untold_.push_back(peers_.handle_of(peer));
+  if (drained || !transfer.confirmations().empty()) tell_later(peer);
 }
 
 }  // namespace hawser

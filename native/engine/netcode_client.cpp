@@ -72,7 +72,7 @@ void Client::abort(Handle handle, Instant now) {
   if (peer != nullptr && peer->attempt) stop_attempt(*peer, now);
 }
 
-// Told by the timer, which runs when there is room to tell.
+// Told by the timer.
 void Client::stop_attempt(Peer& peer, Instant now) {
   peer.attempt->aborted = true;
   peer.last_receive = now;
@@ -133,14 +133,14 @@ void Client::fail(Peer& peer, ConnectResult result, State state) {
   // The standard has one reason to deny.
   if (result == ConnectResult::kDenied)
     store_little_endian(reason.data(), static_cast<std::uint32_t>(DeniedReason::kServerFull));
-  push(EventKind::kConnectFailed, peer, static_cast<std::uint32_t>(result), reason);
+  put_event(EventKind::kConnectFailed, peer, static_cast<std::uint32_t>(result), reason);
   destroy(peer);
 }
 
 void Client::entered(const Peer& peer, State state) {
   std::array<std::byte, 4> number{};
   store_little_endian(number.data(), static_cast<std::uint32_t>(static_cast<std::int32_t>(state)));
-  push(EventKind::kState, peer, static_cast<std::uint32_t>(client_state(state)), number);
+  put_event(EventKind::kState, peer, static_cast<std::uint32_t>(client_state(state)), number);
 }
 
 // ---- receiving
@@ -158,6 +158,9 @@ void Client::receive(const ReceivedDatagram& datagram, Instant now) {
   Peer* const peer = addressee(datagram);
   if (peer == nullptr || (peer->attempt && peer->attempt->aborted))
     return counters_.add(Counter::dropUnexpected);
+  // Each step of an attempt is told. Its answers come again.
+  if (peer->phase != Phase::kConnected && peer->phase != Phase::kEnding && !events_.has_room())
+    return counters_.add(Counter::dropEventQueueFull);
   const std::optional<Bytes> body = open(*peer, datagram, *header, now);
   if (!body) return;
   if (peer->phase == Phase::kConnected) return process(*peer, header->type, *body);

@@ -41,7 +41,7 @@ enum class Phase : std::uint8_t {
   kPending,          // server: a CHALLENGE was sent; what the standard calls an encryption mapping
   kConsuming,        // server: the user's token history is being asked
   kConnected,
-  kEnding,  // over: DISCONNECTs leave, and the user is told
+  kEnding,  // over: DISCONNECTs leave
 };
 
 struct Peer;
@@ -99,11 +99,7 @@ struct Peer : TimerNode {
   std::unique_ptr<Pending> pending;
   std::unique_ptr<Attempt> attempt;
 
-  // Once it ends.
-  DisconnectResult result{};
-  std::uint32_t code = 0;
-  bool announce = false;         // the user has to be told
-  std::uint8_t disconnects = 0;  // still to be sent
+  std::uint8_t disconnects = 0;  // still to be sent, once it ends
 };
 
 }  // namespace hawser::netcode

@@ -217,6 +217,8 @@ void Server::receive(const ReceivedDatagram& datagram, Instant now) {
   Peer** const first = pending_.find(datagram.remote);
   if (first == nullptr) return counters_.add(Counter::dropUnknownConnection);
   if (!response) return counters_.add(Counter::dropUnexpected);
+  // Of a peer that gets connected the user has to hear. It is not yet, and will try again.
+  if (!events_.has_room()) return counters_.add(Counter::dropEventQueueFull);
   receive_response(*first, datagram, *header, now);
 }
 
@@ -262,17 +264,24 @@ void Server::accept(Peer& peer, Bytes body, Instant now) {
   ByteWriter writer(record);
   writer.bytes(peer.pending->token_id);
   writer.u64(peer.pending->expire * 1000);
-  push(EventKind::kConsume, peer, 0, record);
+  put_event(EventKind::kConsume, peer, 0, record);
 }
 
-void Server::complete_consumption(Handle handle, ConsumeVerdict verdict, Instant now) {
+bool Server::complete_consumption(Handle handle, ConsumeVerdict verdict, Instant now) {
   Peer* const peer = find(handle);
   // It may have expired, or the endpoint may be stopping.
-  if (peer == nullptr || peer->phase != Phase::kConsuming || peer->pending->verdict) return;
-  // Without room for what follows, the timer goes on when there is.
-  if (events_.has_room()) return consumed(*peer, verdict, now);
+  if (peer == nullptr || peer->phase != Phase::kConsuming || peer->pending->verdict) return true;
   peer->pending->verdict = verdict;
-  schedule(*peer);
+  return proceed(handle, now);
+}
+
+bool Server::proceed(Handle handle, Instant now) {
+  Peer* const peer = find(handle);
+  // It may be gone.
+  if (peer == nullptr || peer->phase != Phase::kConsuming || !peer->pending->verdict) return true;
+  if (!events_.has_room()) return false;
+  consumed(*peer, *peer->pending->verdict, now);
+  return true;
 }
 
 void Server::consumed(Peer& peer, ConsumeVerdict verdict, Instant now) {
@@ -347,16 +356,13 @@ void Server::forget(Peer& peer) {
 }
 
 Instant Server::deadline_of(const Peer& peer) const {
-  if (peer.pending->verdict) return Instant();
+  // It waits for nothing but room among the events.
+  if (peer.pending->verdict) return kNever;
   const Duration timeout = peer.timeout == Duration::zero() ? kUsualPendingTime : peer.timeout;
   return peer.last_receive + std::min(timeout, kMaxPendingTime);
 }
 
 bool Server::on_timer(Peer& peer, Instant now) {
-  if (peer.pending->verdict) {
-    consumed(peer, *peer.pending->verdict, now);
-    return false;
-  }
   if (now < deadline_of(peer)) return true;
   counters_.add(Counter::halfOpenExpired);
   destroy(peer);

@@ -27,8 +27,11 @@ class Server final : public Sessions {
 
   void receive(const ReceivedDatagram& datagram, Instant now) override;
 
-  // As Endpoint::complete_consumption.
-  void complete_consumption(Handle handle, ConsumeVerdict verdict, Instant now);
+  // As Endpoint::complete_consumption. False when there is no room among the events for what follows, which
+  // is proceed()'s then.
+  [[nodiscard]] bool complete_consumption(Handle handle, ConsumeVerdict verdict, Instant now);
+  // Goes on with a session that lacked room. False while it still does.
+  [[nodiscard]] bool proceed(Handle handle, Instant now);
 
   // Sessions that wait for RESPONSE or for the token's history.
   [[nodiscard]] std::uint32_t pending() const { return pending_count_; }

@@ -174,8 +174,6 @@ void Sessions::advance(Instant now) {
 }
 
 void Sessions::fire(Peer& peer, Instant now) {
-  // Whatever happens below may have to be told: without room it waits for the next tick.
-  if (!events_.has_room()) return wheel_.arm(peer, now + kRetryTick);
   counters_.add(Counter::timersFired);
   if (peer.phase != Phase::kConnected) {
     if (!on_timer(peer, now)) return;
@@ -202,17 +200,15 @@ void Sessions::schedule(Peer& peer) {
 }
 
 void Sessions::flush() {
-  ended_since_flush_ = endings_need_output_ = endings_need_events_ = false;
+  ended_since_flush_ = false;
   std::size_t left = 0;
   for (const Handle handle : ending_) {
     Peer* const peer = find(handle);
     assert(peer != nullptr && "only this destroys what ends");
-    if (settle_ending(*peer)) {
+    if (send_disconnects(*peer)) {
       destroy(*peer);
     } else {
       ending_[left++] = handle;
-      endings_need_output_ |= peer->disconnects > 0;
-      endings_need_events_ |= peer->announce;
     }
   }
   ending_.resize(left);
@@ -220,10 +216,7 @@ void Sessions::flush() {
 
 Instant Sessions::next_deadline() const {
   // What nothing can be done for yet must not keep the driver turning.
-  if (ended_since_flush_ || (endings_need_output_ && !output_.full()) ||
-      (endings_need_events_ && events_.has_room())) {
-    return Instant();
-  }
+  if (ended_since_flush_ || (!ending_.empty() && !output_.full())) return Instant();
   return wheel_.next_deadline();
 }
 
@@ -251,9 +244,7 @@ void Sessions::connect(Peer& peer, std::uint64_t create, std::uint64_t expire, B
   record.wire = Wire::kNetcode;
   record.client_index = peer.client_index;
   record.max_clients = peer.max_clients;
-  const bool pushed = events_.push(EventKind::kConnect, handle_of(peer), 0, encode(record), user_data);
-  assert(pushed && "the driver leaves room");
-  static_cast<void>(pushed);
+  put_event(EventKind::kConnect, peer, 0, encode(record), user_data);
   schedule(peer);
 }
 
@@ -271,34 +262,29 @@ void Sessions::end(Peer& peer, DisconnectResult result, std::uint32_t code, bool
   forget(peer);
   wheel_.cancel(peer);
   peer.phase = Phase::kEnding;
-  peer.result = result;
-  peer.code = code;
-  peer.announce = true;
+  entered(peer, result == DisconnectResult::kTimedOut ? State::kTimedOut : State::kDisconnected);
+  std::array<std::byte, 4> code_bytes{};
+  store_little_endian(code_bytes.data(), code);
+  put_event(EventKind::kDisconnect, peer, static_cast<std::uint32_t>(result), code_bytes);
   peer.disconnects = disconnects ? kDisconnects : 0;
   // The last of it is done by flush(): whoever called this may still look at the peer.
   ending_.push_back(handle_of(peer));
   ended_since_flush_ = true;
-  settle_ending(peer);
+  send_disconnects(peer);
 }
 
-bool Sessions::settle_ending(Peer& peer) {
+bool Sessions::send_disconnects(Peer& peer) {
   while (peer.disconnects > 0 && transmit(PacketType::kDisconnect, peer.next_sequence, {}, peer.send_key,
                                           peer.associated_data, peer.remote, peer.local)) {
     ++peer.next_sequence;
     --peer.disconnects;
   }
-  if (peer.announce && events_.has_room()) {
-    entered(peer, peer.result == DisconnectResult::kTimedOut ? State::kTimedOut : State::kDisconnected);
-    std::array<std::byte, 4> code{};
-    store_little_endian(code.data(), peer.code);
-    push(EventKind::kDisconnect, peer, static_cast<std::uint32_t>(peer.result), code);
-    peer.announce = false;
-  }
-  return peer.disconnects == 0 && !peer.announce;
+  return peer.disconnects == 0;
 }
 
-void Sessions::push(EventKind kind, const Peer& peer, std::uint32_t argument, Bytes bytes) {
-  if (!events_.push(kind, handle_of(peer), argument, bytes)) counters_.add(Counter::dropEventQueueFull);
+void Sessions::put_event(EventKind kind, const Peer& peer, std::uint32_t argument, Bytes first,
+                         Bytes second) {
+  events_.put(kind, handle_of(peer), argument, first, second);
 }
 
 void Sessions::destroy(Peer& peer) {

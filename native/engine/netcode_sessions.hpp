@@ -63,7 +63,7 @@ class Sessions {
   // A datagram that may_begin_packet(), except REQUEST. It is changed: opened in place.
   virtual void receive(const ReceivedDatagram& datagram, Instant now) = 0;
   void advance(Instant now);
-  // Sends DISCONNECTs, and tells of what has ended, as far as there is room.
+  // Sends DISCONNECTs as far as there is room.
   void flush();
   [[nodiscard]] Instant next_deadline() const;
 
@@ -95,6 +95,7 @@ class Sessions {
   static constexpr Duration kSendInterval = std::chrono::milliseconds(100);
   // The standard says "a number of".
   static constexpr std::uint8_t kDisconnects = 10;
+  // Until the output may have room again.
   static constexpr Duration kRetryTick = std::chrono::milliseconds(1);
 
   Peer* create(std::uint64_t protocol_id) { return peers_.create(protocol_id); }
@@ -124,7 +125,8 @@ class Sessions {
   void connect(Peer& peer, std::uint64_t create, std::uint64_t expire, Bytes user_data, Instant now);
   // Ends a session; with `disconnects` the other side is told.
   void end(Peer& peer, DisconnectResult result, std::uint32_t code, bool disconnects);
-  void push(EventKind kind, const Peer& peer, std::uint32_t argument, Bytes bytes);
+  // Tells the user what must not be lost; see EventQueue::put.
+  void put_event(EventKind kind, const Peer& peer, std::uint32_t argument, Bytes first, Bytes second = {});
   // Cancels timers and forgets; the user is not told.
   void destroy(Peer& peer);
   // Arms the timer, if what it is to do next comes before what it is armed for.
@@ -154,16 +156,14 @@ class Sessions {
   [[nodiscard]] Instant deadline(const Peer& peer) const;
   void fire(Peer& peer, Instant now);
   void push_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local);
-  // Does what is left to do for a session that has ended, as far as there is room; true when that was all.
-  bool settle_ending(Peer& peer);
+  // Sends the DISCONNECTs of a session that has ended, as far as there is room; true when that was all.
+  bool send_disconnects(Peer& peer);
 
   BufferPool& buffers_;
   TimingWheel wheel_;
-  // Those that end, and for what those wait that flush() could not settle.
+  // Those that end, and whether some have not been looked at by flush().
   std::vector<Handle> ending_;
   bool ended_since_flush_ = false;
-  bool endings_need_output_ = false;
-  bool endings_need_events_ = false;
   std::uint32_t connected_ = 0;
 };
 

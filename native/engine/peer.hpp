@@ -9,6 +9,7 @@
 
 #include "base/address.hpp"
 #include "base/buffer_pool.hpp"
+#include "base/prefetch.hpp"
 #include "base/time.hpp"
 #include "base/timing_wheel.hpp"
 #include "crypto/aead.hpp"
@@ -50,15 +51,14 @@ constexpr std::size_t kKnownIds = 3;
 
 // An id that this side issued and the other has not retired.
 struct IssuedId {
-  std::uint64_t sequence = 0;
+  std::uint32_t sequence = 0;
   ConnectionId id;
 };
 
-// An id that the other side issued; on a client with the token that makes a RESET for it believable.
+// An id that the other side issued.
 struct ReceivedId {
   std::uint64_t sequence = 0;
   ConnectionId id;
-  ResetToken reset_token{};
 };
 
 // One place in the list of attempts that wait for datagrams from an address.
@@ -149,10 +149,7 @@ constexpr Duration kDisconnectInterval = std::chrono::milliseconds(100);
 // A DISCONNECT on its way.
 struct Ending {
   std::uint32_t code = 0;
-  DisconnectResult result = DisconnectResult::kClosed;
   std::uint8_t sent = 0;
-  // The user has to be told, as soon as there is room among the events.
-  bool announce = false;
   bool due = false;
   // Of the first packet with the DISCONNECT.
   std::uint64_t first_packet_number = UINT64_MAX;
@@ -163,81 +160,105 @@ struct Ending {
 
 // One side of a connection, or of the attempt to make one. Its timer is the base: each peer has one node in
 // the wheel, armed no later than whatever it has to do next.
+//
+// Members are in the order of how often they are touched, and those that are touched together share cache
+// lines: with very many peers none of them is in a cache when its packet comes. What only some peers need, or
+// all of them seldom, lives behind pointers and in pools.
 struct Peer : TimerNode {
-  // What each packet touches.
+  // Whatever happens.
+  Instant last_receive{};
+  Instant next_ping{};
+  PeerPhase phase = PeerPhase::kRequesting;
+  bool dirty = false;
+  bool ack_pending = false;
+  bool pong_pending = false;
+  bool ping_due = false;
+  // An acknowledgement may not wait for company any longer.
+  bool ack_now = false;
+  // The packet being processed asks for an acknowledgement.
+  bool asks_acknowledgement = false;
+  // The packet being processed came from another address than `remote`.
+  bool foreign_packet = false;
+
+  // Each packet, received or sent.
+  Instant pong_received{};
+  Instant last_pong_sent{};
+  Duration timeout{};
+  std::unique_ptr<Transfer> transfer;
+  std::unique_ptr<KeyUpdate> key_update;
+  std::unique_ptr<PathValidation> path_validation;  // while a move is being judged
+  ControlFrames control;
+
+  // Each packet received.
+  SocketAddress remote;
+  std::uint16_t pong_sequence = 0;
+  // Packets since the last ACK was sent that ask for one.
+  std::uint8_t unacknowledged = 0;
+  std::uint8_t issued_count = 0;
+  // What both sides use (docs/protocol.md section 3).
+  std::uint32_t features = 0;
+  std::unique_ptr<HalfOpen> half_open;
+  std::unique_ptr<PeerCeilings> ceilings;  // null for none
+  std::uint64_t packets_received = 0;
+  std::array<IssuedId, kKnownIds> issued{};
+  ReplayWindow window;
+
+  // Each packet sent. The keys begin with the one for receiving.
   SessionKeys keys;
   std::uint64_t next_packet_number = 0;
   std::uint64_t next_skip = 0;
   std::uint64_t skipped = UINT64_MAX;
   // Packet numbers skipped so far.
   std::uint32_t skips = 0;
-  ReplayWindow window;
-  Instant last_receive{};
+  std::uint16_t samples = 0;
+  std::uint8_t path_response_count = 0;
+  ConnectionId remote_id;
+  SocketAddress local;
   Buffer open_packet;
-  PeerPhase phase = PeerPhase::kRequesting;
-  bool dirty = false;
-  bool ack_pending = false;
-  bool pong_pending = false;
-  bool ping_due = false;
-  bool single_use = false;
-  bool holds_client_id = false;
-  bool goaway_received = false;
-  // An acknowledgement may not wait for company any longer.
-  bool ack_now = false;
-  // The packet being processed asks for an acknowledgement.
-  bool asks_acknowledgement = false;
-  // In the endpoint's list of peers whose user was not told everything, for want of room.
-  bool untold = false;
-  // Packets since the last ACK was sent that ask for one.
-  std::uint8_t unacknowledged = 0;
-  // The packet being processed came from another address than `remote`.
-  bool foreign_packet = false;
-  std::uint16_t pong_sequence = 0;
-  Instant pong_received{};
+  PathMtu path_mtu;
   Instant ack_received{};
   Instant ack_deadline = kNever;
-  ConnectionId remote_id;
-  SocketAddress remote;
-  SocketAddress local;
-  PeerCeilings ceilings;
 
-  // What each PING touches.
-  Instant next_ping{};
-  Instant last_pong_sent{};
-  Instant last_sample{};
-  std::uint16_t samples = 0;
+  // Each PING and its PONG.
   PingRecord pings;
   RoundTrip round_trip;
   ClockOffset clock;
 
   // The rest.
-  std::uint64_t packets_received = 0;
+  std::unique_ptr<ClientAttempt> attempt;
+  std::unique_ptr<Ending> ending;
   std::uint64_t client_id = 0;
   WallTime token_created{};
   WallTime token_expires{};
-  Duration timeout{};
   Key exporter;
-  std::uint64_t next_issued_sequence = 0;
-  std::array<IssuedId, kKnownIds> issued{};
   std::array<ReceivedId, kKnownIds> received{};
   IdSequences received_sequences;
-  PathMtu path_mtu;
-  std::uint8_t path_response_count = 0;
   std::array<PathData, kMaxPathResponses> path_responses{};
-  std::uint8_t issued_count = 0;
+  std::uint32_t next_issued_sequence = 0;
   std::uint8_t received_count = 0;
-  ControlFrames control;
-  // What both sides use, the other side's first limits, and the longest datagram that both want (section 3).
-  std::uint32_t features = 0;
+  bool single_use = false;
+  bool holds_client_id = false;
+  bool goaway_received = false;
+  // In the endpoint's list of peers whose user was not told everything, for want of room.
+  bool untold = false;
+  // The longest datagram that both sides want, and the other side's first limits (docs/protocol.md section
+  // 3).
+  std::uint16_t longest_datagram = kLeastMaxDatagram;
   std::uint32_t credit = 0;
   std::uint32_t channel_credit = 0;
-  std::uint16_t longest_datagram = kLeastMaxDatagram;
-  std::unique_ptr<Transfer> transfer;
-  std::unique_ptr<ClientAttempt> attempt;
-  std::unique_ptr<HalfOpen> half_open;
-  std::unique_ptr<Ending> ending;
-  std::unique_ptr<KeyUpdate> key_update;
-  std::unique_ptr<PathValidation> path_validation;  // while a move is being judged
+
+  // Fetches what a packet will touch, all at once: one after the other each of these lines would be waited
+  // for.
+  void prefetch() const {
+    prefetch_line(this);
+    prefetch_line(&pong_received);
+    prefetch_line(&remote);
+    prefetch_line(&window);
+    prefetch_line(&keys);
+    prefetch_line(&keys.send);
+    prefetch_line(&next_packet_number);
+    prefetch_line(&path_mtu);
+  }
 };
 
 }  // namespace hawser

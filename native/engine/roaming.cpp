@@ -217,7 +217,7 @@ bool Endpoint::retire_id(Peer& peer, const ConnectionId& id) {
   std::array<std::byte, 16> frame{};
   ByteWriter writer(frame);
   if (!write_retire_id(writer, retired->sequence) || !send_control(peer, writer.written())) return false;
-  forget_reset_id(peer, retired->id);
+  forget_reset_token(peer, retired->id);
   *retired = known.back();
   --peer.received_count;
   return true;

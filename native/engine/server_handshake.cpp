@@ -13,9 +13,11 @@ namespace {
 constexpr std::uint32_t kRequestPoints = 10;
 // Until the budget has something again.
 constexpr Duration kBudgetPatience = std::chrono::milliseconds(1);
-constexpr std::uint32_t kCookieLifetimeMs = 5'000;
+constexpr std::int32_t kCookieLifetimeMs = 5'000;
+// Much more than the clocks of two shards differ by: each reads the same one at the start of its turn.
+constexpr std::int32_t kCookieLeadMs = 1'000;
 constexpr Duration kHalfOpenLifetime = std::chrono::seconds(5);
-// A client that loses every ACCEPT begins a new attempt each second.
+// A client that loses every ACCEPT begins a new attempt each second. Of all shards together.
 constexpr std::uint32_t kMaxHalfOpenPerClient = 8;
 
 std::uint32_t cookie_time(Instant now) {
@@ -188,9 +190,11 @@ void Endpoint::serve_request(const ReceivedDatagram& datagram, Instant now) {
 void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
   const auto view = parse_response(datagram.bytes);
   if (!view) return;
-  const std::uint32_t age = cookie_time(now) - view->cookie.time;
+  // Another shard that made it may be a little ahead of this one in what time it is.
+  const auto age = static_cast<std::int32_t>(cookie_time(now) - view->cookie.time);
   const auto record = gateway_->record(view->cookie.index, now);
-  if (age > kCookieLifetimeMs || !record) return counters_.add(Counter::dropCookieExpired);
+  if (age > kCookieLifetimeMs || age < -kCookieLeadMs || !record)
+    return counters_.add(Counter::dropCookieExpired);
   const TokenId id = token_id(view->sealed_private);
   const CookieMac mac = cookie_mac(record->cookie_key, view->cookie.time, view->cookie.index, datagram.remote,
                                    id, view->client_share, record->share.share);
@@ -229,7 +233,7 @@ bool Endpoint::declares_same_channels(const ResponseBody& body) const {
 Peer* Endpoint::enter_half_open(std::uint64_t client_id) {
   if (half_open_count_ >= options_.max_half_open) return nullptr;
   const std::uint32_t* others = half_open_by_client_.find(client_id);
-  if (others != nullptr && *others >= kMaxHalfOpenPerClient) return nullptr;
+  if (others != nullptr && *others >= std::max(1U, kMaxHalfOpenPerClient / options_.shards)) return nullptr;
   Peer* peer = peers_.create();
   if (peer == nullptr) return nullptr;
   ++half_open_count_;
@@ -325,20 +329,22 @@ void Endpoint::confirm(Peer& peer, Instant now) {
   ByteWriter writer(record);
   writer.bytes(peer.half_open->token_id);
   writer.u64(static_cast<std::uint64_t>(peer.token_expires.time_since_epoch().count()));
-  if (!events_.push(EventKind::kConsume, peers_.handle_of(peer), 0, record))
-    counters_.add(Counter::dropEventQueueFull);
+  put_event(peer, EventKind::kConsume, 0, record);
 }
 
 void Endpoint::complete_consumption(Handle handle, ConsumeVerdict verdict, Instant now) {
-  if (is_netcode(handle)) return netcode_server_->complete_consumption(handle, verdict, now);
+  if (is_netcode(handle)) {
+    if (!netcode_server_->complete_consumption(handle, verdict, now)) untold_.push_back(handle);
+    return;
+  }
   Peer* peer = find(handle);
   // It may have expired, or the endpoint may be stopping.
   if (peer == nullptr || peer->phase != PeerPhase::kConsuming || peer->half_open->verdict) return;
   peer->half_open->verdict = verdict;
-  // Without room for what follows, the timer goes on when there is.
   if (events_.has_room()) return resume(*peer, now);
-  peer->half_open->deadline = now;
-  schedule(*peer);
+  // It waits for nothing but room.
+  peer->half_open->deadline = kNever;
+  tell_later(*peer);
 }
 
 // Goes on with a session whose token history has answered. Needs room among the events.
@@ -348,15 +354,28 @@ void Endpoint::resume(Peer& peer, Instant now) {
 }
 
 // Processes the packets that waited for the connection, as far as there is room for their events: the rest
-// waits for the timer, and what arrives meanwhile waits behind it.
+// waits for that, and what arrives meanwhile waits behind it.
 void Endpoint::process_waiting(Peer& peer, Instant now) {
   while (peer.half_open && peer.half_open->processed < peer.half_open->waiting.size()) {
-    if (!events_.has_room()) return schedule(peer);
+    if (!events_.has_room()) return tell_later(peer);
     const WaitingPacket packet = std::move(peer.half_open->waiting[peer.half_open->processed++]);
     --waiting_count_;
     process_packet(peer, packet.payload.bytes(), packet.addressed, now);
   }
   drop_half_open(peer);
+}
+
+// Goes on with a connection that lacked room among the events, or with the packets that wait behind it. False
+// while it still does.
+bool Endpoint::proceed_half_open(Peer& peer, Instant now) {
+  if (!peer.half_open) return true;
+  if (!events_.has_room()) return false;
+  if (peer.phase == PeerPhase::kConsuming) {
+    resume(peer, now);
+  } else {
+    process_waiting(peer, now);
+  }
+  return !peer.half_open;
 }
 
 void Endpoint::drop_half_open(Peer& peer) {
@@ -386,7 +405,8 @@ void Endpoint::refuse(Peer& peer, DeniedReason reason, Instant now) {
 void Endpoint::end_replaced(Handle handle, Instant now) {
   constexpr auto kCode = static_cast<std::uint32_t>(DisconnectCode::kReplaced);
   Peer* const peer = is_netcode(handle) ? nullptr : find(handle);
-  if (peer != nullptr) {
+  // Another shard's news of it may find it ending, or gone.
+  if (peer != nullptr && peer->phase == PeerPhase::kConnected) {
     peer->holds_client_id = false;
     begin_ending(*peer, DisconnectResult::kReplaced, kCode, {}, true, now);
   } else if (!is_netcode(handle) || !netcode_->disconnect(handle, DisconnectResult::kReplaced, kCode)) {
@@ -406,7 +426,11 @@ void Endpoint::settle(Peer& peer, Instant now) {
     case ClaimVerdict::kFull:
       return refuse(peer, DeniedReason::kServerFull, now);
     case ClaimVerdict::kReplaces:
-      if (claim.replaced.shard == options_.shard) end_replaced(claim.replaced.peer, now);
+      if (claim.replaced.shard == options_.shard) {
+        end_replaced(claim.replaced.peer, now);
+      } else {
+        gateway_->end_replaced(claim.replaced);
+      }
       break;
     case ClaimVerdict::kClaimed:
       break;

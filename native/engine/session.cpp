@@ -52,13 +52,15 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
       decode_session_header(datagram.bytes, options_.connection_id_length);
   if (!header) return counters_.add(Counter::dropLength);
   const std::optional<ConnectionId> id = ConnectionId::from(header->connection_id);
-  const Handle* handle = by_id_.find(*id);
-  Peer* peer = handle != nullptr ? find(*handle) : nullptr;
+  Peer* const peer = by_id_.find(*id);
   if (peer == nullptr) return answer_unknown(datagram, *id, now);
   if (peer->phase == PeerPhase::kRequesting || peer->phase == PeerPhase::kResponding ||
       (peer->attempt && peer->attempt->aborted)) {
     return counters_.add(Counter::dropUnexpected);
   }
+  // Of a peer that gets connected the user has to hear. It is not yet, and will try again.
+  if ((peer->phase == PeerPhase::kHalfOpen || peer->phase == PeerPhase::kConfirming) && !events_.has_room())
+    return counters_.add(Counter::dropEventQueueFull);
   ReceiveKey* const key = receive_key(*peer, header->epoch_bits);
   if (key == nullptr) return counters_.add(Counter::dropUnknownEpoch);
 
@@ -88,13 +90,16 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   if (peer->key_update) key_opened(*peer, *key, now);
   // A packet that is dropped from here on is not recorded: what is recorded will be acknowledged, and its
   // sender would not repeat what this side never looked at.
-  if (!peer->ceilings.take(datagram.bytes.size(), now)) return counters_.add(Counter::dropPeerCeiling);
+  if (peer->ceilings && !peer->ceilings->take(datagram.bytes.size(), now))
+    return counters_.add(Counter::dropPeerCeiling);
   const Bytes payload = sealed.first(sealed.size() - kTagSize);
   const bool newest = peer->window.empty() || number > peer->window.highest();
   if (peer->phase == PeerPhase::kHalfOpen) confirm(*peer, now);
   const bool waits = peer->half_open != nullptr;
   if (waits && !keep_waiting(*peer, payload, *id)) return counters_.add(Counter::dropUnconfirmedOverflow);
-  if (!waits && lacks_room(*peer, payload, now)) return counters_.add(Counter::dropReassemblyFull);
+  if (!waits) {
+    if (const std::optional<Counter> reason = lacks_room(*peer, payload, now)) return counters_.add(*reason);
+  }
   // Out of order: its sender learns at once what is missing (RFC 9000 section 13.2.1).
   if (!peer->window.empty() && number != peer->window.highest() + 1) peer->unacknowledged = kAckEvery;
   peer->window.record(number);
@@ -191,8 +196,7 @@ bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId&
       // Repeated GOAWAYs (a lost ACK) are told once.
       if (peer.goaway_received) return true;
       peer.goaway_received = true;
-      if (!events_.push(EventKind::kGoaway, peers_.handle_of(peer), 0, record))
-        counters_.add(Counter::dropEventQueueFull);
+      put_event(peer, EventKind::kGoaway, 0, record);
       return true;
     }
     case FrameType::kNewId:
@@ -269,8 +273,6 @@ void Endpoint::process_disconnect(Peer& peer, const DisconnectFrame& frame, Inst
     announce(peer, replaced ? DisconnectResult::kReplaced : DisconnectResult::kDisconnected, frame.code,
              frame.reason);
     forget_connected(peer);
-  } else if (peer.ending && peer.ending->announce) {
-    announce_ending(peer);
   }
   peer.open_packet.reset();
   peer.control.clear(control_pool_);
@@ -279,7 +281,6 @@ void Endpoint::process_disconnect(Peer& peer, const DisconnectFrame& frame, Inst
   peer.attempt.reset();
   drop_half_open(peer);
   if (!peer.ending) peer.ending = std::make_unique<Ending>();
-  peer.ending->announce = false;
   peer.ending->next_send = now + kLinger;
   wheel_.arm(peer, peer.ending->next_send);
 }
@@ -292,8 +293,8 @@ bool Endpoint::process_new_id(Peer& peer, const NewIdFrame& frame) {
   if (peer.received_sequences.contains(frame.sequence)) return true;
   if (peer.received_count == kKnownIds || frame.connection_id.length != peer.remote_id.length) return false;
   peer.received_sequences.insert(frame.sequence);
-  peer.received[peer.received_count++] = ReceivedId{frame.sequence, frame.connection_id, frame.reset_token};
-  learn_reset_id(peer, frame.connection_id);
+  peer.received[peer.received_count++] = ReceivedId{frame.sequence, frame.connection_id};
+  learn_reset_token(peer, frame.connection_id, frame.reset_token);
   return true;
 }
 
@@ -322,7 +323,7 @@ bool Endpoint::offer_id(Peer& peer) {
 }
 
 void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
-  const std::optional<Duration> elapsed = peer.pings.answered(pong.sequence, now);
+  const std::optional<Duration> elapsed = peer.pings.answered(ping_pool_, pong.sequence, now);
   if (!elapsed) return counters_.add(Counter::unexpectedPong);
   counters_.add(Counter::pongsReceived);
   const Duration round_trip = *elapsed - pong.delay;
@@ -334,7 +335,6 @@ void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
   const Duration offset = ((received - sent_here) + (received + pong.delay - now.time_since_epoch())) / 2;
   peer.clock.add_sample(round_trip, offset, now);
   if (peer.samples < UINT16_MAX) ++peer.samples;
-  peer.last_sample = now;
   const Duration interval = ping_interval(peer);
   peer.next_ping = now + interval - std::min(*elapsed, interval);
   if (interval > kSlowPingInterval) peer.next_ping = std::max(peer.next_ping, deferred_ping(peer, interval));
@@ -446,7 +446,7 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
       peer.next_ping = std::max(peer.next_ping, deferred_ping(peer, interval));
       // But clocks drift apart: this side's estimate needs samples of its own, for which this packet is a
       // chance.
-      if (now - peer.last_sample >= kClockRefresh) peer.ping_due = true;
+      if (now - peer.clock.last_sample() >= kClockRefresh) peer.ping_due = true;
     }
   }
   if (peer.ack_pending) {
@@ -470,7 +470,7 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
   const Duration interval = ping_interval(peer);
   const Duration gap = peer.pings.any_outstanding() ? std::min(interval, kSlowPingInterval) : interval;
   if ((peer.ping_due || now >= peer.next_ping - gap / 4) && writer.remaining() >= kPingFrameSize) {
-    static_cast<void>(write_ping(writer, peer.pings.sent(now)));
+    static_cast<void>(write_ping(writer, peer.pings.sent(ping_pool_, now)));
     counters_.add(Counter::pingsSent);
     plan_ping(peer, now);
     peer.ping_due = false;
@@ -580,8 +580,10 @@ void Endpoint::start_session(Peer& peer, Prk&& prk, Instant now) {
   peer.window = ReplayWindow();
   peer.last_receive = now;
   peer.last_pong_sent = now - kPongInterval;
-  peer.ceilings = PeerCeilings(options_.max_packets_per_second, options_.max_bytes_per_second,
-                               options_.max_datagram, now);
+  if (options_.max_packets_per_second != 0 || options_.max_bytes_per_second != 0) {
+    peer.ceilings = std::make_unique<PeerCeilings>(options_.max_packets_per_second,
+                                                   options_.max_bytes_per_second, options_.max_datagram, now);
+  }
 }
 
 void Endpoint::start_liveness(Peer& peer, Instant now) {
@@ -609,16 +611,7 @@ Duration Endpoint::ping_interval(const Peer& peer) const {
 void Endpoint::announce(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason) {
   std::array<std::byte, 4> code_bytes{};
   store_little_endian(code_bytes.data(), code);
-  if (!events_.push(EventKind::kDisconnect, peers_.handle_of(peer), static_cast<std::uint32_t>(result),
-                    code_bytes, reason)) {
-    counters_.add(Counter::dropEventQueueFull);
-  }
-}
-
-void Endpoint::announce_ending(Peer& peer) {
-  Ending& ending = *peer.ending;
-  announce(peer, ending.result, ending.code, Bytes(ending.reason).first(ending.reason_size));
-  ending.announce = false;
+  put_event(peer, EventKind::kDisconnect, static_cast<std::uint32_t>(result), code_bytes, reason);
 }
 
 void Endpoint::forget_connected(Peer& peer) {
@@ -644,16 +637,14 @@ void Endpoint::begin_ending(Peer& peer, DisconnectResult result, std::uint32_t c
   peer.attempt.reset();
   peer.ending = std::make_unique<Ending>();
   Ending& ending = *peer.ending;
-  ending.result = result;
   ending.code = code;
-  ending.announce = tell;
   ending.due = true;
   ending.reason_size = static_cast<std::uint16_t>(whole_characters(reason, kMaxReasonSize));
   std::copy_n(reason.begin(), ending.reason_size, ending.reason.begin());
   ending.next_send = now + kDisconnectInterval;
   mark_dirty(peer);
-  if (tell && events_.has_room()) announce_ending(peer);
-  wheel_.arm(peer, ending.announce ? now : ending.next_send);
+  if (tell) announce(peer, result, code, Bytes(ending.reason).first(ending.reason_size));
+  wheel_.arm(peer, ending.next_send);
 }
 
 void Endpoint::fail(Peer& peer, DisconnectResult result, DisconnectCode code, Instant now) {

@@ -34,10 +34,7 @@ bool Endpoint::begin_key_update(Peer& peer, const InjectedSecret* secret, Instan
 void Endpoint::provide_secret(Handle handle, const SecretId& id, std::optional<Key> secret, Instant now) {
   Peer* peer = find(handle);
   if (peer == nullptr || peer->phase != PeerPhase::kConnected || !peer->key_update) return;
-  if (!peer->key_update->provide(id, std::move(secret))) return;
-  // Without room for what follows, the timer goes on when there is.
-  if (events_.has_room()) return proceed_key_update(*peer, now);
-  schedule(*peer);
+  if (peer->key_update->provide(id, std::move(secret))) proceed_key_update(*peer, now);
 }
 
 KeyUpdate& Endpoint::key_update_of(Peer& peer) const {
@@ -76,7 +73,7 @@ void Endpoint::key_opened(Peer& peer, const ReceiveKey& key, Instant now) {
   static_cast<void>(take_step(peer, peer.key_update->on_opened(key, peer.keys, now, keep), now));
 }
 
-// Goes on with what has waited; needs room among the events.
+// Goes on with what has waited.
 void Endpoint::proceed_key_update(Peer& peer, Instant now) {
   if (!take_step(peer, peer.key_update->proceed(peer.keys, random_, now), now))
     fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
@@ -91,10 +88,10 @@ bool Endpoint::take_step(Peer& peer, KeyUpdateStep step, Instant now) {
     case KeyUpdateStep::kViolation:
       return false;
     case KeyUpdateStep::kSecretWanted:
-      push_event(peer, EventKind::kSecretWanted, 0, update.wanted());
+      put_event(peer, EventKind::kSecretWanted, 0, update.wanted());
       break;
     case KeyUpdateStep::kSuperseded:
-      push_event(peer, EventKind::kKeyUpdateRefused, kKeyUpdateSuperseded, {});
+      put_event(peer, EventKind::kKeyUpdateRefused, kKeyUpdateSuperseded, {});
       [[fallthrough]];
     case KeyUpdateStep::kReplied:
       peer.control.discard(control_pool_, type_byte(FrameType::kKeyUpdate));
@@ -113,7 +110,7 @@ bool Endpoint::take_step(Peer& peer, KeyUpdateStep step, Instant now) {
     case KeyUpdateStep::kGivenUp:
       counters_.add(Counter::keyUpdatesRefused);
       peer.control.discard(control_pool_, type_byte(FrameType::kKeyUpdate));
-      push_event(peer, EventKind::kKeyUpdateRefused, update.refusal(), {});
+      put_event(peer, EventKind::kKeyUpdateRefused, update.refusal(), {});
       return take_step(peer, update.proceed(peer.keys, random_, now), now);
   }
   if (update.idle()) peer.key_update.reset();
@@ -134,12 +131,7 @@ void Endpoint::keys_switched(Peer& peer, Instant now) {
   mark_dirty(peer);
   std::array<std::byte, 4> epoch{};
   store_little_endian(epoch.data(), peer.keys.epoch);
-  push_event(peer, EventKind::kKeyUpdated, 0, epoch);
-}
-
-void Endpoint::push_event(Peer& peer, EventKind kind, std::uint32_t argument, Bytes bytes) {
-  if (!events_.push(kind, peers_.handle_of(peer), argument, bytes))
-    counters_.add(Counter::dropEventQueueFull);
+  put_event(peer, EventKind::kKeyUpdated, 0, epoch);
 }
 
 }  // namespace hawser

@@ -595,7 +595,7 @@ bool Transfer::may_hold(std::size_t bytes, Claim claim) const {
   return claim != Claim::kAhead && held_ + bytes <= settings_.receive_share;
 }
 
-bool Transfer::has_room(Bytes payload) {
+bool Transfer::has_room(Bytes payload, bool delivers) {
   std::size_t needed = 0;
   auto claim = Claim::kBegun;
   const auto need = [&](std::size_t bytes, Claim of) {
@@ -633,7 +633,7 @@ bool Transfer::has_room(Bytes payload) {
         extend(channel, reliable.first + reliable.count,
                channel->is_next(reliable.first) || (run.channel == channel && run.whole));
         // They are delivered at once.
-        if (run.whole) continue;
+        if (run.whole && delivers) continue;
       }
       need(channel->memory_for_messages(reliable.first, reliable.count, reliable.messages.size()), of);
     } else if (frame.type == FrameType::kFragment) {

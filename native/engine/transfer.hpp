@@ -114,8 +114,8 @@ class Transfer {
   // room; see ReceiveChannel.
 
   // Whether the frames of a packet fit into what this connection may have of the memory that is left; a
-  // packet that does not is as good as lost.
-  [[nodiscard]] bool has_room(Bytes payload);
+  // packet that does not is as good as lost. `delivers`: what is next need not be kept.
+  [[nodiscard]] bool has_room(Bytes payload, bool delivers);
   // Of the frames of a packet for which has_room() said no, takes what is for the next messages of their
   // channels and for those that have been begun, as far as that has room: these set free what the others
   // hold.

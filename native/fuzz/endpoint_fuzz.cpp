@@ -188,7 +188,11 @@ class World {
     }
   }
 
+  // From now on the users take events, or they do not.
+  void stall(bool stalled) { stalled_ = stalled; }
+
   void finish() {
+    stalled_ = false;
     server_->stop(0, {}, now_);
     client_->stop(0, {}, now_);
     for (int i = 0; i < 400; ++i) step(std::chrono::milliseconds(10));
@@ -224,6 +228,9 @@ class World {
   }
 
   void drain() {
+    // A few for each peer of both wire formats, however long nobody takes any.
+    require(server_node_.events.kept() <= 8 * 128 && client_node_.events.kept() <= 8 * 128);
+    if (stalled_) return;
     for (const EventDescriptor& event : server_node_.events.descriptors()) {
       if (event.kind() == EventKind::kConnect) {
         server_peer_ = Handle{event.slot, event.generation};
@@ -251,6 +258,7 @@ class World {
   std::size_t delivered_ = 0;
   std::size_t connected_ = 0;
   std::size_t ended_ = 0;
+  bool stalled_ = false;
 };
 
 }  // namespace
@@ -309,7 +317,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       }
       case 7: {
         const std::uint8_t how = script.u8();
-        world.pause(how % 4, (how & 4U) != 0);
+        if ((how & 8U) != 0) {
+          world.stall((how & 16U) != 0);
+        } else {
+          world.pause(how % 4, (how & 4U) != 0);
+        }
         break;
       }
       case 8:

@@ -68,6 +68,7 @@ class ChannelUser final : public DriverUser {
         slab_(room.bytes),
         descriptors_(room.descriptors),
         flags_(options.max_sessions),
+        max_unreliable_(options.max_sessions),
         events_(slab_, descriptors_),
         gateway_random_(simulation.next_seed()),
         endpoint_random_(simulation.next_seed()) {
@@ -76,6 +77,7 @@ class ChannelUser final : public DriverUser {
     REQUIRE(node.has_value());
     node_ = *std::move(node);
     options.peer_flags = flags_;
+    options.peer_max_unreliable = max_unreliable_;
     if (gateway) {
       options.mode = Mode::kServer;
       gateway_ = std::make_unique<GatewayState>(*std::move(gateway), gateway_random_);
@@ -91,6 +93,7 @@ class ChannelUser final : public DriverUser {
     return counters_[static_cast<std::size_t>(counter)];
   }
   [[nodiscard]] std::uint8_t flags(Handle peer) const { return flags_[peer.slot]; }
+  [[nodiscard]] std::uint16_t max_unreliable(Handle peer) const { return max_unreliable_[peer.slot]; }
 
   Handle connect(Bytes token, Duration timeout = std::chrono::seconds(10)) {
     const auto made = endpoint_->connect({kSimulatedProtocol, token, {}, timeout}, node_->now());
@@ -222,6 +225,7 @@ class ChannelUser final : public DriverUser {
   std::vector<std::byte> slab_;
   std::vector<EventDescriptor> descriptors_;
   std::vector<std::uint8_t> flags_;
+  std::vector<std::uint16_t> max_unreliable_;
   EventQueue events_;
   SeededRandom gateway_random_;
   SeededRandom endpoint_random_;

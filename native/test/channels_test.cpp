@@ -110,6 +110,36 @@ TEST_CASE("marks of congestion slow a sender before its packets are lost") {
   }
 }
 
+TEST_CASE("unreliable messages that fill datagrams begin the search for longer ones, others do not") {
+  LinkSettings link = clean_link();
+  link.mtu_bytes = 1'472;
+  ChannelWorld world(7, link);
+  world.connect();
+  const auto longest = [&] {
+    const auto status = world.client->endpoint().status(world.own, world.client->node().now());
+    REQUIRE(status.has_value());
+    const std::uint16_t told = world.client->max_unreliable(world.own);
+    CHECK((told == 0 || told == status->max_unreliable));
+    return status->max_unreliable;
+  };
+  const std::uint32_t least = longest();
+  std::uint64_t number = 0;
+  const auto send = [&](int messages) {
+    for (int turn = 0; turn < 500; ++turn) {
+      for (int i = 0; i < messages; ++i)
+        REQUIRE(world.client->send(world.own, kPlain, number++, 400) == SendStatus::kSent);
+      world.run(milliseconds(20));
+    }
+  };
+  send(2);
+  CHECK(longest() == least);
+  CHECK(world.client->max_unreliable(world.own) == 0);
+  // Three do not fit into one.
+  send(3);
+  CHECK(longest() > least + 200);
+  CHECK(world.client->max_unreliable(world.own) == longest());
+}
+
 TEST_CASE("datagrams grow to what the path carries, and shrink with it") {
   LinkSettings link = clean_link();
   link.mtu_bytes = 4'100;

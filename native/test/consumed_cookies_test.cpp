@@ -49,6 +49,37 @@ TEST_CASE("consumed cookies: the first RESPONSE consumes, the same one is known 
   CHECK(cookies.find(cookie(1), response(1), kStart).session == session(5));
 }
 
+TEST_CASE("consumed cookies: tell which shard consumed one, for as long as it is remembered") {
+  ConsumedCookies cookies(kKey, 10);
+  CHECK_FALSE(cookies.consumer_of(cookie(1), kStart).has_value());
+  CHECK(cookies.consume(cookie(1), response(1), session(3), kStart).verdict == Verdict::kFresh);
+  CHECK(cookies.consumer_of(cookie(1), kStart) == 3U);
+  CHECK_FALSE(cookies.consumer_of(cookie(2), kStart).has_value());
+  CHECK_FALSE(cookies.consumer_of(cookie(1), kStart + seconds(6)).has_value());
+  CHECK(cookies.consume(cookie(2), response(2), session(2), kStart + seconds(6)).verdict == Verdict::kFresh);
+  CHECK(cookies.consumer_of(cookie(2), kStart + seconds(6)) == 2U);
+}
+
+TEST_CASE("consumed cookies: what a thread is told of a shard while others consume is right") {
+  ConsumedCookies cookies(kKey, 65'536);
+  constexpr std::uint32_t kCookies = 2'000;
+  std::atomic<bool> done = false;
+  bool right = true;
+  std::thread asking([&] {
+    for (std::uint32_t i = 0; !done; i = (i + 1) % kCookies) {
+      const auto shard = cookies.consumer_of(cookie(i), kStart);
+      right = right && (!shard || *shard == session(i).shard);
+    }
+  });
+  for (std::uint32_t i = 0; i < kCookies; ++i)
+    REQUIRE(cookies.consume(cookie(i), response(i), session(i), kStart).verdict == Verdict::kFresh);
+  done = true;
+  asking.join();
+  CHECK(right);
+  for (std::uint32_t i = 0; i < kCookies; ++i)
+    REQUIRE(cookies.consumer_of(cookie(i), kStart) == session(i).shard);
+}
+
 TEST_CASE("consumed cookies: remembered for six seconds") {
   ConsumedCookies cookies(kKey, 10);
   CHECK(cookies.consume(cookie(1), response(1), session(1), kStart).verdict == Verdict::kFresh);

@@ -57,6 +57,16 @@ class Node {
   }
 
   void clear_events() { events_.clear(); }
+  // Leaves no room for any event, until they are taken.
+  void fill_events() {
+    const std::vector<std::byte> filler(1024);
+    for (std::size_t size = filler.size();; size /= 2) {
+      while (events_.push(EventKind::kDrain, {}, 0, Bytes(filler).first(size))) {
+      }
+      if (size == 0) return;
+    }
+  }
+  [[nodiscard]] std::size_t kept_events() const { return events_.kept(); }
   [[nodiscard]] std::span<const EventDescriptor> peek_events() const { return events_.descriptors(); }
   [[nodiscard]] bool has_room_for_events() const { return events_.has_room(); }
 

@@ -401,7 +401,7 @@ TEST_CASE("nothing is allocated per packet in steady state") {
   World world;
   const auto handles = world.connected();
   const std::vector<std::byte> message(200);
-  std::array<std::byte, 2048> wire{};
+  std::array<std::byte, kMaxReceivedDatagram> wire{};
   const auto turn = [&] {
     world.now += milliseconds(1);
     for (auto [from, to, peer] : {std::tuple{world.client.get(), world.server.get(), handles.first},

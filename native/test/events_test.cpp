@@ -117,6 +117,84 @@ TEST_CASE("event queue: pushing allocates nothing") {
   CHECK(allocations.count() == 0);
 }
 
+TEST_CASE("event queue: what must not be lost is kept, and comes first in the next storage") {
+  std::array<std::byte, 24> slab{};
+  std::array<EventDescriptor, 3> descriptors{};
+  EventQueue queue(slab, descriptors);
+  REQUIRE(queue.push(EventKind::kMessage, {}, 0, bytes_of("sixteen bytes...")));
+  queue.put(EventKind::kDisconnect, Handle{1, 2}, 3, bytes_of("too "), bytes_of("long"));
+  CHECK(queue.count() == 2);
+  queue.put(EventKind::kDisconnect, Handle{3, 4}, 5, bytes_of("this is "), bytes_of("kept"));
+  CHECK(queue.count() == 2);
+  CHECK(queue.kept() == 1);
+  // Nothing may come before it, however small.
+  CHECK_FALSE(queue.push(EventKind::kDrain, {}, 0, {}));
+  CHECK_FALSE(queue.leaves(0, 0, 0));
+  queue.put(EventKind::kState, Handle{3, 4}, 6, {});
+  CHECK(queue.kept() == 2);
+
+  queue.clear();
+  CHECK(queue.kept() == 0);
+  REQUIRE(queue.count() == 2);
+  CHECK(queue.descriptors()[0].kind() == EventKind::kDisconnect);
+  CHECK(queue.descriptors()[0].slot == 3);
+  CHECK(queue.descriptors()[0].generation == 4);
+  CHECK(queue.descriptors()[0].argument() == 5);
+  CHECK(text_of(queue, 0) == "this is kept");
+  CHECK(queue.descriptors()[1].kind() == EventKind::kState);
+  CHECK(queue.push(EventKind::kDrain, {}, 0, {}));
+}
+
+TEST_CASE("event queue: kept events come in order, however many storages they take") {
+  std::array<std::byte, 100> slab{};
+  std::array<EventDescriptor, 5> descriptors{};
+  EventQueue queue(slab, descriptors);
+  SeededRandom random(1);
+  std::uint32_t put = 0;
+  std::uint32_t read = 0;
+  for (int turn = 0; turn < 2'000; ++turn) {
+    // More than there is room for, and then less.
+    for (std::uint32_t i = random.below(turn < 200 ? 12 : 2); i > 0; --i, ++put) {
+      const std::string text(1 + put % 60, static_cast<char>('a' + put % 26));
+      queue.put(EventKind::kDisconnect, Handle{put, 1}, 0, bytes_of(text));
+    }
+    for (std::size_t i = 0; i < queue.count(); ++i, ++read) {
+      REQUIRE(queue.descriptors()[i].slot == read);
+      REQUIRE(text_of(queue, i) == std::string(1 + read % 60, static_cast<char>('a' + read % 26)));
+    }
+    CHECK(put - read == queue.kept());
+    queue.clear();
+  }
+  CHECK(queue.kept() == 0);
+}
+
+TEST_CASE("event queue: with events kept there is no room, whatever the storage") {
+  std::vector<std::byte> slab(EventQueue::kRoomBytes + 64);
+  std::vector<EventDescriptor> descriptors(EventQueue::kRoomDescriptors + 8);
+  EventQueue queue;
+  queue.put(EventKind::kDisconnect, Handle{1, 1}, 0, bytes_of("kept"));
+  CHECK(queue.kept() == 1);
+  queue.use(slab, std::span(descriptors).first(0));
+  CHECK(queue.kept() == 1);
+  CHECK_FALSE(queue.has_room());
+  queue.use(slab, descriptors);
+  CHECK(queue.kept() == 0);
+  CHECK(queue.count() == 1);
+  CHECK(queue.has_room());
+}
+
+TEST_CASE("event queue: whoever wants room waits for the next storage") {
+  std::array<std::byte, 16> slab{};
+  std::array<EventDescriptor, 2> descriptors{};
+  EventQueue queue(slab, descriptors);
+  CHECK_FALSE(queue.wanting());
+  queue.want_room();
+  CHECK(queue.push(EventKind::kDrain, {}, 0, {}));
+  CHECK(queue.wanting());
+  queue.use(slab, descriptors);
+  CHECK_FALSE(queue.wanting());
+}
+
 TEST_CASE("address record: layout") {
   std::array<std::byte, kAddressRecordSize> record{};
   write_address_record(record, SocketAddress::ipv4({127, 0, 0, 1}, 0x1234));

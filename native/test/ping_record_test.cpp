@@ -17,8 +17,29 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
+// A record with a pool of its own.
+class Pings {
+ public:
+  Pings() = default;
+  Pings(const Pings&) = delete;
+  Pings& operator=(const Pings&) = delete;
+  ~Pings() { record_.clear(pool_); }
+
+  std::uint16_t sent(Instant now) { return record_.sent(pool_, now); }
+  std::optional<Duration> answered(std::uint16_t sequence, Instant now) {
+    return record_.answered(pool_, sequence, now);
+  }
+  [[nodiscard]] bool any_outstanding() const { return record_.any_outstanding(); }
+  void clear() { record_.clear(pool_); }
+  [[nodiscard]] std::uint32_t times_held() const { return pool_.size(); }
+
+ private:
+  PingTimesPool pool_{1};
+  PingRecord record_;
+};
+
 TEST_CASE("ping record: sequence numbers count from 0 and an answer gives the time since") {
-  PingRecord record;
+  Pings record;
   Instant now(seconds(5));
   CHECK_FALSE(record.any_outstanding());
   CHECK(record.sent(now) == 0);
@@ -30,7 +51,7 @@ TEST_CASE("ping record: sequence numbers count from 0 and an answer gives the ti
 }
 
 TEST_CASE("ping record: unknown, future and repeated answers are nothing") {
-  PingRecord record;
+  Pings record;
   const Instant now(seconds(1));
   CHECK(record.answered(0, now) == std::nullopt);
   CHECK(record.answered(65'535, now) == std::nullopt);
@@ -43,7 +64,7 @@ TEST_CASE("ping record: unknown, future and repeated answers are nothing") {
 }
 
 TEST_CASE("ping record: the seventeenth displaces the first") {
-  PingRecord record;
+  Pings record;
   const Instant now(seconds(1));
   for (unsigned i = 0; i <= 16; ++i) CHECK(record.sent(now) == i);
   CHECK(record.answered(0, now) == std::nullopt);
@@ -52,7 +73,7 @@ TEST_CASE("ping record: the seventeenth displaces the first") {
 }
 
 TEST_CASE("ping record: the 32 bits of the microseconds may wrap between PING and PONG") {
-  PingRecord record;
+  Pings record;
   const Instant before_wrap(Duration((std::int64_t{1} << 32) - 10));
   CHECK(record.sent(before_wrap) == 0);
   CHECK(record.answered(0, before_wrap + milliseconds(30)) == milliseconds(30));
@@ -61,32 +82,50 @@ TEST_CASE("ping record: the 32 bits of the microseconds may wrap between PING an
 TEST_CASE("ping record: an old PING is never taken for a young one") {
   const Instant start(hours(1));
   SUBCASE("an hour after the last PING everything is forgotten") {
-    PingRecord record;
+    Pings record;
     CHECK(record.sent(start) == 0);
     CHECK(record.sent(start) == 1);
     CHECK(record.answered(0, start + minutes(60)) == minutes(60));
     CHECK(record.answered(1, start + Duration((std::int64_t{1} << 32) + 500)) == std::nullopt);
   }
   SUBCASE("ten minutes old when another is sent: forgotten") {
-    PingRecord record;
+    Pings record;
     CHECK(record.sent(start) == 0);
     CHECK(record.sent(start + minutes(11)) == 1);
     CHECK(record.answered(0, start + minutes(11)) == std::nullopt);
     CHECK(record.answered(1, start + minutes(12)) == minutes(1));
   }
   SUBCASE("a very long rest, then another PING") {
-    PingRecord record;
+    Pings record;
     CHECK(record.sent(start) == 0);
     CHECK(record.sent(start + Duration((std::int64_t{1} << 32) + 500)) == 1);
     CHECK(record.answered(0, start + Duration((std::int64_t{1} << 32) + 600)) == std::nullopt);
   }
 }
 
+TEST_CASE("ping record: it holds memory only while a PING is outstanding") {
+  Pings record;
+  const Instant now(seconds(1));
+  CHECK(record.times_held() == 0);
+  record.sent(now);
+  record.sent(now);
+  CHECK(record.times_held() == 1);
+  record.answered(0, now);
+  CHECK(record.times_held() == 1);
+  record.answered(1, now);
+  CHECK(record.times_held() == 0);
+  record.sent(now);
+  record.clear();
+  CHECK(record.times_held() == 0);
+  CHECK_FALSE(record.any_outstanding());
+  CHECK(record.answered(2, now) == std::nullopt);
+}
+
 TEST_CASE("ping record: agrees with a map of send times") {
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     CAPTURE(seed);
     SeededRandom random(seed);
-    PingRecord record;
+    Pings record;
     std::map<std::uint16_t, Instant> model;
     Instant now(seconds(random.below(100'000)));
     // Far enough for the sequence numbers to wrap.

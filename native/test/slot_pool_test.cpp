@@ -60,6 +60,33 @@ TEST_CASE("slot pool: a handle is stale for good once its object is gone") {
   }
 }
 
+TEST_CASE("slot pool: finds what lives in a slot, whatever its generation") {
+  SlotPool<int> pool(100);
+  CHECK(pool.at(0) == nullptr);
+  pool.destroy(*pool.create(1));
+  CHECK(pool.at(0) == nullptr);
+  int* const object = pool.create(2);
+  CHECK(pool.at(0) == object);
+  CHECK(pool.at(1) == nullptr);
+  CHECK(pool.at(64) == nullptr);
+  CHECK(pool.at(UINT32_MAX) == nullptr);
+}
+
+TEST_CASE("slot pool: objects are aligned as their type asks, small and large ones") {
+  struct alignas(64) Small {
+    std::byte content;
+  };
+  struct Large {
+    alignas(16) std::array<std::byte, 600> content;
+  };
+  SlotPool<Small> small(100);
+  SlotPool<Large> large(100);
+  for (int i = 0; i < 100; ++i) {
+    CHECK(reinterpret_cast<std::uintptr_t>(small.create()) % 64 == 0);
+    CHECK(reinterpret_cast<std::uintptr_t>(large.create()) % 16 == 0);
+  }
+}
+
 TEST_CASE("slot pool: any handle may be asked for") {
   SlotPool<int> pool(100);
   CHECK(pool.get(Handle{}) == nullptr);

@@ -40,12 +40,14 @@ inline constexpr std::uint8_t kResponseByte = 0xA2;
 inline constexpr std::uint8_t kAcceptByte = 0xA3;
 inline constexpr std::uint8_t kDeniedByte = 0xA4;
 inline constexpr std::uint8_t kResetByte = 0xA5;
+// Session packets are 1011ee00, whatever the epoch: kSessionByte under this mask.
 inline constexpr std::uint8_t kSessionByte = 0xB0;
+inline constexpr std::uint8_t kSessionMask = 0xF3;
 
 // What a datagram claims to be by its first byte.
 [[nodiscard]] constexpr DatagramKind classify(std::uint8_t first_byte) {
-  // Session packets first: they are nearly all of the traffic. 1011ee00, whatever the epoch.
-  if ((first_byte & 0xF3U) == kSessionByte) return DatagramKind::kSession;
+  // Session packets first: they are nearly all of the traffic.
+  if ((first_byte & kSessionMask) == kSessionByte) return DatagramKind::kSession;
   switch (first_byte) {
     case kRequestByte:
       return DatagramKind::kRequest;

@@ -1,0 +1,15 @@
+#pragma once
+
+namespace hawser {
+
+// Asks for the cache line of an address, which is about to be used. A hint: it changes nothing, and any
+// address will do.
+inline void prefetch_line(const void* address) {
+#if defined(__GNUC__)
+  __builtin_prefetch(address);
+#else
+  static_cast<void>(address);
+#endif
+}
+
+}  // namespace hawser
