@@ -5,7 +5,7 @@
 //   node scripts/native-sources.mjs --write                makes the list agree with the folders
 //
 // "core" is every layer below the binding; "core_linux" its files for Linux alone (`*_linux.cpp`); "addon" is what
-// needs Node's headers: the binding, and the one file that includes <uv.h>.
+// needs Node: the binding, the one file that includes <uv.h>, and the drivers that use it.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -13,7 +13,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const listFile = join(root, 'native', 'sources.json');
 const layers = ['base', 'crypto', 'wire', 'engine', 'io', 'binding'];
-const needsNodeHeaders = /^native\/(binding\/|io\/loop_driver)/;
+const needsNode = /^native\/(binding\/|io\/(loop_|thread_driver))/;
 
 /** @returns {{core: string[], core_linux: string[], addon: string[]}} */
 export function readSources() {
@@ -38,9 +38,9 @@ export function sourcesOnDisk() {
   found.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   const linuxOnly = (file) => file.endsWith('_linux.cpp');
   return {
-    core: found.filter((file) => !needsNodeHeaders.test(file) && !linuxOnly(file)),
-    core_linux: found.filter((file) => !needsNodeHeaders.test(file) && linuxOnly(file)),
-    addon: found.filter((file) => needsNodeHeaders.test(file)),
+    core: found.filter((file) => !needsNode.test(file) && !linuxOnly(file)),
+    core_linux: found.filter((file) => !needsNode.test(file) && linuxOnly(file)),
+    addon: found.filter((file) => needsNode.test(file)),
   };
 }
 

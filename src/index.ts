@@ -68,10 +68,10 @@ export {
   type BroadcastOptions,
   type CloseOptions,
   type DrainOptions,
-  type PeerSet,
   Server,
   type ServerEvents,
 } from './transport/server.js';
+export type { PeerSet } from './transport/shards.js';
 export type { BatchListener } from './transport/socket.js';
 export type { CounterName, DropReason, TransportStats } from './transport/stats.js';
 export type { TokenSource } from './transport/token-source.js';

@@ -1,6 +1,5 @@
 #include "binding/endpoint_host.hpp"
 
-#include <chrono>
 #include <new>
 #include <span>
 #include <utility>
@@ -8,28 +7,25 @@
 #include "binding/native_simulation.hpp"
 #include "crypto/random.hpp"
 #include "io/loop_driver.hpp"
+#include "io/reuseport_steering.hpp"
+#include "io/turns.hpp"
 #include "io/udp_socket.hpp"
 
 namespace hawser::binding {
-
-namespace {
-
-WallTime system_wall_clock() {
-  return WallTime(
-      std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()));
-}
-
-}  // namespace
 
 EndpointHost::EndpointHost(ParsedOptions options, HostListener& listener)
     : options_(std::move(options)),
       listener_(&listener),
       simulation_(options_.simulation),
       driver_counters_(*new (driver_counters_memory_.data()) DriverCounters()),
-      peer_flags_(options_.endpoint.max_sessions) {
+      peer_flags_(options_.endpoint.max_sessions),
+      peer_max_unreliable_(options_.endpoint.max_sessions * sizeof(std::uint16_t)) {
   // A record of the transmit slab is no shorter than its message and kMessageCost.
-  options_.endpoint.queue_slack_bytes = TransmitSlab::kRecordBytes;
+  options_.endpoint.queue_slack_bytes =
+      threaded() ? TransmitSlab::kMostPassedOnBytes : TransmitSlab::kRecordBytes;
   options_.endpoint.peer_flags = {reinterpret_cast<std::uint8_t*>(peer_flags_.data()), peer_flags_.size()};
+  options_.endpoint.peer_max_unreliable = {reinterpret_cast<std::uint16_t*>(peer_max_unreliable_.data()),
+                                           options_.endpoint.max_sessions};
 }
 
 EndpointHost::~EndpointHost() = default;
@@ -44,11 +40,13 @@ Result<std::shared_ptr<EndpointHost>, SocketError> EndpointHost::open(napi_env e
   host->open_ = true;
   host->self_ = host;
   napi_add_async_cleanup_hook(env, &on_teardown, host.get(), &host->teardown_hook_);
+  listener.provide_storage(*host);
+  if (host->threaded()) host->thread_driver_->begin();
   return host;
 }
 
 Result<void, SocketError> EndpointHost::start(uv_loop_s* loop) {
-  return simulation_ ? start_in_simulation() : start_on_loop(loop);
+  return simulation_ ? start_in_simulation() : start_on_socket(loop);
 }
 
 Result<std::unique_ptr<UdpSocket>, SocketError> EndpointHost::open_socket(
@@ -57,20 +55,47 @@ Result<std::unique_ptr<UdpSocket>, SocketError> EndpointHost::open_socket(
                                                        : UdpSocket::open_native(options);
 }
 
-Result<void, SocketError> EndpointHost::start_on_loop(uv_loop_s* loop) {
+Result<void, SocketError> EndpointHost::start_on_socket(uv_loop_s* loop) {
   auto socket = open_socket(options_.socket);
   if (!socket) return Failure{socket.error()};
-  gateway_random_ = std::make_unique<SystemRandom>();
   endpoint_random_ = std::make_unique<SystemRandom>();
-  make_endpoint((*socket)->local_address(), loop_time(), system_wall_clock());
-  auto impairment = options_.impairment
-                        ? std::make_unique<Impairment>(*options_.impairment, driver_counters_.impairment)
-                        : nullptr;
-  auto driver = LoopDriver::start(loop, *std::move(socket), *endpoint_, queue_, *this, driver_counters_,
-                                  std::move(impairment));
+  make_endpoint((*socket)->local_address(), std::make_unique<SystemRandom>(), steady_time(), wall_time());
+  return threaded() ? start_thread(loop, *std::move(socket)) : start_loop(loop, *std::move(socket));
+}
+
+std::unique_ptr<Impairment> EndpointHost::make_impairment() {
+  if (!options_.impairment) return nullptr;
+  return std::make_unique<Impairment>(*options_.impairment, driver_counters_.impairment);
+}
+
+Result<void, SocketError> EndpointHost::start_loop(uv_loop_s* loop, std::unique_ptr<UdpSocket> socket) {
+  auto driver = LoopDriver::start(loop, std::move(socket), *endpoint_, queue_, *this, driver_counters_,
+                                  make_impairment());
   if (!driver) return Failure{driver.error()};
-  loop_driver_ = driver->get();
+  socket_driver_ = driver->get();
   driver_ = *std::move(driver);
+  return {};
+}
+
+Result<void, SocketError> EndpointHost::start_thread(uv_loop_s* loop, std::unique_ptr<UdpSocket> socket) {
+  const EndpointOptions& endpoint = options_.endpoint;
+  IoThreadOptions options{.spin = options_.spin, .shard = endpoint.shard};
+  if (endpoint.shards > 1) {
+    options.other_shards = &gateway_->group;
+    // All sockets are there. Without a filter in the kernel everything goes on by handing over, and is
+    // counted as that.
+    if (endpoint.shard + 1 == endpoint.shards) {
+      static_cast<void>(steer_in_kernel(
+          *socket,
+          ShardSteering(endpoint.shards, endpoint.server_index.has_value(), endpoint.connection_id_length)));
+    }
+  }
+  auto driver = ThreadDriver::start(loop, std::move(socket), *endpoint_, queue_, *this, driver_counters_,
+                                    make_impairment(), options);
+  if (!driver) return Failure{driver.error()};
+  socket_driver_ = thread_driver_ = driver->get();
+  driver_ = *std::move(driver);
+  if (gateway_) gateway_->group.join(endpoint.shard, *thread_driver_);
   return {};
 }
 
@@ -78,25 +103,28 @@ Result<void, SocketError> EndpointHost::start_in_simulation() {
   Simulation& simulation = simulation_->simulation;
   auto node = SimulatedNode::open(simulation, options_.socket.bind_address, options_.socket.ipv6_only);
   if (!node) return Failure{node.error()};
-  gateway_random_ = std::make_unique<SeededRandom>(simulation.next_seed());
+  auto gateway_random = std::make_unique<SeededRandom>(simulation.next_seed());
   endpoint_random_ = std::make_unique<SeededRandom>(simulation.next_seed());
-  make_endpoint((*node)->local_address(), (*node)->now(), simulation.wall_now());
+  make_endpoint((*node)->local_address(), std::move(gateway_random), (*node)->now(), simulation.wall_now());
   (*node)->start(*endpoint_, queue_, *this, driver_counters_);
   node_ = node->get();
   driver_ = *std::move(node);
   return {};
 }
 
-void EndpointHost::make_endpoint(const SocketAddress& bound, Instant now, WallTime wall) {
-  if (options_.gateway) {
+void EndpointHost::make_endpoint(const SocketAddress& bound, std::unique_ptr<RandomSource> gateway_random,
+                                 Instant now, WallTime wall) {
+  gateway_ = std::move(options_.shared_gateway);
+  if (options_.gateway && !gateway_) {
     options_.gateway->started = wall;
     set_bound_port(*options_.gateway, bound.port);
-    gateway_ = std::make_unique<GatewayState>(*std::move(options_.gateway), *gateway_random_);
-    options_.gateway.reset();
+    gateway_ = std::make_shared<SharedGateway>(*std::move(options_.gateway), std::move(gateway_random),
+                                               options_.endpoint.shards);
   }
+  options_.gateway.reset();
   const std::span<std::uint64_t, kCounterCount> counters(
       reinterpret_cast<std::uint64_t*>(counters_memory_.data()), kCounterCount);
-  endpoint_ = std::make_unique<Endpoint>(options_.endpoint, gateway_.get(), *endpoint_random_, queue_,
+  endpoint_ = std::make_unique<Endpoint>(options_.endpoint, gateway(), *endpoint_random_, queue_,
                                          Counters(counters), now);
 }
 
@@ -107,13 +135,22 @@ Result<void, SocketError> EndpointHost::rebind() {
   options.bind_address.port = 0;
   auto socket = open_socket(options);
   if (!socket) return Failure{socket.error()};
-  return loop_driver_->rebind(*std::move(socket));
+  return socket_driver_->rebind(*std::move(socket));
 }
 
 void EndpointHost::flush() {
+  if (threaded()) {
+    pass_on();
+    thread_driver_->wake();
+    return;
+  }
   const Instant now = driver_->now();
   submit(now);
   driver_->flush(now);
+}
+
+void EndpointHost::wake() {
+  if (threaded() && open_) thread_driver_->wake();
 }
 
 SendStatus EndpointHost::send(Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options,
@@ -126,10 +163,13 @@ SendStatus EndpointHost::send(Handle peer, std::uint32_t channel, Bytes message,
 void EndpointHost::close() {
   if (!open_) return;
   open_ = false;
+  if (threaded() && gateway_) gateway_->group.leave(options_.endpoint.shard);
   driver_->close();
 }
 
 void EndpointHost::detach() {
+  // Its thread calls the listener.
+  if (threaded()) close();
   listener_ = nullptr;
   queue_.use({}, {});
   close();
@@ -143,6 +183,10 @@ void EndpointHost::release() {
 }
 
 void EndpointHost::take_events() {
+  if (threaded()) {
+    if (listener_->set_aside(queue_)) thread_driver_->ring();
+    return;
+  }
   if (listener_ == nullptr) {
     queue_.clear();
     return;
@@ -151,9 +195,14 @@ void EndpointHost::take_events() {
 }
 
 void EndpointHost::submit(Instant now) {
-  transmit_slab_.take([&](Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options) {
+  const auto send_one = [&](Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options) {
     return send(peer, channel, message, options, now) == SendStatus::kSent;
-  });
+  };
+  if (threaded()) {
+    transmit_slab_.take_passed_on(send_one);
+  } else {
+    transmit_slab_.take(send_one);
+  }
 }
 
 void EndpointHost::flushed() {
@@ -162,6 +211,10 @@ void EndpointHost::flushed() {
   // Whoever reads that it is not waits for the event.
   if (!writable) endpoint_->owe_drain();
 }
+
+void EndpointHost::pass_on() { transmit_slab_.pass_on(); }
+
+bool EndpointHost::deliver() { return listener_ == nullptr || listener_->deliver(); }
 
 void EndpointHost::stopped() {
   told_ = true;

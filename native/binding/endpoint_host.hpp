@@ -14,29 +14,39 @@
 #include "base/random.hpp"
 #include "base/result.hpp"
 #include "binding/endpoint_options.hpp"
+#include "binding/shared_gateway.hpp"
 #include "binding/shared_memory.hpp"
 #include "binding/transmit_slab.hpp"
 #include "engine/counters.hpp"
 #include "engine/endpoint.hpp"
 #include "engine/events.hpp"
-#include "engine/gateway_state.hpp"
 #include "io/driver.hpp"
-#include "io/loop_driver.hpp"
 #include "io/simulation.hpp"
+#include "io/thread_driver.hpp"
 
 struct uv_loop_s;
 
 namespace hawser::binding {
 
-// The JavaScript side, as the native one sees it.
+class EndpointHost;
+
+// The JavaScript side, as the native one sees it. The functions are called on its thread, but for
+// set_aside(), which an endpoint that has a thread of its own calls there, and perhaps before
+// EndpointHost::open() returns.
 class HostListener {
  public:
   HostListener() = default;
   HostListener(const HostListener&) = delete;
   HostListener& operator=(const HostListener&) = delete;
 
-  // The queue holds events; afterwards it has other storage.
+  // Gives the queue of a new endpoint its storage. Nothing else is called before.
+  virtual void provide_storage(EndpointHost& host) = 0;
+  // The queue holds events; afterwards it has other storage. Of an endpoint on this thread.
   virtual void on_events() = 0;
+  // The queue holds events: sets them aside if it can. True when deliver() is to follow.
+  virtual bool set_aside(EventQueue& queue) = 0;
+  // Events that were set aside wait. False when some still do.
+  virtual bool deliver() = 0;
   // Everything has been given back. `told`: the endpoint was stopped, not just closed.
   virtual void on_closed(bool told) = 0;
 
@@ -44,10 +54,10 @@ class HostListener {
   ~HostListener() = default;
 };
 
-class EndpointHost final : public DriverUser, public std::enable_shared_from_this<EndpointHost> {
+class EndpointHost final : public ThreadDriverUser, public std::enable_shared_from_this<EndpointHost> {
  public:
-  // Opens the socket and begins to run; the listener gives the queue its storage before it does anything
-  // else. From then on the host keeps itself until it has closed. `loop` is unused with a simulation.
+  // Opens the socket and begins to run. From then on the host keeps itself until it has closed. `loop` is
+  // unused with a simulation.
   static Result<std::shared_ptr<EndpointHost>, SocketError> open(napi_env env, uv_loop_s* loop,
                                                                  ParsedOptions options,
                                                                  HostListener& listener);
@@ -55,19 +65,39 @@ class EndpointHost final : public DriverUser, public std::enable_shared_from_thi
 
   // False from close() on, and once the endpoint has stopped.
   [[nodiscard]] bool is_open() const { return open_; }
-  // While open, these six.
+  // While open, these six. The queue, for an endpoint that has a thread of its own, only there.
   [[nodiscard]] EventQueue& queue() { return queue_; }
-  [[nodiscard]] Endpoint& endpoint() { return *endpoint_; }
   [[nodiscard]] Driver& driver() { return *driver_; }
-  [[nodiscard]] GatewayState* gateway() { return gateway_.get(); }
+  [[nodiscard]] GatewayState* gateway() { return gateway_ ? &gateway_->state : nullptr; }
+  [[nodiscard]] const std::shared_ptr<SharedGateway>& shared_gateway() const { return gateway_; }
   [[nodiscard]] SimulatedNode* node() { return node_; }
   [[nodiscard]] SimulationContext* simulation() { return simulation_.get(); }
+  // Whether the endpoint has a thread of its own.
+  [[nodiscard]] bool threaded() const { return options_.driver == DriverKind::kThreads; }
+
+  // Calls work(Endpoint&, Instant) on the endpoint's thread and waits for it. While open.
+  template <class F>
+  void call(F&& work) {
+    driver_->call([&](Instant now) { work(*endpoint_, now); });
+  }
+  // Likewise, after what waits in the transmit slab has been sent.
+  template <class F>
+  void call_in_order(F&& work) {
+    if (threaded()) {
+      pass_on();
+    } else {
+      submit(driver_->now());
+    }
+    call(work);
+  }
 
   [[nodiscard]] TransmitSlab& transmit_slab() { return transmit_slab_; }
   [[nodiscard]] const SharedMemory& counters_memory() const { return counters_memory_; }
   [[nodiscard]] const SharedMemory& driver_counters_memory() const { return driver_counters_memory_; }
   // A byte of PeerFlag bits for each session.
   [[nodiscard]] const SharedMemory& peer_flags() const { return peer_flags_; }
+  // A u16 for each session: EndpointOptions::peer_max_unreliable.
+  [[nodiscard]] const SharedMemory& peer_max_unreliable() const { return peer_max_unreliable_; }
   [[nodiscard]] std::size_t longest_message() const { return binding::longest_message(options_.endpoint); }
   [[nodiscard]] DriverCounters& driver_counters() { return driver_counters_; }
 
@@ -76,7 +106,9 @@ class EndpointHost final : public DriverUser, public std::enable_shared_from_thi
   Result<void, SocketError> rebind();
   // Takes the records of the transmit slab and sends.
   void flush();
-  // Sends one message, sending what has gathered when that is much.
+  // There is room for events again.
+  void wake();
+  // Sends one message, sending what has gathered when that is much. On the endpoint's thread.
   SendStatus send(Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options, Instant now);
   // Closes at once; on_closed() follows, with `told` false. Closing twice does nothing.
   void close();
@@ -88,6 +120,8 @@ class EndpointHost final : public DriverUser, public std::enable_shared_from_thi
   void take_events() override;
   void submit(Instant now) override;
   void flushed() override;
+  void pass_on() override;
+  bool deliver() override;
   void stopped() override;
   void closed() override;
 
@@ -95,11 +129,16 @@ class EndpointHost final : public DriverUser, public std::enable_shared_from_thi
   EndpointHost(ParsedOptions options, HostListener& listener);
 
   Result<void, SocketError> start(uv_loop_s* loop);
-  Result<void, SocketError> start_on_loop(uv_loop_s* loop);
+  Result<void, SocketError> start_on_socket(uv_loop_s* loop);
+  Result<void, SocketError> start_loop(uv_loop_s* loop, std::unique_ptr<UdpSocket> socket);
+  Result<void, SocketError> start_thread(uv_loop_s* loop, std::unique_ptr<UdpSocket> socket);
   Result<void, SocketError> start_in_simulation();
   [[nodiscard]] Result<std::unique_ptr<UdpSocket>, SocketError> open_socket(
       const SocketOptions& options) const;
-  void make_endpoint(const SocketAddress& bound, Instant now, WallTime wall);
+  void make_endpoint(const SocketAddress& bound, std::unique_ptr<RandomSource> gateway_random, Instant now,
+                     WallTime wall);
+  // nullptr where traffic is not impaired.
+  [[nodiscard]] std::unique_ptr<Impairment> make_impairment();
 
   static void on_teardown(napi_async_cleanup_hook_handle handle, void* data);
 
@@ -113,14 +152,15 @@ class EndpointHost final : public DriverUser, public std::enable_shared_from_thi
   DriverCounters& driver_counters_;
   TransmitSlab transmit_slab_;
   SharedMemory peer_flags_;
-  // One for each user: a source serves one at a time.
-  std::unique_ptr<RandomSource> gateway_random_;
+  SharedMemory peer_max_unreliable_;
   std::unique_ptr<RandomSource> endpoint_random_;
-  std::unique_ptr<GatewayState> gateway_;
+  std::shared_ptr<SharedGateway> gateway_;
   std::unique_ptr<Endpoint> endpoint_;
   std::unique_ptr<Driver> driver_;
-  SimulatedNode* node_ = nullptr;      // the driver, if it is one
-  LoopDriver* loop_driver_ = nullptr;  // likewise
+  // The driver, as what it is.
+  SimulatedNode* node_ = nullptr;
+  SocketDriver* socket_driver_ = nullptr;
+  ThreadDriver* thread_driver_ = nullptr;
   std::shared_ptr<EndpointHost> self_;
   bool open_ = false;
   bool told_ = false;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "binding/link_settings.hpp"
+#include "binding/native_endpoint.hpp"
 #include "binding/native_simulation.hpp"
 #include "binding/values.hpp"
 #include "wire/session_packet.hpp"
@@ -18,6 +19,7 @@ constexpr std::uint32_t kAnyU32 = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint32_t kMaxSessions = 1U << 22U;
 constexpr std::uint32_t kMaxSocketBuffer = 1U << 30U;
 constexpr std::uint32_t kMaxDscp = 63;
+constexpr std::uint32_t kMaxSpinMicros = 1'000;
 
 // Reads the properties of one object; after the first failure an exception is pending and ok() is false.
 class PropertyReader {
@@ -177,6 +179,28 @@ std::optional<ImpairmentSettings> parse_impairment(const Napi::Value& value) {
   return settings;
 }
 
+// The thread that an endpoint runs on, and its place among the shards of a gateway.
+void parse_driver(PropertyReader& reader, ParsedOptions& parsed) {
+  EndpointOptions& endpoint = parsed.endpoint;
+  parsed.driver = reader.text("driver") == "threads" ? DriverKind::kThreads : DriverKind::kLoop;
+  parsed.spin = std::chrono::microseconds(reader.integer("spinMicros", 0, kMaxSpinMicros));
+  endpoint.shards = reader.integer("shards", 1, kMaxShards);
+  endpoint.shard = reader.integer("shard", 0, endpoint.shards - 1);
+  if (endpoint.shards > 1 && (endpoint.mode != Mode::kServer || parsed.driver != DriverKind::kThreads))
+    reader.fail("shards must be 1 but for a server with I/O threads");
+  // The kernel finds the socket of a shard by its number among all that have the address.
+  if (endpoint.shards > 1 && parsed.socket.reuse_port)
+    reader.fail("reusePort must be false with several shards");
+  if (endpoint.shard > 0) parsed.socket.reuse_port = true;
+  if (endpoint.shards > 1) parsed.socket.begins_group = true;
+  if (!reader.ok() || endpoint.shard == 0) return;
+  const NativeEndpoint* const first = NativeEndpoint::from(reader.value("gateway"));
+  if (first == nullptr) return;
+  parsed.shared_gateway = first->shared_gateway();
+  if (!parsed.shared_gateway || parsed.shared_gateway->group.shards() != endpoint.shards)
+    reader.fail("gateway must be an open endpoint of mode 'server' with as many shards");
+}
+
 }  // namespace
 
 std::size_t longest_message(const EndpointOptions& options) {
@@ -210,6 +234,7 @@ std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value) {
   parsed.socket.receive_buffer_bytes = reader.integer("receiveBufferBytes", 0, kMaxSocketBuffer);
   parsed.socket.send_buffer_bytes = reader.integer("sendBufferBytes", 0, kMaxSocketBuffer);
   parsed.socket.dscp = static_cast<std::uint8_t>(reader.integer("dscp", 0, kMaxDscp));
+  if (reader.ok()) parse_driver(reader, parsed);
   const Napi::Value channels_value = reader.value("channels");
   const Napi::Value simulate = reader.value("simulate");
   const Napi::Value socket = reader.value("socket");
@@ -228,10 +253,16 @@ std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value) {
     if (simulation == nullptr) return std::nullopt;
     parsed.socket_kind = SocketKind::kSimulated;
     parsed.simulation = simulation->context();
+    if (parsed.driver == DriverKind::kThreads) {
+      reader.fail("driver must be 'loop' in a simulation");
+      return std::nullopt;
+    }
   }
   if (endpoint.mode == Mode::kServer) {
+    // Some of it is the endpoint's own.
     parsed.gateway = parse_gateway(reader.value("server"), endpoint);
     if (!parsed.gateway) return std::nullopt;
+    if (parsed.shared_gateway) parsed.gateway.reset();
   }
   return parsed;
 }

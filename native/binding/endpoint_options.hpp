@@ -16,9 +16,11 @@
 
 namespace hawser::binding {
 
+struct SharedGateway;
 struct SimulationContext;
 
 enum class SocketKind : std::uint8_t { kNative, kPortable, kSimulated };
+enum class DriverKind : std::uint8_t { kLoop, kThreads };
 
 struct ParsedOptions {
   EndpointOptions endpoint;
@@ -26,8 +28,12 @@ struct ParsedOptions {
   SocketOptions socket;
   std::shared_ptr<SimulationContext> simulation;  // for kSimulated
   std::optional<ImpairmentSettings> impairment;   // of the real ones
-  // For servers. `started` is left to the caller, and advertised ports of 0 to set_bound_port().
+  DriverKind driver = DriverKind::kLoop;          // likewise
+  Duration spin{};                                // of I/O threads
+  // For servers. `started` is left to the caller, and advertised ports of 0 to set_bound_port(). The shards
+  // of a gateway but the first have what that one shares instead.
   std::optional<GatewayOptions> gateway;
+  std::shared_ptr<SharedGateway> shared_gateway;
 };
 
 // Nothing, with an exception pending, when the object is not as declared.

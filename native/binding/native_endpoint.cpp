@@ -107,7 +107,6 @@ NativeEndpoint::NativeEndpoint(const Napi::CallbackInfo& info) : ObjectWrap(info
     return;
   }
   host_ = *std::move(host);
-  batches_.start(host_->queue(), host_->longest_message());
   local_address_ = host_->driver().local_address();
   // An open endpoint holds itself.
   Ref();
@@ -128,26 +127,53 @@ bool NativeEndpoint::expose_memory(const Napi::CallbackInfo& info) {
   const Napi::ArrayBuffer driver_counters = host_->driver_counters_memory().expose(env);
   const Napi::ArrayBuffer slab = host_->transmit_slab().memory().expose(env);
   const Napi::ArrayBuffer flags = host_->peer_flags().expose(env);
-  if (counters.IsEmpty() || driver_counters.IsEmpty() || slab.IsEmpty() || flags.IsEmpty()) return false;
+  Napi::ArrayBuffer lengths = host_->peer_max_unreliable().expose(env);
+  if (counters.IsEmpty() || driver_counters.IsEmpty() || slab.IsEmpty() || flags.IsEmpty() ||
+      lengths.IsEmpty())
+    return false;
   object.Set("counters", Napi::BigUint64Array::New(env, kCounterCount, counters, 0));
   object.Set("socketCounters", Napi::BigUint64Array::New(env, kDriverCounterCount, driver_counters, 0));
   object.Set("txSlab", slab);
   object.Set("peerFlags", Napi::Uint8Array::New(env, host_->peer_flags().size(), flags, 0));
-  host_->transmit_slab().set_writable(true);
+  object.Set("peerMaxUnreliable",
+             Napi::Uint16Array::New(env, lengths.ByteLength() / sizeof(std::uint16_t), lengths, 0));
   return !env.IsExceptionPending();
 }
 
+void NativeEndpoint::provide_storage(EndpointHost& host) {
+  batches_.start(host.queue(), host.longest_message(),
+                 host.threaded() ? EventBatches::kOnOtherThread : EventBatches::kOnSameThread);
+}
+
 void NativeEndpoint::begin_call() {
-  if (!host_->queue().has_room()) batches_.set_aside(host_->queue());
+  // A thread has a turn after each call.
+  if (host_->threaded()) return;
+  if (!host_->queue().has_room()) set_aside_here();
   host_->driver().schedule();
 }
 
-void NativeEndpoint::on_events() {
-  batches_.set_aside(host_->queue());
-  if (host_->simulation() == nullptr) deliver(CallKind::kFromLoop);
+void NativeEndpoint::set_aside_here() {
+  EventQueue& queue = host_->queue();
+  // A new storage begins with what the queue has kept, which may be more than one holds.
+  while (queue.count() > 0) {
+    batches_.make_room();
+    batches_.set_aside(queue);
+  }
 }
 
-std::uint32_t NativeEndpoint::deliver(CallKind kind) {
+void NativeEndpoint::on_events() {
+  set_aside_here();
+  if (host_->simulation() == nullptr) deliver_batches(CallKind::kFromLoop);
+}
+
+bool NativeEndpoint::set_aside(EventQueue& queue) { return batches_.set_aside(queue); }
+
+bool NativeEndpoint::deliver() {
+  deliver_batches(CallKind::kFromLoop);
+  return !batches_.waiting();
+}
+
+std::uint32_t NativeEndpoint::deliver_batches(CallKind kind) {
   if (delivering_) return 0;
   delivering_ = true;
   const Napi::Env env = Env();
@@ -155,27 +181,28 @@ std::uint32_t NativeEndpoint::deliver(CallKind kind) {
   std::uint32_t count = 0;
   bool going_on = true;
   for (int round = 0; round < kDeliveryRounds && going_on && batches_.waiting(); ++round) {
-    std::unique_ptr<EventBatches::Storage> batch =
-        batches_.take(env, host_->driver_counters().slabs_replaced);
-    if (!batch) break;
+    EventBatches::Storage* const batch = batches_.take(env, host_->driver_counters().slabs_replaced);
+    if (batch == nullptr) break;
+    if (batches_.endpoint_waits()) host_->wake();
     ++host_->driver_counters().deliveries;
     count += static_cast<std::uint32_t>(batch->count);
     const bool returned = call(kind, on_events_,
                                {batch->slab_buffer.Value(), batch->descriptors_buffer.Value(),
                                 Napi::Number::New(env, static_cast<double>(batch->count))});
-    batches_.give_back(std::move(batch));
-    // An endpoint that was closed tells nobody; one that has stopped tells the rest.
-    going_on = returned || kind == CallKind::kFromLoop;
+    batches_.give_back(batch, host_->driver_counters().slabs_replaced);
+    if (batches_.endpoint_waits()) host_->wake();
+    // A listener may have closed the endpoint, which tells nobody any more.
+    going_on = kind == CallKind::kFromLoop ? is_open() : returned;
   }
   delivering_ = false;
-  if (is_open() && batches_.waiting()) host_->driver().schedule();
+  if (is_open() && !host_->threaded() && batches_.waiting()) host_->driver().schedule();
   return count;
 }
 
 std::uint32_t NativeEndpoint::deliver_in_call() {
   if (!host_) return 0;
-  if (is_open()) batches_.set_aside(host_->queue());
-  const std::uint32_t count = deliver(CallKind::kFromCall);
+  if (is_open()) set_aside_here();
+  const std::uint32_t count = deliver_batches(CallKind::kFromCall);
   if (stop_untold_ && !batches_.waiting() && !Env().IsExceptionPending()) {
     stop_untold_ = false;
     tell_stopped(CallKind::kFromCall);
@@ -214,6 +241,8 @@ void NativeEndpoint::on_closed(bool told) {
   if (told && simulated) stop_untold_ = true;
   if (told && !simulated) {
     const Napi::HandleScope scope(Env());
+    // One that has stopped tells the rest before.
+    while (deliver_batches(CallKind::kFromLoop) > 0) continue;
     tell_stopped(CallKind::kFromLoop);
   }
   Unref();
@@ -260,7 +289,7 @@ Napi::Value NativeEndpoint::flush(const Napi::CallbackInfo& info) {
   if (!is_open()) return Napi::Boolean::New(info.Env(), false);
   begin_call();
   host_->flush();
-  return Napi::Boolean::New(info.Env(), host_->endpoint().writable());
+  return Napi::Boolean::New(info.Env(), host_->transmit_slab().writable());
 }
 
 Napi::Value NativeEndpoint::send_long(const Napi::CallbackInfo& info) {
@@ -274,11 +303,10 @@ Napi::Value NativeEndpoint::send_long(const Napi::CallbackInfo& info) {
   auto status = SendStatus::kNotConnected;
   if (is_open()) {
     begin_call();
-    const Instant now = host_->driver().now();
-    // What was sent before this goes first.
-    host_->submit(now);
     const SendOptions options{.ttl = std::chrono::milliseconds(*ttl), .confirm = *confirm};
-    status = host_->send(*peer, *channel, *data, options, now);
+    host_->call_in_order([&](Endpoint& /*endpoint*/, Instant now) {
+      status = host_->send(*peer, *channel, *data, options, now);
+    });
   }
   return Napi::Number::New(env, static_cast<double>(status));
 }
@@ -297,19 +325,16 @@ Napi::Value NativeEndpoint::broadcast(const Napi::CallbackInfo& info) {
     if (!given) return env.Undefined();
     words = *given;
   }
+  const bool everyone = info[2].IsNull();
   begin_call();
-  const Instant now = host_->driver().now();
-  // What was sent before this goes first.
-  host_->submit(now);
   const SendOptions options{.ttl = std::chrono::milliseconds(*ttl)};
-  const auto send = [&](Handle peer) {
-    if (host_->send(peer, *channel, *data, options, now) == SendStatus::kSent) ++sent;
-  };
-  if (info[2].IsNull()) {
-    host_->endpoint().for_each_connected(send);
-  } else {
+  host_->call_in_order([&](Endpoint& endpoint, Instant now) {
+    const auto send = [&](Handle peer) {
+      if (host_->send(peer, *channel, *data, options, now) == SendStatus::kSent) ++sent;
+    };
+    if (everyone) return endpoint.for_each_connected(send);
     for (std::size_t i = 0; i + 1 < words.size(); i += 2) send({words[i], words[i + 1]});
-  }
+  });
   return Napi::Number::New(env, sent);
 }
 
@@ -341,7 +366,8 @@ Napi::Value NativeEndpoint::connect(const Napi::CallbackInfo& info) {
   if (!token) return env.Undefined();
   parsed.token = *token;
   begin_call();
-  const Result<Handle, ConnectResult> peer = host_->endpoint().connect(parsed, host_->driver().now());
+  Result<Handle, ConnectResult> peer = Failure{ConnectResult::kAborted};
+  host_->call([&](Endpoint& endpoint, Instant now) { peer = endpoint.connect(parsed, now); });
   if (!peer) {
     throw_coded(env, kConnectResultCodes[static_cast<std::size_t>(peer.error())],
                 "the connection cannot be begun");
@@ -357,7 +383,7 @@ Napi::Value NativeEndpoint::abort(const Napi::CallbackInfo& info) {
   const auto peer = read_handle(info[0], info[1]);
   if (!peer || !is_open()) return info.Env().Undefined();
   begin_call();
-  host_->endpoint().abort(*peer, host_->driver().now());
+  host_->call([&](Endpoint& endpoint, Instant now) { endpoint.abort(*peer, now); });
   return info.Env().Undefined();
 }
 
@@ -368,10 +394,10 @@ Napi::Value NativeEndpoint::disconnect(const Napi::CallbackInfo& info) {
   if (!reason) return info.Env().Undefined();
   if (!is_open()) return Napi::Boolean::New(info.Env(), false);
   begin_call();
-  const Instant now = host_->driver().now();
-  // What was sent before this goes first.
-  host_->submit(now);
-  return Napi::Boolean::New(info.Env(), host_->endpoint().disconnect(*peer, *code, *reason, now));
+  bool begun = false;
+  host_->call_in_order(
+      [&](Endpoint& endpoint, Instant now) { begun = endpoint.disconnect(*peer, *code, *reason, now); });
+  return Napi::Boolean::New(info.Env(), begun);
 }
 
 Napi::Value NativeEndpoint::goaway(const Napi::CallbackInfo& info) {
@@ -387,8 +413,11 @@ Napi::Value NativeEndpoint::goaway(const Napi::CallbackInfo& info) {
   }
   if (!is_open()) return Napi::Boolean::New(info.Env(), false);
   begin_call();
-  return Napi::Boolean::New(
-      info.Env(), host_->endpoint().goaway(*peer, *reason, std::chrono::milliseconds(*deadline), elsewhere));
+  bool asked = false;
+  host_->call([&](Endpoint& endpoint, Instant /*now*/) {
+    asked = endpoint.goaway(*peer, *reason, std::chrono::milliseconds(*deadline), elsewhere);
+  });
+  return Napi::Boolean::New(info.Env(), asked);
 }
 
 Napi::Value NativeEndpoint::set_paused(const Napi::CallbackInfo& info) {
@@ -399,8 +428,10 @@ Napi::Value NativeEndpoint::set_paused(const Napi::CallbackInfo& info) {
   if (!is_open()) return Napi::Boolean::New(env, false);
   begin_call();
   const bool paused = info[3].ToBoolean().Value();
-  return Napi::Boolean::New(env,
-                            host_->endpoint().set_paused(*peer, *channel, paused, host_->driver().now()));
+  bool done = false;
+  host_->call(
+      [&](Endpoint& endpoint, Instant now) { done = endpoint.set_paused(*peer, *channel, paused, now); });
+  return Napi::Boolean::New(env, done);
 }
 
 Napi::Value NativeEndpoint::complete_consumption(const Napi::CallbackInfo& info) {
@@ -410,7 +441,9 @@ Napi::Value NativeEndpoint::complete_consumption(const Napi::CallbackInfo& info)
            : std::nullopt;
   if (!verdict || !is_open()) return info.Env().Undefined();
   begin_call();
-  host_->endpoint().complete_consumption(*peer, static_cast<ConsumeVerdict>(*verdict), host_->driver().now());
+  host_->call([&](Endpoint& endpoint, Instant now) {
+    endpoint.complete_consumption(*peer, static_cast<ConsumeVerdict>(*verdict), now);
+  });
   return info.Env().Undefined();
 }
 
@@ -433,7 +466,9 @@ Napi::Value NativeEndpoint::update_keys(const Napi::CallbackInfo& info) {
   auto start = KeyUpdateStart::kNotConnected;
   if (is_open()) {
     begin_call();
-    start = host_->endpoint().update_keys(*peer, secret ? &*secret : nullptr, host_->driver().now());
+    host_->call([&](Endpoint& endpoint, Instant now) {
+      start = endpoint.update_keys(*peer, secret ? &*secret : nullptr, now);
+    });
   }
   return Napi::Number::New(env, static_cast<double>(start));
 }
@@ -452,8 +487,15 @@ Napi::Value NativeEndpoint::provide_secret(const Napi::CallbackInfo& info) {
   }
   if (!is_open()) return env.Undefined();
   begin_call();
-  host_->endpoint().provide_secret(*peer, *id, std::move(secret), host_->driver().now());
+  host_->call(
+      [&](Endpoint& endpoint, Instant now) { endpoint.provide_secret(*peer, *id, std::move(secret), now); });
   return env.Undefined();
+}
+
+std::optional<PeerStatus> NativeEndpoint::status_of(Handle peer) {
+  std::optional<PeerStatus> found;
+  if (is_open()) host_->call([&](Endpoint& endpoint, Instant now) { found = endpoint.status(peer, now); });
+  return found;
 }
 
 Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
@@ -465,7 +507,7 @@ Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   auto out = info[2].As<Napi::Float64Array>();
-  const auto found = is_open() ? host_->endpoint().status(*peer, host_->driver().now()) : std::nullopt;
+  const std::optional<PeerStatus> found = status_of(*peer);
   if (!found) return Napi::Boolean::New(env, false);
   const std::array<double, 16> cells = {
       milliseconds(found->round_trip),
@@ -492,7 +534,7 @@ Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
 Napi::Value NativeEndpoint::remote_address(const Napi::CallbackInfo& info) {
   const auto peer = read_handle(info[0], info[1]);
   if (!peer) return info.Env().Undefined();
-  const auto found = is_open() ? host_->endpoint().status(*peer, host_->driver().now()) : std::nullopt;
+  const std::optional<PeerStatus> found = status_of(*peer);
   return found ? address_value(info.Env(), found->remote) : info.Env().Null();
 }
 
@@ -501,7 +543,10 @@ Napi::Value NativeEndpoint::export_key(const Napi::CallbackInfo& info) {
   const auto peer = read_handle(info[0], info[1]);
   const auto label = peer ? read_string(info[2], "label") : std::nullopt;
   if (!label) return env.Undefined();
-  const std::optional<Key> key = is_open() ? host_->endpoint().export_key(*peer, *label) : std::nullopt;
+  std::optional<Key> key;
+  if (is_open()) {
+    host_->call([&](Endpoint& endpoint, Instant /*now*/) { key = endpoint.export_key(*peer, *label); });
+  }
   return key ? bytes_value(env, key->bytes()) : env.Null();
 }
 
@@ -521,10 +566,7 @@ Napi::Value NativeEndpoint::stop(const Napi::CallbackInfo& info) {
   const auto reason = code ? read_string(info[1], "reason") : std::nullopt;
   if (!reason || !is_open()) return info.Env().Undefined();
   begin_call();
-  const Instant now = host_->driver().now();
-  // What was sent before this goes first.
-  host_->submit(now);
-  host_->endpoint().stop(*code, *reason, now);
+  host_->call_in_order([&](Endpoint& endpoint, Instant now) { endpoint.stop(*code, *reason, now); });
   return info.Env().Undefined();
 }
 
@@ -533,16 +575,23 @@ Napi::Value NativeEndpoint::close(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+template <class Figure>
+double NativeEndpoint::figure_of(Figure (Endpoint::*read)() const) {
+  Figure figure = 0;
+  if (is_open()) host_->call([&](Endpoint& endpoint, Instant /*now*/) { figure = (endpoint.*read)(); });
+  return static_cast<double>(figure);
+}
+
 Napi::Value NativeEndpoint::sessions(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), is_open() ? host_->endpoint().sessions() : 0);
+  return Napi::Number::New(info.Env(), figure_of(&Endpoint::sessions));
 }
 
 Napi::Value NativeEndpoint::connected(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), is_open() ? host_->endpoint().connected() : 0);
+  return Napi::Number::New(info.Env(), figure_of(&Endpoint::connected));
 }
 
 Napi::Value NativeEndpoint::memory_bytes(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), is_open() ? static_cast<double>(host_->endpoint().memory_bytes()) : 0);
+  return Napi::Number::New(info.Env(), figure_of(&Endpoint::memory_bytes));
 }
 
 Napi::Value NativeEndpoint::ref(const Napi::CallbackInfo& info) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "binding/endpoint_host.hpp"
 #include "binding/event_batches.hpp"
@@ -24,12 +25,19 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   [[nodiscard]] bool is_open() const { return host_ && host_->is_open(); }
   // While open.
   [[nodiscard]] EndpointHost& host() { return *host_; }
+  // What further shards of this one's gateway share; nullptr when it is closed, or no server.
+  [[nodiscard]] std::shared_ptr<SharedGateway> shared_gateway() const {
+    return is_open() ? host_->shared_gateway() : nullptr;
+  }
 
   // For endpoints in a simulation: calls the listeners with all that waits, from within a call of JavaScript.
   // Returns how many events there were; stops early when a listener throws.
   std::uint32_t deliver_in_call();
 
+  void provide_storage(EndpointHost& host) override;
   void on_events() override;
+  bool set_aside(EventQueue& queue) override;
+  bool deliver() override;
   void on_closed(bool told) override;
 
  private:
@@ -67,10 +75,16 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   Napi::Value local_address(const Napi::CallbackInfo& info);
   Napi::Value granted_buffers(const Napi::CallbackInfo& info);
 
+  [[nodiscard]] std::optional<PeerStatus> status_of(Handle peer);
+  // 0 when it is not open.
+  template <class Figure>
+  [[nodiscard]] double figure_of(Figure (Endpoint::*read)() const);
   bool expose_memory(const Napi::CallbackInfo& info);
   // Makes room in the queue for the events of a call, and plans the turn's end.
   void begin_call();
-  std::uint32_t deliver(CallKind kind);
+  // For an endpoint on this thread: gives the queue another storage if it holds events.
+  void set_aside_here();
+  std::uint32_t deliver_batches(CallKind kind);
   // Whether the listener returned; if not, an exception is pending for kFromCall and reported for kFromLoop.
   bool call(CallKind kind, const Napi::FunctionReference& function,
             std::initializer_list<napi_value> arguments);

@@ -1,41 +1,109 @@
 // Where JavaScript's send() writes: one record per message, taken in one go at the end of the turn.
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <cassert>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <optional>
+#include <vector>
 
 #include "base/bytes.hpp"
 #include "base/slot_pool.hpp"
+#include "base/spsc_ring.hpp"
 #include "binding/shared_memory.hpp"
 #include "engine/endpoint.hpp"
 
 namespace hawser::binding {
 
-// Header, 64 bytes, of 32-bit words: 0 bytes of records, 1 records (JavaScript writes these two, take()
-// zeroes them), 2 whether the endpoint is writable, 3 messages that were refused so far, modulo 2^32. Then
-// the records: u32 slot, u32 generation, u16 channel, u16 flags, u32 length, with kExtended in the flags also
-// u32 time to live in ms (0: none) and u32 confirm id (0: none), then the data padded to 4 bytes.
+// Header, 64 bytes, of 32-bit words: 0 bytes of records, 1 records (JavaScript writes these two, take() and
+// pass_on() zero them), 2 whether the endpoint is writable, 3 messages that were refused so far, modulo 2^32
+// (the endpoint's side writes these two). Then the records: u32 slot, u32 generation, u16 channel, u16 flags,
+// u32 length, with kExtended in the flags also u32 time to live in ms (0: none) and u32 confirm id (0: none),
+// then the data padded to 4 bytes.
+//
+// For an endpoint on JavaScript's thread, take() is all. For one on another thread, pass_on() copies the
+// records into a block that goes there by a ring, and take_passed_on() is called there.
 class TransmitSlab {
  public:
   static constexpr std::size_t kHeaderBytes = 64;
   static constexpr std::size_t kRecordBytes = std::size_t{256} * 1024;
+  // JavaScript may be so many turns ahead of an endpoint on another thread.
+  static constexpr std::size_t kBlocks = 4;
+  static constexpr std::size_t kMostPassedOnBytes = (kBlocks + 1) * kRecordBytes;
+
+  TransmitSlab() { set_writable(true); }
 
   [[nodiscard]] const SharedMemory& memory() const { return memory_; }
 
-  void set_writable(bool writable) { set_word(kWritable, writable ? 1 : 0); }
+  void set_writable(bool writable) { store(kWritable, writable ? 1 : 0); }
+  [[nodiscard]] bool writable() const { return load(kWritable) != 0; }
 
   // Calls visit(Handle, channel, Bytes, SendOptions), which returns whether the message was accepted, for
   // each record, and empties the slab. Whatever JavaScript wrote there, nothing beyond the slab is read; a
   // record that says it is longer than the rest ends the walk and counts as refused.
   template <class F>
   void take(F&& visit) {
-    std::size_t used = word(kUsed);
-    if (used == 0) return;
-    if (used > kRecordBytes) used = kRecordBytes;
+    const Bytes records = written();
+    if (records.empty()) return;
+    walk(records, visit);
+    empty();
+  }
+
+  // Waits for a block where the other side has all of them.
+  void pass_on() {
+    const Bytes records = written();
+    if (records.empty()) return;
+    Block* const block = free_block();
+    std::memcpy(block->bytes.data(), records.data(), records.size());
+    block->used = records.size();
+    [[maybe_unused]] const bool pushed = passed_.push(block);
+    assert(pushed && "there are no more blocks than places");
+    empty();
+  }
+
+  // As take(), of what was passed on, on the endpoint's thread.
+  template <class F>
+  void take_passed_on(F&& visit) {
+    while (const std::optional<Block*> block = passed_.pop()) {
+      walk(Bytes((*block)->bytes).first((*block)->used), visit);
+      [[maybe_unused]] const bool pushed = returned_.push(*block);
+      assert(pushed && "there are no more blocks than places");
+      returns_.fetch_add(1, std::memory_order_release);
+      returns_.notify_one();
+    }
+  }
+
+ private:
+  static constexpr std::size_t kUsed = 0;
+  static constexpr std::size_t kRecords = 1;
+  static constexpr std::size_t kWritable = 2;
+  static constexpr std::size_t kRefused = 3;
+  static constexpr std::size_t kAlignment = 4;
+  static constexpr std::uint32_t kExtended = 1;
+
+  struct Block {
+    std::array<std::byte, kRecordBytes> bytes;
+    std::size_t used = 0;
+  };
+
+  [[nodiscard]] Bytes written() const {
+    const std::size_t used = load(kUsed);
+    return {memory_.data() + kHeaderBytes, used < kRecordBytes ? used : kRecordBytes};
+  }
+  void empty() {
+    store(kUsed, 0);
+    store(kRecords, 0);
+  }
+
+  template <class F>
+  void walk(Bytes records, F&& visit) {
     std::uint32_t refused = 0;
-    ByteReader reader(Bytes(memory_.data() + kHeaderBytes, used));
+    ByteReader reader(records);
     while (reader.remaining() > 0) {
       Handle peer;
       peer.slot = reader.u32();
@@ -56,29 +124,33 @@ class TransmitSlab {
       if (!visit(peer, channel, data, options)) ++refused;
       reader.skip((kAlignment - length % kAlignment) % kAlignment);
     }
-    set_word(kUsed, 0);
-    set_word(kRecords, 0);
-    set_word(kRefused, word(kRefused) + refused);
+    if (refused > 0) store(kRefused, load(kRefused) + refused);
   }
 
- private:
-  static constexpr std::size_t kUsed = 0;
-  static constexpr std::size_t kRecords = 1;
-  static constexpr std::size_t kWritable = 2;
-  static constexpr std::size_t kRefused = 3;
-  static constexpr std::size_t kAlignment = 4;
-  static constexpr std::uint32_t kExtended = 1;
+  Block* free_block() {
+    for (;;) {
+      const std::uint32_t seen = returns_.load(std::memory_order_acquire);
+      if (const std::optional<Block*> block = returned_.pop()) return *block;
+      if (blocks_.size() < kBlocks) return blocks_.emplace_back(std::make_unique<Block>()).get();
+      // The other side never waits for this one.
+      returns_.wait(seen, std::memory_order_acquire);
+    }
+  }
 
-  [[nodiscard]] std::uint32_t word(std::size_t index) const {
-    std::uint32_t value = 0;
-    std::memcpy(&value, memory_.data() + index * sizeof(value), sizeof(value));
-    return value;
+  // A word may be written on one thread while the other reads it.
+  [[nodiscard]] std::atomic_ref<std::uint32_t> word(std::size_t index) const {
+    return std::atomic_ref(*reinterpret_cast<std::uint32_t*>(memory_.data() + index * sizeof(std::uint32_t)));
   }
-  void set_word(std::size_t index, std::uint32_t value) {
-    std::memcpy(memory_.data() + index * sizeof(value), &value, sizeof(value));
+  [[nodiscard]] std::uint32_t load(std::size_t index) const {
+    return word(index).load(std::memory_order_relaxed);
   }
+  void store(std::size_t index, std::uint32_t value) { word(index).store(value, std::memory_order_relaxed); }
 
   SharedMemory memory_{kHeaderBytes + kRecordBytes};
+  std::vector<std::unique_ptr<Block>> blocks_;
+  SpscRing<Block*, kBlocks> passed_;
+  SpscRing<Block*, kBlocks> returned_;
+  std::atomic<std::uint32_t> returns_ = 0;
 };
 
 }  // namespace hawser::binding

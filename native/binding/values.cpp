@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "engine/events.hpp"
-#include "io/loop_driver.hpp"
+#include "io/loop_handles.hpp"
 
 namespace hawser::binding {
 

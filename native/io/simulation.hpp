@@ -183,6 +183,7 @@ class SimulatedNode final : public Driver {
   [[nodiscard]] Instant now() const override { return show(simulation_.now()); }
   void schedule() override;
   void flush(Instant now) override;
+  void call(FunctionRef<void(Instant)> work) override { work(now()); }
   void close() override;
   // A simulation has no event loop.
   void keep_loop_alive(bool /*keep*/) override {}

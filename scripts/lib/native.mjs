@@ -12,11 +12,18 @@ export function configure(preset, definitions = []) {
   return run('cmake', ['--preset', preset, ...generator, ...definitions.map((text) => `-D${text}`)]);
 }
 
-/** Configures and builds a preset. @returns what `run` returns, for the step that failed or the last */
-export async function buildPreset(preset) {
+/**
+ * Configures and builds a preset, or one target of it.
+ *
+ * @param {string} preset
+ * @param {string} [target]
+ * @returns what `run` returns, for the step that failed or the last
+ */
+export async function buildPreset(preset, target = 'all') {
   const configured = await configure(preset);
   if (configured.code !== 0) return configured;
-  return run('cmake', ['--build', join(buildRoot, preset), '--parallel', String(jobs)]);
+  const args = ['--build', join(buildRoot, preset), '--parallel', String(jobs), '--target', target];
+  return run('cmake', args);
 }
 
 /** @returns {string[]} the names of the fuzzers, one for each native/fuzz/*_fuzz.cpp */

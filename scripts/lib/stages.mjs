@@ -104,10 +104,22 @@ async function unitTests(tally, preset) {
   proven.native = new Set(all.filter(passed));
 }
 
+/** The native tests in which threads meet, under ThreadSanitizer. */
+async function threadTests(tally) {
+  const target = 'hawser_thread_tests';
+  const built = await buildPreset('tsan', target);
+  // The long ones, of one thread each, are for the deep form.
+  const args = ['--test-case-exclude=*agrees with a map*'];
+  tally.check(
+    'tests with threads (tsan)',
+    built.code === 0 ? await run(join('build-cmake', 'tsan', target), args) : built,
+  );
+}
+
 async function native({ deep }) {
   const tally = new Tally();
   await unitTests(tally, 'asan');
-  if (deep) await unitTests(tally, 'tsan');
+  await (deep ? unitTests(tally, 'tsan') : threadTests(tally));
   return tally;
 }
 
@@ -210,7 +222,11 @@ async function packaged() {
 export const stages = [
   { name: 'lint', title: 'sources, format, clang-tidy', run: lint },
   { name: 'types', title: 'tsc over src, test, examples and bench', run: types },
-  { name: 'native', title: 'unit tests under AddressSanitizer and UndefinedBehaviorSanitizer', run: native },
+  {
+    name: 'native',
+    title: 'unit tests under AddressSanitizer, those with threads under ThreadSanitizer',
+    run: native,
+  },
   { name: 'fuzz', title: 'every fuzzer for a short while', run: fuzz },
   { name: 'vitest', title: 'TypeScript, simulation, interoperation and examples', run: vitest },
   { name: 'conformance', title: 'every test that docs/conformance names has passed', run: conformance },

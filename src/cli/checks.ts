@@ -6,7 +6,9 @@ import { mintToken } from '../token/mint.js';
 import { generateKey } from '../token/server-key.js';
 import { Client } from '../transport/client.js';
 import { addonPath, checkNodeVersion, loadAddon } from '../transport/native.js';
+import type { ServerOptions } from '../transport/options.js';
 import { Server } from '../transport/server.js';
+import { driverText } from './driver.js';
 import { describeError } from './errors.js';
 import { sourceAddress } from './source-address.js';
 import { bytes, count, micros } from './terminal.js';
@@ -39,13 +41,16 @@ function fail(name: string, found: string, advice: string): CheckResult {
   return { name, status: 'fail', found, advice };
 }
 
+/** How the gateway is to be driven. */
+export type CheckedDriver = Pick<ServerOptions, 'driver' | 'spinMicros' | 'threads'>;
+
 /** All checks, in the order in which they depend on each other. */
-export async function runChecks(): Promise<CheckResult[]> {
+export async function runChecks(driver: CheckedDriver): Promise<CheckResult[]> {
   const results = [checkNode(), checkPlatform(), checkAddon()];
   if (results.every(({ status }) => status !== 'fail')) {
-    results.push(checkLibsodium(), ...(await checkSockets()), await checkLoopback());
+    results.push(checkLibsodium(), ...(await checkSockets()), await checkLoopback(driver));
   }
-  results.push(checkFiles(), checkMemory(), checkProcessors());
+  results.push(checkFiles(), checkMemory(), checkProcessors(driver));
   return results;
 }
 
@@ -119,13 +124,13 @@ function checkBuffer(name: string, granted: number, limit: string, consequence: 
 }
 
 /** A gateway and a peer in this process: the whole way through the kernel and back. */
-async function checkLoopback(): Promise<CheckResult> {
+async function checkLoopback(driver: CheckedDriver): Promise<CheckResult> {
   const name = 'loopback';
   const key = generateKey();
   const protocolId = 1n;
   const localAddress = process.platform === 'linux' ? sourceAddress(0) : undefined;
   try {
-    await using server = await Server.listen({ address: '127.0.0.1:0', protocolId, keys: [key] });
+    await using server = await Server.listen({ address: '127.0.0.1:0', protocolId, keys: [key], ...driver });
     server.on('message', (peer, data) => {
       peer.send(data);
     });
@@ -153,7 +158,9 @@ async function checkLoopback(): Promise<CheckResult> {
     return fail(
       name,
       describeError(error),
-      'UDP on 127.0.0.0/8 must not be blocked; look at the firewall rules of this machine',
+      driver.driver === 'threads' && process.platform !== 'linux'
+        ? 'leave --driver out: the event loop works everywhere'
+        : 'UDP on 127.0.0.0/8 must not be blocked; look at the firewall rules of this machine',
     );
   }
 }
@@ -166,7 +173,7 @@ function checkFiles(): CheckResult {
   const soft = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1];
   if (soft === undefined) return ok(name, 'not known on this system; a gateway needs one for all its peers');
   if (soft === 'unlimited' || Number(soft) >= wantedFiles)
-    return ok(name, `${soft} (all peers share one socket)`);
+    return ok(name, `${soft} (all peers share one socket, or those of the I/O threads)`);
   return warn(name, soft, `run "ulimit -n ${wantedFiles}" before the gateway`);
 }
 
@@ -186,8 +193,14 @@ function availableMemory(): number {
   return kilobytes === undefined ? freemem() : Number(kilobytes) * 1024;
 }
 
-function checkProcessors(): CheckResult {
-  const found = `${count(availableParallelism())} usable`;
-  if (availableParallelism() > 1) return ok('processors', found);
+function checkProcessors({ driver, threads = 1 }: CheckedDriver): CheckResult {
+  const usable = availableParallelism();
+  const found = `${count(usable)} usable`;
+  const wanted = threads + 1;
+  if (driver === 'threads' && usable < wanted) {
+    const consumers = `JavaScript and ${driverText({ driver, threads })}`;
+    return warn('processors', found, `${consumers} want ${wanted}: with fewer, they wait for each other`);
+  }
+  if (usable > 1) return ok('processors', found);
   return warn('processors', found, 'a gateway and its load share one: figures of "hawser demo" will be low');
 }

@@ -27,6 +27,8 @@ function time(rttMicros: number): string {
 export class DemoView {
   phase: DemoPhase = 'starting';
   address = '';
+  /** Of the gateway; see `driverText`. */
+  driver = '';
   bytesPerPeer: number | undefined;
   readonly #startedAt = performance.now();
   readonly #wire: Wire;
@@ -108,7 +110,7 @@ export class DemoView {
   }
 
   #headline(): string {
-    return this.address === '' ? this.#wire : `${this.#wire}, gateway on udp ${this.address}`;
+    return this.address === '' ? this.#wire : `${this.#wire}, gateway on udp ${this.address}, ${this.driver}`;
   }
 
   #peerBar(paint: Paint): string {

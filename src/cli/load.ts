@@ -5,6 +5,7 @@ import { performance } from 'node:perf_hooks';
 import { HawserError } from '../base/errors.js';
 import { Client } from '../transport/client.js';
 import type { Connection } from '../transport/connection.js';
+import type { ClientOptions } from '../transport/options.js';
 import { UsageError } from './errors.js';
 import { type Latency, LatencyHistogram } from './latency.js';
 import type { SizeRange } from './options.js';
@@ -33,6 +34,8 @@ export interface LoadOptions {
   readonly rate: number;
   readonly size: SizeRange;
   readonly sockets: number;
+  /** Of each socket. */
+  readonly driver: Pick<ClientOptions, 'driver' | 'spinMicros'>;
   readonly connectTimeoutMs: number;
   readonly tokens: TokenFactory;
   /** Client ids count up from here. */
@@ -125,6 +128,7 @@ export class Load {
         clients.push(
           await Client.open({
             maxConnections: Math.ceil(options.peers / sockets),
+            ...options.driver,
             ...(localAddresses ? { address: '0.0.0.0:0' } : {}),
           }),
         );

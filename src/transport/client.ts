@@ -147,7 +147,7 @@ export class Client<C extends ChannelMap = DefaultChannels>
         if (connection !== undefined) connectionControl.message(connection, channel, data);
       },
       batch: (listener, slab, descriptors, count) => {
-        guard(this, 'onBatch', () => listener(slab, descriptors, count));
+        guard(this, 'onBatch', () => listener(slab, descriptors, count, 0));
       },
       connect: (slot, generation, record) => {
         const connection = find(slot, generation);

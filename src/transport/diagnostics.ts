@@ -9,6 +9,8 @@ import type { DropReason } from './stats.js';
 export interface SocketStateMessage {
   readonly mode: 'SERVER' | 'CLIENT';
   readonly address: string;
+  /** Which of a server's sockets: each I/O thread has one. */
+  readonly shard: number;
   readonly state: SocketState;
 }
 
@@ -32,6 +34,8 @@ export interface ConnectionStateMessage {
 /** Message of the channel `hawser:drop`: what the packet validation refused since the last message, once a second. */
 export interface DropMessage {
   readonly address: string;
+  /** As in {@link SocketStateMessage}. */
+  readonly shard: number;
   readonly reason: DropReason;
   readonly count: number;
 }

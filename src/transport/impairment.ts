@@ -20,7 +20,10 @@ export interface ImpairmentOptions {
   readonly delayMs?: number;
   /** Added to the delay, uniformly between 0 and this; 0 by default. */
   readonly jitterMs?: number;
-  /** Bandwidth of each direction, for all peers of the socket together; 0 (default) is no limit. UDP payload counts. */
+  /**
+   * Bandwidth of each direction, for all peers together; 0 (default) is no limit. UDP payload counts. Of a server's `threads` each has an
+   * equal part, also of `queueBytes`.
+   */
   readonly bytesPerSecond?: number;
   /** What waits for bandwidth at most, in bytes; the excess is lost; 65,536 by default. */
   readonly queueBytes?: number;

@@ -3,7 +3,7 @@
 
 import { argumentError, checkBytes, checkOptions } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
-import { keyUpdateStart, keyUpdateSuperseded, type NativeEndpoint } from './native.js';
+import { handleKey, keyUpdateStart, keyUpdateSuperseded, type NativeEndpoint } from './native.js';
 
 /** Options of `Peer.updateKeys` and `Connection.updateKeys`. */
 export interface KeyUpdateOptions {
@@ -42,7 +42,6 @@ const secretBytes = 32;
 const secretIdBytes = 16;
 
 interface Waiting {
-  readonly generation: number;
   readonly resolve: (epoch: number) => void;
   readonly reject: (error: HawserError) => void;
 }
@@ -56,6 +55,7 @@ const refusals: Readonly<Record<number, string>> = {
 /** The updates that one socket's side has begun; one at most for each connection. */
 export class KeyUpdates {
   readonly #native: NativeEndpoint;
+  /** By `handleKey`. */
   readonly #waiting = new Map<number, Waiting>();
 
   constructor(native: NativeEndpoint) {
@@ -70,7 +70,7 @@ export class KeyUpdates {
     switch (start) {
       case keyUpdateStart.begun:
         return new Promise((resolve, reject) => {
-          this.#waiting.set(slot, { generation, resolve, reject });
+          this.#waiting.set(handleKey(slot, generation), { resolve, reject });
         });
       case keyUpdateStart.busy:
         throw new HawserError('ERR_HAWSER_KEY_UPDATE_BUSY', 'a key update is under way, or has just been');
@@ -133,9 +133,9 @@ export class KeyUpdates {
   }
 
   #take(slot: number, generation: number): Waiting | undefined {
-    const waiting = this.#waiting.get(slot);
-    if (waiting?.generation !== generation) return undefined;
-    this.#waiting.delete(slot);
+    const key = handleKey(slot, generation);
+    const waiting = this.#waiting.get(key);
+    this.#waiting.delete(key);
     return waiting;
   }
 }

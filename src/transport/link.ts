@@ -204,8 +204,7 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
 
   /** Packets sent and received in this session, handshake excluded. */
   get packets(): { readonly sent: number; readonly received: number } {
-    const status = this.carrier.status(this.slot, this.generation);
-    return { sent: status[statusCell.packetsSent] ?? 0, received: status[statusCell.packetsReceived] ?? 0 };
+    return { sent: cell(this, statusCell.packetsSent), received: cell(this, statusCell.packetsReceived) };
   }
 
   /** Packets that were sent and are known to be lost. Those of unreliable messages alone are not known of. */
@@ -262,8 +261,9 @@ export function mixLink(prototype: object): void {
 /** A link to any channels. */
 type AnyLink = Pick<Link<ChannelMap>, 'slot' | 'generation' | 'connected' | 'carrier' | 'wire'>;
 
+/** The addon still knows a connection whose end is being acknowledged; its user has heard of the end already. */
 function cell(link: AnyLink, index: number): number {
-  return link.carrier.status(link.slot, link.generation)[index] ?? 0;
+  return link.connected ? (link.carrier.status(link.slot, link.generation)[index] ?? 0) : 0;
 }
 
 function setPaused(link: AnyLink, channel: unknown, paused: boolean): void {

@@ -42,6 +42,16 @@ export interface NativeChannel {
 
 export interface NativeEndpointOptions {
   readonly mode: 'server' | 'client';
+  /** Who runs the shard: the event loop, or a thread of its own (Linux only, real sockets only). */
+  readonly driver: 'loop' | 'threads';
+  /** How long a thread at most looks for work before it sleeps, 0 to 1,000. */
+  readonly spinMicros: number;
+  /** Which shard of the server this is; 0 for clients. */
+  readonly shard: number;
+  /** How many shards the server has, 1 to 64: with more than one, each has a thread and a socket on the same address. */
+  readonly shards: number;
+  /** Shard 0, for all others: its gateway state is used, and the gateway part of `server` is not looked at. */
+  readonly gateway?: NativeEndpoint;
   /** Of servers: whether HAWSER is spoken; netcode is where {@link NativeServerOptions} have it. Clients speak both. */
   readonly hawser: boolean;
   /** The address to bind, in the 24-byte form of `base/address.ts`. */
@@ -92,6 +102,16 @@ export interface NativeHandle {
   readonly generation: number;
 }
 
+/** More slots than any endpoint has. */
+const handleSlots = 2 ** 22;
+
+/**
+ * A handle as one number. Two that live at the same time differ: a slot would have to be reused 2^31 times meanwhile.
+ */
+export function handleKey(slot: number, generation: number): number {
+  return (generation % 2 ** 31) * handleSlots + slot;
+}
+
 export interface NativeConnectOptions {
   readonly protocolId: bigint;
   readonly token: Uint8Array;
@@ -117,6 +137,8 @@ export interface NativeEndpoint {
   readonly txSlab: ArrayBuffer;
   /** For each slot of a HAWSER session the bits of {@link peerFlag}; native code writes. */
   readonly peerFlags: Uint8Array;
+  /** For each slot of a HAWSER session the longest message of an unreliable channel where that is more than usual, else 0; native code writes. */
+  readonly peerMaxUnreliable: Uint16Array;
 
   /** Where the socket is bound, 24 bytes. */
   localAddress(): Uint8Array;
@@ -187,6 +209,7 @@ export interface NativeEndpoint {
   exportKey(slot: number, generation: number, label: string): Uint8Array | null;
   /** Where the peer is now, 24 bytes, or null when it is gone. */
   remoteAddress(slot: number, generation: number): Uint8Array | null;
+  /** For all shards of the server, as is `startDraining`. */
   setKeys(keys: readonly NativeServerKey[]): void;
   startDraining(): void;
   /** STOPPING; the `onStopped` of the constructor is called once STOPPED, with the socket closed. */

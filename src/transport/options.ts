@@ -2,7 +2,7 @@
 // checked in full; nothing behind it checks again.
 
 import { randomBytes } from 'node:crypto';
-import { networkInterfaces } from 'node:os';
+import { availableParallelism, networkInterfaces } from 'node:os';
 import { type Address, addressToBinary, formatAddress, parseAddress } from '../base/address.js';
 import {
   argumentError,
@@ -67,7 +67,8 @@ export interface SocketOptions<C extends ChannelMap = DefaultChannels> {
   readonly channelCreditBytes?: number;
   /**
    * Memory for messages that are not complete or cannot be delivered yet, of all peers together, in bytes, 65,536 to 2^40; 256 MiB
-   * by default. What does not fit is not acknowledged, so that it is sent again.
+   * by default. What does not fit is not acknowledged, so that it is sent again. Several `threads` share it equally, each having at least
+   * 65,536 bytes and room for the longest message.
    */
   readonly maxReassemblyBytes?: number;
   /**
@@ -85,15 +86,26 @@ export interface SocketOptions<C extends ChannelMap = DefaultChannels> {
    * Wi-Fi favour. 0 by default.
    */
   readonly dscp?: number;
-  /** Wanted size of the kernel's receive buffer in bytes, 0 for the system's default; 4 MiB by default. */
+  /** Wanted size of the kernel's receive buffer in bytes, 0 for the system's default; 4 MiB by default. Each of a server's `threads` has one. */
   readonly receiveBufferBytes?: number;
-  /** Wanted size of the kernel's send buffer in bytes, 0 for the system's default; 4 MiB by default. */
+  /** Likewise of the send buffer. */
   readonly sendBufferBytes?: number;
   /**
    * `native` (default) uses the fastest calls of this system; `portable` one system call per datagram, as on systems without
    * batches.
    */
   readonly socket?: 'native' | 'portable';
+  /**
+   * Who sends and receives: the event loop (`loop`, the default), or I/O threads (`threads`, on Linux only: elsewhere opening fails with
+   * ERR_HAWSER_SYSTEM). With a thread, a turn of JavaScript that takes long delays messages, but no PING is answered late and no connection
+   * times out over it. Not together with `network`. A client has one thread.
+   */
+  readonly driver?: 'loop' | 'threads';
+  /**
+   * With the driver `threads`: for how many microseconds at most a thread looks for work each time before it sleeps, 0 to 1,000. It
+   * shortens round trips while there is traffic, for the CPU that looking takes. 50 by default, 0 where the process may use one core only.
+   */
+  readonly spinMicros?: number;
   /** For `[::]`: refuse IPv4; false by default (dual stack). */
   readonly ipv6Only?: boolean;
   /** Length of the connection ids that this side chooses, 8 to 16 bytes; 8 by default. */
@@ -161,7 +173,7 @@ export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends S
   readonly maxPeers?: number;
   /**
    * Handshakes at a time between RESPONSE and confirmation, 1 to 65,536; 4,096 by default. For netcode, likewise, those between REQUEST
-   * and connection.
+   * and connection. Several `threads` share them equally.
    */
   readonly maxHalfOpen?: number;
   /** 0 to 255: written in clear into connection ids, for load balancers; none by default. */
@@ -191,7 +203,15 @@ export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends S
   readonly maxPacketsPerSecondPerPeer?: number;
   /** Bytes taken from one peer in a second; 0 (default) is no limit. */
   readonly maxBytesPerSecondPerPeer?: number;
-  /** Let other sockets bind the same address, the kernel spreading clients over them; false by default. */
+  /**
+   * With the driver `threads`: how many I/O threads, 1 to 64; 1 by default. Each has a socket of its own on the same address, and a share of
+   * the peers, whom the kernel spreads over them.
+   */
+  readonly threads?: number;
+  /**
+   * Let sockets of other processes bind the same address, the kernel spreading clients over them; false by default. Not with several
+   * `threads`, which share the address among themselves.
+   */
   readonly reusePort?: boolean;
   /** Aborting it closes the server. */
   readonly signal?: AbortSignal;
@@ -233,6 +253,8 @@ const socketOptionNames = [
   'receiveBufferBytes',
   'sendBufferBytes',
   'socket',
+  'driver',
+  'spinMicros',
   'ipv6Only',
   'connectionIdLength',
   'maxDatagramBytes',
@@ -261,6 +283,7 @@ const serverOptionNames = [
   'secretOf',
   'maxPacketsPerSecondPerPeer',
   'maxBytesPerSecondPerPeer',
+  'threads',
   'reusePort',
   'signal',
 ] as const;
@@ -286,6 +309,9 @@ const leastCreditBytes = 1024;
 const leastReassemblyBytes = 65_536;
 const greatestReassemblyBytes = 2 ** 40;
 const maxReasonBytes = 256;
+const maxThreads = 64;
+const greatestSpinMicros = 1000;
+const defaultSpinMicros = 50;
 
 /** @throws HawserError ERR_HAWSER_ARGUMENT. */
 export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<C>): ServerPlan {
@@ -300,17 +326,23 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
   const protocolId = checkU64('protocolId', options.protocolId);
   const channels = checkChannelOptions(options);
   const wires = checkWires(options, channels.table);
+  const socket = nativeSocketOptions(options, 'server', address, network);
+  const shards = checkThreads(socket.driver, options.threads);
+  const reusePort = checkBoolean('reusePort', options.reusePort ?? false);
+  // The kernel finds the socket of a shard by its number among all that have the address.
+  if (reusePort && shards > 1) throw argumentError('reusePort', 'false with several threads', 'true');
+  const halfOpenOfShard = Math.ceil(maxHalfOpen / shards);
   return {
     ...checkSocketOptions(options, network, channels),
     native: {
-      ...nativeSocketOptions(options, 'server', address, network),
-      ...channels.native,
+      ...shareOfShard({ ...socket, ...channels.native }, channels.table.greatestMessageBytes, shards),
+      shards,
       hawser: wires.hawser,
-      reusePort: checkBoolean('reusePort', options.reusePort ?? false),
+      reusePort,
       serverIndex:
         options.serverIndex === undefined ? -1 : checkInteger('serverIndex', options.serverIndex, 0, 255),
       // Peers that said goodbye linger for a second in a place of their own.
-      maxSessions: 2 * maxPeers + maxHalfOpen,
+      maxSessions: 2 * maxPeers + halfOpenOfShard,
       maxPacketsPerSecondPerPeer: checkCeiling(options, 'maxPacketsPerSecondPerPeer'),
       maxBytesPerSecondPerPeer: checkCeiling(options, 'maxBytesPerSecondPerPeer'),
       server: {
@@ -322,7 +354,7 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
             ? (network?.randomBytes(resetKeyBytes) ?? randomBytes(resetKeyBytes))
             : checkBytes('resetKey', options.resetKey, resetKeyBytes, resetKeyBytes),
         maxPeers,
-        maxHalfOpen,
+        maxHalfOpen: halfOpenOfShard,
         sameClient: checkOneOf('sameClient', options.sameClient ?? 'replace', ['replace', 'reject']),
         clockSkewMs: checkInteger('clockSkewMs', options.clockSkewMs ?? 5000, 0, hourMs),
         maxTokenLifetimeMs: checkInteger(
@@ -355,6 +387,7 @@ export function checkClientOptions<C extends ChannelMap>(options: ClientOptions<
     native: {
       ...nativeSocketOptions(options, 'client', address, network),
       ...channels.native,
+      shards: 1,
       hawser: true,
       reusePort: false,
       serverIndex: -1,
@@ -475,6 +508,9 @@ function nativeSocketOptions<C extends ChannelMap>(
 ): Pick<
   NativeEndpointOptions,
   | 'mode'
+  | 'driver'
+  | 'spinMicros'
+  | 'shard'
   | 'bind'
   | 'socket'
   | 'ipv6Only'
@@ -488,6 +524,8 @@ function nativeSocketOptions<C extends ChannelMap>(
   const socket = checkOneOf('socket', options.socket ?? 'native', ['native', 'portable']);
   return {
     mode,
+    ...checkDriver(options, network),
+    shard: 0,
     bind: addressToBinary(address),
     socket: network?.native ?? socket,
     ipv6Only: checkBoolean('ipv6Only', options.ipv6Only ?? false),
@@ -507,6 +545,57 @@ function impairmentOf(
   if (simulate === undefined) return {};
   if (network === undefined) return { simulate: checkSimulate(simulate) };
   throw argumentError('simulate', 'left out where network is given, whose links have these settings', 'both');
+}
+
+function checkDriver(
+  { driver = 'loop', spinMicros }: Pick<SocketOptions, 'driver' | 'spinMicros'>,
+  network: Network | undefined,
+): Pick<NativeEndpointOptions, 'driver' | 'spinMicros'> {
+  checkOneOf('driver', driver, ['loop', 'threads']);
+  if (driver === 'loop') {
+    checkLeftOutWithoutThreads('spinMicros', spinMicros);
+    return { driver, spinMicros: 0 };
+  }
+  if (network !== undefined) {
+    throw argumentError('driver', "'loop' where network is given, whose time has no threads", "'threads'");
+  }
+  // With one core, whoever looks for work keeps those from working that it waits for.
+  const usual = availableParallelism() > 1 ? defaultSpinMicros : 0;
+  return { driver, spinMicros: checkInteger('spinMicros', spinMicros ?? usual, 0, greatestSpinMicros) };
+}
+
+/** @returns how many sockets the server has. */
+function checkThreads(driver: NativeEndpointOptions['driver'], threads: number | undefined): number {
+  if (driver === 'threads') return checkInteger('threads', threads ?? 1, 1, maxThreads);
+  checkLeftOutWithoutThreads('threads', threads);
+  return 1;
+}
+
+function checkLeftOutWithoutThreads(name: string, value: unknown): void {
+  if (value !== undefined) throw argumentError(name, "left out unless driver is 'threads'", describe(value));
+}
+
+/** Divides what is meant for all peers together. With less than the longest message, none of that length could be put together. */
+function shareOfShard<T extends Pick<NativeEndpointOptions, 'maxReassemblyBytes' | 'simulate'>>(
+  options: T,
+  longestMessageBytes: number,
+  shards: number,
+): T {
+  const { maxReassemblyBytes, simulate } = options;
+  const share = (total: number): number => Math.ceil(total / shards);
+  return {
+    ...options,
+    maxReassemblyBytes: Math.max(share(maxReassemblyBytes), leastReassemblyBytes, longestMessageBytes),
+    ...(simulate === undefined
+      ? {}
+      : {
+          simulate: {
+            ...simulate,
+            bytesPerSecond: share(simulate.bytesPerSecond),
+            queueBytes: share(simulate.queueBytes),
+          },
+        }),
+  };
 }
 
 function checkBuffer(name: string, value: number | undefined): number {

@@ -138,6 +138,14 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
     return this.#u32(connectRecord.timeout);
   }
 
+  /**
+   * Which I/O thread of the server it belongs to, from 0 to `threads` - 1: with `slot` and `generation`, what names it in the batches of
+   * `onBatch`.
+   */
+  get shard(): number {
+    return this.#socket.shard;
+  }
+
   /** @internal */
   override get carrier(): Socket {
     return this.#socket;

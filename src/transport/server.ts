@@ -1,4 +1,4 @@
-// The gateway's side: one socket, many peers.
+// The gateway's side: one address, many peers.
 
 import { EventEmitter, on } from 'node:events';
 import { formatAddress, parseAddress } from '../base/address.js';
@@ -7,8 +7,10 @@ import type { Clock, Timer } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
 import type { ServerKey } from '../token/server-key.js';
 import type {
+  ChannelEntry,
   ChannelMap,
   ChannelName,
+  ChannelTable,
   ChannelValue,
   DefaultChannels,
   FirstChannelValue,
@@ -27,11 +29,12 @@ import {
   type ServerPlan,
   throwIfAborted,
 } from './options.js';
-import { endPeer, Peer, RecordStore } from './peer.js';
+import { endPeer, Peer } from './peer.js';
 import { type DisconnectInfo, disconnectCodes, disconnectResultName, type SocketState } from './results.js';
-import { SlotTable } from './slot-table.js';
-import { type BatchListener, Socket } from './socket.js';
-import type { TransportStats } from './stats.js';
+import { openShards, type PeerSet, type Shard, ShardedPeers, type Shards } from './shards.js';
+import type { SlotTable } from './slot-table.js';
+import type { Socket, SocketSink } from './socket.js';
+import { addStats, type TransportStats } from './stats.js';
 
 /** The events of a server with the arguments of their listeners. */
 export interface ServerEvents<C extends ChannelMap = DefaultChannels> {
@@ -52,7 +55,7 @@ export interface ServerEvents<C extends ChannelMap = DefaultChannels> {
   drain: [peer: Peer<C>];
   /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
   listenerError: [error: unknown, source: string];
-  /** STOPPED: the socket is closed and no event follows. */
+  /** STOPPED: every socket is closed and no event follows. */
   close: [];
 }
 
@@ -80,13 +83,6 @@ export interface BroadcastOptions<C extends ChannelMap = DefaultChannels> {
   readonly ttlMs?: number;
 }
 
-/** The peers of a server. */
-export interface PeerSet<C extends ChannelMap = DefaultChannels> extends Iterable<Peer<C>> {
-  readonly size: number;
-  /** The peer that a descriptor of `onBatch` names; undefined when it has ended. */
-  at(slot: number, generation: number): Peer<C> | undefined;
-}
-
 /** Emits what a generic server does, whose channels only the table knows. */
 type MessageEmitter<C extends ChannelMap> = EventEmitter<{
   message: [peer: Peer<C>, value: unknown, channel: string];
@@ -106,14 +102,20 @@ export class Server<C extends ChannelMap = DefaultChannels>
   readonly address: string;
   /** The addresses under which clients reach this gateway; a token must list one of them. */
   readonly publicAddresses: readonly string[];
+  readonly #shards: Shards<C>;
+  /** Of shard 0; the gateway is reached through any of them. */
   readonly #socket: Socket;
+  readonly #channels: ChannelTable;
   readonly #clock: Clock;
   readonly #plan: ServerPlan;
-  readonly #peers = new SlotTable<Peer<C>>();
-  readonly #records = new RecordStore();
+  readonly #peers: ShardedPeers<C>;
+  /** Sockets that have not stopped. */
+  #open: number;
   readonly #closed: Promise<void>;
   #resolveClosed: () => void = () => undefined;
   #draining: Promise<void> | undefined;
+  /** What peers are asked while the server drains. */
+  #farewell: DrainOptions | undefined;
   #onEmpty: (() => void) | undefined;
   readonly #onAbort = (): void => void this.close();
 
@@ -142,22 +144,11 @@ export class Server<C extends ChannelMap = DefaultChannels>
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    this.#socket = new Socket(plan.native, plan.settings, {
-      message: (slot, generation, channel, data) => this.#message(slot, generation, channel, data),
-      batch: (listener, slab, descriptors, count) => this.#batch(listener, slab, descriptors, count),
-      connect: (slot, generation, record) => this.#connect(slot, generation, record),
-      disconnect: (slot, generation, result, bytes) => this.#disconnect(slot, generation, result, bytes),
-      consume: (slot, generation, bytes) => void this.#consume(slot, generation, bytes),
-      secretWanted: (slot, generation, secretId) => this.#secretWanted(slot, generation, secretId),
-      drain: (slot, generation) => {
-        const peer = this.#peers.at(slot, generation);
-        if (peer !== undefined) guard(this, 'drain', () => this.emit('drain', peer));
-      },
-      stopped: () => this.#stopped(),
-      connectFailed: unexpected,
-      state: unexpected,
-      goaway: unexpected,
-    });
+    this.#channels = plan.settings.channels;
+    this.#shards = openShards<C>(plan, (shard) => this.#sinkOf(shard));
+    this.#open = this.#shards.length;
+    this.#socket = this.#shards[0].socket;
+    this.#peers = new ShardedPeers(this.#shards);
     this.address = this.#socket.address;
     const boundPort = parseAddress(this.address).port;
     this.publicAddresses = plan.publicAddresses.map(({ host, port }) =>
@@ -167,7 +158,8 @@ export class Server<C extends ChannelMap = DefaultChannels>
   }
 
   get state(): SocketState {
-    return this.#socket.state;
+    const { state } = this.#socket;
+    return state === 'STOPPED' && this.#open > 0 ? 'STOPPING' : state;
   }
 
   /** The connected peers. */
@@ -175,19 +167,25 @@ export class Server<C extends ChannelMap = DefaultChannels>
     return this.#peers;
   }
 
-  /** What was counted so far; read from memory that the addon shares, without a call. */
+  /** What was counted so far; read from memory that the addon shares, without a call. With several `threads`, all of them together. */
   get stats(): TransportStats {
-    return this.#socket.stats();
+    return this.#shards.length === 1
+      ? this.#socket.stats()
+      : addStats(this.#shards.map(({ socket }) => socket.stats()));
   }
 
   /** Native memory of this server in bytes: peers, pools, maps. */
   get memoryBytes(): number {
-    return this.#socket.memoryBytes();
+    return this.#shards.reduce((sum, { socket }) => sum + socket.memoryBytes(), 0);
   }
 
-  /** What the kernel granted of the wanted socket buffers. */
+  /** What the kernel granted of the wanted socket buffers, all sockets together: each of the `threads` has one. */
   get buffers(): { readonly receiveBytes: number; readonly sendBytes: number } {
-    return this.#socket.grantedBuffers();
+    const granted = this.#shards.map(({ socket }) => socket.grantedBuffers());
+    return {
+      receiveBytes: granted.reduce((sum, { receiveBytes }) => sum + receiveBytes, 0),
+      sendBytes: granted.reduce((sum, { sendBytes }) => sum + sendBytes, 0),
+    };
   }
 
   /**
@@ -215,16 +213,42 @@ export class Server<C extends ChannelMap = DefaultChannels>
   ): number;
   broadcast(data: FirstChannelValue<C>): number;
   broadcast(first: unknown, value?: unknown, options: BroadcastOptions<C> = {}): number {
-    const { channels: table } = this.#socket;
+    const table = this.#channels;
     // biome-ignore lint/complexity/noArguments: counts the arguments, one of which may be undefined
     if (arguments.length === 1) {
-      return this.#socket.broadcast(table.first, table.first.codec.encode(first), null, 0);
+      return this.#broadcast(table.first, table.first.codec.encode(first), undefined, 0);
     }
     checkOptions('options', options, ['peers', 'ttlMs']);
     const entry = table.get(first);
     const ttlMs = checkTtl(entry, options.ttlMs);
-    const handles = options.peers === undefined ? null : handlesOf(options.peers);
-    return this.#socket.broadcast(entry, entry.codec.encode(value), handles, ttlMs);
+    const handles = options.peers === undefined ? undefined : this.#handlesOf(options.peers);
+    return this.#broadcast(entry, entry.codec.encode(value), handles, ttlMs);
+  }
+
+  /** @param handles for each shard, as `Socket.broadcast` takes them; undefined for every peer. */
+  #broadcast(
+    channel: ChannelEntry,
+    data: Uint8Array,
+    handles: readonly (readonly number[])[] | undefined,
+    ttlMs: number,
+  ): number {
+    let sent = 0;
+    for (const { socket } of this.#shards) {
+      const own = handles === undefined ? null : Uint32Array.from(handles[socket.shard] ?? []);
+      sent += socket.broadcast(channel, data, own, ttlMs);
+    }
+    return sent;
+  }
+
+  /** For each shard, pairs of slot and generation. */
+  #handlesOf(peers: Iterable<unknown>): number[][] {
+    const handles: number[][] = this.#shards.map(() => []);
+    for (const peer of peers) {
+      const known = peer instanceof Peer && this.#shards[peer.shard]?.socket === peer.carrier;
+      if (!known) throw argumentError('peers', 'peers of this server', describeStranger(peer));
+      handles[peer.shard]?.push(peer.slot, peer.generation);
+    }
+    return handles;
   }
 
   /**
@@ -256,7 +280,10 @@ export class Server<C extends ChannelMap = DefaultChannels>
     const deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 10_000, 0, dayMs);
     if (options.elsewhere !== undefined) parseAddress(options.elsewhere, 'elsewhere');
     this.#socket.startDraining();
-    for (const peer of this.#peers) peer.goaway({ ...options, deadlineMs });
+    const farewell = { ...options, deadlineMs };
+    for (const peer of this.#peers) peer.goaway(farewell);
+    // Some may have connected already, without it having been told.
+    this.#farewell = farewell;
     let timer: Timer | undefined;
     await new Promise<void>((resolve) => {
       this.#onEmpty = resolve;
@@ -268,7 +295,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
   }
 
   /**
-   * Disconnects every peer and closes the socket: STOPPING, then STOPPED. It resolves when the peers have acknowledged or were
+   * Disconnects every peer and closes every socket: STOPPING, then STOPPED. It resolves when the peers have acknowledged or were
    * given up, at most about 1.1 s later. Calling it again returns the same promise.
    *
    * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
@@ -277,7 +304,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
     checkOptions('options', options, ['code', 'reason']);
     const code = checkDisconnectCode(options.code ?? disconnectCodes.SHUTTING_DOWN);
     const reason = checkReason(options.reason ?? '');
-    this.#socket.stop(code, reason);
+    for (const { socket } of this.#shards) socket.stop(code, reason);
     return this.#closed;
   }
 
@@ -293,23 +320,58 @@ export class Server<C extends ChannelMap = DefaultChannels>
 
   /** Keeps the process alive while it is open (the default). */
   ref(): this {
-    this.#socket.ref();
+    for (const { socket } of this.#shards) socket.ref();
     return this;
   }
 
   /** Lets the process end although it is open. */
   unref(): this {
-    this.#socket.unref();
+    for (const { socket } of this.#shards) socket.unref();
     return this;
   }
 
-  // ---- Events of the socket ----------------------------------------------------------------------------------------
+  // ---- Events of the sockets ---------------------------------------------------------------------------------------
 
-  #message(slot: number, generation: number, channel: number, data: Uint8Array): void {
-    const peer = this.#peers.at(slot, generation);
+  #sinkOf(shard: Shard<C>): SocketSink {
+    const { peers } = shard;
+    return {
+      message: (slot, generation, channel, data) => this.#message(peers, slot, generation, channel, data),
+      batch: (listener, slab, descriptors, count) => {
+        guard(this, 'onBatch', () => listener(slab, descriptors, count, shard.socket.shard));
+      },
+      connect: (slot, generation, record) => this.#connect(shard, slot, generation, record),
+      disconnect: (slot, generation, result, bytes) => {
+        const peer = peers.at(slot, generation);
+        if (peer === undefined) return;
+        this.#end(peers, peer, { result: disconnectResultName(result), ...readDisconnect(bytes) });
+      },
+      consume: (slot, generation, bytes) => void this.#consume(shard.socket, slot, generation, bytes),
+      secretWanted: (slot, generation, secretId) => {
+        const peer = peers.at(slot, generation);
+        if (peer !== undefined) this.#secretWanted(peer, secretId);
+      },
+      drain: (slot, generation) => {
+        const peer = peers.at(slot, generation);
+        if (peer !== undefined) guard(this, 'drain', () => this.emit('drain', peer));
+      },
+      stopped: () => this.#stopped(peers),
+      connectFailed: unexpected,
+      state: unexpected,
+      goaway: unexpected,
+    };
+  }
+
+  #message(
+    peers: SlotTable<Peer<C>>,
+    slot: number,
+    generation: number,
+    channel: number,
+    data: Uint8Array,
+  ): void {
+    const peer = peers.at(slot, generation);
     // The user may have disconnected it while the message waited in the batch.
     if (peer === undefined || !peer.connected) return;
-    const entry = this.#socket.channels.entries[channel];
+    const entry = this.#channels.entries[channel];
     if (entry === undefined) return;
     // Value and name come from the same entry, which types cannot follow.
     const emitter = this as unknown as MessageEmitter<C>;
@@ -318,7 +380,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
       try {
         value = entry.codec.decode(data);
       } catch (error) {
-        this.#socket.countUndecodable();
+        peer.carrier.countUndecodable();
         guard(this, 'invalidMessage', () => emitter.emit('invalidMessage', peer, error, entry.name));
         return;
       }
@@ -330,30 +392,21 @@ export class Server<C extends ChannelMap = DefaultChannels>
     }
   }
 
-  #batch(listener: BatchListener, slab: Uint8Array, descriptors: Uint32Array, count: number): void {
-    guard(this, 'onBatch', () => listener(slab, descriptors, count));
-  }
-
-  #connect(slot: number, generation: number, record: Uint8Array): void {
+  #connect({ peers, records, socket }: Shard<C>, slot: number, generation: number, record: Uint8Array): void {
     if (record.length === 0) {
       // Its bytes went away with the slab of the batch: who it is cannot be told any more, so it cannot stay.
-      this.#socket.disconnect(slot, generation, disconnectCodes.NONE, '');
+      socket.disconnect(slot, generation, disconnectCodes.NONE, '');
       return;
     }
-    const peer = new Peer<C>(this.#socket, this.#records, slot, generation, record);
-    this.#peers.put(slot, generation, peer);
+    const peer = new Peer<C>(socket, records, slot, generation, record);
+    peers.put(slot, generation, peer);
     if (channels.peerConnect.hasSubscribers) channels.peerConnect.publish({ address: this.address, peer });
     guard(this, 'connect', () => this.emit('connect', peer));
+    if (this.#farewell !== undefined) peer.goaway(this.#farewell);
   }
 
-  #disconnect(slot: number, generation: number, result: number, bytes: Uint8Array): void {
-    const peer = this.#peers.at(slot, generation);
-    if (peer !== undefined)
-      this.#end(peer, { result: disconnectResultName(result), ...readDisconnect(bytes) });
-  }
-
-  #end(peer: Peer<C>, info: DisconnectInfo): void {
-    this.#peers.delete(peer.slot, peer.generation);
+  #end(peers: SlotTable<Peer<C>>, peer: Peer<C>, info: DisconnectInfo): void {
+    peers.delete(peer.slot, peer.generation);
     endPeer(peer);
     if (channels.peerDisconnect.hasSubscribers) {
       channels.peerDisconnect.publish({ address: this.address, peer, info });
@@ -362,7 +415,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
     if (this.#peers.size === 0) this.#onEmpty?.();
   }
 
-  async #consume(slot: number, generation: number, bytes: Uint8Array): Promise<void> {
+  async #consume(socket: Socket, slot: number, generation: number, bytes: Uint8Array): Promise<void> {
     let verdict: number = consumeVerdict.historyFull;
     try {
       const tokenId = bytes.slice(0, 32);
@@ -374,40 +427,35 @@ export class Server<C extends ChannelMap = DefaultChannels>
     } catch (error) {
       reportListenerError(this, error, 'tokenHistory');
     }
-    this.#socket.completeConsumption(slot, generation, verdict);
+    socket.completeConsumption(slot, generation, verdict);
   }
 
-  #secretWanted(slot: number, generation: number, secretId: Uint8Array): void {
-    const peer = this.#peers.at(slot, generation);
-    if (peer === undefined) return;
-    void this.#socket.keyUpdates.provide(
-      slot,
-      generation,
+  #secretWanted(peer: Peer<C>, secretId: Uint8Array): void {
+    void peer.carrier.keyUpdates.provide(
+      peer.slot,
+      peer.generation,
       secretId,
       (id) => this.#plan.secretOf?.(id, peer),
       (error) => reportListenerError(this, error, 'secretOf'),
     );
   }
 
-  #stopped(): void {
-    this.#plan.signal?.removeEventListener('abort', this.#onAbort);
-    for (const peer of this.#peers) {
-      this.#end(peer, { result: 'closed', code: disconnectCodes.SHUTTING_DOWN, reason: '' });
+  /** One of the sockets is closed; with the last of them, the server is. */
+  #stopped(peers: SlotTable<Peer<C>>): void {
+    --this.#open;
+    for (const peer of peers) {
+      this.#end(peers, peer, { result: 'closed', code: disconnectCodes.SHUTTING_DOWN, reason: '' });
     }
+    if (this.#open > 0) return;
+    this.#plan.signal?.removeEventListener('abort', this.#onAbort);
     this.#onEmpty?.();
     guard(this, 'close', () => this.emit('close'));
     this.#resolveClosed();
   }
 }
 
-/** Pairs of slot and generation. */
-function handlesOf(peers: Iterable<unknown>): Uint32Array {
-  const handles: number[] = [];
-  for (const peer of peers) {
-    if (!(peer instanceof Peer)) throw argumentError('peers', 'peers of this server', describe(peer));
-    handles.push(peer.slot, peer.generation);
-  }
-  return Uint32Array.from(handles);
+function describeStranger(peer: unknown): string {
+  return peer instanceof Peer ? 'a peer of another server' : describe(peer);
 }
 
 function unexpected(): never {

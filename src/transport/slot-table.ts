@@ -1,3 +1,5 @@
+import { handleKey } from './native.js';
+
 // Few, so that whoever holds one object holds little more.
 const chunkBits = 6;
 const chunkSlots = 1 << chunkBits;
@@ -11,9 +13,14 @@ class Chunk<T> {
 /**
  * Objects by the handles of the addon: a slot, reused, and a generation that tells its users apart. Ranges of slots that nobody uses
  * cost next to nothing.
+ *
+ * A slot may have another user before the end of the last one has been told: a client that connects takes what the addon has just freed,
+ * while the event of the end is still on its way. Both are found until they are deleted.
  */
 export class SlotTable<T> implements Iterable<T> {
   readonly #chunks: (Chunk<T> | undefined)[] = [];
+  /** Whose slots have newer users, by `handleKey`. */
+  readonly #earlier = new Map<number, T>();
   #size = 0;
 
   get size(): number {
@@ -23,28 +30,29 @@ export class SlotTable<T> implements Iterable<T> {
   at(slot: number, generation: number): T | undefined {
     const chunk = this.#chunks[slot >>> chunkBits];
     const place = slot & placeMask;
-    return chunk?.generations[place] === generation ? chunk.objects[place] : undefined;
+    if (chunk?.generations[place] === generation) return chunk.objects[place];
+    return this.#earlier.size === 0 ? undefined : this.#earlier.get(handleKey(slot, generation));
   }
 
-  /** @returns what held the slot before and was never deleted. */
-  put(slot: number, generation: number, object: T): T | undefined {
+  put(slot: number, generation: number, object: T): void {
     const chunk = this.#chunkOf(slot >>> chunkBits);
     const place = slot & placeMask;
     const before = chunk.objects[place];
-    if (before === undefined) ++this.#size;
+    if (before !== undefined) this.#earlier.set(handleKey(slot, chunk.generations[place] ?? 0), before);
     chunk.objects[place] = object;
     chunk.generations[place] = generation;
-    return before;
+    ++this.#size;
   }
 
   delete(slot: number, generation: number): void {
     if (this.at(slot, generation) === undefined) return;
-    const chunk = this.#chunkOf(slot >>> chunkBits);
-    chunk.objects[slot & placeMask] = undefined;
     --this.#size;
+    if (this.#earlier.delete(handleKey(slot, generation))) return;
+    this.#chunkOf(slot >>> chunkBits).objects[slot & placeMask] = undefined;
   }
 
   *[Symbol.iterator](): Generator<T, void, undefined> {
+    yield* this.#earlier.values();
     for (const chunk of this.#chunks) {
       if (chunk === undefined) continue;
       for (const object of chunk.objects) if (object !== undefined) yield object;

@@ -58,8 +58,14 @@ const dropReportMs = 1000;
  * @param descriptors six words per event: kind | argument << 8, slot, generation, offset in the slab, length, 0. Messages are
  * of kind 1, with the number of the channel (its place in the declaration, from 0) as the argument; slot and generation are those of the peer. Other kinds come as events.
  * @param count how many events there are.
+ * @param shard the I/O thread that the peers belong to: slots are its own. Always 0 unless a server has several `threads`.
  */
-export type BatchListener = (slab: Uint8Array, descriptors: Uint32Array, count: number) => void;
+export type BatchListener = (
+  slab: Uint8Array,
+  descriptors: Uint32Array,
+  count: number,
+  shard: number,
+) => void;
 
 /** Who takes the events of a socket. `bytes` lie in the slab: valid during the call only. No function may throw. */
 export interface SocketSink {
@@ -88,9 +94,8 @@ export interface SocketSettings {
   readonly network: Network | undefined;
 }
 
-/** The two storages of the addon, seen as typed arrays; made once for each buffer. */
+/** A storage of the addon, seen as typed arrays. */
 interface Storage {
-  readonly slab: ArrayBuffer;
   readonly descriptors: ArrayBuffer;
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
@@ -98,6 +103,8 @@ interface Storage {
 
 export class Socket {
   readonly mode: SocketMode;
+  /** Which shard of its server it is; 0 for clients. */
+  readonly shard: number;
   readonly channels: ChannelTable;
   readonly keyUpdates: KeyUpdates;
   /** The longest message that fits into one packet on every path. */
@@ -115,20 +122,27 @@ export class Socket {
   readonly #txHeaderBytes: number;
   readonly #txRoomBytes: number;
   readonly #peerFlags: Uint8Array;
+  readonly #peerMaxUnreliable: Uint16Array;
   readonly #waiting = new Waiting();
   readonly #dropTimer: NodeJS.Timeout | undefined;
   readonly #reportedDrops = new Map<DropReason, number>();
-  readonly #storages: Storage[] = [];
+  /** By their slabs: made once for each, for the addon uses the same ones in turn. */
+  readonly #storages = new WeakMap<ArrayBuffer, Storage>();
   readonly #status = new Float64Array(statusCells);
   readonly #bind: Uint8Array;
   readonly #network: Network | undefined;
   #address: string;
   #state: SocketState = 'RUNNING';
 
-  /** @throws HawserError when the operating system refuses the socket, or there is no addon. */
-  constructor(options: NativeEndpointOptions, settings: SocketSettings, sink: SocketSink) {
+  /**
+   * @param first shard 0 of the same server, for all others: they share its address and what a gateway knows.
+   * @throws HawserError when the operating system refuses the socket, or there is no addon.
+   */
+  constructor(options: NativeEndpointOptions, settings: SocketSettings, sink: SocketSink, first?: Socket) {
     const addon = loadAddon();
+    const native = first === undefined ? options : first.#shared(options);
     this.mode = options.mode === 'server' ? 'SERVER' : 'CLIENT';
+    this.shard = options.shard;
     this.#sink = sink;
     this.channels = settings.channels;
     this.#maxQueuedBytes = settings.maxQueuedBytes;
@@ -137,14 +151,14 @@ export class Socket {
     this.#onBatch = settings.onBatch;
     try {
       this.#native = new addon.NativeEndpoint(
-        options,
+        native,
         (slab, descriptors, count) => this.#deliver(slab, descriptors, count),
         () => this.#stopped(),
       );
     } catch (error) {
-      throw socketError(error, options.bind);
+      throw socketError(error, native.bind);
     }
-    this.#bind = options.bind;
+    this.#bind = native.bind;
     this.#network = settings.network;
     this.#address = textOf(this.#native.localAddress());
     this.keyUpdates = new KeyUpdates(this.#native);
@@ -161,6 +175,7 @@ export class Socket {
     this.#txHeaderBytes = addon.constants.txHeaderBytes;
     this.#txRoomBytes = this.#txBytes.length - this.#txHeaderBytes;
     this.#peerFlags = this.#native.peerFlags;
+    this.#peerMaxUnreliable = this.#native.peerMaxUnreliable;
     this.#network?.attach(this.#native, this.#address);
     this.#dropTimer = this.#watchDrops(settings.debug);
     this.#publishState();
@@ -193,6 +208,11 @@ export class Socket {
     this.#network?.moved(this.#native, before, this.#address);
   }
 
+  /** What another shard of the same server is opened with. */
+  #shared(options: NativeEndpointOptions): NativeEndpointOptions {
+    return { ...options, bind: this.#native.localAddress(), gateway: this.#native };
+  }
+
   // ---- Out ---------------------------------------------------------------------------------------------------------
 
   /**
@@ -211,7 +231,7 @@ export class Socket {
     ttlMs: number,
     confirm: number,
   ): boolean {
-    const length = this.#lengthOf(data, channel, slot, generation);
+    const length = this.#lengthOf(data, channel, slot);
     if (length > longMessageBytes) return this.#sendLong(slot, generation, channel, data, ttlMs, confirm);
     const words = this.#txWords;
     const header = ttlMs !== 0 || confirm !== 0 ? extendedHeaderBytes : recordHeaderBytes;
@@ -304,7 +324,7 @@ export class Socket {
   }
 
   /** @throws HawserError when it is no message of that channel, to that peer or to any. */
-  #lengthOf(data: Uint8Array, channel: ChannelEntry, slot?: number, generation?: number): number {
+  #lengthOf(data: Uint8Array, channel: ChannelEntry, slot?: number): number {
     if (!(data instanceof Uint8Array)) {
       const what = channel.raw ? 'data must be' : `encode of the codec '${channel.codec.name}' must return`;
       throw new HawserError('ERR_HAWSER_ARGUMENT', `${what} a Uint8Array; got ${describe(data)}`);
@@ -313,13 +333,18 @@ export class Socket {
     const unreliable = channel.maxMessageBytes === 0;
     const usual = unreliable ? this.#packetMessageBytes : channel.maxMessageBytes;
     if (length <= usual) return length;
-    const onePeer = unreliable && slot !== undefined && generation !== undefined;
-    const limit = onePeer ? this.maxUnreliableBytes(slot, generation) : usual;
+    const limit = unreliable && slot !== undefined ? this.#longestTo(slot) : usual;
     if (length <= limit) return length;
     throw new HawserError(
       'ERR_HAWSER_MESSAGE_TOO_LONG',
       `a message of the channel '${channel.name}' must be at most ${limit} bytes${unreliable ? ' to fit into one datagram' : ''}; got ${length}`,
     );
+  }
+
+  /** As `maxUnreliableBytes`, without a call of the addon; for a peer that is gone, perhaps that of the next one in its place. */
+  #longestTo(slot: number): number {
+    if (slot >= this.#firstNetcodeSlot) return netcodeMessageBytes;
+    return Math.max(this.#packetMessageBytes, this.#peerMaxUnreliable[slot] ?? 0);
   }
 
   /** Whether `send` would return true on that channel, or on every one. */
@@ -458,16 +483,10 @@ export class Socket {
   }
 
   #storageOf(slab: ArrayBuffer, descriptors: ArrayBuffer): Storage {
-    const storages = this.#storages;
-    for (let index = 0; index < storages.length; ++index) {
-      const storage = storages[index];
-      if (storage !== undefined && storage.slab === slab && storage.descriptors === descriptors)
-        return storage;
-    }
-    // More than two means that one was detached and replaced: only the newest are alive.
-    if (storages.length > 2) storages.shift();
-    const storage = { slab, descriptors, bytes: new Uint8Array(slab), words: new Uint32Array(descriptors) };
-    storages.push(storage);
+    const known = this.#storages.get(slab);
+    if (known?.descriptors === descriptors) return known;
+    const storage = { descriptors, bytes: new Uint8Array(slab), words: new Uint32Array(descriptors) };
+    this.#storages.set(slab, storage);
     return storage;
   }
 
@@ -554,6 +573,12 @@ export class Socket {
     this.#native.stop(code, reason);
   }
 
+  /** Closes at once and tells nobody, the sink included: for a server that cannot open all of its sockets. */
+  close(): void {
+    this.#native.close();
+    this.#end();
+  }
+
   ref(): void {
     if (this.#state !== 'STOPPED') this.#native.ref();
   }
@@ -582,6 +607,11 @@ export class Socket {
   }
 
   #stopped(): void {
+    this.#end();
+    this.#sink.stopped();
+  }
+
+  #end(): void {
     this.#state = 'STOPPED';
     this.#txWords[txUsed] = 0;
     this.#waiting.endAll({ result: 'closed', code: disconnectCodes.NONE, reason: '' });
@@ -589,12 +619,12 @@ export class Socket {
     clearInterval(this.#dropTimer);
     this.#reportDrops();
     this.#publishState();
-    this.#sink.stopped();
   }
 
   #publishState(): void {
     if (!channels.socketState.hasSubscribers) return;
-    channels.socketState.publish({ mode: this.mode, address: this.address, state: this.#state });
+    const { mode, address, shard } = this;
+    channels.socketState.publish({ mode, address, shard, state: this.#state });
   }
 
   // ---- Drops -------------------------------------------------------------------------------------------------------
@@ -612,7 +642,7 @@ export class Socket {
       const count = total - (this.#reportedDrops.get(reason) ?? 0);
       if (count === 0) continue;
       this.#reportedDrops.set(reason, total);
-      channels.drop.publish({ address: this.address, reason, count });
+      channels.drop.publish({ address: this.address, shard: this.shard, reason, count });
     }
   }
 }
@@ -642,12 +672,22 @@ const systemErrors: Readonly<Record<string, readonly [HawserErrorCode, string]>>
   ],
   EMFILE: ['ERR_HAWSER_TOO_MANY_FILES', 'the process has no file descriptor left; raise "ulimit -n"'],
   ENFILE: ['ERR_HAWSER_TOO_MANY_FILES', 'the system has no file descriptor left; raise fs.file-max'],
+  'pthread_create ENOTSUP': [
+    'ERR_HAWSER_SYSTEM',
+    'I/O threads need Linux; leave driver out, for the event loop works everywhere',
+  ],
+  'pthread_create EAGAIN': [
+    'ERR_HAWSER_SYSTEM',
+    'the system has no room for another I/O thread; raise "ulimit -u", or take fewer threads',
+  ],
 };
 
 /** What the addon's constructor threw, as an error of ours. */
 function socketError(cause: unknown, bind: Uint8Array): unknown {
   if (!(cause instanceof Error)) return cause;
   const code = 'code' in cause ? String(cause.code) : '';
-  const [ours, advice] = systemErrors[code] ?? ['ERR_HAWSER_SYSTEM', cause.message];
+  const call = 'syscall' in cause ? String(cause.syscall) : '';
+  const [ours, advice] = systemErrors[`${call} ${code}`] ??
+    systemErrors[code] ?? ['ERR_HAWSER_SYSTEM', cause.message];
   return new HawserError(ours, `cannot open a UDP socket on ${textOf(bind)}: ${advice}`, { cause });
 }

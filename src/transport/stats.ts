@@ -1,6 +1,9 @@
 // Statistics by name. The addon counts into memory that JavaScript sees; reading it is no call.
 
-/** The totals of a socket's protocol since it was opened; `peers` to `handshakeQueuePeak` are levels instead. */
+/**
+ * The totals of a socket's protocol since it was opened; `peers` to `handshakeQueuePeak` are levels instead. Of a server with several I/O
+ * threads they are sums over these, except that a peak is the highest of any one.
+ */
 export const counterNames = [
   'datagramsReceived',
   'datagramsSent',
@@ -81,6 +84,7 @@ export const dropReasons = [
   'handshakeBudget',
   'unexpected',
   'unknownConnection',
+  'foreignShard',
   'unknownEpoch',
   'authentication',
   'foreignBudget',
@@ -160,6 +164,27 @@ export class StatsReader {
       socket: record(this.#socketNames, (_, index) => Number(this.#socketCounters[index] ?? 0n)),
     };
   }
+}
+
+/** What sockets counted together. */
+export function addStats(stats: readonly TransportStats[]): TransportStats {
+  return {
+    counters: record(counterNames, (name) => total(name, stats, ({ counters }) => counters[name])),
+    drops: record(dropReasons, (reason) => total(reason, stats, ({ drops }) => drops[reason])),
+    socket: record(Object.keys(stats[0]?.socket ?? {}), (name) =>
+      total(name, stats, ({ socket }) => socket[name] ?? 0),
+    ),
+  };
+}
+
+/** A sum; of peaks, which need not have come at the same time, the highest. */
+function total(
+  name: string,
+  stats: readonly TransportStats[],
+  value: (stats: TransportStats) => number,
+): number {
+  const combine = name.endsWith('Peak') ? Math.max : (sum: number, more: number): number => sum + more;
+  return stats.map(value).reduce((before, more) => combine(before, more), 0);
 }
 
 function isLocal(reason: DropReason): reason is LocalDropReason {

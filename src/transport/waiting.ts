@@ -1,6 +1,7 @@
 // Who waits for the other side: for room to send more, or for the confirmation of a message.
 
 import { HawserError } from '../base/errors.js';
+import { handleKey } from './native.js';
 import type { DisconnectInfo } from './results.js';
 
 interface Deferred {
@@ -10,6 +11,7 @@ interface Deferred {
 
 /** What waits for one peer. */
 interface PeerWaits {
+  readonly slot: number;
   readonly generation: number;
   /** A `send` has returned false since the last `drain`. */
   drainOwed: boolean;
@@ -23,6 +25,7 @@ const maxU32 = 0xffff_ffff;
 
 /** Everything that waits on one socket. */
 export class Waiting {
+  /** By `handleKey`. */
   readonly #peers = new Map<number, PeerWaits>();
   #confirms = 0;
   #lastId = 0;
@@ -54,7 +57,7 @@ export class Waiting {
   /** The peers for which anything waits for room, as slot and generation. */
   forRoom(): [slot: number, generation: number][] {
     const found: [number, number][] = [];
-    for (const [slot, { generation, drainOwed, room }] of this.#peers) {
+    for (const { slot, generation, drainOwed, room } of this.#peers.values()) {
       if (drainOwed || room.length > 0) found.push([slot, generation]);
     }
     return found;
@@ -67,7 +70,7 @@ export class Waiting {
     const { drainOwed, room } = waits;
     waits.drainOwed = false;
     waits.room = [];
-    this.#forget(slot, waits);
+    this.#forget(waits);
     for (const { resolve } of room) resolve();
     return drainOwed;
   }
@@ -99,7 +102,7 @@ export class Waiting {
     if (waits === undefined || confirm === undefined) return;
     waits.confirms.delete(id);
     --this.#confirms;
-    this.#forget(slot, waits);
+    this.#forget(waits);
     if (expired) {
       const message = 'the time to live of the message passed before it was acknowledged';
       confirm.reject(new HawserError('ERR_HAWSER_EXPIRED', message));
@@ -114,7 +117,7 @@ export class Waiting {
   end(slot: number, generation: number, info: () => DisconnectInfo): void {
     const waits = this.#find(slot, generation);
     if (waits === undefined) return;
-    this.#peers.delete(slot);
+    this.#peers.delete(handleKey(slot, generation));
     this.#confirms -= waits.confirms.size;
     if (waits.room.length === 0 && waits.confirms.size === 0) return;
     const cause = info();
@@ -129,24 +132,23 @@ export class Waiting {
 
   /** The socket has closed. */
   endAll(info: DisconnectInfo): void {
-    for (const [slot, { generation }] of [...this.#peers]) this.end(slot, generation, () => info);
+    for (const { slot, generation } of [...this.#peers.values()]) this.end(slot, generation, () => info);
   }
 
   #find(slot: number, generation: number): PeerWaits | undefined {
-    const waits = this.#peers.get(slot);
-    return waits?.generation === generation ? waits : undefined;
+    return this.#peers.get(handleKey(slot, generation));
   }
 
-  /** The peer is alive, so that nothing of an earlier one can be in its slot. */
   #of(slot: number, generation: number): PeerWaits {
     const found = this.#find(slot, generation);
     if (found !== undefined) return found;
-    const waits: PeerWaits = { generation, drainOwed: false, room: [], confirms: new Map() };
-    this.#peers.set(slot, waits);
+    const waits: PeerWaits = { slot, generation, drainOwed: false, room: [], confirms: new Map() };
+    this.#peers.set(handleKey(slot, generation), waits);
     return waits;
   }
 
-  #forget(slot: number, { drainOwed, room, confirms }: PeerWaits): void {
-    if (!drainOwed && room.length === 0 && confirms.size === 0) this.#peers.delete(slot);
+  #forget({ slot, generation, drainOwed, room, confirms }: PeerWaits): void {
+    if (!drainOwed && room.length === 0 && confirms.size === 0)
+      this.#peers.delete(handleKey(slot, generation));
   }
 }

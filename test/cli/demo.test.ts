@@ -57,12 +57,13 @@ test.each(wires)('50 %s peers for 2 seconds, and a report of them', async (wire)
   for (const drops of Object.values(report.drops)) expect(Number.isInteger(drops)).toBe(true);
 });
 
-test('the heading of the view tells the protocol and where the gateway is', () => {
+test('the heading of the view tells the protocol, where the gateway is, and its driver', () => {
   const view = new DemoView('netcode', 50, undefined);
   const heading = (): string | undefined => view.lines((_, text) => text)[1];
   expect(heading()).toBe(' hawser demo  netcode');
   view.address = '127.0.0.1:1';
-  expect(heading()).toBe(' hawser demo  netcode, gateway on udp 127.0.0.1:1');
+  view.driver = 'event loop';
+  expect(heading()).toBe(' hawser demo  netcode, gateway on udp 127.0.0.1:1, event loop');
 });
 
 test('Ctrl-C ends a run without --seconds well', async () => {

@@ -1,7 +1,7 @@
 // gateway, ping and load with each other, over real sockets. What is of netcode alone is in gateway-netcode.test.ts.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { wires } from '../../src/base/wire.js';
@@ -69,8 +69,54 @@ test('/healthz says how the gateway is', async () => {
     protocolId: '1',
     peers: 0,
     maxPeers: 12,
+    driver: 'loop',
     uptimeSeconds: expect.any(Number),
     rssBytes: expect.any(Number),
+  });
+});
+
+describe.runIf(process.platform === 'linux')('on I/O threads', () => {
+  test('a gateway says so, and ping and load on threads are answered', async () => {
+    await using gateway = await TestGateway.start('--driver', 'threads', '--threads', '2');
+    expect(gateway.listening).toMatchObject({ driver: 'threads', threads: 2 });
+    const health = await fetch(`${gateway.http}/healthz`);
+    expect(JSON.parse(await health.text())).toMatchObject({ driver: 'threads', threads: 2 });
+    const { code } = await hawser('ping', '--token-url', gateway.tokenUrl, '--count', '1');
+    expect(code).toBe(0);
+    const load = await hawser(
+      ...['load', '--token-url', gateway.tokenUrl, '--peers', '20', '--seconds', '0.5', '--json'],
+      ...['--driver', 'threads', '--spin-micros', '10', '--sockets', '2'],
+    );
+    expect(load.code).toBe(0);
+    expect(JSON.parse(load.stdout)).toMatchObject({ peers: { connected: 20, disconnected: 0 } });
+  });
+
+  test('a gateway tells people likewise', async () => {
+    const args = ['gateway', '--listen', '127.0.0.1:0', '--http', 'off', '--driver', 'threads'];
+    const gateway = new RunningCommand(args);
+    await gateway.sees(/^driver +1 I\/O thread$/m);
+    gateway.kill('SIGINT');
+    expect((await gateway.outcome).code).toBe(0);
+  });
+
+  test('a demonstration runs', async () => {
+    const options = ['--driver', 'threads', '--threads', '2', '--spin-micros', '0'];
+    const { code, stdout } = await hawser('demo', '--peers', '20', '--seconds', '1', ...options);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Peers +20 of 20 connected in /m);
+  });
+
+  test('doctor connects over them, and compares the processors', async () => {
+    const options = ['--driver', 'threads', '--threads', '64', '--json'];
+    const { code, stdout } = await hawser('doctor', ...options);
+    expect(code).toBe(0);
+    const { checks }: { checks: { name: string; status: string; advice?: string }[] } = JSON.parse(stdout);
+    const found = (name: string): object => checks.find((check) => check.name === name) ?? expect.fail(name);
+    expect(found('loopback')).toMatchObject({ status: 'ok' });
+    if (availableParallelism() < 65) {
+      const advice = 'JavaScript and 64 I/O threads want 65: with fewer, they wait for each other';
+      expect(found('processors')).toMatchObject({ status: 'warn', advice });
+    }
   });
 });
 

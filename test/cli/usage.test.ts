@@ -96,6 +96,34 @@ test.each<[args: string[], line: string]>([
     'hawser gateway: --netcode-token-lifetime: must be in whole seconds with --wire netcode; got 1500 ms (see "hawser gateway --help")',
   ],
   [
+    ['gateway', '--threads', '2'],
+    'hawser gateway: --threads goes with --driver threads (see "hawser gateway --help")',
+  ],
+  [
+    ['gateway', '--driver', 'thread'],
+    'hawser gateway: --driver: must be loop or threads; got "thread" (see "hawser gateway --help")',
+  ],
+  [
+    ['gateway', '--driver', 'threads', '--threads', '65'],
+    'hawser gateway: --threads: must be a whole number from 1 to 64; got "65" (see "hawser gateway --help")',
+  ],
+  [
+    ['demo', '--driver', 'loop', '--spin-micros', '5'],
+    'hawser demo: --spin-micros goes with --driver threads (see "hawser demo --help")',
+  ],
+  [
+    ['doctor', '--threads', '1'],
+    'hawser doctor: --threads goes with --driver threads (see "hawser doctor --help")',
+  ],
+  [
+    ['load', '--spin-micros', '5'],
+    'hawser load: --spin-micros goes with --driver threads (see "hawser load --help")',
+  ],
+  [
+    ['load', '--driver', 'threads', '--threads', '2'],
+    'hawser load: unknown option --threads (see "hawser load --help")',
+  ],
+  [
     ['load', '--size', '64-1159'],
     'hawser load: --size: at most 1158 bytes with --wire hawser; got 1159 (see "hawser load --help")',
   ],

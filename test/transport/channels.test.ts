@@ -263,6 +263,7 @@ describe('send', () => {
     );
     // The path carries more than every path does.
     native.maxDatagram = 1452;
+    native.peerMaxUnreliable[3] = 1410;
     expect(peer.maxUnreliableBytes).toBe(1410);
     expect(refused(() => peer.send('moves', new Uint8Array(1410)))).toBe(true);
     expect(refused(() => peer.send('moves', new Uint8Array(1411)))).toContain('at most 1410 bytes');
@@ -540,7 +541,7 @@ describe('a connection', () => {
     connection.pause('files');
     connection.resume('chat');
     native.paused.length = 0;
-    native.nextHandle = { slot: 1, generation: 1 };
+    native.handles.push({ slot: 1, generation: 1 });
     const confirmed = connection.send('levels', 1, { confirm: true });
     deliver([event.disconnect, 4, 0, 1, ids(0)]);
     await expect(confirmed).rejects.toMatchObject({ cause: { result: 'reset' } });

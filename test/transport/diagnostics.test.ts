@@ -31,9 +31,9 @@ test('diagnostics_channel tells of sockets, connections, peers and drops', async
     told.filter(([each]) => each === `hawser:${name}`).map(([, message]) => message);
   const { address } = server;
   expect(of('socket.state').filter((each) => 'address' in each && each.address === address)).toEqual([
-    { mode: 'SERVER', address, state: 'RUNNING' },
-    { mode: 'SERVER', address, state: 'STOPPING' },
-    { mode: 'SERVER', address, state: 'STOPPED' },
+    { mode: 'SERVER', address, shard: 0, state: 'RUNNING' },
+    { mode: 'SERVER', address, shard: 0, state: 'STOPPING' },
+    { mode: 'SERVER', address, shard: 0, state: 'STOPPED' },
   ]);
   expect(of('connection.state').map((each) => ('state' in each ? each.state : undefined))).toEqual([
     'REQUESTING',
@@ -47,7 +47,7 @@ test('diagnostics_channel tells of sockets, connections, peers and drops', async
   expect(of('peer.disconnect')).toEqual([
     expect.objectContaining({ info: { result: 'disconnected', code: 0x1_0000, reason: 'done' } }),
   ]);
-  expect(of('drop')).toContainEqual({ address, reason: 'unknownType', count: 1 });
+  expect(of('drop')).toContainEqual({ address, shard: 0, reason: 'unknownType', count: 1 });
 });
 
 test('NODE_DEBUG=hawser prints the same', async () => {

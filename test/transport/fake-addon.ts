@@ -1,5 +1,6 @@
 // An addon that only records, for tests of what TypeScript does on its side of the seam.
 
+import { addressFromBinary, addressToBinary } from '../../src/base/address.js';
 import type {
   NativeAddon,
   NativeEndpoint,
@@ -33,6 +34,7 @@ export class FakeEndpoint {
   readonly counters: BigUint64Array = new BigUint64Array(fakeCounterNames.length);
   readonly socketCounters: BigUint64Array = new BigUint64Array(1);
   readonly peerFlags: Uint8Array = new Uint8Array(64);
+  readonly peerMaxUnreliable: Uint16Array = new Uint16Array(64);
   /** The peers that are connected, by slot. */
   readonly generations: (number | undefined)[] = [];
   maxDatagram = 1200;
@@ -43,11 +45,13 @@ export class FakeEndpoint {
   readonly paused: [number, number, number, boolean][] = [];
   readonly broadcasts: [number, string, number[] | null, number][] = [];
   readonly disconnected: [number, number][] = [];
+  /** Everything else that it was asked to do. */
+  readonly calls: string[] = [];
+  stopsAtOnce = true;
 
   constructor(options: NativeEndpointOptions, onEvents: NativeEventsListener, onStopped: () => void) {
-    const { code } = failure;
-    failure.code = undefined;
-    if (code !== undefined) throw Object.assign(new Error(`bind ${code}`), { code });
+    if (failure.after > 0) --failure.after;
+    else failNext();
     this.options = options;
     this.onEvents = onEvents;
     this.onStopped = onStopped;
@@ -134,11 +138,11 @@ export class FakeEndpoint {
     return true;
   }
 
-  /** What `connect` returns. */
-  nextHandle: NativeHandle = { slot: 0, generation: 1 };
+  /** What `connect` returns, one after the other. */
+  readonly handles: NativeHandle[] = [];
 
   connect(): NativeHandle {
-    return this.nextHandle;
+    return this.handles.shift() ?? { slot: 0, generation: 1 };
   }
 
   remoteAddress(): null {
@@ -149,27 +153,70 @@ export class FakeEndpoint {
     return null;
   }
 
+  /** A port of 0 has become 7. */
   localAddress(): Uint8Array {
-    return this.options.bind;
+    const { host, port } = addressFromBinary(this.options.bind) ?? { host: '', port: 0 };
+    return addressToBinary({ host, port: port === 0 ? 7 : port });
   }
   rebind(): void {
-    const { code } = failure;
-    failure.code = undefined;
-    if (code !== undefined) throw Object.assign(new Error(`bind ${code}`), { code });
+    failNext();
   }
   disconnect(slot: number, generation: number): boolean {
     this.disconnected.push([slot, generation]);
     return true;
   }
   stop(): void {
-    this.onStopped();
+    this.calls.push('stop');
+    if (this.stopsAtOnce) this.onStopped();
+  }
+  close(): void {
+    this.calls.push('close');
+  }
+  ref(): void {
+    this.calls.push('ref');
+  }
+  unref(): void {
+    this.calls.push('unref');
+  }
+  setKeys(): void {
+    this.calls.push('setKeys');
+  }
+  startDraining(): void {
+    this.calls.push('startDraining');
+  }
+  goaway(slot: number, generation: number): boolean {
+    this.calls.push(`goaway ${slot} ${generation}`);
+    return true;
+  }
+  completeConsumption(slot: number, generation: number, verdict: number): void {
+    this.calls.push(`completeConsumption ${slot} ${generation} ${verdict}`);
+  }
+  provideSecret(slot: number, generation: number): void {
+    this.calls.push(`provideSecret ${slot} ${generation}`);
+  }
+  memoryBytes(): number {
+    return 1000;
+  }
+  grantedBuffers(): { receiveBytes: number; sendBytes: number } {
+    return { receiveBytes: 30, sendBytes: 20 };
   }
 }
 
 export const endpoints: FakeEndpoint[] = [];
 
-/** What the next constructor throws, as failed system calls do. */
-export const failure: { code: string | undefined } = { code: undefined };
+/** What the constructor throws once it has succeeded `after` times, as failed system calls do. */
+export const failure: { code: string | undefined; syscall: string; after: number } = {
+  code: undefined,
+  syscall: 'bind',
+  after: 0,
+};
+
+function failNext(): void {
+  const { code, syscall } = failure;
+  failure.code = undefined;
+  failure.syscall = 'bind';
+  if (code !== undefined) throw Object.assign(new Error(`${syscall} ${code}`), { code, syscall });
+}
 
 const fakeCounterNames = [
   ...counterNames,

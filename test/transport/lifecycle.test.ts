@@ -1,17 +1,15 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { Client, type Connection, connect, Server } from '../../src/index.js';
 import { mintToken } from '../../src/token/index.js';
+import { ChildGateway, child } from './child-gateway.js';
 import { bytes, next, protocolId, RealWorld, SimulatedWorld, serverKey, text } from './support.js';
 
 const run = promisify(execFile);
-const child = (name: string): string => fileURLToPath(new URL(`children/${name}.mjs`, import.meta.url));
 const local = { address: '127.0.0.1:0', protocolId, keys: [serverKey] };
 
 describe('opening', () => {
@@ -112,47 +110,12 @@ describe('addresses', () => {
   });
 });
 
-/** A gateway in another process. */
-class Gateway {
-  readonly #process: ChildProcess;
-  readonly #lines: AsyncIterator<string>;
-  address = '';
-
-  private constructor(options: object) {
-    this.#process = spawn(process.execPath, [child('gateway'), JSON.stringify(options)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const { stdout } = this.#process;
-    if (stdout === null) throw new Error('no standard output');
-    this.#lines = createInterface(stdout)[Symbol.asyncIterator]();
-  }
-
-  static async start(options: object): Promise<Gateway> {
-    const gateway = new Gateway(options);
-    const { address } = await gateway.next();
-    gateway.address = String(address);
-    return gateway;
-  }
-
-  async next(): Promise<Record<string, unknown>> {
-    const { value, done } = await this.#lines.next();
-    if (done) throw new Error('the gateway ended');
-    return JSON.parse(value);
-  }
-
-  async kill(): Promise<void> {
-    const exit = once(this.#process, 'exit');
-    this.#process.kill('SIGKILL');
-    await exit;
-  }
-}
-
 describe('a gateway that is killed and started again', () => {
   const key = '11'.repeat(32);
   const resetKey = '22'.repeat(32);
 
   test('tells its clients by RESET, and they reconnect', async () => {
-    const first = await Gateway.start({ address: '127.0.0.1:0', key, resetKey });
+    const first = await ChildGateway.start({ address: '127.0.0.1:0', key, resetKey });
     const token = await mintToken({
       protocolId: 1n,
       key: { id: 1, key: Buffer.from(key, 'hex') },
@@ -163,7 +126,7 @@ describe('a gateway that is killed and started again', () => {
     expect(await first.next()).toEqual({ connect: '5' });
     const exported = connection.exportKey('test');
     await first.kill();
-    const second = await Gateway.start({ address: first.address, key, resetKey });
+    const second = await ChildGateway.start({ address: first.address, key, resetKey });
     const reset = next(connection, 'reset');
     const reconnected = next(connection, 'reconnected');
     connection.send(bytes('is anybody there?'));

@@ -12,6 +12,7 @@ import {
   text,
   unreliable,
 } from '../../src/index.js';
+import { SimulatedNetwork } from '../../src/testing/index.js';
 import { checkNodeVersion, loadAddon } from '../../src/transport/native.js';
 import { counterNames, dropCounterName, dropReasons, localDropReasons } from '../../src/transport/stats.js';
 import { protocolId, serverKey } from './support.js';
@@ -75,6 +76,9 @@ const wrongServerOptions: readonly (readonly [string, unknown, string])[] = [
   ['simulate', { queueBytes: -1 }, 'simulate.queueBytes must be an integer from 0 to 1099511627776; got -1'],
   ['simulate', { seed: -1n }, 'simulate.seed must be an integer from 0 to 2 ** 64 - 1; got -1n'],
   ['socket', 'fast', "socket must be one of 'native', 'portable'; got \"fast\""],
+  ['driver', 'thread', "driver must be one of 'loop', 'threads'; got \"thread\"; did you mean 'threads'?"],
+  ['spinMicros', 10, "spinMicros must be left out unless driver is 'threads'; got 10"],
+  ['threads', 2, "threads must be left out unless driver is 'threads'; got 2"],
   ['ipv6Only', 0, 'ipv6Only must be true or false; got 0'],
   ['reusePort', 0, 'reusePort must be true or false; got 0'],
   ['signal', {}, 'signal must be an AbortSignal; got an object'],
@@ -129,6 +133,41 @@ describe('options of a server', () => {
     const secret = 'hawser-key-1:7:c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I';
     await expect(Server.listen({ ...good, keys: [`${secret}!`] })).rejects.toThrow(
       expect.not.objectContaining({ message: expect.stringContaining('c2Vj') }),
+    );
+  });
+});
+
+describe('options of I/O threads', () => {
+  const threaded: ServerOptions = { ...good, driver: 'threads' };
+
+  test.each<[string, unknown, string]>([
+    ['threads', 0, 'threads must be an integer from 1 to 64; got 0'],
+    ['threads', 65, 'threads must be an integer from 1 to 64; got 65'],
+    ['spinMicros', -1, 'spinMicros must be an integer from 0 to 1000; got -1'],
+    ['spinMicros', 1001, 'spinMicros must be an integer from 0 to 1000; got 1001'],
+    [
+      'network',
+      new SimulatedNetwork(),
+      "driver must be 'loop' where network is given, whose time has no threads; got 'threads'",
+    ],
+  ])('%s: %o is refused by name', async (name, value, message) => {
+    await expect(Server.listen({ ...threaded, [name]: value })).rejects.toMatchObject({
+      code: 'ERR_HAWSER_ARGUMENT',
+      message,
+    });
+  });
+
+  test('several threads do not share their address with other processes', async () => {
+    await expect(Server.listen({ ...threaded, threads: 2, reusePort: true })).rejects.toThrow(
+      'reusePort must be false with several threads; got true',
+    );
+  });
+
+  test('a client has one thread, whose number cannot be chosen', async () => {
+    const options: object = { driver: 'threads', threads: 1 };
+    await expect(Client.open(options)).rejects.toThrow("unknown option 'threads' in options");
+    await expect(Client.open({ spinMicros: 5 })).rejects.toThrow(
+      "spinMicros must be left out unless driver is 'threads'; got 5",
     );
   });
 });

@@ -286,6 +286,7 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     await world.connect(await world.token(replacing, { clientId: 5n }));
     expect((await world.until(ended))[0].result).toBe('replaced');
     expect((await world.until(atServer))[1].result).toBe('replaced');
+    await world.settle();
     expect(replacing.peers.size).toBe(1);
 
     const rejecting = await world.listen({ sameClient: 'reject' });

@@ -4,16 +4,16 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
-import { connect, type ImpairmentOptions, Server } from '../../src/index.js';
+import { type ImpairmentOptions, Server } from '../../src/index.js';
 import { SimulatedNetwork } from '../../src/testing/index.js';
 import { encodeToken, mintToken } from '../../src/token/index.js';
-import { bytes, next, protocolId, RealWorld, serverKey, text } from './support.js';
+import { bytes, next, protocolId, RealWorld, realSockets, serverKey, text } from './support.js';
 
-describe.each(['native', 'portable'] as const)('over %s sockets', (socket) => {
-  let world = new RealWorld(socket);
+describe.each(realSockets)('bad networks %s', (_name, sockets) => {
+  let world = new RealWorld(sockets);
   afterEach(async () => {
     await world.close();
-    world = new RealWorld(socket);
+    world = new RealWorld(sockets);
   });
 
   async function listen(simulate: ImpairmentOptions): Promise<Server> {
@@ -108,8 +108,7 @@ describe.each(['native', 'portable'] as const)('over %s sockets', (socket) => {
 
   test('what is in flight when a socket is closed is gone with it', async () => {
     const server = await listen({});
-    const connecting = connect(await world.token(server), {
-      socket,
+    const connecting = world.connect(await world.token(server), {
       simulate: { delayMs: 30_000 },
       signal: AbortSignal.timeout(300),
     });

@@ -56,7 +56,6 @@ interface Closable {
 
 /** A place where gateways and clients meet, the same for tests of both kinds. */
 export interface World {
-  readonly name: string;
   listen<C extends ChannelMap = DefaultChannels>(options?: Partial<ServerOptions<C>>): Promise<Server<C>>;
   token(server: Addressed, overrides?: TokenOverrides): Promise<Uint8Array>;
   connect<C extends ChannelMap = DefaultChannels>(
@@ -74,7 +73,6 @@ export interface World {
 }
 
 abstract class BaseWorld implements World {
-  abstract readonly name: string;
   readonly servers: Closable[] = [];
   readonly connections: Closable[] = [];
 
@@ -106,14 +104,18 @@ abstract class BaseWorld implements World {
   }
 }
 
-export class RealWorld extends BaseWorld {
-  override readonly name: string;
-  readonly #socket: 'native' | 'portable';
+/** How real sockets are opened: clients have one thread, whatever `threads` says. */
+export type RealSockets = Pick<ServerOptions, 'socket' | 'driver' | 'threads'>;
 
-  constructor(socket: 'native' | 'portable' = 'native') {
+export class RealWorld extends BaseWorld {
+  readonly #server: RealSockets;
+  readonly #client: Omit<RealSockets, 'threads'>;
+
+  constructor(sockets: RealSockets = {}) {
     super();
-    this.name = `over ${socket} sockets`;
-    this.#socket = socket;
+    const { threads: _, ...client } = sockets;
+    this.#server = sockets;
+    this.#client = client;
   }
 
   override async listen<C extends ChannelMap = DefaultChannels>(
@@ -123,7 +125,7 @@ export class RealWorld extends BaseWorld {
       address: '127.0.0.1:0',
       protocolId,
       keys: [serverKey],
-      socket: this.#socket,
+      ...this.#server,
       ...options,
     });
     this.servers.push(server);
@@ -134,8 +136,8 @@ export class RealWorld extends BaseWorld {
     token: TokenSource,
     options: ConnectOptions<C> = {},
   ): Promise<Connection<C>> {
-    const socket = options.client === undefined ? { socket: this.#socket } : {};
-    const connection = await connect(token, { ...socket, ...options });
+    const own = options.client === undefined ? this.#client : {};
+    const connection = await connect(token, { ...own, ...options });
     this.connections.push(connection);
     return connection;
   }
@@ -155,7 +157,6 @@ export class RealWorld extends BaseWorld {
 }
 
 export class SimulatedWorld extends BaseWorld {
-  override readonly name = 'in a simulated network';
   readonly network: SimulatedNetwork;
 
   constructor(options: SimulatedNetworkOptions = {}) {
@@ -194,8 +195,22 @@ export class SimulatedWorld extends BaseWorld {
   }
 }
 
+/** I/O threads are there on Linux only. */
+export const threadedSockets: readonly (readonly [string, RealSockets])[] =
+  process.platform === 'linux'
+    ? [
+        ['on one I/O thread', { driver: 'threads' }],
+        ['on three I/O threads', { driver: 'threads', threads: 3 }],
+      ]
+    : [];
+
+export const realSockets: readonly (readonly [string, RealSockets])[] = [
+  ['over native sockets', { socket: 'native' }],
+  ['over portable sockets', { socket: 'portable' }],
+  ...threadedSockets,
+];
+
 export const worlds: readonly (readonly [string, () => World])[] = [
   ['in a simulated network', () => new SimulatedWorld()],
-  ['over native sockets', () => new RealWorld('native')],
-  ['over portable sockets', () => new RealWorld('portable')],
+  ...realSockets.map(([name, sockets]) => [name, () => new RealWorld(sockets)] as const),
 ];

@@ -10,6 +10,7 @@ import {
   writeReport,
 } from '../demo-report.js';
 import { DemoView } from '../demo-view.js';
+import { driverText, gatewayDriver, gatewayDriverOptions } from '../driver.js';
 import { exitCodes } from '../errors.js';
 import type { LoadStatus } from '../load.js';
 import { impairmentNotice, simulateOption } from '../network-profile.js';
@@ -25,6 +26,7 @@ import { type LoadRequests, loadOptions } from './load.js';
 const options = {
   ...loadOptions,
   wire: wireOption('which protocol gateway and load speak'),
+  ...gatewayDriverOptions,
   simulate: simulateOption,
   json: optional(text('FILE'), 'write a report as JSON when the run ends'),
 };
@@ -47,9 +49,11 @@ const endGraceMs = 5000;
 
 async function run(values: Values<typeof options>): Promise<number> {
   checkMessageBytes(values.size.max, values.wire);
+  gatewayDriver(values);
   if (values.json !== undefined) checkWritable(values.json);
   if (values.simulate !== undefined) process.stdout.write(`${impairmentNotice(values.simulate)}\n`);
   const view = new DemoView(values.wire, values.peers, values.seconds);
+  view.driver = driverText(values);
   const output = startOutput(view);
   const interruption = watchSignals(output.end);
   const processes = new DemoProcesses(view, values);
@@ -114,6 +118,9 @@ class DemoProcesses {
         '--http=off',
         `--max-peers=${values.peers}`,
         `--wire=${values.wire}`,
+        `--driver=${values.driver}`,
+        ...(values.threads === undefined ? [] : [`--threads=${values.threads}`]),
+        ...(values.spinMicros === undefined ? [] : [`--spin-micros=${values.spinMicros}`]),
         ...(values.simulate === undefined ? [] : [`--simulate=${values.simulate.text}`]),
       ],
       { HAWSER_KEY: this.#key },

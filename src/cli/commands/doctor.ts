@@ -1,5 +1,6 @@
 import { type CheckResult, type CheckStatus, runChecks } from '../checks.js';
 import { type Command, defineCommand } from '../command.js';
+import { gatewayDriver, gatewayDriverOptions } from '../driver.js';
 import { exitCodes } from '../errors.js';
 import { flag } from '../options.js';
 import { type Paint, painter } from '../terminal.js';
@@ -10,9 +11,9 @@ export const doctor: Command = defineCommand({
   name: 'doctor',
   summary: 'looks whether this machine suits a gateway, and says what to change',
   details: ['Exit code 1 when something is missing without which a gateway cannot run.'],
-  options: { json: flag('print JSON') },
-  run: async ({ json }) => {
-    const checks = await runChecks();
+  options: { ...gatewayDriverOptions, json: flag('print JSON') },
+  run: async ({ json, ...driver }) => {
+    const checks = await runChecks(gatewayDriver(driver));
     const failed = checks.some(({ status }) => status === 'fail');
     if (json) process.stdout.write(`${JSON.stringify({ ok: !failed, checks })}\n`);
     else process.stdout.write(`${lines(checks, painter(process.stdout)).join('\n')}\n`);

@@ -9,6 +9,7 @@ import { formatKey, generateKey, type ServerKey } from '../../token/server-key.j
 import { Server } from '../../transport/server.js';
 import { type Command, defineCommand } from '../command.js';
 import { serveParent } from '../control.js';
+import { driverReport, driverText, gatewayDriver, gatewayDriverOptions } from '../driver.js';
 import { CommandError, exitCodes, UsageError } from '../errors.js';
 import { type HttpEndpoint, type MintText, openHttp } from '../http.js';
 import { impairmentNotice, simulateOption } from '../network-profile.js';
@@ -77,6 +78,7 @@ const options = {
   ),
   protocolId: withDefault(u64, '1', 'the application that it serves'),
   maxPeers: withDefault(integer(1, 1_000_000), '10000', 'peers at a time'),
+  ...gatewayDriverOptions,
   wire: withDefault(choice(['hawser', 'netcode', 'both']), 'hawser', 'which protocols it speaks'),
   netcodeTokenLifetime: optional(
     duration(1000, dayMs),
@@ -131,6 +133,7 @@ async function run(values: Values<typeof options>): Promise<number> {
   const madeKey = given === undefined;
   const key = given ?? generateKey();
   const netcode = netcodePlan(values, wires, madeKey);
+  const driver = gatewayDriver(values);
   const prepare = values.handler === undefined ? echo : await loadHandler(values.handler);
   const server = await Server.listen({
     address: values.listen,
@@ -139,6 +142,7 @@ async function run(values: Values<typeof options>): Promise<number> {
     maxPeers: values.maxPeers,
     clockSkewMs,
     wires,
+    ...driver,
     ...(netcode === undefined ? {} : { netcode }),
     ...(values.public.length === 0 ? {} : { publicAddresses: values.public }),
     ...(values.simulate === undefined ? {} : { simulate: values.simulate.options }),
@@ -208,6 +212,7 @@ async function serve(started: Started): Promise<number> {
     peers: server.peers.size,
     ...byWire(server, started.wires),
     maxPeers: values.maxPeers,
+    ...driverReport(values),
     uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
     rssBytes: process.memoryUsage.rss(),
   }));
@@ -282,6 +287,7 @@ function listening(
     event: 'listening',
     address: server.address,
     wires,
+    ...driverReport(values),
     http: http?.url ?? null,
     ...(tokensFrom === undefined ? {} : { netcodeTokensFrom: secondText(tokensFrom) }),
     ...(values.simulate === undefined ? {} : { notice: impairmentNotice(values.simulate) }),
@@ -299,6 +305,7 @@ function announce(
       'gateway',
       `udp ${paint('bold', server.address)}, protocol id ${server.protocolId}, up to ${count(values.maxPeers)} peers`,
     ],
+    ['driver', driverText(values)],
     ...(netcode === undefined ? [] : [['speaks', wires.join(' and ')]]),
     ...(server.publicAddresses.join() === server.address
       ? []

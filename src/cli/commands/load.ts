@@ -1,5 +1,6 @@
 import { type Command, defineCommand } from '../command.js';
 import { serveParent } from '../control.js';
+import { clientDriver, driverOptions } from '../driver.js';
 import { exitCodes } from '../errors.js';
 import { Load, type LoadStatus, messageHeaderBytes } from '../load.js';
 import {
@@ -45,6 +46,7 @@ export const loadOptions: {
 
 const options = {
   ...loadOptions,
+  ...driverOptions,
   ...tokenOptions,
   connectTimeout: withDefault(duration(100, 3_600_000), '10s', 'how long each peer tries to connect'),
   json: flag('print the result as JSON; progress goes to standard error'),
@@ -64,8 +66,9 @@ export const load: Command = defineCommand({
 
 async function run(values: Values<typeof options>): Promise<number> {
   checkMessageBytes(values.size.max, values.wire);
+  const driver = clientDriver(values);
   const tokens = await tokenFactory(values);
-  const open = (): Promise<Load> => openLoad(values, tokens);
+  const open = (): Promise<Load> => openLoad(values, driver, tokens);
   if (values.control) return serveDemo(open);
   const interruption = watchSignals();
   const running = await open();
@@ -95,12 +98,17 @@ async function run(values: Values<typeof options>): Promise<number> {
   }
 }
 
-function openLoad(values: Values<typeof options>, tokens: TokenFactory): Promise<Load> {
+function openLoad(
+  values: Values<typeof options>,
+  driver: ReturnType<typeof clientDriver>,
+  tokens: TokenFactory,
+): Promise<Load> {
   return Load.open({
     peers: values.peers,
     rate: values.rate,
     size: values.size,
     sockets: values.sockets,
+    driver,
     connectTimeoutMs: values.connectTimeout,
     tokens,
     firstClientId: randomClientId(),

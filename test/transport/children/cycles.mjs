@@ -1,20 +1,28 @@
 // Run with --expose-gc: opens and closes gateways and clients again and again, and says what was left behind.
 //
-// Argument: how many cycles to measure. Prints JSON {grown: {rss, heapUsed, external}, descriptors}: after minus before.
+// Arguments: how many cycles to measure, and JSON {server, client}, more options of each. Prints JSON {grown: {rss, heapUsed, external},
+// descriptors, threads}: after minus before.
 
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Server } from 'hawser';
 
 const cycles = Number(process.argv[2]);
+const options = JSON.parse(process.argv[3] ?? '{}');
 const key = { id: 1, key: new Uint8Array(32).fill(1) };
 const descriptors = () => readdirSync('/proc/self/fd').length;
+const threads = () => readdirSync('/proc/self/task').length;
 
 /** @param {number} count */
 async function cycle(count) {
   for (let index = 0; index < count; ++index) {
-    const server = await Server.listen({ address: '127.0.0.1:0', protocolId: 1n, keys: [key] });
-    const client = await Client.open({ address: '127.0.0.1:0' });
+    const server = await Server.listen({
+      address: '127.0.0.1:0',
+      protocolId: 1n,
+      keys: [key],
+      ...options.server,
+    });
+    const client = await Client.open({ address: '127.0.0.1:0', ...options.client });
     await Promise.all([server.close(), client.close(), server.close()]);
     if (index % 50 === 0) globalThis.gc?.();
   }
@@ -29,6 +37,7 @@ async function cycle(count) {
 await cycle(500);
 const before = process.memoryUsage();
 const openBefore = descriptors();
+const threadsBefore = threads();
 await cycle(cycles);
 const after = process.memoryUsage();
 const grown = {
@@ -36,4 +45,5 @@ const grown = {
   heapUsed: after.heapUsed - before.heapUsed,
   external: after.external - before.external,
 };
-process.stdout.write(JSON.stringify({ grown, descriptors: descriptors() - openBefore }));
+const left = { descriptors: descriptors() - openBefore, threads: threads() - threadsBefore };
+process.stdout.write(JSON.stringify({ grown, ...left }));

@@ -1,14 +1,16 @@
 // A gateway in a process of its own: told what to do by its options, it says where it listens and what happens.
 //
-// Argument: JSON {address, key, resetKey}, both keys as hex; on standard output a line of JSON for each event.
+// Argument: JSON {address, key, resetKey, sockets}, both keys as hex, `sockets` options of the server that may be left out; on standard
+// output a line of JSON for each event.
 
 import { Server } from 'hawser';
 
-const { address, key, resetKey } = JSON.parse(process.argv[2] ?? '{}');
+const { address, key, resetKey, sockets } = JSON.parse(process.argv[2] ?? '{}');
 /** @param {object} event */
 const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 
 const server = await Server.listen({
+  ...sockets,
   address,
   protocolId: 1n,
   keys: [{ id: 1, key: Buffer.from(key, 'hex') }],
