@@ -1,19 +1,29 @@
-// npm run bench [-- options]: measures the rows and prints a table. Nothing here passes or fails by its speed; the exit code is 1
-// when a row could not be measured.
-import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { describeMachine, machineLine } from './lib/machine.mjs';
-import { measureRow, rows, rowsNamed } from './lib/rows.mjs';
+// npm run bench [-- options]: measures the rows, prints a table and writes the results. Nothing here passes or fails by its speed; the
+// exit code is 1 when a row could not be measured, 2 when the command cannot be done, and 130 after Ctrl+C.
+import { resolve } from 'node:path';
+import { endChildren } from './lib/children.mjs';
+import { driverOptions, driverText } from './lib/hawser.mjs';
+import { bufferWarning, describeMachine, describeVersions, machineLine } from './lib/machine.mjs';
+import { readOptions } from './lib/options.mjs';
+import { writeReadme } from './lib/readme.mjs';
+import { reportPage } from './lib/report.mjs';
+import {
+  comparable,
+  mergeResults,
+  pageOf,
+  partialOf,
+  readResults,
+  removeResults,
+  resumable,
+  savedFile,
+  writeResults,
+  writeWhole,
+} from './lib/results.mjs';
+import { measureSuite } from './lib/suite.mjs';
 import { tableLines } from './lib/table.mjs';
+import { rows } from './rows/index.mjs';
 
-const groups = new Set(rows.flatMap(({ group }) => group ?? []));
-const usage = `Usage: npm run bench -- [--only NAME[,NAME]] [--quick] [--runs N] [--json FILE]
-
-  --only NAME   some rows, or all of a group: ${[...groups].join(', ')};
-                ${rows.map(({ id }) => id).join(', ')}
-  --quick       3 short runs of each instead of 7 full ones
-  --runs N      another number of runs
-  --json FILE   write the results as JSON`;
+/** @typedef {import('./lib/results.mjs').Document} Document */
 
 /**
  * @param {string[]} args the command line
@@ -21,70 +31,150 @@ const usage = `Usage: npm run bench -- [--only NAME[,NAME]] [--quick] [--runs N]
  */
 export async function main(args) {
   const options = readOptions(args);
-  if (typeof options === 'string') {
-    console.error(options);
-    return 2;
+  switch (options.work) {
+    case 'refuse':
+      console.error(options.why);
+      return 2;
+    case 'list':
+      console.log(rows.map(({ id, title, unit }) => `${id.padEnd(18)} ${title}, ${unit}`).join('\n'));
+      return 0;
+    case 'report':
+      return withResults(resolve(options.file), (results, file) => writePage(file, results));
+    case 'readme':
+      return withResults(savedFile, writeReadme);
+    case 'run':
+      return run(options);
   }
-  const machine = describeMachine();
-  console.log(machineLine(machine));
-  /** @type {import('./lib/rows.mjs').Result[]} */
-  const results = [];
-  /** @type {Record<string, string>} */
-  const failures = {};
-  for (const row of options.rows) {
-    try {
-      results.push(await measureRow(row, options.runs, options.size, (line) => console.error(line)));
-    } catch (error) {
-      failures[row.id] = error instanceof Error ? error.message : String(error);
-      console.error(`${row.id}: ${failures[row.id]}`);
-    }
-  }
-  if (results.length > 0) console.log(['', ...tableLines(results)].join('\n'));
-  if (options.json !== undefined) {
-    const document = {
-      measuredAt: new Date().toISOString(),
-      machine,
-      size: options.size,
-      rows: results,
-      failures,
-    };
-    writeFileSync(options.json, `${JSON.stringify(document, null, 2)}\n`);
-  }
-  return Object.keys(failures).length > 0 ? 1 : 0;
 }
 
 /**
- * @param {string[]} args
- * @returns {{rows: readonly import('./lib/rows.mjs').Row[], runs: number, size: 'full' | 'quick', json: string | undefined} | string}
- * a text for people when they are wrong
+ * @param {string} file
+ * @param {(results: Document, file: string) => string | void} work gives the reason when it refuses
+ * @returns {number} the exit code
  */
-function readOptions(args) {
-  try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        only: { type: 'string' },
-        quick: { type: 'boolean', default: false },
-        runs: { type: 'string' },
-        json: { type: 'string' },
+function withResults(file, work) {
+  const results = readResults(file);
+  if (results === null) {
+    console.error(`there is no ${file}`);
+    return 2;
+  }
+  const refusal = work(results, file);
+  if (refusal === undefined) return 0;
+  console.error(`${file} ${refusal}`);
+  return 2;
+}
+
+/**
+ * @param {import('./lib/options.mjs').RunOptions} options
+ * @returns {Promise<number>} the exit code
+ */
+async function run({ rows: wanted, runs, size, json, save, some, resume }) {
+  const machine = describeMachine();
+  const driver = driverOptions();
+  console.log([machineLine(machine), driverText(driver)].filter((text) => text !== '').join(', '));
+  const warning = bufferWarning(machine);
+  if (warning !== null) console.error(warning);
+  /** @type {Document} */
+  const document = {
+    measuredAt: new Date().toISOString(),
+    size,
+    runs,
+    machine,
+    driver,
+    versions: describeVersions(),
+    rows: [],
+    failures: {},
+  };
+  const saved = save && some ? readResults(savedFile) : null;
+  if (saved !== null && !comparable(saved, document)) {
+    console.error(`${savedFile} is of another machine, driver or size: its rows cannot stand beside these`);
+    return 2;
+  }
+  const files = [...(save ? [savedFile] : []), ...(json === undefined ? [] : [resolve(json)])];
+  const partial = files[0] && partialOf(files[0]);
+  if (resume && partial) takeUp(document, partial);
+  const rest = await interruptible((interruption) =>
+    measureSuite(wanted, document, {
+      say: (line) => console.error(line),
+      keep: (measured) => {
+        if (partial) writeResults(partial, measured);
       },
-    });
-    const wanted = values.only?.split(',');
-    const unknown = wanted?.filter((word) => rowsNamed(word).length === 0) ?? [];
-    if (unknown.length > 0) return `no row and no group is called ${unknown.join(', ')}\n\n${usage}`;
-    const runs = Number(values.runs ?? (values.quick ? 3 : 7));
-    if (!Number.isInteger(runs) || runs < 1)
-      return `--runs: ${values.runs} is not a number of runs\n\n${usage}`;
-    return {
-      rows:
-        wanted === undefined
-          ? rows
-          : rows.filter((row) => wanted.some((word) => rowsNamed(word).includes(row))),
-      runs,
-      size: values.quick ? 'quick' : 'full',
-      json: values.json,
+      interruption,
+    }),
+  );
+  if (document.rows.length > 0) console.log(['', ...tableLines(document.rows)].join('\n'));
+  if (rest.length > 0) {
+    console.error(`\nnot measured: ${rest.join(', ')}`);
+    if (document.rows.length > 0 && partial)
+      console.error('the same command with --resume goes on from here');
+    return 130;
+  }
+  if (document.rows.length > 0) {
+    const order = rows.map(({ id }) => id);
+    for (const file of files) {
+      finish(file, mergeResults(file === savedFile ? (saved ?? document) : document, document, order));
+    }
+    if (partial) removeResults(partial);
+  }
+  return Object.keys(document.failures).length > 0 ? 1 : 0;
+}
+
+/**
+ * @param {Document} document gets the rows of an interrupted run, and its begin
+ * @param {string} partial the file of that run, if there is one
+ */
+function takeUp(document, partial) {
+  const before = readResults(partial);
+  document.rows = resumable(document, before);
+  if (before !== null && document.rows.length > 0) document.measuredAt = before.measuredAt;
+  else
+    console.error(
+      `${partial} has nothing to go on from: it is not there, or of another machine, driver, code or kind of run`,
+    );
+}
+
+/**
+ * @param {string} file
+ * @param {Document} results
+ */
+function finish(file, results) {
+  writeResults(file, results);
+  console.log(`\n${file}`);
+  writePage(file, results);
+}
+
+/**
+ * @param {string} file of the results
+ * @param {Document} results
+ */
+function writePage(file, results) {
+  const page = pageOf(file);
+  writeWhole(page, reportPage(results));
+  console.log(page);
+}
+
+/**
+ * The first Ctrl+C ends the processes of the row that is being measured; a second one ends this process, as ever.
+ *
+ * @template T
+ * @param {(interruption: Promise<void>) => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function interruptible(work) {
+  /** @type {() => void} */
+  let interrupt = () => undefined;
+  /** @type {Promise<void>} */
+  const interruption = new Promise((done) => {
+    interrupt = () => {
+      endChildren();
+      done();
     };
-  } catch (error) {
-    return `${error instanceof Error ? error.message : String(error)}\n\n${usage}`;
+  });
+  const signals = /** @type {const} */ (['SIGINT', 'SIGTERM']);
+  for (const signal of signals) process.once(signal, interrupt);
+  try {
+    return await work(interruption);
+  } finally {
+    for (const signal of signals) process.removeListener(signal, interrupt);
   }
 }

@@ -7,25 +7,36 @@ import { RivalUnavailable } from '../lib/unavailable.mjs';
  * @typedef {object} Listening
  * @property {unknown} target what `connect` needs to know, as JSON
  * @property {(data: Uint8Array) => boolean} send to the peer that was heard last; whether to go on
+ * @property {(data: Uint8Array) => boolean} [sendBack] what came, without a copy of it; where `send` would make one
  * @property {() => Promise<void>} close
  */
 
 /**
  * @typedef {object} Connected
  * @property {(data: Uint8Array) => boolean} send whether to go on; false means to wait for `onDrain`
+ * @property {(messageBytes: number) => Promise<void>} [ready] resolves once messages of that length can be sent
+ * @property {() => number} [datagrams] how many were sent so far, where that is known
  * @property {() => Promise<void>} close
  */
 
 /**
  * @typedef {object} Driver
- * @property {number} window messages that may be on their way: as many as the receiver's socket buffer holds; Infinity where the
+ * @property {number} window datagrams that may be on their way: as many as the receiver's socket buffer holds; Infinity where the
  * driver is reliable and ordered, and controls the flow itself
+ * @property {(messageBytes: number) => number} [perDatagram] messages that share a datagram; one without
+ * @property {(message: Uint8Array) => Promise<Uint8Array>} [wrap] a datagram that its client would send, where that is so simple
  * @property {(onMessage: (data: Uint8Array) => void) => Promise<Listening>} listen
  * @property {(target: unknown, onMessage: (data: Uint8Array) => void, onDrain: () => void) => Promise<Connected>} connect
  */
 
 /** Wanted size of socket buffers in bytes, the same for all. */
 export const bufferBytes = 4 * 1024 * 1024;
+
+/**
+ * The longest datagram of those who choose it, UDP payload in bytes: what Ethernet carries. Loopback would carry more, which no gateway
+ * has between itself and its peers.
+ */
+export const maxDatagramBytes = 1472;
 
 /**
  * Loads a rival's package.
@@ -44,10 +55,19 @@ export async function importRival(name) {
 }
 
 /**
+ * @param {Driver} driver
+ * @param {number} messageBytes
+ * @returns {number} messages that may be on their way
+ */
+export function windowOf({ window, perDatagram = () => 1 }, messageBytes) {
+  return window * perDatagram(messageBytes);
+}
+
+/**
  * @param {string} name of a file in this folder, without its ending
  * @returns {Promise<Driver>}
  */
 export async function loadDriver(name) {
-  const { driver } = await import(`./${name}.mjs`);
+  const { driver } = await import(new URL(`${name}.mjs`, import.meta.url).href);
   return driver;
 }

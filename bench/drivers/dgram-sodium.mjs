@@ -9,6 +9,10 @@ const keys = { toServer: new Uint8Array(32).fill(1), toClient: new Uint8Array(32
 /** @type {import('./contract.mjs').Driver} */
 export const driver = {
   window: 1024,
+  async wrap(message) {
+    await sodium.ready;
+    return sealer(keys.toServer)(message);
+  },
   async listen(onMessage) {
     await sodium.ready;
     return openServer(opener(keys.toServer, onMessage), sealer(keys.toClient));
@@ -41,7 +45,7 @@ function sealer(key) {
  * @param {(data: Uint8Array) => void} onMessage
  * @returns {(datagram: Uint8Array) => void}
  */
-function opener(key, onMessage) {
+export function opener(key, onMessage) {
   const nonce = new Uint8Array(sodium.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
   return (datagram) => {
     nonce.set(datagram.subarray(0, counterBytes));

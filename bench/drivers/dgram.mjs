@@ -4,6 +4,13 @@ import { openClient, openServer } from './dgram-socket.mjs';
 /** @type {import('./contract.mjs').Driver} */
 export const driver = {
   window: 1024,
-  listen: (onMessage) => openServer(onMessage, (data) => Buffer.from(data)),
+  wrap: async (message) => message,
+  // node:dgram has new memory for every message that comes.
+  listen: (onMessage) =>
+    openServer(
+      onMessage,
+      (data) => Buffer.from(data),
+      (data) => data,
+    ),
   connect: (target, onMessage) => openClient(target, onMessage, (data) => Buffer.from(data)),
 };

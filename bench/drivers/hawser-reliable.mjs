@@ -1,9 +1,19 @@
 // A reliable, ordered channel of hawser through its public API: `message` events, `send`, `drain`.
-import { connect, createTokenMinter, generateKey, protocolId, reliable, Server } from '../lib/hawser.mjs';
-import { bufferBytes } from './contract.mjs';
+import {
+  Client,
+  clientDriverOptions,
+  createTokenMinter,
+  driverOptions,
+  generateKey,
+  protocolId,
+  reliable,
+  Server,
+} from '../lib/hawser.mjs';
+import { bufferBytes, maxDatagramBytes } from './contract.mjs';
 
 const socketOptions = {
   channels: { data: reliable() },
+  maxDatagramBytes,
   receiveBufferBytes: bufferBytes,
   sendBufferBytes: bufferBytes,
 };
@@ -16,6 +26,7 @@ export const driver = {
     const key = generateKey({ id: 1 });
     const server = await Server.listen({
       ...socketOptions,
+      ...driverOptions(),
       address: '127.0.0.1:0',
       protocolId,
       keys: [key],
@@ -31,9 +42,14 @@ export const driver = {
   },
 
   async connect(target, onMessage, onDrain) {
-    const connection = await connect(String(target), socketOptions);
+    const client = await Client.open({ ...socketOptions, ...clientDriverOptions() });
+    const connection = await client.connect(String(target));
     connection.on('message', (data) => onMessage(data));
     connection.on('drain', onDrain);
-    return { send: (data) => connection.send('data', data), close: () => connection.close() };
+    return {
+      send: (data) => connection.send('data', data),
+      datagrams: () => client.stats.socket.datagramsOut ?? 0,
+      close: () => client.close(),
+    };
   },
 };

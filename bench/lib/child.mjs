@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { track } from './children.mjs';
 import { RivalUnavailable } from './unavailable.mjs';
 
 const canPin = process.platform === 'linux' && spawnSync('taskset', ['--version']).status === 0;
@@ -52,7 +53,7 @@ export class Program {
       command.unshift('taskset', '--cpu-list', String(core));
     }
     const [executable = '', ...args] = command;
-    this.#child = spawn(executable, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    this.#child = track(spawn(executable, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }));
     /** @type {() => void} */
     let ready = () => undefined;
     /** @type {(error: Error) => void} */
@@ -107,6 +108,16 @@ export class Program {
     await this.#exited;
     clearTimeout(timer);
   }
+}
+
+/**
+ * @template One, Other
+ * @param {Program} one
+ * @param {Program} other
+ * @returns {Promise<[One, Other]>} the marks of both, taken at the same time
+ */
+export function bothMarks(one, other) {
+  return Promise.all([one.request('mark'), other.request('mark')]);
 }
 
 /**

@@ -4,10 +4,14 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { track } from './children.mjs';
+import { RivalUnavailable } from './unavailable.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Where the preset `bench` of CMakePresets.json builds. */
 const folder = join(root, 'build-cmake', 'bench');
+/** Builds that are done or under way, by program. @type {Map<string, Promise<void>>} */
+const builds = new Map();
 
 /**
  * Runs a native program.
@@ -17,16 +21,43 @@ const folder = join(root, 'build-cmake', 'bench');
  * @returns {Promise<unknown>} what it printed: JSON; rejects with the program's or the compiler's output when either fails
  */
 export async function runNative(name, args) {
-  await call('cmake', ['--preset', 'bench']);
-  await call('cmake', [
-    '--build',
-    folder,
-    '--target',
-    `bench_${name}`,
-    '--parallel',
-    String(availableParallelism()),
-  ]);
+  await builtNative(name);
   return JSON.parse(await call(join(folder, `bench_${name}`), args.map(String)));
+}
+
+/**
+ * Runs one of those that use system calls of Linux, for the limit of a row.
+ *
+ * @template T
+ * @param {string} name
+ * @param {readonly (string | number)[]} args
+ * @param {import('../rows/row.mjs').Size} size
+ * @returns {Promise<T>} rejects with RivalUnavailable elsewhere, and where it is only to be seen that the row runs
+ */
+export async function runLinux(name, args, size) {
+  if (process.platform !== 'linux') throw new RivalUnavailable(`${name} uses system calls of Linux`);
+  if (size === 'smoke') throw new RivalUnavailable(`${name} is built for measuring only`);
+  // The programs and the rows agree on the types of results.
+  return /** @type {T} */ (await runNative(name, args));
+}
+
+/**
+ * Builds a native program, for rows in which nothing else may go on meanwhile.
+ *
+ * @param {string} name as above
+ * @returns {Promise<void>}
+ */
+export function builtNative(name) {
+  const built = builds.get(name) ?? build(name);
+  builds.set(name, built);
+  return built;
+}
+
+/** @param {string} name */
+async function build(name) {
+  await call('cmake', ['--preset', 'bench']);
+  const jobs = String(availableParallelism());
+  await call('cmake', ['--build', folder, '--target', `bench_${name}`, '--parallel', jobs]);
 }
 
 /**
@@ -35,9 +66,10 @@ export async function runNative(name, args) {
  * @returns {Promise<string>} its standard output; rejects with all its output when it fails
  */
 async function call(command, args) {
+  const running = promisify(execFile)(command, args, { cwd: root, maxBuffer: 64 * 1024 * 1024 });
+  track(running.child);
   try {
-    const { stdout } = await promisify(execFile)(command, args, { cwd: root, maxBuffer: 64 * 1024 * 1024 });
-    return stdout;
+    return (await running).stdout;
   } catch (error) {
     const { stdout = '', stderr = '' } = /** @type {{stdout?: string, stderr?: string}} */ (error);
     throw new Error(`${command} failed:\n${stdout}${stderr}`.trimEnd(), { cause: error });

@@ -21,10 +21,28 @@ export function median(values) {
  * @returns {number}
  */
 export function percentile(values, percent) {
+  return nearestRank(sortedCopy(values), percent);
+}
+
+/**
+ * @param {Float64Array} sorted
+ * @param {number} percent
+ * @returns {number}
+ */
+function nearestRank(sorted, percent) {
   if (!(percent > 0 && percent <= 100))
     throw new RangeError(`percent is above 0 and up to 100; got ${percent}`);
+  return sorted[Math.ceil((percent * sorted.length) / 100) - 1] ?? Number.NaN;
+}
+
+/**
+ * @param {readonly number[] | Float64Array} values at least one, in any order
+ * @param {readonly number[]} percents as of `percentile`, rising
+ * @returns {{percent: number, value: number}[]}
+ */
+export function quantiles(values, percents) {
   const sorted = sortedCopy(values);
-  return sorted[Math.ceil((percent / 100) * sorted.length) - 1] ?? Number.NaN;
+  return percents.map((percent) => ({ percent, value: nearestRank(sorted, percent) }));
 }
 
 /**

@@ -1,10 +1,11 @@
-// Results for people.
-import { formatFigure } from './rows.mjs';
+// Results for people, in a terminal.
+import { formatFigure, formatRatio } from './format.mjs';
+import { countedMark, ours } from './summary.mjs';
 
-const headings = ['row', 'unit', 'hawser', 'min..max', 'rivals', 'ratio', 'target'];
+const headings = ['row', 'unit', ours, 'min..max', 'rivals', 'ratio', 'limit', 'target'];
 
 /**
- * @param {readonly import('./rows.mjs').Result[]} results
+ * @param {readonly import('./summary.mjs').Result[]} results
  * @returns {string[]} lines
  */
 export function tableLines(results) {
@@ -28,33 +29,42 @@ export function tableLines(results) {
     all.map((condition) => `  ${id}, MISSED by ${condition}`),
   );
   const absent = results.flatMap(({ id, unavailable }) =>
-    Object.entries(unavailable).map(([rival, reason]) => `  ${id}, ${rival} cannot run here: ${reason}`),
+    Object.entries(unavailable).map(
+      ([contender, reason]) => `  ${id}, ${contender} cannot run here: ${reason}`,
+    ),
   );
   const below = [...details, ...missed, ...absent];
   return below.length > 0 ? [...lines, '', ...below] : lines;
 }
 
 /**
- * @param {import('./rows.mjs').Result} result
+ * @param {import('./summary.mjs').Result} result
  * @returns {string[]}
  */
-function cellsOf({ id, unit, ours, spread, rivals, ratio, target }) {
-  const { min = Number.NaN, max = Number.NaN } = spread.hawser ?? {};
-  const others = Object.entries(rivals).map(([name, value]) => `${name} ${formatFigure(value)}`);
+function cellsOf(result) {
+  const { id, unit, ours: own, spread, rivals, variants, ratio, limit, limitName = '', target } = result;
+  const { min = Number.NaN, max = Number.NaN } = spread[ours] ?? {};
+  const others = Object.entries({ ...variants, ...rivals }).map(
+    ([name, value]) => `${name} ${formatFigure(value)}${countedMark(result, name)}`,
+  );
   return [
     id,
     unit,
-    formatFigure(ours),
+    formatFigure(own) + countedMark(result, ours),
     `${formatFigure(min)}..${formatFigure(max)}`,
     others.join(', ') || '-',
-    ratio === null ? '-' : `${ratio.toFixed(2)}x`,
-    target === undefined ? '-' : `${targetText(target)}: ${target.reached ? 'reached' : 'MISSED'}`,
+    ratio === null ? '-' : formatRatio(ratio),
+    limit === null ? '-' : `${limitName} ${formatFigure(limit)}${countedMark(result, limitName)}`,
+    target === undefined ? '-' : targetText(target),
   ];
 }
 
-/** @param {{value: number, is: string}} target */
-function targetText({ value, is }) {
-  if (is === 'noWorseThanRival') return 'no worse than the rival';
-  if (is === 'atMostAboveRival') return `<= rival + ${value.toLocaleString('en-US')}`;
-  return `${is === 'atLeast' ? '>=' : '<='} ${value.toLocaleString('en-US')}`;
+/**
+ * @param {import('./targets.mjs').Verdict} target
+ * @returns {string} each condition; what was not reached is loud
+ */
+function targetText({ conditions }) {
+  return conditions
+    .map(({ text, reached }) => `${text}: ${reached === null ? 'unknown' : reached ? 'reached' : 'MISSED'}`)
+    .join('; ');
 }

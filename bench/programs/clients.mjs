@@ -1,7 +1,7 @@
 // Many clients over a few sockets, each with its token and, on Linux, its own source address 127.x.y.z.
-// Configuration: {address, key, clients, channels, exchange, wire}: whether they have channels besides the default one, whether each
-// sends a message on the reliable one and waits for the answer, and what they speak.
+// Configuration: see `Configuration`.
 import { once } from 'node:events';
+import { AnswerWatch } from '../lib/answers.mjs';
 import {
   Client,
   channels,
@@ -11,24 +11,32 @@ import {
   protocolId,
 } from '../lib/hawser.mjs';
 import { configuration, processMark, serve } from '../lib/program.mjs';
+import { percentile } from '../lib/statistics.mjs';
+import { StreamReceiver } from '../lib/stream.mjs';
 
 /** As many handshakes at a time as the gateway's queue takes without dropping any. */
 const handshakesAtOnce = 256;
 const socketCount = 4;
 const hostsPerBlock = 254;
+const messageBytes = 64;
+/** How often `watchPings` looks. */
+const lookEveryMs = 2;
 
 /**
  * @typedef {object} Configuration
- * @property {string} address
- * @property {string} key
+ * @property {string} address of the gateway
+ * @property {string} key in its text form
  * @property {number} clients
- * @property {boolean} [channels]
- * @property {boolean} [exchange]
- * @property {'hawser' | 'netcode'} [wire]
+ * @property {boolean} [channels] whether they have channels besides the default one
+ * @property {boolean} [exchange] whether each sends a message on the reliable one and waits for the answer
+ * @property {number} [streamWindow] they receive one stream together, with as many messages on their way
+ * @property {boolean} [timed] whether round trips of `load` are taken
+ * @property {number} [timeoutMs] of the tokens; clients keep alive three times in it, 60,000 by default
+ * @property {'hawser' | 'netcode'} [wire] what they speak
  */
 
 const config = /** @type {Configuration} */ (configuration());
-const { address, key, clients } = config;
+const { address, key, clients, timeoutMs = 60_000 } = config;
 const ownAddresses = process.platform === 'linux';
 const options = {
   maxConnections: Math.ceil(clients / socketCount),
@@ -39,7 +47,7 @@ const withChannels = config.channels
   : undefined;
 const sockets =
   withChannels ?? (await Promise.all(Array.from({ length: socketCount }, () => Client.open(options))));
-const tokenOptions = { protocolId, key: parseKey(key), addresses: [address], timeoutMs: 60_000 };
+const tokenOptions = { protocolId, key: parseKey(key), addresses: [address], timeoutMs };
 const minter =
   config.wire === 'netcode'
     ? await createNetcodeTokenMinter(tokenOptions)
@@ -54,7 +62,25 @@ let messages = 0;
 
 /** @type {Connection[]} */
 const connections = [];
-const exchanged = new Uint8Array(64).fill(0x5a);
+const message = new Uint8Array(messageBytes).fill(0x5a);
+const sentAt = new DataView(message.buffer);
+/** Of `load`, in milliseconds. @type {number[]} */
+let roundTrips = [];
+const stream =
+  config.streamWindow === undefined
+    ? undefined
+    : new StreamReceiver(config.streamWindow, (data) => connections[0]?.send(data));
+
+/** @type {(data: Uint8Array) => void} */
+let onMessage = () => void ++messages;
+if (stream !== undefined) onMessage = (data) => stream.receive(data);
+else if (config.timed) onMessage = takeRoundTrip;
+
+/** @param {Uint8Array} data */
+function takeRoundTrip(data) {
+  ++messages;
+  roundTrips.push(performance.now() - new DataView(data.buffer, data.byteOffset).getFloat64(0));
+}
 
 /** @param {unknown} total of clients, those before included: tokens are minted before time is taken */
 function mint(total) {
@@ -83,14 +109,13 @@ async function connectOne(index) {
   try {
     const socket = index % socketCount;
     const channelled = await withChannels?.[socket]?.connect(token, connectionOptions);
-    channelled?.on('message', () => ++messages);
     const connection = channelled ?? (await sockets[socket]?.connect(token, connectionOptions));
     connection?.on('disconnect', () => ++disconnected);
     // Without channels of its own it has the default one.
-    if (config.wire === 'netcode') adopt(/** @type {Connection} */ (/** @type {unknown} */ (connection)));
+    adopt(/** @type {Connection} */ (/** @type {unknown} */ (connection)));
     if (channelled === undefined || !config.exchange) return;
     const answered = once(channelled, 'message');
-    channelled.send('data', exchanged);
+    channelled.send('data', message);
     await answered;
   } catch (error) {
     ++failed;
@@ -101,7 +126,12 @@ async function connectOne(index) {
 /** @param {Connection} connection */
 function adopt(connection) {
   connections.push(connection);
-  connection.on('message', () => ++messages);
+  connection.on('message', onMessage);
+}
+
+/** @returns {number} connections that still measure their clocks more often than they keep alive */
+function unsettled() {
+  return connections.filter(({ clockSettled }) => !clockSettled).length;
 }
 
 /**
@@ -112,15 +142,40 @@ function adopt(connection) {
  */
 async function load(argument) {
   const { ms, perSecond } = /** @type {{ms: number, perSecond: number}} */ (argument);
-  const began = processMark().timeMs;
+  const began = performance.now();
   let sent = 0;
   let elapsed = 0;
-  for (; elapsed < ms; elapsed = processMark().timeMs - began) {
+  for (; elapsed < ms; elapsed = performance.now() - began) {
     const due = Math.floor((elapsed / 1000) * perSecond);
-    for (; sent < due; ++sent) connections[sent % connections.length]?.send(exchanged);
+    sentAt.setFloat64(0, performance.now());
+    for (; sent < due; ++sent) connections[sent % connections.length]?.send(message);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   return { seconds: elapsed / 1000, sent };
+}
+
+/** @returns {{p50Ms: number, p99Ms: number}} of the round trips since it was asked last */
+function takenRoundTrips() {
+  const taken = roundTrips;
+  roundTrips = [];
+  return { p50Ms: percentile(taken, 50), p99Ms: percentile(taken, 99) };
+}
+
+/**
+ * @param {unknown} ms for how long
+ * @returns {Promise<import('../lib/answers.mjs').Answers>} of all PINGs that were sent meanwhile
+ */
+async function watchPings(ms) {
+  const watch = new AnswerWatch();
+  const end = performance.now() + Number(ms);
+  while (performance.now() < end) {
+    const counted = sockets.map(({ stats }) => stats.counters);
+    const sum = (/** @type {'pingsSent' | 'pongsReceived'} */ name) =>
+      counted.reduce((total, each) => total + each[name], 0);
+    watch.look(performance.now(), sum('pingsSent'), sum('pongsReceived'));
+    await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+  }
+  return watch.answers(performance.now());
 }
 
 /**
@@ -136,7 +191,16 @@ function sourceAddress(index) {
 serve({
   mint,
   connectUpTo,
+  unsettled,
   load,
-  mark: () => ({ ...processMark(), failed, disconnected, messages }),
+  takenRoundTrips,
+  watchPings,
+  mark: () => ({
+    ...processMark(),
+    failed,
+    disconnected,
+    messages: stream?.received ?? messages,
+    misplaced: stream?.misplaced ?? 0,
+  }),
   close: () => Promise.all(sockets.map((socket) => socket.close())).then(() => null),
 });

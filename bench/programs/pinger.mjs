@@ -1,7 +1,10 @@
 // Measures round trips one after the other: the near end of `rtt`. Configuration: {driver, target, messageBytes}.
 import { loadDriver } from '../drivers/contract.mjs';
 import { configuration, orUnavailable, serve } from '../lib/program.mjs';
-import { percentile } from '../lib/statistics.mjs';
+import { quantiles } from '../lib/statistics.mjs';
+
+/** What is told of the distribution of round trips. */
+const percents = [1, 5, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9];
 
 /** Without an echo for so long, a message counts as lost. */
 const lostMs = 1000;
@@ -41,7 +44,16 @@ function send() {
   connected.send(message);
 }
 
-/** @param {unknown} count how many round trips */
+/**
+ * @typedef {object} RoundTrips
+ * @property {import('../rows/row.mjs').Quantile[]} distribution in microseconds
+ * @property {number} lost since the begin of the program
+ */
+
+/**
+ * @param {unknown} count how many round trips
+ * @returns {Promise<RoundTrips>}
+ */
 async function measure(count) {
   samples = new Float64Array(Number(count));
   taken = 0;
@@ -55,7 +67,8 @@ async function measure(count) {
     send();
   });
   clearInterval(watch);
-  return { p50Micros: percentile(samples, 50) * 1000, p99Micros: percentile(samples, 99) * 1000, lost };
+  const micros = samples.map((ms) => ms * 1000);
+  return { distribution: quantiles(micros, percents), lost };
 }
 
 serve({ measure, close: () => connected.close() });

@@ -1,11 +1,13 @@
-// Receives the stream of `msgs-64`, `reliable-64` and `reliable-1200`. Configuration: {driver}.
-import { loadDriver } from '../drivers/contract.mjs';
+// Receives the stream of the rows with one peer. Configuration: {driver, messageBytes}.
+import { loadDriver, windowOf } from '../drivers/contract.mjs';
 import { configuration, orUnavailable, processMark, serve } from '../lib/program.mjs';
 import { StreamReceiver } from '../lib/stream.mjs';
 
-const { driver: name } = /** @type {{driver: string}} */ (configuration());
+const { driver: name, messageBytes } = /** @type {{driver: string, messageBytes: number}} */ (
+  configuration()
+);
 const driver = await orUnavailable(loadDriver(name));
-const receiver = new StreamReceiver(driver.window, (data) => listening.send(data));
+const receiver = new StreamReceiver(windowOf(driver, messageBytes), (data) => listening.send(data));
 const listening = await driver.listen((data) => receiver.receive(data));
 
 serve({

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { track } from '../lib/children.mjs';
 
 const sizes = {
   full: { seconds: 20, peers: 10_000 },
-  quick: { seconds: 5, peers: 10_000 },
+  quick: { seconds: 3, peers: 10_000 },
   smoke: { seconds: 1, peers: 50 },
 };
 
@@ -21,7 +22,7 @@ export const row = {
   unit: 'ms',
   better: 'lower',
   rivals: [],
-  target: { value: 50, is: 'atMost' },
+  target: [{ is: 'atMost', value: 50 }],
   note: '`npm start -- --seconds 20`: gateway and load in two processes, 2 messages/s each way for each peer. All must connect within 10 s, none be disconnected, less than 0.1 % of the messages be lost, at most 4,096 bytes be taken for each peer.',
 
   async measure(_, size) {
@@ -31,7 +32,9 @@ export const row = {
       const file = join(folder, 'report.json');
       const command = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
       const options = [`--seconds=${seconds}`, `--peers=${peers}`, `--json=${file}`];
-      await promisify(execFile)(process.execPath, [command, 'demo', ...options]);
+      const running = promisify(execFile)(process.execPath, [command, 'demo', ...options]);
+      track(running.child);
+      await running;
       const report = JSON.parse(readFileSync(file, 'utf8'));
       const details = {
         connected: report.peers.connected,
@@ -57,6 +60,6 @@ export const row = {
 function beyondLimits(details) {
   const names = /** @type {(keyof typeof limits)[]} */ (Object.keys(limits));
   return names
-    .filter((name) => details[name] > limits[name])
+    .filter((name) => !(details[name] <= limits[name]))
     .map((name) => `${name} ${details[name]} instead of at most ${limits[name]}`);
 }

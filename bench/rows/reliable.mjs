@@ -1,8 +1,17 @@
+import { does } from '../drivers/does.mjs';
 import { channelsGroup } from './row.mjs';
 import { measureStream } from './stream.mjs';
 
 /** After the last message, how long what is on its way may take to arrive. */
 const settleMs = 10_000;
+
+/** Which driver each contender has. */
+const drivers = /** @type {const} */ ({
+  hawser: 'hawser-reliable',
+  'udx-stream': 'udx-stream',
+  'node-datachannel': 'node-datachannel',
+  ws: 'ws',
+});
 
 /**
  * @param {number} messageBytes
@@ -16,12 +25,13 @@ function reliableRow(messageBytes, messagesPerSecond) {
     title: `one peer, reliable ordered ${messageBytes}-byte messages delivered`,
     unit: 'messages/s',
     better: 'higher',
-    rivals: ['udx-native', 'node-datachannel'],
-    target: { value: messagesPerSecond, is: 'atLeast' },
-    note: 'one way between two processes, a core for each, counted by `message` events; the sender goes on while `send` says so and then waits for `drain`. Every message must arrive, in order. udx-native is not encrypted and carries bytes: its messages are framed in JavaScript.',
+    rivals: Object.keys(drivers).filter((contender) => contender !== 'hawser'),
+    target: [{ is: 'atLeast', value: messagesPerSecond }],
+    does: does(drivers),
+    note: 'one way between two processes, a core for each, counted by `message` events; the sender goes on while `send` says so and then waits for `drain`. Every message must arrive, in order.',
 
     async measure(contender, size) {
-      const driver = contender === 'hawser' ? 'hawser-reliable' : contender;
+      const driver = drivers[/** @type {keyof typeof drivers} */ (contender)];
       const { messagesPerSecond: value, ...figures } = await measureStream(
         driver,
         messageBytes,
@@ -33,6 +43,9 @@ function reliableRow(messageBytes, messagesPerSecond) {
         details: {
           senderMicros: figures.senderMicros,
           receiverMicros: figures.receiverMicros,
+          ...(Number.isFinite(figures.messagesPerDatagram)
+            ? { messagesPerDatagram: figures.messagesPerDatagram }
+            : {}),
           missing: figures.sent - figures.received,
           misplaced: figures.misplaced,
         },

@@ -3,15 +3,43 @@
 /**
  * @typedef {object} Sample one run of one contender
  * @property {number} value in the row's unit
+ * @property {number} [least] of the parts that the run itself consists of, where `value` is their median
+ * @property {number} [greatest] likewise
  * @property {Readonly<Record<string, number>>} [details] other figures of the same run
+ * @property {readonly Quantile[]} [distribution] rising; the same percentages in every run of the row
+ * @property {readonly SeriesPoint[]} [series] the same names and places in every run of the row
  * @property {readonly string[]} [missed] conditions of the row that this run did not meet, for people: its figure does not count
  */
 
 /**
- * @typedef {object} Target
+ * @typedef {object} Quantile
+ * @property {number} percent of all observations are no greater; above 0 and below 100
  * @property {number} value in the row's unit
- * @property {'atLeast' | 'atMost' | 'noWorseThanRival' | 'atMostAboveRival'} is the last one where less is better: by how much more than
- * the best rival
+ */
+
+/**
+ * @typedef {object} SeriesPoint
+ * @property {string} name a line of the row's `series`
+ * @property {number} x above 0
+ * @property {number} value in the line's unit
+ */
+
+/**
+ * @typedef {object} Condition part of a target
+ * @property {'atLeast' | 'atMost' | 'timesRival' | 'shareOfLimit' | 'atMostAboveLimit'} is
+ * atLeast, atMost: `value` is in the row's unit.
+ * timesRival: ours is at least `value` times better, whichever way the unit counts; 1 is no worse.
+ * shareOfLimit: ours is at least that part of the limit.
+ * atMostAboveLimit: ours is greater than the limit by no more than `value`, in the row's unit.
+ * @property {number} value
+ * @property {string} [rival] of timesRival: which one; the best of all without
+ */
+
+/**
+ * @typedef {object} Does what a contender does, so that nobody compares its figures with those of one that does more
+ * @property {boolean} encrypted
+ * @property {boolean} reliable
+ * @property {string} note how it does the row's work, for people
  */
 
 /**
@@ -21,12 +49,17 @@
  * @property {string} title
  * @property {string} unit
  * @property {'higher' | 'lower'} better
- * @property {readonly string[]} rivals
- * @property {Target} [target]
- * @property {boolean} [exact] every run gives the same figure, whatever else the machine does: one is enough
+ * @property {readonly string[]} rivals what others made
+ * @property {string} [limit] the contender that nothing can be much better than: the kernel's work and nothing else. It is no rival
+ * @property {readonly string[]} [variants] hawser with other settings: no rivals either
+ * @property {readonly Condition[]} [target] all of them must hold
+ * @property {Readonly<Record<string, Does>>} [does] by contender; of a row with more than one
+ * @property {{x: string, lines: Readonly<Record<string, {title: string, unit: string}>>}} [series] what the samples' series are: the
+ * title of x, and of each line
+ * @property {boolean} [exact] one run is enough: every run gives the same figure, or takes the median of several windows itself
  * @property {string} note how it is measured, in a sentence
- * @property {(contender: string, size: Size) => Promise<Sample>} measure one run in processes of its own; `hawser` or a rival, whose
- * RivalUnavailable leaves it out of the row
+ * @property {(contender: string, size: Size) => Promise<Sample>} measure one run in processes of its own; `hawser` or another contender,
+ * whose RivalUnavailable leaves it out of the row
  */
 
 /** @typedef {'full' | 'quick' | 'smoke'} Size smoke: whether the row runs at all; its figures say nothing */
@@ -41,7 +74,27 @@ export const netcodeGroup = 'netcode';
 export const cores = { near: 0, far: 1 };
 
 /** The most that may be lost for a figure of delivered messages to count. */
-export const maxLoss = 0.001;
+const maxLoss = 0.001;
+
+/** The most that the number of packets for a message may differ from one: with more in one, or beside them, it is another row. */
+const maxBundled = 0.01;
+
+/**
+ * @param {number} loss part of all; NaN when there were none, which is no success
+ * @param {string} what happened to them, such as "of the messages were lost"
+ * @returns {string[]} the condition that was missed, if it was
+ */
+export function lossFault(loss, what) {
+  return loss <= maxLoss ? [] : [`${(loss * 100).toFixed(2)} % ${what}`];
+}
+
+/**
+ * @param {number} perMessage packets for each message
+ * @returns {string[]} the condition that was missed, if it was
+ */
+export function bundlingFault(perMessage) {
+  return Math.abs(perMessage - 1) <= maxBundled ? [] : [`${perMessage.toFixed(3)} packets for a message`];
+}
 
 /**
  * @param {number} ms

@@ -49,7 +49,7 @@ export function simulatedRows(figures) {
         title: `${name}, goodput of one flow with ${loss} % of the packets lost`,
         unit: 'Mbit/s',
         better: 'higher',
-        ...(least !== undefined && { target: { value: least, is: 'atLeast' } }),
+        ...(least !== undefined && { target: [{ is: 'atLeast', value: least }] }),
         note: `${link}.`,
         take: async () => goodputIn((await figures())[controller]),
       });
@@ -59,7 +59,7 @@ export function simulatedRows(figures) {
       title: `${name}, part of the faster one of two flows`,
       unit: '%',
       better: 'lower',
-      target: { value: greatestSharePercent, is: 'atMost' },
+      target: [{ is: 'atMost', value: greatestSharePercent }],
       note: `${link}; over 60 s, after both have run for 20 s.`,
       take: async () => (await figures())[controller].largerShareOfTwo * 100,
     });
@@ -69,7 +69,7 @@ export function simulatedRows(figures) {
       unit: 'ms',
       better: 'lower',
       // Of the default alone: a queue of this size is what CUBIC fills.
-      ...(controller === 'bbr' && { target: { value: greatestAddedMs, is: 'atMost' } }),
+      ...(controller === 'bbr' && { target: [{ is: 'atMost', value: greatestAddedMs }] }),
       note: `${link}, idle before; 60 messages a second beside the transfer.`,
       take: async () => (await figures())[controller].addedDelayMsP99,
     });

@@ -1,12 +1,13 @@
 // How many datagrams a second one thread can send to many destinations with sendmmsg(2) and nothing else: the
 // limit that a broadcast is compared with.
 //
-//   bench_sendmmsg DESTINATIONS BYTES MILLISECONDS
+//   bench_sendmmsg DESTINATIONS BYTES MILLISECONDS [WINDOW]
 //
 // Destinations are addresses 127.x.y.z of their own, spread over four sockets that a second thread reads, as
 // the clients of the row `broadcast` are. Each of the two threads stays on a core of its own where there are
-// two. Prints one JSON object: datagrams sent a second, CPU time of the sending thread for each, and how many
-// of them were read.
+// two. At most WINDOW datagrams are on their way, so that all of them arrive; without it the sender does not
+// wait. Prints one JSON object: datagrams sent and read a second, CPU time of each thread for each, and how
+// many of them were read.
 #include <cstdio>
 
 #ifdef __linux__
@@ -35,38 +36,41 @@ using namespace hawser::bench;
 constexpr std::size_t kReceivers = 4;
 constexpr std::uint32_t kSenderCore = 1;
 constexpr std::uint32_t kReceiverCore = 0;
+constexpr auto kSettle = std::chrono::milliseconds(50);  // until what is on its way has arrived
 
 struct Options {
   std::uint32_t destinations = 0;
   std::uint32_t bytes = 0;
   std::uint32_t milliseconds = 0;
+  std::uint32_t window = 0;
 };
 
 std::optional<Options> read_options(std::span<char*> arguments) {
-  if (arguments.size() != 4) return std::nullopt;
+  if (arguments.size() != 4 && arguments.size() != 5) return std::nullopt;
   const auto destinations = number(arguments[1], 1'000'000);
   const auto bytes = number(arguments[2], kMaxDatagram);
   const auto milliseconds = number(arguments[3], 3'600'000);
-  if (!destinations || !bytes || !milliseconds) return std::nullopt;
-  return Options{*destinations, *bytes, *milliseconds};
+  const auto window = arguments.size() == 5 ? number(arguments[4], 1'000'000) : 0;
+  if (!destinations || !bytes || !milliseconds || !window) return std::nullopt;
+  return Options{*destinations, *bytes, *milliseconds, *window};
 }
 
-// Reads what comes until it is told to stop. Returns how many datagrams it read.
-std::uint64_t receive(std::span<const Socket> sockets, const std::atomic<bool>& stop) {
+// Reads what comes until it is told to stop. Returns the CPU time that it took.
+std::chrono::nanoseconds receive(std::span<const Socket> sockets, InFlight& in_flight,
+                                 const std::atomic<bool>& stop) {
   stay_on(kReceiverCore);
   const auto batch = std::make_unique<Batch>(kMaxDatagram);
   std::array<pollfd, kReceivers> waiting{};
   for (std::size_t i = 0; i < kReceivers; ++i) waiting[i] = {sockets[i].descriptor, POLLIN, 0};
-  std::uint64_t received = 0;
   while (!stop.load(std::memory_order_relaxed)) {
     if (poll(waiting.data(), waiting.size(), 10) <= 0) continue;
     for (const pollfd& each : waiting) {
       if ((each.revents & POLLIN) == 0) continue;
       const int got = recvmmsg(each.fd, batch->headers.data(), kBatch, MSG_DONTWAIT, nullptr);
-      if (got > 0) received += static_cast<std::uint64_t>(got);
+      if (got > 0) in_flight.arrived(static_cast<std::uint64_t>(got));
     }
   }
-  return received;
+  return thread_cpu_time();
 }
 
 std::vector<sockaddr_in> destinations_of(std::uint32_t count, std::span<const Socket> sockets) {
@@ -85,9 +89,10 @@ struct Sent {
 };
 
 // One datagram to every destination.
-Sent send_round(int descriptor, std::span<sockaddr_in> destinations, Batch& batch) {
-  Sent sent;
+void send_round(int descriptor, std::span<sockaddr_in> destinations, Batch& batch, InFlight& in_flight,
+                Sent& sent) {
   while (!destinations.empty()) {
+    in_flight.wait_for_room(sent.datagrams);
     const std::size_t wanted = std::min(destinations.size(), kBatch);
     for (std::size_t i = 0; i < wanted; ++i) {
       batch.headers[i].msg_hdr.msg_name = &destinations[i];
@@ -99,7 +104,6 @@ Sent send_round(int descriptor, std::span<sockaddr_in> destinations, Batch& batc
     if (taken > 0) sent.datagrams += static_cast<std::uint64_t>(taken);
     destinations = destinations.subspan(taken > 0 ? static_cast<std::size_t>(taken) : 1);
   }
-  return sent;
 }
 
 int run(const Options& options) {
@@ -112,33 +116,38 @@ int run(const Options& options) {
     if (each.port == 0) return 1;
   }
   std::atomic<bool> stop{false};
-  std::uint64_t received = 0;
-  std::thread reader([&] { received = receive(receivers, stop); });
+  InFlight in_flight(options.window);
+  std::chrono::nanoseconds reader_cpu{};
+  std::thread reader([&] { reader_cpu = receive(receivers, in_flight, stop); });
   stay_on(kSenderCore);
 
   auto destinations = destinations_of(options.destinations, receivers);
   const auto batch = std::make_unique<Batch>(options.bytes);
   // The first round makes the kernel's routes.
-  const Sent first = send_round(sender.descriptor, destinations, *batch);
+  Sent all;
+  send_round(sender.descriptor, destinations, *batch, in_flight, all);
+  const Sent first = all;
+  const std::uint64_t received_first = in_flight.received();
   const Clock::time_point begin = Clock::now();
   const auto cpu_begin = thread_cpu_time();
   const Clock::time_point end = begin + std::chrono::milliseconds(options.milliseconds);
-  Sent all;
-  while (Clock::now() < end) {
-    const Sent round = send_round(sender.descriptor, destinations, *batch);
-    all.datagrams += round.datagrams;
-    all.refused += round.refused;
-  }
+  while (Clock::now() < end) send_round(sender.descriptor, destinations, *batch, in_flight, all);
   const std::chrono::duration<double> elapsed = Clock::now() - begin;
   const std::chrono::duration<double, std::micro> cpu = thread_cpu_time() - cpu_begin;
+  const auto delivered = static_cast<double>(in_flight.received() - received_first);
+  std::this_thread::sleep_for(kSettle);
   stop = true;
   reader.join();
 
-  const auto datagrams = static_cast<double>(all.datagrams);
-  std::printf(R"({"datagramsPerSecond":%.0f,"cpuMicros":%.4f,)", datagrams / elapsed.count(),
-              cpu.count() / datagrams);
-  std::printf(R"("sent":%)" PRIu64 R"(,"refused":%)" PRIu64 R"(,"received":%)" PRIu64 "}\n",
-              first.datagrams + all.datagrams, first.refused + all.refused, received);
+  const auto datagrams = static_cast<double>(all.datagrams - first.datagrams);
+  const std::chrono::duration<double, std::micro> receiver_cpu = reader_cpu;
+  const std::uint64_t received = in_flight.received();
+  std::printf(R"({"datagramsPerSecond":%.0f,"deliveredPerSecond":%.0f,)", datagrams / elapsed.count(),
+              delivered / elapsed.count());
+  std::printf(R"("cpuMicros":%.4f,"receiverMicros":%.4f,)", cpu.count() / datagrams,
+              receiver_cpu.count() / static_cast<double>(received));
+  std::printf(R"("sent":%)" PRIu64 R"(,"refused":%)" PRIu64 R"(,"received":%)" PRIu64 "}\n", all.datagrams,
+              all.refused, received);
   return 0;
 }
 
@@ -147,7 +156,7 @@ int run(const Options& options) {
 int main(int count, char** arguments) {
   const auto options = read_options(std::span(arguments, static_cast<std::size_t>(count)));
   if (!options) {
-    std::fputs("usage: bench_sendmmsg DESTINATIONS BYTES MILLISECONDS\n", stderr);
+    std::fputs("usage: bench_sendmmsg DESTINATIONS BYTES MILLISECONDS [WINDOW]\n", stderr);
     return 2;
   }
   const int code = run(*options);

@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cinttypes>
 #include <cstdint>
@@ -25,17 +26,17 @@
 #include <optional>
 #include <span>
 #include <thread>
+#include <vector>
 
+#include "udp_clients.hpp"
 #include "udp_support.hpp"
 
 namespace {
 
 using namespace hawser::bench;
-using Clock = std::chrono::steady_clock;
 
 constexpr std::uint32_t kEchoCore = 1;
 constexpr std::uint32_t kSenderCore = 0;
-constexpr auto kStep = std::chrono::milliseconds(1);
 constexpr auto kWarmUp = std::chrono::milliseconds(300);
 
 struct Options {
@@ -92,76 +93,6 @@ Echoed echo(const Socket& socket, const std::atomic<bool>& counting, const std::
   return echoed;
 }
 
-// The control message that names the address to send from (ip(7), IP_PKTINFO).
-struct Source {
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(in_pktinfo))> bytes{};
-
-  void attach(msghdr& header, in_addr_t address) {
-    header.msg_control = bytes.data();
-    header.msg_controllen = bytes.size();
-    cmsghdr* const message = CMSG_FIRSTHDR(&header);
-    message->cmsg_level = IPPROTO_IP;
-    message->cmsg_type = IP_PKTINFO;
-    message->cmsg_len = CMSG_LEN(sizeof(in_pktinfo));
-    in_pktinfo info{};
-    info.ipi_spec_dst.s_addr = address;
-    std::memcpy(CMSG_DATA(message), &info, sizeof info);
-  }
-};
-
-// The clients: who sends, and takes what comes back.
-class Clients {
- public:
-  Clients(const Options& options, in_port_t port)
-      : options_(options), batch_(std::make_unique<Batch>(options.bytes)) {
-    to_.sin_family = AF_INET;
-    to_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    to_.sin_port = port;
-  }
-
-  // One step: what is due by `elapsed`, and what has come back.
-  void step(Clock::duration elapsed) {
-    const double seconds = std::chrono::duration<double>(elapsed).count();
-    const auto due = static_cast<std::uint64_t>(seconds * options_.rate);
-    while (sent < due && send(std::min<std::uint64_t>(due - sent, kBatch))) {
-    }
-    read();
-  }
-
-  std::uint64_t sent = 0;
-  std::uint64_t returned = 0;
-
- private:
-  bool send(std::uint64_t count) {
-    for (std::size_t i = 0; i < count; ++i) {
-      msghdr& header = batch_->headers[i].msg_hdr;
-      header.msg_name = &to_;
-      header.msg_namelen = sizeof to_;
-      sources_[i].attach(header, loopback_address(next_));
-      next_ = (next_ + 1) % options_.sources;
-    }
-    const int taken =
-        sendmmsg(socket_.descriptor, batch_->headers.data(), static_cast<unsigned>(count), MSG_DONTWAIT);
-    if (taken > 0) sent += static_cast<std::uint64_t>(taken);
-    return taken > 0;
-  }
-
-  void read() {
-    for (int got = static_cast<int>(kBatch); got == static_cast<int>(kBatch);) {
-      got = recvmmsg(socket_.descriptor, incoming_->headers.data(), kBatch, MSG_DONTWAIT, nullptr);
-      if (got > 0) returned += static_cast<std::uint64_t>(got);
-    }
-  }
-
-  Options options_;
-  Socket socket_{INADDR_ANY};
-  sockaddr_in to_{};
-  std::unique_ptr<Batch> batch_;
-  std::unique_ptr<Batch> incoming_ = std::make_unique<Batch>(kMaxDatagram);
-  std::array<Source, kBatch> sources_{};
-  std::uint32_t next_ = 0;
-};
-
 int run(const Options& options) {
   const Socket server(INADDR_LOOPBACK);
   if (server.port == 0) return 1;
@@ -170,21 +101,23 @@ int run(const Options& options) {
   Echoed echoed;
   std::thread thread([&] { echoed = echo(server, counting, stop); });
   stay_on(kSenderCore);
-  Clients clients(options, server.port);
-  const Clock::time_point begin = Clock::now();
-  const Clock::time_point end = begin + kWarmUp + std::chrono::milliseconds(options.milliseconds);
-  for (Clock::time_point next = begin; next < end; next += kStep) {
-    std::this_thread::sleep_until(next);
-    const Clock::time_point now = Clock::now();
-    counting = now >= begin + kWarmUp;
-    clients.step(now - begin);
-  }
+  const std::vector<std::byte> datagram(options.bytes);
+  UdpClients clients(server.port, {.first_source = 0, .sources = options.sources, .rate = options.rate});
+  const auto next = [&] { return std::span(datagram); };
+  clients.run(kWarmUp, next);
+  counting = true;
+  clients.run(std::chrono::milliseconds(options.milliseconds), next);
+  clients.settle();
   stop = true;
   thread.join();
+  if (echoed.datagrams == 0) {
+    errno = ETIMEDOUT;
+    return 1;
+  }
   const std::chrono::duration<double, std::micro> cpu = echoed.cpu;
   std::printf(R"({"cpuMicros":%.4f,"sent":%)" PRIu64 R"(,"echoed":%)" PRIu64 R"(,"returned":%)" PRIu64 "}\n",
-              cpu.count() / static_cast<double>(echoed.datagrams), clients.sent, echoed.datagrams,
-              clients.returned);
+              cpu.count() / static_cast<double>(echoed.datagrams), clients.sent(), echoed.datagrams,
+              clients.returned());
   return 0;
 }
 

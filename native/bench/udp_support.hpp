@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
@@ -16,6 +17,7 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <type_traits>
 
 namespace hawser::bench {
 
@@ -25,8 +27,9 @@ inline constexpr int kBufferBytes = 4 * 1024 * 1024;
 inline constexpr std::size_t kMaxDatagram = 2048;
 
 // A number from 1 to `most`.
-inline std::optional<std::uint32_t> number(std::string_view text, std::uint32_t most) {
-  std::uint32_t value = 0;
+template <typename Number = std::uint32_t>
+std::optional<Number> number(std::string_view text, std::type_identity_t<Number> most) {
+  Number value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || value == 0 || value > most)
     return std::nullopt;
@@ -74,6 +77,40 @@ struct Socket {
   ~Socket() { close(descriptor); }
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
+};
+
+// How many datagrams are on their way from one thread to another: as many as the receiver's buffer holds, so
+// that what is sent is delivered.
+class InFlight {
+ public:
+  // 0 is no limit.
+  explicit InFlight(std::uint64_t window) : window_(window) {}
+
+  // By the receiver.
+  void arrived(std::uint64_t datagrams) { received_.fetch_add(datagrams, std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t received() const { return received_.load(std::memory_order_relaxed); }
+
+  // By the sender, who has sent so many: waits until it may go on. What has not arrived while nothing arrived
+  // for a while is lost and no longer on its way.
+  void wait_for_room(std::uint64_t sent) {
+    if (window_ == 0) return;
+    auto last_progress = std::chrono::steady_clock::now();
+    for (std::uint64_t before = received(); sent - lost_ >= received() + window_;) {
+      std::this_thread::sleep_for(kNap);
+      const auto now = std::chrono::steady_clock::now();
+      if (received() != before) last_progress = now;
+      before = received();
+      if (now - last_progress > kPatience) lost_ = sent - before;
+    }
+  }
+
+ private:
+  static constexpr auto kNap = std::chrono::microseconds(20);
+  static constexpr auto kPatience = std::chrono::milliseconds(200);
+
+  std::uint64_t window_;
+  std::uint64_t lost_ = 0;
+  std::atomic<std::uint64_t> received_{0};
 };
 
 // Message headers with room for what they point to.

@@ -2,13 +2,15 @@
 
 import { describe, expect, it, vi } from 'vitest';
 import { importRival } from '../../bench/drivers/contract.mjs';
-import { measureRow, rows, rowsNamed } from '../../bench/lib/rows.mjs';
+import { contendersOf, measureRow, rowsNamed } from '../../bench/lib/rows.mjs';
 import { tableLines } from '../../bench/lib/table.mjs';
 import { RivalUnavailable } from '../../bench/lib/unavailable.mjs';
 import { main } from '../../bench/main.mjs';
+import { rows } from '../../bench/rows/index.mjs';
 import { faultsOf } from '../../bench/rows/reliable.mjs';
-import type { Row } from '../../bench/rows/row.mjs';
+import { bundlingFault, lossFault, type Row } from '../../bench/rows/row.mjs';
 import { type Figures, simulatedRows } from '../../bench/rows/simulated.mjs';
+import { pingFaults } from '../../bench/rows/stall.mjs';
 
 describe('the rows of the benchmark', () => {
   // The simulated ones need a native build for measuring.
@@ -16,7 +18,7 @@ describe('the rows of the benchmark', () => {
   it.each(quick.map((row) => [row.id, row] as const))('%s runs', async (_, row) => {
     const lines: string[] = [];
     const result = await measureRow(row, 1, 'smoke', (line) => lines.push(line));
-    const contenders = ['hawser', ...row.rivals];
+    const contenders = contendersOf(row);
     // The rivals' packages are installed for measuring only.
     expect([...Object.keys(result.spread), ...Object.keys(result.unavailable)].sort()).toEqual(
       contenders.sort(),
@@ -24,6 +26,13 @@ describe('the rows of the benchmark', () => {
     if (row.id.startsWith('reliable')) expect(result.missed).toEqual([]);
     expect(lines).toHaveLength(contenders.length);
     for (const figure of [result.ours, ...Object.values(result.rivals)]) expect(figure).not.toBeNaN();
+  });
+
+  it('have the ids that other versions are compared by', () => {
+    const fixed = `msgs-64 msgs-1200 pps-10k cpu-64 rtt reliable-64 reliable-1200 handshakes memory idle-10k broadcast growth stall
+      flood million`;
+    const ids = rows.map(({ id }) => id);
+    expect(ids).toEqual(expect.arrayContaining(fixed.split(/\s+/)));
   });
 
   it('have ids of their own', () => {
@@ -73,6 +82,28 @@ describe('a rival that cannot run here', () => {
     await expect(measureRow(row(failing), 1, 'smoke', () => undefined)).rejects.toThrow('it broke');
     const without: Row['measure'] = () => Promise.reject(new RivalUnavailable('the addon is not there'));
     await expect(measureRow(row(without), 1, 'smoke', () => undefined)).rejects.toThrow('not there');
+  });
+});
+
+describe('a condition of a row', () => {
+  it('allows 0.1 % to be lost, and not that nothing was sent', () => {
+    expect(lossFault(0.001, 'of it was lost')).toEqual([]);
+    expect(lossFault(0.002, 'of it was lost')).toEqual(['0.20 % of it was lost']);
+    expect(lossFault(Number.NaN, 'of it was lost')).toHaveLength(1);
+  });
+
+  it('allows one packet for a message, more or less 1 %', () => {
+    for (const packets of [0.991, 1, 1.009]) expect(bundlingFault(packets)).toEqual([]);
+    for (const packets of [0.98, 1.02, Number.NaN]) expect(bundlingFault(packets)).toHaveLength(1);
+  });
+
+  it('demands of a stalled gateway that the PINGs of its clients are sent and answered in time', () => {
+    const faults = (asked: number, answered: number, greatestMs: number): string[] =>
+      pingFaults({ asked, answered, greatestMs }, 100, 6000);
+    expect(faults(480, 380, 1000)).toEqual([]);
+    expect(faults(479, 479, 0)).toEqual(['479 PINGs instead of 600']);
+    expect(faults(600, 499, 0)).toEqual(['101 PINGs without an answer']);
+    expect(faults(600, 600, 1001)).toEqual(['a PONG after 1001 ms']);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { summarize } from '../../bench/lib/rows.mjs';
-import { median, percentile, ratioToBest, slope, spread } from '../../bench/lib/statistics.mjs';
+import { median, percentile, quantiles, ratioToBest, slope, spread } from '../../bench/lib/statistics.mjs';
+import { contendersIn, summarize } from '../../bench/lib/summary.mjs';
 import { tableLines } from '../../bench/lib/table.mjs';
 import type { Row, Sample } from '../../bench/rows/row.mjs';
 
@@ -39,6 +39,18 @@ describe('percentile', () => {
   });
 });
 
+describe('quantiles', () => {
+  it('are the percentiles that are asked for', () => {
+    const values = Array.from({ length: 1000 }, (_, index) => 1000 - index);
+    expect(quantiles(values, [1, 50, 99.9])).toEqual([
+      { percent: 1, value: 10 },
+      { percent: 50, value: 500 },
+      { percent: 99.9, value: 999 },
+    ]);
+    expect(() => quantiles(values, [0])).toThrow(RangeError);
+  });
+});
+
 describe('spread, slope, ratio', () => {
   it('spread is the least and the greatest value', () => {
     expect(spread([9, 10, -1])).toEqual({ min: -1, max: 10 });
@@ -70,7 +82,7 @@ describe('a row', () => {
     unit: 'µs',
     better: 'lower',
     rivals: ['rival'],
-    target: { value: 1, is: 'noWorseThanRival' },
+    target: [{ is: 'timesRival', value: 1 }],
     note: '',
     measure: () => Promise.reject(new Error('not measured here')),
   };
@@ -102,10 +114,10 @@ describe('a row', () => {
 
   it('says whether its target was reached', () => {
     expect(summary([51], [50]).target?.reached).toBe(false);
-    const atMost: Row = { ...row, target: { value: 20, is: 'atMost' } };
+    const atMost: Row = { ...row, target: [{ is: 'atMost', value: 20 }] };
     expect(summary([20], [1], atMost).target?.reached).toBe(true);
     expect(summary([20.1], [1], atMost).target?.reached).toBe(false);
-    const atLeast: Row = { ...row, better: 'higher', target: { value: 20, is: 'atLeast' } };
+    const atLeast: Row = { ...row, better: 'higher', target: [{ is: 'atLeast', value: 20 }] };
     expect(summary([20], [1], atLeast).target?.reached).toBe(true);
     expect(summary([19.9], [1], atLeast).target?.reached).toBe(false);
   });
@@ -121,13 +133,85 @@ describe('a row', () => {
     expect(ours.target?.reached).toBe(false);
     expect(ours.missed).toEqual(['hawser: half of it was lost']);
     expect(tableLines([ours]).at(-1)).toContain('MISSED by hawser: half of it was lost');
-    expect(summarize(row, runs(sample(1), bad)).target?.reached).toBe(true);
+  });
+
+  it('is not judged by a rival or a limit of which a run missed a condition, and marks their figures', () => {
+    const bad = { value: 1000, missed: ['half of it was lost'] };
+    const target: Row['target'] = [
+      { is: 'timesRival', value: 1 },
+      { is: 'atMostAboveLimit', value: 9 },
+    ];
+    const judged = (rival: Sample, raw: Sample): ReturnType<typeof summarize> =>
+      summarize(
+        { ...row, limit: 'raw', target },
+        new Map([
+          ['hawser', [sample(1)]],
+          ['rival', [rival]],
+          ['raw', [raw]],
+        ]),
+      );
+    const verdicts = (result: ReturnType<typeof summarize>): unknown =>
+      result.target?.conditions.map(({ reached }) => reached);
+    expect(verdicts(judged(sample(1000), sample(1000)))).toEqual([true, true]);
+    const result = judged(bad, bad);
+    expect(verdicts(result)).toEqual([null, null]);
+    expect(result).toMatchObject({ rivals: { rival: 1000 }, limit: 1000, target: { reached: null } });
+    expect(tableLines([result])[1]).toMatch(/ 1 .*rival 1,000† .*raw 1,000† /);
+  });
+
+  it('has the spread of the parts that its runs consist of', () => {
+    const run = { value: 5, least: 2, greatest: 7 };
+    const result = summarize(row, new Map([['hawser', [run, { value: 8 }]]]));
+    expect(result.spread).toEqual({ hawser: { min: 2, max: 8 } });
+  });
+
+  it('keeps a limit and variants apart from the rivals, and out of the ratio', () => {
+    const result = summarize(
+      { ...row, limit: 'raw', variants: ['hawser-loop'], target: [{ is: 'atMostAboveLimit', value: 9 }] },
+      new Map([
+        ['hawser', [sample(20)]],
+        ['hawser-loop', [sample(1)]],
+        ['rival', [sample(40)]],
+        ['raw', [sample(10)]],
+      ]),
+    );
+    expect(result).toMatchObject({ limit: 10, limitName: 'raw', ratio: 2, rivals: { rival: 40 } });
+    expect(result.variants).toEqual({ 'hawser-loop': 1 });
+    expect(result.target?.reached).toBe(false);
+    expect(contendersIn(result).map(({ name }) => name)).toEqual(['hawser', 'hawser-loop', 'rival', 'raw']);
+  });
+
+  it('has no limit where that could not be measured, and no ratio to or of nothing', () => {
+    expect(summarize({ ...row, limit: 'raw' }, new Map([['hawser', [sample(1)]]])).limit).toBeNull();
+    expect(summary([0], [50]).ratio).toBeNull();
+    expect(summary([50], [0]).ratio).toBeNull();
+  });
+
+  it('has the medians of distributions and series, point by point', () => {
+    const run = (value: number): Sample => ({
+      value,
+      distribution: [
+        { percent: 50, value },
+        { percent: 99, value: 100 - value },
+      ],
+      series: [{ name: 'bytes', x: 100, value: 2 * value }],
+    });
+    const all = [run(1), run(5), run(3)];
+    const axes = { x: 'peers', lines: { bytes: { title: 'memory', unit: 'bytes' } } };
+    const result = summarize({ ...row, series: axes }, new Map([['hawser', all]]));
+    expect(result.distribution.hawser).toEqual([
+      { percent: 50, value: 3 },
+      { percent: 99, value: 97 },
+    ]);
+    expect(result.series).toEqual({ hawser: [{ name: 'bytes', x: 100, value: 6 }] });
+    expect(result.axes).toBe(axes);
+    expect(summary([1], [1]).distribution).toEqual({});
   });
 
   it('becomes a line of the table, and its details another', () => {
     const lines = tableLines([summary([1234.5], [5000])]);
     expect(lines[1]).toMatch(
-      /^made-up {2}µs +1,230 +1,230\.\.1,230 +rival 5,000 +4\.05x +no worse.*reached$/,
+      /^made-up {2}µs +1,230 +1,230\.\.1,230 +rival 5,000 +4\.05× +- +no worse.*reached$/,
     );
     expect(lines).toContain('  made-up, hawser: twice 2,470');
   });

@@ -1,30 +1,7 @@
 // A stream of udx-native: reliable and ordered, not encrypted. It carries bytes, so messages are framed here.
 // They are gathered into chunks of 64 KiB: a write for each 64-byte message would carry about half as many.
 import { RecordReader, RecordWriter } from '../lib/records.mjs';
-import { bufferBytes, importRival } from './contract.mjs';
-
-/**
- * What is used of the package, which has no types.
- *
- * @typedef {object} UdxSocket
- * @property {(port: number, host: string) => void} bind
- * @property {() => {port: number}} address
- * @property {(bytes: number) => void} setRecvBufferSize
- * @property {(bytes: number) => void} setSendBufferSize
- * @property {() => Promise<void>} close
- *
- * @typedef {object} UdxStream
- * @property {(socket: UdxSocket, remoteId: number, port: number, host: string) => void} connect
- * @property {(data: Buffer) => boolean} write
- * @property {() => void} destroy
- * @property {(name: string, listener: (data: Buffer) => void) => void} on
- *
- * @typedef {object} Udx
- * @property {() => UdxSocket} createSocket
- * @property {(id: number, options?: {firewall: (socket: UdxSocket, port: number, host: string) => boolean}) => UdxStream} createStream
- */
-
-const { default: Udx } = /** @type {{default: new () => Udx}} */ (await importRival('udx-native'));
+import { bind } from './udx-socket.mjs';
 
 const ids = { server: 1, client: 2 };
 const chunkBytes = 64 * 1024;
@@ -56,17 +33,8 @@ export const driver = {
   },
 };
 
-function bind() {
-  const udx = new Udx();
-  const socket = udx.createSocket();
-  socket.bind(0, '127.0.0.1');
-  socket.setRecvBufferSize(bufferBytes);
-  socket.setSendBufferSize(bufferBytes);
-  return { udx, socket };
-}
-
 /**
- * @param {UdxStream} stream
+ * @param {import('./udx-socket.mjs').UdxStream} stream
  * @param {(data: Uint8Array) => void} onMessage
  * @returns {(data: Uint8Array) => boolean} sends a message
  */
@@ -80,8 +48,8 @@ function use(stream, onMessage) {
 }
 
 /**
- * @param {UdxStream} stream
- * @param {UdxSocket} socket
+ * @param {import('./udx-socket.mjs').UdxStream} stream
+ * @param {import('./udx-socket.mjs').UdxSocket} socket
  */
 async function close(stream, socket) {
   stream.destroy();

@@ -1,0 +1,38 @@
+// All rows, in the order in which they run and are shown: those whose ids are fixed first.
+import { row as broadcast } from './broadcast.mjs';
+import { row as demo } from './demo.mjs';
+import { cpu64, netcodeEcho } from './echo.mjs';
+import { row as flood } from './flood.mjs';
+import { row as growth } from './growth.mjs';
+import { row as handshakes } from './handshakes.mjs';
+import { row as idle } from './idle-10k.mjs';
+import { row as memory } from './memory.mjs';
+import { row as memoryChannels } from './memory-channels.mjs';
+import { row as million } from './million.mjs';
+import { rows as messages } from './msgs.mjs';
+import { row as pps } from './pps-10k.mjs';
+import { rows as reliable } from './reliable.mjs';
+import { row as rtt } from './rtt.mjs';
+import { rows as simulated } from './simulated.mjs';
+import { row as stall } from './stall.mjs';
+
+/** @type {readonly import('./row.mjs').Row[]} */
+export const rows = [
+  ...messages,
+  pps,
+  cpu64,
+  rtt,
+  ...reliable,
+  handshakes,
+  memory,
+  idle,
+  broadcast,
+  growth,
+  stall,
+  flood,
+  million,
+  netcodeEcho,
+  memoryChannels,
+  demo,
+  ...simulated,
+];
