@@ -7,7 +7,16 @@ import { describe, expect, test } from 'vitest';
 import { Client, type Connection, connect, Server } from '../../src/index.js';
 import { mintToken } from '../../src/token/index.js';
 import { ChildGateway, child } from './child-gateway.js';
-import { bytes, next, protocolId, RealWorld, SimulatedWorld, serverKey, text } from './support.js';
+import {
+  bytes,
+  expectSlabsReplaced,
+  next,
+  protocolId,
+  RealWorld,
+  SimulatedWorld,
+  serverKey,
+  text,
+} from './support.js';
 
 const run = promisify(execFile);
 const local = { address: '127.0.0.1:0', protocolId, keys: [serverKey] };
@@ -259,25 +268,6 @@ describe('memory', () => {
   });
 
   test('a slab that a listener transfers away is replaced', async () => {
-    const world = new RealWorld();
-    const server = await world.listen();
-    const heard: string[] = [];
-    server.on('message', (peer, data) => {
-      heard.push(text(data));
-      const { buffer } = data;
-      if (buffer instanceof ArrayBuffer) structuredClone(buffer, { transfer: [buffer] });
-      peer.send(bytes('next'));
-    });
-    const connection = await world.connect(await world.token(server));
-    const enough = new Promise<void>((resolve) => {
-      connection.on('message', () => {
-        if (heard.length === 10) resolve();
-        else connection.send(bytes(`message ${heard.length}`));
-      });
-    });
-    connection.send(bytes('message 0'));
-    await enough;
-    expect(heard).toEqual(Array.from({ length: 10 }, (_, index) => `message ${index}`));
-    await world.close();
+    await expectSlabsReplaced(new RealWorld());
   });
 });

@@ -8,7 +8,16 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Client, type Connection, connect, type DisconnectInfo, type Peer, Server } from '../../src/index.js';
 import { mintToken } from '../../src/token/index.js';
 import { ChildGateway, child } from './child-gateway.js';
-import { bytes, next, protocolId, RealWorld, serverKey, text, threadedSockets } from './support.js';
+import {
+  bytes,
+  expectSlabsReplaced,
+  next,
+  protocolId,
+  RealWorld,
+  serverKey,
+  text,
+  threadedSockets,
+} from './support.js';
 
 const run = promisify(execFile);
 const shardCount = 3;
@@ -302,26 +311,7 @@ describe.each(threadedSockets)('a gateway %s', (_name, sockets) => {
 
 describe.each(threadedSockets)('memory %s', (_name, sockets) => {
   test('a slab that a listener transfers away is replaced', async () => {
-    const world = new RealWorld(sockets);
-    const server = await world.listen();
-    const heard: string[] = [];
-    server.on('message', (peer, data) => {
-      heard.push(text(data));
-      const { buffer } = data;
-      if (buffer instanceof ArrayBuffer) structuredClone(buffer, { transfer: [buffer] });
-      peer.send(bytes('next'));
-    });
-    const connection = await world.connect(await world.token(server));
-    const enough = new Promise<void>((resolve) => {
-      connection.on('message', () => {
-        if (heard.length === 50) resolve();
-        else connection.send(bytes(`message ${heard.length}`));
-      });
-    });
-    connection.send(bytes('message 0'));
-    await enough;
-    expect(heard).toEqual(Array.from({ length: 50 }, (_, index) => `message ${index}`));
-    await world.close();
+    await expectSlabsReplaced(new RealWorld(sockets));
   });
 });
 
