@@ -5,15 +5,14 @@
 #include <cstdint>
 #include <span>
 
-#include "binding/event_batches.hpp"
 #include "binding/native_endpoint.hpp"
 #include "binding/native_simulation.hpp"
-#include "binding/transmit_slab.hpp"
 #include "binding/values.hpp"
 #include "crypto/sodium.hpp"
 #include "engine/counters.hpp"
 #include "engine/events.hpp"
 #include "io/driver.hpp"
+#include "io/transmit_slab.hpp"
 #include "wire/frames.hpp"
 
 namespace hawser::binding {

@@ -184,7 +184,7 @@ void EndpointHost::release() {
 
 void EndpointHost::take_events() {
   if (threaded()) {
-    if (listener_->set_aside(queue_)) thread_driver_->ring();
+    if (listener_->set_aside(queue_)) thread_driver_->wake_loop();
     return;
   }
   if (listener_ == nullptr) {
@@ -217,7 +217,7 @@ void EndpointHost::pass_on() { transmit_slab_.pass_on(); }
 bool EndpointHost::deliver() { return listener_ == nullptr || listener_->deliver(); }
 
 void EndpointHost::stopped() {
-  told_ = true;
+  stopped_ = true;
   close();
 }
 
@@ -228,7 +228,7 @@ void EndpointHost::closed() {
   if (teardown_hook_ != nullptr) napi_remove_async_cleanup_hook(teardown_hook_);
   teardown_hook_ = nullptr;
   if (!simulation_) release();
-  if (listener_ != nullptr) listener_->on_closed(told_);
+  if (listener_ != nullptr) listener_->on_closed(stopped_);
 }
 
 void EndpointHost::on_teardown(napi_async_cleanup_hook_handle /*handle*/, void* data) {

@@ -13,16 +13,16 @@
 
 #include "base/random.hpp"
 #include "base/result.hpp"
+#include "base/shared_memory.hpp"
 #include "binding/endpoint_options.hpp"
 #include "binding/shared_gateway.hpp"
-#include "binding/shared_memory.hpp"
-#include "binding/transmit_slab.hpp"
 #include "engine/counters.hpp"
 #include "engine/endpoint.hpp"
 #include "engine/events.hpp"
 #include "io/driver.hpp"
 #include "io/simulation.hpp"
 #include "io/thread_driver.hpp"
+#include "io/transmit_slab.hpp"
 
 struct uv_loop_s;
 
@@ -47,8 +47,8 @@ class HostListener {
   virtual bool set_aside(EventQueue& queue) = 0;
   // Events that were set aside wait. False when some still do.
   virtual bool deliver() = 0;
-  // Everything has been given back. `told`: the endpoint was stopped, not just closed.
-  virtual void on_closed(bool told) = 0;
+  // Everything has been given back. `stopped`: the endpoint had stopped before, and was not just closed.
+  virtual void on_closed(bool stopped) = 0;
 
  protected:
   ~HostListener() = default;
@@ -110,7 +110,7 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   void wake();
   // Sends one message, sending what has gathered when that is much. On the endpoint's thread.
   SendStatus send(Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options, Instant now);
-  // Closes at once; on_closed() follows, with `told` false. Closing twice does nothing.
+  // Closes at once; on_closed() follows, with `stopped` false. Closing twice does nothing.
   void close();
   // Frees what a closed endpoint held; not from within one of its functions.
   void release();
@@ -163,7 +163,7 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   ThreadDriver* thread_driver_ = nullptr;
   std::shared_ptr<EndpointHost> self_;
   bool open_ = false;
-  bool told_ = false;
+  bool stopped_ = false;  // by itself, before close()
   bool closed_ = false;
 };
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "binding/array_buffers.hpp"
 #include "binding/endpoint_options.hpp"
 #include "binding/native_simulation.hpp"
 #include "binding/values.hpp"
@@ -123,11 +124,11 @@ NativeEndpoint::~NativeEndpoint() {
 bool NativeEndpoint::expose_memory(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto object = info.This().As<Napi::Object>();
-  const Napi::ArrayBuffer counters = host_->counters_memory().expose(env);
-  const Napi::ArrayBuffer driver_counters = host_->driver_counters_memory().expose(env);
-  const Napi::ArrayBuffer slab = host_->transmit_slab().memory().expose(env);
-  const Napi::ArrayBuffer flags = host_->peer_flags().expose(env);
-  Napi::ArrayBuffer lengths = host_->peer_max_unreliable().expose(env);
+  const Napi::ArrayBuffer counters = expose(env, host_->counters_memory());
+  const Napi::ArrayBuffer driver_counters = expose(env, host_->driver_counters_memory());
+  const Napi::ArrayBuffer slab = expose(env, host_->transmit_slab().memory());
+  const Napi::ArrayBuffer flags = expose(env, host_->peer_flags());
+  Napi::ArrayBuffer lengths = expose(env, host_->peer_max_unreliable());
   if (counters.IsEmpty() || driver_counters.IsEmpty() || slab.IsEmpty() || flags.IsEmpty() ||
       lengths.IsEmpty())
     return false;
@@ -142,7 +143,7 @@ bool NativeEndpoint::expose_memory(const Napi::CallbackInfo& info) {
 
 void NativeEndpoint::provide_storage(EndpointHost& host) {
   batches_.start(host.queue(), host.longest_message(),
-                 host.threaded() ? EventBatches::kOnOtherThread : EventBatches::kOnSameThread);
+                 host.threaded() ? ExposedBatches::kOnOtherThread : ExposedBatches::kOnSameThread);
 }
 
 void NativeEndpoint::begin_call() {
@@ -181,15 +182,15 @@ std::uint32_t NativeEndpoint::deliver_batches(CallKind kind) {
   std::uint32_t count = 0;
   bool going_on = true;
   for (int round = 0; round < kDeliveryRounds && going_on && batches_.waiting(); ++round) {
-    EventBatches::Storage* const batch = batches_.take(env, host_->driver_counters().slabs_replaced);
+    ExposedBatches::Storage* const batch = take(env, batches_, host_->driver_counters().slabs_replaced);
     if (batch == nullptr) break;
     if (batches_.endpoint_waits()) host_->wake();
     ++host_->driver_counters().deliveries;
     count += static_cast<std::uint32_t>(batch->count);
     const bool returned = call(kind, on_events_,
-                               {batch->slab_buffer.Value(), batch->descriptors_buffer.Value(),
+                               {batch->view.slab.Value(), batch->view.descriptors.Value(),
                                 Napi::Number::New(env, static_cast<double>(batch->count))});
-    batches_.give_back(batch, host_->driver_counters().slabs_replaced);
+    give_back(batches_, batch, host_->driver_counters().slabs_replaced);
     if (batches_.endpoint_waits()) host_->wake();
     // A listener may have closed the endpoint, which tells nobody any more.
     going_on = kind == CallKind::kFromLoop ? is_open() : returned;
@@ -232,14 +233,14 @@ bool NativeEndpoint::call(CallKind kind, const Napi::FunctionReference& function
   return false;
 }
 
-void NativeEndpoint::on_closed(bool told) {
+void NativeEndpoint::on_closed(bool stopped) {
   const bool simulated = host_->simulation() != nullptr;
-  if (!told) {
+  if (!stopped) {
     batches_.clear();
     release_listeners();
   }
-  if (told && simulated) stop_untold_ = true;
-  if (told && !simulated) {
+  if (stopped && simulated) stop_untold_ = true;
+  if (stopped && !simulated) {
     const Napi::HandleScope scope(Env());
     // One that has stopped tells the rest before.
     while (deliver_batches(CallKind::kFromLoop) > 0) continue;

@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "binding/endpoint_host.hpp"
-#include "binding/event_batches.hpp"
+#include "binding/event_buffers.hpp"
 
 namespace hawser::binding {
 
@@ -38,7 +38,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   void on_events() override;
   bool set_aside(EventQueue& queue) override;
   bool deliver() override;
-  void on_closed(bool told) override;
+  void on_closed(bool stopped) override;
 
  private:
   enum class CallKind : std::uint8_t {
@@ -92,7 +92,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   void release_listeners();
 
   std::shared_ptr<EndpointHost> host_;
-  EventBatches batches_;
+  ExposedBatches batches_;
   Napi::FunctionReference on_events_;
   Napi::FunctionReference on_stopped_;
   std::unique_ptr<Napi::AsyncContext> async_context_;

@@ -17,6 +17,7 @@
 #include "io/io_thread_user.hpp"
 #include "io/mailbox.hpp"
 #include "io/spin_budget.hpp"
+#include "io/stop_notice.hpp"
 #include "io/turns.hpp"
 #include "io/udp_socket.hpp"
 #include "io/waker.hpp"
@@ -84,7 +85,7 @@ class IoThread {
   std::atomic<std::uint32_t> calls_done_ = 0;
   std::atomic<bool> begun_ = false;
   std::atomic<bool> ending_ = false;
-  bool stop_told_ = false;
+  StopNotice stop_notice_;
   // Of the owner: whether there is a thread to join.
   bool joinable_ = false;
   pthread_t thread_{};

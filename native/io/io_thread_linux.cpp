@@ -119,11 +119,7 @@ void IoThread::turn() {
   take_call();
   take_handed_over();
   turns_.run();
-  // Who is told goes no further: what the endpoint told last is for the user to have before.
-  if (!stop_told_ && endpoint_.state() == SocketState::kStopped && events_.count() == 0) {
-    stop_told_ = true;
-    user_.thread_stopped();
-  }
+  if (stop_notice_.take(endpoint_, events_)) user_.thread_stopped();
 }
 
 void IoThread::take_call() {

@@ -33,7 +33,7 @@ Result<std::unique_ptr<LoopDriver>, SocketError> LoopDriver::start(uv_loop_s* lo
   // The constructor is private.
   std::unique_ptr<LoopDriver> driver(
       new LoopDriver(loop, std::move(socket), endpoint, events, user, counters, std::move(impairment)));
-  const Result<void, SocketError> started = driver->handles_.start_polling(driver->turns_.socket());
+  const Result<void, SocketError> started = driver->handles_.start(driver->turns_.socket());
   if (!started) return Failure{started.error()};
   driver->watch_socket();
   driver->arm_timer();
@@ -115,8 +115,6 @@ void LoopDriver::on_turn_end() {
   in_turn_ = false;
 }
 
-void LoopDriver::on_bell() {}
-
 void LoopDriver::on_handles_closed() {
   turns_.socket().close();
   user_.closed();
@@ -132,8 +130,7 @@ void LoopDriver::turn() {
 
 void LoopDriver::settle() {
   if (turns_.ended()) return;
-  if (!stop_told_ && endpoint_.state() == SocketState::kStopped && events_.count() == 0) {
-    stop_told_ = true;
+  if (stop_notice_.take(endpoint_, events_)) {
     user_.stopped();
     if (turns_.ended()) return;
   }

@@ -11,12 +11,13 @@
 #include "io/driver.hpp"
 #include "io/impairment.hpp"
 #include "io/loop_handles.hpp"
+#include "io/stop_notice.hpp"
 #include "io/turns.hpp"
 #include "io/udp_socket.hpp"
 
 namespace hawser {
 
-class LoopDriver final : public SocketDriver, private TurnUser, private LoopListener {
+class LoopDriver final : public SocketDriver, private TurnUser, private PollListener {
  public:
   // Begins to run `endpoint` on `loop` with an open socket. All references outlive the driver. With
   // `impairment` (nullptr for none) every datagram passes it, in both directions; what is in flight when the
@@ -50,7 +51,6 @@ class LoopDriver final : public SocketDriver, private TurnUser, private LoopList
   void on_poll(bool failed, bool writable) override;
   void on_timer() override;
   void on_turn_end() override;
-  void on_bell() override;
   void on_handles_closed() override;
 
   void turn();
@@ -64,13 +64,13 @@ class LoopDriver final : public SocketDriver, private TurnUser, private LoopList
   EventQueue& events_;
   DriverUser& user_;
   Turns turns_;
-  LoopHandles handles_;
+  LoopPoll handles_;
 
   std::optional<Instant> poll_again_at_;  // after a poll error
   unsigned poll_errors_in_row_ = 0;
   bool in_turn_ = false;  // schedule() needs no handle: the turn's end is coming
   bool wanted_ = false;   // schedule() was called within the turn
-  bool stop_told_ = false;
+  StopNotice stop_notice_;
 };
 
 }  // namespace hawser

@@ -28,62 +28,91 @@ std::uint64_t loop_milliseconds(Instant deadline) {
   return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(present + ahead).count());
 }
 
+// What both kinds have: the end of a turn of the loop, and the count of what libuv has to close. It is the
+// `data` of every handle but a poll.
+struct CommonHandles {
+  CommonHandles(uv_loop_t* on, LoopListener& tells) : loop(on), listener(tells) {}
+
+  uv_loop_t* loop;
+  LoopListener& listener;
+  uv_prepare_t prepare{};
+  int open = 0;
+
+  template <class Handle>
+  void opened(Handle& handle) {
+    handle.data = this;
+    ++open;
+  }
+  void start_prepare() {
+    uv_prepare_init(loop, &prepare);
+    opened(prepare);
+  }
+  void at_turn_end() {
+    if (uv_is_active(base(prepare)) == 0) uv_prepare_start(&prepare, &on_prepare);
+  }
+  template <class Handle>
+  void close(Handle& handle) {
+    uv_close(base(handle), [](uv_handle_t* closed_one) { of(closed_one->data).closed(); });
+  }
+  void closed() {
+    if (--open == 0) listener.on_handles_closed();
+  }
+
+  static CommonHandles& of(void* data) { return *static_cast<CommonHandles*>(data); }
+  static void on_prepare(uv_prepare_t* handle) {
+    uv_prepare_stop(handle);
+    of(handle->data).listener.on_turn_end();
+  }
+};
+
+template <class Handle>
+void keep_alive_by(Handle& handle, bool keep) {
+  if (keep) {
+    uv_ref(base(handle));
+  } else {
+    uv_unref(base(handle));
+  }
+}
+
 }  // namespace
 
 const char* system_error_name(int system_errno) { return uv_err_name(uv_translate_sys_error(system_errno)); }
 
 // On the heap: one that was replaced lives until libuv has closed it.
-struct LoopHandles::Poll {
+struct LoopPoll::Poll {
   uv_poll_t handle{};
   Handles* owner = nullptr;
   std::unique_ptr<UdpSocket> retired;
 };
 
-struct LoopHandles::Handles {
-  uv_loop_t* loop = nullptr;
-  LoopListener* listener = nullptr;
+struct LoopPoll::Handles : CommonHandles {
+  Handles(uv_loop_t* on, PollListener& tells) : CommonHandles(on, tells), poll_listener(tells) {}
+
+  PollListener& poll_listener;
   std::unique_ptr<Poll> poll;
   Poll* replaced = nullptr;  // its socket comes with retire()
-  uv_timer_t timer{};        // beside a poll
-  uv_async_t bell{};         // where there is no poll
-  uv_prepare_t prepare{};
+  uv_timer_t timer{};
   int watched_events = 0;
   std::uint64_t timer_due = kNoTimer;  // loop milliseconds; 0 is at once
   bool keep_alive = true;
-  int open = 0;
 
-  static Handles& of(void* data) { return *static_cast<Handles*>(data); }
   static void on_poll(uv_poll_t* handle, int status, int events) {
     Handles& self = *static_cast<Poll*>(handle->data)->owner;
     // libuv has stopped it.
     if (status < 0) self.watched_events = 0;
-    self.listener->on_poll(status < 0, (events & UV_WRITABLE) != 0);
+    self.poll_listener.on_poll(status < 0, (events & UV_WRITABLE) != 0);
   }
   static void on_timer(uv_timer_t* handle) {
-    Handles& self = of(handle->data);
+    auto& self = static_cast<Handles&>(of(handle->data));
     self.timer_due = kNoTimer;
-    self.listener->on_timer();
+    self.poll_listener.on_timer();
   }
-  static void on_prepare(uv_prepare_t* handle) {
-    uv_prepare_stop(handle);
-    of(handle->data).listener->on_turn_end();
-  }
-  static void on_bell(uv_async_t* handle) { of(handle->data).listener->on_bell(); }
-  static void on_closed(uv_handle_t* handle) { of(handle->data).closed(); }
   static void on_poll_closed(uv_handle_t* handle) {
     const std::unique_ptr<Poll> poll(static_cast<Poll*>(handle->data));
     if (poll->retired) poll->retired->close();
     poll->owner->closed();
   }
 
-  void closed() {
-    if (--open == 0) listener->on_handles_closed();
-  }
-  void start_prepare() {
-    uv_prepare_init(loop, &prepare);
-    prepare.data = this;
-    ++open;
-  }
   Result<std::unique_ptr<Poll>, SocketError> make_poll(const UdpSocket& socket) {
     auto made = std::make_unique<Poll>();
     const int status = uv_poll_init_socket(loop, &made->handle, socket.descriptor());
@@ -100,41 +129,26 @@ struct LoopHandles::Handles {
     uv_close(base(closing->handle), &on_poll_closed);
     return closing;
   }
-  // The handle that says whether the loop stays alive.
-  uv_handle_t* keeper() { return poll ? base(poll->handle) : base(bell); }
 };
 
-LoopHandles::LoopHandles(uv_loop_s* loop, LoopListener& listener) : handles_(std::make_unique<Handles>()) {
-  handles_->loop = loop;
-  handles_->listener = &listener;
-}
+LoopPoll::LoopPoll(uv_loop_s* loop, PollListener& listener)
+    : handles_(std::make_unique<Handles>(loop, listener)) {}
 
-LoopHandles::~LoopHandles() = default;
+LoopPoll::~LoopPoll() = default;
 
-Result<void, SocketError> LoopHandles::start_polling(const UdpSocket& socket) {
+Result<void, SocketError> LoopPoll::start(const UdpSocket& socket) {
   Handles& self = *handles_;
   auto poll = self.make_poll(socket);
   if (!poll) return Failure{poll.error()};
   self.poll = *std::move(poll);
   uv_timer_init(self.loop, &self.timer);
-  self.timer.data = &self;
+  self.opened(self.timer);
   uv_unref(base(self.timer));
-  ++self.open;
   self.start_prepare();
   return {};
 }
 
-Result<void, SocketError> LoopHandles::start_bell() {
-  Handles& self = *handles_;
-  const int status = uv_async_init(self.loop, &self.bell, &Handles::on_bell);
-  if (status != 0) return Failure{SocketError{SocketErrorCode::kOther, -status, "uv_async_init"}};
-  self.bell.data = &self;
-  ++self.open;
-  self.start_prepare();
-  return {};
-}
-
-Result<void, SocketError> LoopHandles::poll_instead(const UdpSocket& socket) {
+Result<void, SocketError> LoopPoll::poll_instead(const UdpSocket& socket) {
   Handles& self = *handles_;
   auto poll = self.make_poll(socket);
   if (!poll) return Failure{poll.error()};
@@ -145,11 +159,11 @@ Result<void, SocketError> LoopHandles::poll_instead(const UdpSocket& socket) {
   return {};
 }
 
-void LoopHandles::retire(std::unique_ptr<UdpSocket> socket) {
+void LoopPoll::retire(std::unique_ptr<UdpSocket> socket) {
   if (handles_->replaced != nullptr) std::exchange(handles_->replaced, nullptr)->retired = std::move(socket);
 }
 
-void LoopHandles::watch(bool writable) {
+void LoopPoll::watch(bool writable) {
   Handles& self = *handles_;
   const int wanted = UV_READABLE | (writable ? UV_WRITABLE : 0);
   if (self.watched_events == wanted) return;
@@ -157,7 +171,7 @@ void LoopHandles::watch(bool writable) {
   uv_unref(base(self.timer));
 }
 
-void LoopHandles::set_timer(Instant deadline) {
+void LoopPoll::set_timer(Instant deadline) {
   Handles& self = *handles_;
   if (deadline == kNever) {
     uv_timer_stop(&self.timer);
@@ -171,33 +185,55 @@ void LoopHandles::set_timer(Instant deadline) {
   uv_timer_start(&self.timer, &Handles::on_timer, due > present ? due - present : 0, 0);
 }
 
-void LoopHandles::keep_alive_by_timer() {
+void LoopPoll::keep_alive_by_timer() {
   if (handles_->keep_alive) uv_ref(base(handles_->timer));
 }
 
-void LoopHandles::at_turn_end() {
-  uv_prepare_t& prepare = handles_->prepare;
-  if (uv_is_active(base(prepare)) == 0) uv_prepare_start(&prepare, &Handles::on_prepare);
+void LoopPoll::at_turn_end() { handles_->at_turn_end(); }
+
+void LoopPoll::keep_loop_alive(bool keep) {
+  handles_->keep_alive = keep;
+  keep_alive_by(handles_->poll->handle, keep);
 }
 
-void LoopHandles::ring() { uv_async_send(&handles_->bell); }
-
-void LoopHandles::keep_loop_alive(bool keep) {
-  Handles& self = *handles_;
-  self.keep_alive = keep;
-  if (keep) {
-    uv_ref(self.keeper());
-  } else {
-    uv_unref(self.keeper());
-  }
+void LoopPoll::close() {
+  handles_->close(handles_->prepare);
+  handles_->close(handles_->timer);
+  handles_->close_poll();
 }
 
-void LoopHandles::close() {
+struct LoopWaker::Handles : CommonHandles {
+  Handles(uv_loop_t* on, WakeListener& tells) : CommonHandles(on, tells), wake_listener(tells) {}
+
+  WakeListener& wake_listener;
+  uv_async_t waker{};
+
+  static void on_wake(uv_async_t* handle) { static_cast<Handles&>(of(handle->data)).wake_listener.on_wake(); }
+};
+
+LoopWaker::LoopWaker(uv_loop_s* loop, WakeListener& listener)
+    : handles_(std::make_unique<Handles>(loop, listener)) {}
+
+LoopWaker::~LoopWaker() = default;
+
+Result<void, SocketError> LoopWaker::start() {
   Handles& self = *handles_;
-  uv_close(base(self.prepare), &Handles::on_closed);
-  if (!self.poll) return uv_close(base(self.bell), &Handles::on_closed);
-  uv_close(base(self.timer), &Handles::on_closed);
-  self.close_poll();
+  const int status = uv_async_init(self.loop, &self.waker, &Handles::on_wake);
+  if (status != 0) return Failure{SocketError{SocketErrorCode::kOther, -status, "uv_async_init"}};
+  self.opened(self.waker);
+  self.start_prepare();
+  return {};
+}
+
+void LoopWaker::wake() { uv_async_send(&handles_->waker); }
+
+void LoopWaker::at_turn_end() { handles_->at_turn_end(); }
+
+void LoopWaker::keep_loop_alive(bool keep) { keep_alive_by(handles_->waker, keep); }
+
+void LoopWaker::close() {
+  handles_->close(handles_->prepare);
+  handles_->close(handles_->waker);
 }
 
 }  // namespace hawser

@@ -22,13 +22,8 @@ class LoopListener {
   LoopListener(const LoopListener&) = delete;
   LoopListener& operator=(const LoopListener&) = delete;
 
-  // The socket is ready, or polling it failed: libuv has stopped to look at it then.
-  virtual void on_poll(bool failed, bool writable) = 0;
-  virtual void on_timer() = 0;
   // The turn of the loop ends: it is about to sleep. Once for each call of at_turn_end().
   virtual void on_turn_end() = 0;
-  // Somebody rang, on whatever thread; several times may have become one.
-  virtual void on_bell() = 0;
   // Everything is closed; the handles may be destroyed from here.
   virtual void on_handles_closed() = 0;
 
@@ -36,23 +31,40 @@ class LoopListener {
   ~LoopListener() = default;
 };
 
-// The handles of one driver on one loop. All but ring() are for the loop's thread.
-class LoopHandles {
+class PollListener : public LoopListener {
+ public:
+  // The socket is ready, or polling it failed: libuv has stopped to look at it then.
+  virtual void on_poll(bool failed, bool writable) = 0;
+  virtual void on_timer() = 0;
+
+ protected:
+  ~PollListener() = default;
+};
+
+class WakeListener : public LoopListener {
+ public:
+  // Somebody woke the loop, on whatever thread; several times may have become one.
+  virtual void on_wake() = 0;
+
+ protected:
+  ~WakeListener() = default;
+};
+
+// The handles of a driver whose socket the loop polls. For the loop's thread, until close().
+class LoopPoll {
  public:
   // The listener outlives it.
-  LoopHandles(uv_loop_s* loop, LoopListener& listener);
+  LoopPoll(uv_loop_s* loop, PollListener& listener);
   // Only after on_handles_closed(), or when nothing was started.
-  ~LoopHandles();
-  LoopHandles(const LoopHandles&) = delete;
-  LoopHandles& operator=(const LoopHandles&) = delete;
+  ~LoopPoll();
+  LoopPoll(const LoopPoll&) = delete;
+  LoopPoll& operator=(const LoopPoll&) = delete;
 
-  // For a driver whose socket the loop polls, from watch() on. Fails with kOther when the loop cannot.
-  Result<void, SocketError> start_polling(const UdpSocket& socket);
-  // For a driver that rings; it has neither poll nor timer. Fails with kOther when the loop has no room.
-  Result<void, SocketError> start_bell();
+  // The socket is polled from watch() on. Fails with kOther when the loop cannot.
+  Result<void, SocketError> start(const UdpSocket& socket);
 
-  // Polls another socket from now on; the one before goes to retire(). Fails as start_polling(), and nothing
-  // has changed then.
+  // Polls another socket from now on; the one before goes to retire(). Fails as start(), and nothing has
+  // changed then.
   Result<void, SocketError> poll_instead(const UdpSocket& socket);
   // Keeps a socket that is no longer polled as long as libuv may look at its descriptor, whose number a new
   // socket could have otherwise.
@@ -66,8 +78,6 @@ class LoopHandles {
   void keep_alive_by_timer();
   // on_turn_end() is wanted.
   void at_turn_end();
-  // Callable from every thread, until close().
-  void ring();
   // Whether these keep the loop running; they do at first.
   void keep_loop_alive(bool keep);
 
@@ -77,6 +87,30 @@ class LoopHandles {
 
  private:
   struct Poll;
+  struct Handles;
+  std::unique_ptr<Handles> handles_;
+};
+
+// The handles of a driver whose work is on another thread, which wakes the loop. Until close(), and all but
+// wake() for the loop's thread.
+class LoopWaker {
+ public:
+  // As those of LoopPoll.
+  LoopWaker(uv_loop_s* loop, WakeListener& listener);
+  ~LoopWaker();
+  LoopWaker(const LoopWaker&) = delete;
+  LoopWaker& operator=(const LoopWaker&) = delete;
+
+  // Fails with kOther when the loop has no room.
+  Result<void, SocketError> start();
+  // on_wake() follows. Callable from every thread, from start() on.
+  void wake();
+  // These three as those of LoopPoll.
+  void at_turn_end();
+  void keep_loop_alive(bool keep);
+  void close();
+
+ private:
   struct Handles;
   std::unique_ptr<Handles> handles_;
 };

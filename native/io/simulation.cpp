@@ -366,10 +366,7 @@ void SimulatedNode::turn() {
   user_->submit(now());
   flush(now());
   if (events_->count() > 0) user_->take_events();
-  if (!closed_ && !stop_told_ && endpoint_->state() == SocketState::kStopped) {
-    stop_told_ = true;
-    user_->stopped();
-  }
+  if (!closed_ && stop_notice_.take(*endpoint_, *events_)) user_->stopped();
   if (closed_) return;
   const Instant deadline = endpoint_->next_deadline();
   const Instant next_turn = simulation_.now() + kTurnLength;

@@ -21,6 +21,7 @@
 #include "engine/endpoint.hpp"
 #include "io/driver.hpp"
 #include "io/link_model.hpp"
+#include "io/stop_notice.hpp"
 #include "io/udp_socket.hpp"
 
 namespace hawser {
@@ -214,7 +215,7 @@ class SimulatedNode final : public Driver {
   std::int64_t drift_ppb_ = 0;
   bool ipv6_only_ = false;
   bool closed_ = false;
-  bool stop_told_ = false;
+  StopNotice stop_notice_;
   Endpoint* endpoint_ = nullptr;  // null before start(), and these with it
   EventQueue* events_ = nullptr;
   DriverUser* user_ = nullptr;

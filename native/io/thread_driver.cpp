@@ -56,8 +56,8 @@ Result<std::unique_ptr<ThreadDriver>, SocketError> ThreadDriver::start(
   if (!thread) return Failure{thread.error()};
   driver->thread_ = *std::move(thread);
   // Last: open handles could only be closed by and by.
-  const Result<void, SocketError> bell = driver->handles_.start_bell();
-  if (!bell) return Failure{bell.error()};
+  const Result<void, SocketError> started = driver->handles_.start();
+  if (!started) return Failure{started.error()};
   return driver;
 }
 
@@ -106,28 +106,25 @@ void ThreadDriver::submit(Instant now) { user_.submit(now); }
 void ThreadDriver::flushed() { user_.flushed(); }
 
 void ThreadDriver::thread_stopped() {
-  stopped_.store(true, std::memory_order_release);
-  ring();
+  stop_untold_.store(true, std::memory_order_release);
+  wake_loop();
 }
-
-void ThreadDriver::on_poll(bool /*failed*/, bool /*writable*/) {}
-void ThreadDriver::on_timer() {}
 
 void ThreadDriver::on_turn_end() {
   user_.pass_on();
   thread_->wake();
 }
 
-void ThreadDriver::on_bell() {
+void ThreadDriver::on_wake() {
   if (closing_) return;
   // Read first: what the endpoint told before it stopped is delivered before.
-  const bool stopped = stopped_.load(std::memory_order_acquire);
+  const bool stopped = stop_untold_.load(std::memory_order_acquire);
   const bool delivered = user_.deliver();
-  // A listener may have closed this, and the bell with it.
+  // A listener may have closed this, and the handles with it.
   if (closing_) return;
-  if (!delivered) return ring();
-  if (!stopped || stop_told_) return;
-  stop_told_ = true;
+  if (!delivered) return wake_loop();
+  if (!stopped) return;
+  stop_untold_.store(false, std::memory_order_relaxed);
   user_.stopped();
 }
 

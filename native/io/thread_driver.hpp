@@ -31,8 +31,8 @@ class ThreadDriverUser : public DriverUser {
   ~ThreadDriverUser() = default;
 };
 
-// All functions but flush(), wake(), ring() and mailbox() are for the loop's thread.
-class ThreadDriver final : public SocketDriver, public IoThreadUser, private LoopListener {
+// All functions but flush(), wake(), wake_loop() and mailbox() are for the loop's thread.
+class ThreadDriver final : public SocketDriver, public IoThreadUser, private WakeListener {
  public:
   // As LoopDriver::start(), on a thread as `options` say, which waits for begin(): from then on until close()
   // has returned, nobody but the user's functions and the work of call() touches the endpoint and the queue.
@@ -47,8 +47,8 @@ class ThreadDriver final : public SocketDriver, public IoThreadUser, private Loo
 
   // Wakes the thread.
   void wake();
-  // ThreadDriverUser::deliver() follows.
-  void ring() { handles_.ring(); }
+  // Wakes the loop: ThreadDriverUser::deliver() follows.
+  void wake_loop() { handles_.wake(); }
   // Where other shards leave datagrams; wake() afterwards.
   [[nodiscard]] Mailbox& mailbox();
 
@@ -73,21 +73,18 @@ class ThreadDriver final : public SocketDriver, public IoThreadUser, private Loo
   void flushed() override;
   void thread_stopped() override;
 
-  void on_poll(bool failed, bool writable) override;
-  void on_timer() override;
   void on_turn_end() override;
-  void on_bell() override;
+  void on_wake() override;
   void on_handles_closed() override;
 
   ThreadDriverUser& user_;
-  LoopHandles handles_;
+  LoopWaker handles_;
   // Of the socket, which is the thread's.
   SocketAddress local_address_;
   std::size_t receive_buffer_bytes_ = 0;
   std::size_t send_buffer_bytes_ = 0;
   std::unique_ptr<IoThread> thread_;
-  std::atomic<bool> stopped_ = false;
-  bool stop_told_ = false;
+  std::atomic<bool> stop_untold_ = false;  // the thread has told, this side has not
   bool closing_ = false;
 };
 

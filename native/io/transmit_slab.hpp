@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "base/shared_memory.hpp"
 #include "base/slot_pool.hpp"
 #include "base/spsc_ring.hpp"
-#include "binding/shared_memory.hpp"
 #include "engine/endpoint.hpp"
 
-namespace hawser::binding {
+namespace hawser {
 
 // Header, 64 bytes, of 32-bit words: 0 bytes of records, 1 records (JavaScript writes these two, take() and
 // pass_on() zero them), 2 whether the endpoint is writable, 3 messages that were refused so far, modulo 2^32
@@ -153,4 +153,4 @@ class TransmitSlab {
   std::atomic<std::uint32_t> returns_ = 0;
 };
 
-}  // namespace hawser::binding
+}  // namespace hawser
