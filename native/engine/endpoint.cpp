@@ -96,6 +96,7 @@ void Endpoint::start_netcode(Instant now) {
     options.channel = static_cast<std::uint32_t>(channel - options_.channels.begin());
   options.max_packets_per_second = options_.max_packets_per_second;
   options.max_bytes_per_second = options_.max_bytes_per_second;
+  options.shards = options_.shards;
   const netcode::Surroundings surroundings{random_, events_, counters_, buffers_, output_};
   if (options_.mode == Mode::kClient) {
     netcode_client_ = std::make_unique<netcode::Client>(options, surroundings, now);

@@ -11,7 +11,8 @@ namespace hawser::netcode {
 
 namespace {
 
-// The holder of many tokens of one client must not be able to keep everybody else out.
+// The holder of many tokens of one client must not be able to keep everybody else out. On all shards
+// together.
 constexpr std::uint32_t kMaxPendingPerClient = 8;
 // A client that is started again on the same port has another token. Somebody else may also send a REQUEST of
 // his own in its name, which must not undo the first: each keeps its keys.
@@ -40,6 +41,7 @@ Server::Server(const SessionOptions& options, const Surroundings& surroundings, 
       clock_(clock),
       shard_(shard),
       max_pending_(max_pending),
+      max_pending_per_client_(std::max(1U, kMaxPendingPerClient / options.shards)),
       associated_data_(gateway.options().protocol_id),
       by_address_(random_sip_key(random_), options.max_sessions),
       pending_(random_sip_key(random_), max_pending),
@@ -153,7 +155,7 @@ Peer* Server::map(const ReceivedDatagram& datagram, const RequestView& request, 
   const bool crowded = others == kMaxPendingPerAddress;
   const std::uint32_t* const of_client = pending_by_client_.find(token.client_id);
   const bool full = pending_count_ >= max_pending_ ||
-                    (of_client != nullptr && *of_client >= kMaxPendingPerClient) ||
+                    (of_client != nullptr && *of_client >= max_pending_per_client_) ||
                     (crowded && oldest == nullptr);
   Peer* const peer = full ? nullptr : create(request.protocol_id);
   if (peer == nullptr) {

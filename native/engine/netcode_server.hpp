@@ -62,6 +62,7 @@ class Server final : public Sessions {
   const WallClock& clock_;
   std::uint32_t shard_;
   std::uint32_t max_pending_;
+  std::uint32_t max_pending_per_client_;
   AssociatedData associated_data_;
   HashMap<SocketAddress, Peer*> by_address_;
   // The newest of each address; the others follow it.

@@ -28,6 +28,8 @@ struct SessionOptions {
   // Ceilings per peer, 0 for none. Counted on packets that authenticated, but for DISCONNECT.
   std::uint32_t max_packets_per_second = 0;
   std::uint32_t max_bytes_per_second = 0;
+  // Of the gateway: each has an equal part of what one client may take of it.
+  std::uint32_t shards = 1;
 };
 
 // What belongs to the endpoint that these sessions are part of. All of it outlives them.

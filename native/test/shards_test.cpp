@@ -203,6 +203,31 @@ TEST_CASE("shards: a cookie from a shard whose clock is a little ahead is as goo
 
 // ---- limits
 
+TEST_CASE(
+    "shards: of the mappings that one client of netcode may have each has an equal part, and one at least") {
+  struct Part {
+    std::uint32_t shards;
+    std::uint64_t mappings;
+  };
+  for (const Part& part : {Part{1, 8}, Part{4, 2}, Part{64, 1}}) {
+    CAPTURE(part.shards);
+    NetcodeWorld world(netcode_gateway_options(), shard_options(0, part.shards));
+    const auto request = [&](std::uint64_t client_id, std::uint8_t number) {
+      world.now += milliseconds(1);
+      Rogue rogue(world, world.token(client_id), rogue_address(number));
+      rogue.request();
+      world.exchange();
+      return rogue.last(netcode::PacketType::kChallenge).has_value();
+    };
+    for (std::uint8_t number = 0; number < 10; ++number)
+      CHECK(request(1, number) == (number < part.mappings));
+    CHECK(world.server->endpoint.sessions() == part.mappings);
+    CHECK(world.server->count(Counter::dropHalfOpenFull) == 10 - part.mappings);
+    // Others have theirs.
+    CHECK(request(2, 20));
+  }
+}
+
 TEST_CASE("shards: each has an equal part of a limit of the gateway, and one place at least") {
   struct Part {
     std::uint32_t shards;
