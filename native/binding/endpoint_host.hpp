@@ -72,6 +72,8 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   [[nodiscard]] const std::shared_ptr<SharedGateway>& shared_gateway() const { return gateway_; }
   [[nodiscard]] SimulatedNode* node() { return node_; }
   [[nodiscard]] SimulationContext* simulation() { return simulation_.get(); }
+  // Of the gateway.
+  [[nodiscard]] std::uint32_t shard() const { return options_.endpoint.shard; }
   // Whether the endpoint has a thread of its own.
   [[nodiscard]] bool threaded() const { return options_.driver == DriverKind::kThreads; }
 

@@ -592,7 +592,11 @@ Napi::Value NativeEndpoint::connected(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value NativeEndpoint::memory_bytes(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), figure_of(&Endpoint::memory_bytes));
+  double bytes = figure_of(&Endpoint::memory_bytes);
+  // What the shards share counts once, with the first of them.
+  if (is_open() && host_->gateway() != nullptr && host_->shard() == 0)
+    bytes += static_cast<double>(host_->gateway()->memory_bytes());
+  return Napi::Number::New(info.Env(), bytes);
 }
 
 Napi::Value NativeEndpoint::ref(const Napi::CallbackInfo& info) {

@@ -41,6 +41,11 @@ std::uint32_t ClientIds::connected() const {
   return static_cast<std::uint32_t>(holders_.size());
 }
 
+std::size_t ClientIds::allocated_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return holders_.allocated_bytes();
+}
+
 ClaimVerdict ClientIds::judge(const Holder* holder, std::optional<WallTime> token_created) const {
   if (holder != nullptr) {
     const bool replaces = policy_ == SameClientPolicy::kReplace && token_created.has_value() &&

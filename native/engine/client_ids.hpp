@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -47,6 +48,8 @@ class ClientIds {
 
   // Peers that hold an id.
   [[nodiscard]] std::uint32_t connected() const;
+  // Memory held, in bytes.
+  [[nodiscard]] std::size_t allocated_bytes() const;
 
  private:
   struct Holder {

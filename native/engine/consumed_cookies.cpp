@@ -49,6 +49,11 @@ std::size_t ConsumedCookies::size(Instant now) {
   return places_.size();
 }
 
+std::size_t ConsumedCookies::allocated_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return places_.allocated_bytes() + ring_.capacity() * sizeof(Entry);
+}
+
 CookieUse ConsumedCookies::look(const CookieMac& cookie, const Hash256& response) {
   using Verdict = CookieUse::Verdict;
   if (const std::uint32_t* number = places_.find(cookie)) {

@@ -52,6 +52,8 @@ class ConsumedCookies {
 
   // Cookies remembered at `now`.
   [[nodiscard]] std::size_t size(Instant now);
+  // Memory held, in bytes.
+  [[nodiscard]] std::size_t allocated_bytes() const;
 
  private:
   struct Entry {
@@ -67,7 +69,7 @@ class ConsumedCookies {
   void grow_ring();
 
   std::atomic<bool> any_ = false;  // what consumer_of() looks at before it looks for the mutex
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   HashMap<CookieMac, std::uint32_t> places_;  // numbers of entries
   // A queue in order of consumption, so of expiry; its size is 0 or a power of two. Entry n is at n modulo
   // that size.

@@ -36,6 +36,11 @@ class ExpiringMap {
   [[nodiscard]] bool insert(const K& key, const V& value, WallTime keep_until);
 
   [[nodiscard]] std::size_t size() const { return places_.size(); }
+  // Memory held, in bytes.
+  [[nodiscard]] std::size_t allocated_bytes() const {
+    return places_.allocated_bytes() + nodes_.capacity() * sizeof(Node) +
+           buckets_.capacity() * sizeof(std::uint32_t);
+  }
 
  private:
   static constexpr std::uint32_t kNone = UINT32_MAX;

@@ -68,4 +68,9 @@ ConsumeVerdict GatewayState::consume(const TokenId& token, WallTime expire, Wall
   return token_history_.consume(token, expire + options_.clock_skew, now);
 }
 
+std::size_t GatewayState::memory_bytes() const {
+  return consumed_cookies_.allocated_bytes() + token_history_.allocated_bytes() +
+         client_ids_.allocated_bytes() + (netcode_ ? netcode_->allocated_bytes() : 0);
+}
+
 }  // namespace hawser

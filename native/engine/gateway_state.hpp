@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -159,6 +160,9 @@ class GatewayState {
 
   // Null when netcode clients are not served.
   [[nodiscard]] netcode::Gateway* netcode() { return netcode_ ? &*netcode_ : nullptr; }
+
+  // Bytes of heap that the tables hold, for reports: what all shards together need once.
+  [[nodiscard]] std::size_t memory_bytes() const;
 
   // No new sessions from now on: REQUEST and RESPONSE are answered DENIED SHUTTING_DOWN.
   void start_draining() { draining_.store(true, std::memory_order_relaxed); }

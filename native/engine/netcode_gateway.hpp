@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -68,6 +69,8 @@ class Gateway {
   // index, on another shard.
   [[nodiscard]] std::optional<std::uint32_t> take_client_index();
   void release_client_index(std::uint32_t index);
+  // Memory held for tokens, in bytes; indexes take an eighth of a byte each.
+  [[nodiscard]] std::size_t allocated_bytes() const { return history_.allocated_bytes(); }
 
  private:
   std::chrono::milliseconds token_lifetime_;

@@ -26,4 +26,9 @@ std::size_t TokenHistory::size(WallTime now) {
   return tokens_.size();
 }
 
+std::size_t TokenHistory::allocated_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return tokens_.allocated_bytes();
+}
+
 }  // namespace hawser::netcode

@@ -43,6 +43,8 @@ class TokenHistory {
 
   // Tokens remembered at `now`.
   [[nodiscard]] std::size_t size(WallTime now);
+  // Memory held, in bytes.
+  [[nodiscard]] std::size_t allocated_bytes() const;
 
  private:
   struct Use {
@@ -50,7 +52,7 @@ class TokenHistory {
     bool consumed = false;
   };
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   ExpiringMap<TokenTag, Use> tokens_;
 };
 

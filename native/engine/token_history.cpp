@@ -24,6 +24,11 @@ std::size_t TokenHistory::size(WallTime now) {
   return tokens_.size();
 }
 
+std::size_t TokenHistory::allocated_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return tokens_.allocated_bytes();
+}
+
 TokenHistory::ShortId TokenHistory::shorten(const TokenId& token) {
   ShortId id;
   std::copy_n(token.begin(), id.size(), id.begin());

@@ -38,6 +38,8 @@ class TokenHistory {
 
   // Tokens remembered at `now`.
   [[nodiscard]] std::size_t size(WallTime now);
+  // Memory held, in bytes.
+  [[nodiscard]] std::size_t allocated_bytes() const;
 
  private:
   using ShortId = std::array<std::byte, 16>;
@@ -45,7 +47,7 @@ class TokenHistory {
 
   static ShortId shorten(const TokenId& token);
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   ExpiringMap<ShortId, Consumed> tokens_;
 };
 

@@ -118,6 +118,26 @@ TEST_CASE("gateway state: an external history is asked") {
   CHECK_FALSE(state.is_consumed(token, kStarted));
 }
 
+TEST_CASE("gateway state: its memory is what its tables hold, of every kind") {
+  GatewayOptions with_netcode = options();
+  with_netcode.netcode.emplace();
+  SeededRandom random(7);
+  GatewayState state(std::move(with_netcode), random);
+  const PeerReference peer{1, Handle{2, 3}};
+  std::size_t before = state.memory_bytes();
+  const auto has_grown = [&] { return std::exchange(before, state.memory_bytes()) < before; };
+  CHECK(before == 0);
+  CHECK(state.claim(5, kStarted, peer).verdict == ClaimVerdict::kClaimed);
+  CHECK(has_grown());
+  CHECK(state.consume_cookie(CookieMac{}, Hash256{}, peer, Instant(seconds(1))).verdict ==
+        CookieUse::Verdict::kFresh);
+  CHECK(has_grown());
+  CHECK(state.consume(TokenId{}, kStarted + seconds(60), kStarted) == ConsumeVerdict::kConsumed);
+  CHECK(has_grown());
+  CHECK(state.netcode()->use({}, kPublic, 1'700'000'060, kStarted) == netcode::TokenUse::kFirst);
+  CHECK(has_grown());
+}
+
 TEST_CASE_FIXTURE(Fixture, "gateway state: records, cookies and client ids are shared by all who hold it") {
   const Instant now(seconds(1));
   const auto record = state.current_record(now);

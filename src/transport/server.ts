@@ -174,7 +174,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
       : addStats(this.#shards.map(({ socket }) => socket.stats()));
   }
 
-  /** Native memory of this server in bytes: peers, pools, maps. */
+  /** Native memory of this server in bytes: peers, pools, maps. What several `threads` share counts once. */
   get memoryBytes(): number {
     return this.#shards.reduce((sum, { socket }) => sum + socket.memoryBytes(), 0);
   }
