@@ -369,8 +369,6 @@ class Endpoint {
   SendStatus open_room(Peer& peer, std::size_t size, Instant now);
   SendStatus refuse_full();
   [[nodiscard]] Transfer& transfer_of(Peer& peer);
-  // Why a packet cannot be taken for want of room; nothing when it can.
-  [[nodiscard]] std::optional<Counter> lacks_room(Peer& peer, Bytes payload, Instant now);
   [[nodiscard]] bool lacks_memory(Peer& peer, Bytes payload, Instant now);
   bool push_message(Peer& peer, std::uint32_t channel, Bytes data, bool kept);
   bool process_channel_frame(Peer& peer, const Frame& frame, Instant now);

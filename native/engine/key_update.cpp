@@ -66,7 +66,7 @@ std::array<std::byte, kKeyUpdateFrameSize> KeyUpdate::begin(SessionKeys& keys, R
 }
 
 KeyUpdateStep KeyUpdate::on_update(const KeyUpdateFrame& frame, SessionKeys& keys, RandomSource& random,
-                                   Instant now) {
+                                   Instant now, bool room) {
   if (frame.epoch <= keys.epoch) return KeyUpdateStep::kNothing;
   if (frame.epoch != keys.epoch + 1) return KeyUpdateStep::kViolation;
   if (frame.sequence == std::numeric_limits<std::uint32_t>::max()) return KeyUpdateStep::kViolation;
@@ -74,12 +74,14 @@ KeyUpdateStep KeyUpdate::on_update(const KeyUpdateFrame& frame, SessionKeys& key
   if (incoming_ || next_) return KeyUpdateStep::kViolation;
   keys.updates_seen = frame.sequence + 1;
   incoming_.emplace().frame = frame;
-  return proceed(keys, random, now);
+  return proceed(keys, random, now, room);
 }
 
-KeyUpdateStep KeyUpdate::proceed(SessionKeys& keys, RandomSource& random, Instant now) {
+KeyUpdateStep KeyUpdate::proceed(SessionKeys& keys, RandomSource& random, Instant now, bool room) {
   if (previous_ && now >= previous_->erase_at) previous_.reset();
   if (!incoming_ || previous_ || (server_ && own_)) return KeyUpdateStep::kNothing;
+  // Once its user has been asked for the secret, it has an end.
+  if (!room && incoming_->deadline == kNever) return KeyUpdateStep::kRoomWanted;
   if (!has_secret(incoming_->frame)) {
     const Key mac_key = update_key(keys.prk);
     if (!verifies(incoming_->frame, mac_key)) return KeyUpdateStep::kViolation;
@@ -197,7 +199,7 @@ KeyUpdateStep KeyUpdate::on_opened(const ReceiveKey& key, SessionKeys& keys, Ins
 Instant KeyUpdate::deadline() const {
   Instant earliest = kNever;
   if (previous_) earliest = previous_->erase_at;
-  // What waits behind `previous` or this side's own has been asked nothing yet.
+  // Of what waits behind `previous` or this side's own, or for room, nobody has been asked anything yet.
   if (incoming_) earliest = std::min(earliest, incoming_->deadline);
   return earliest;
 }

@@ -45,6 +45,7 @@ struct InjectedSecret {
 enum class KeyUpdateStep : std::uint8_t {
   kNothing,
   kViolation,     // the other side broke a rule
+  kRoomWanted,    // proceed() is to be called when there is room
   kSecretWanted,  // provide() is to be called with the secret named wanted(), or with none
   kReplied,       // answer() is to be sent reliably, in place of any KEY_UPDATE of this side
   kSuperseded,    // likewise; that KEY_UPDATE had a secret, which will now not be used
@@ -86,9 +87,10 @@ class KeyUpdate {
   [[nodiscard]] std::array<std::byte, kKeyUpdateFrameSize> begin(SessionKeys& keys, RandomSource& random,
                                                                  const InjectedSecret* secret);
 
-  // The three frames. After kGivenUp, proceed() is called.
+  // The three frames. After kGivenUp, proceed() is called. `room`: the user can be told what comes of it; a
+  // KEY_UPDATE that finds none waits.
   [[nodiscard]] KeyUpdateStep on_update(const KeyUpdateFrame& frame, SessionKeys& keys, RandomSource& random,
-                                        Instant now);
+                                        Instant now, bool room = true);
   [[nodiscard]] KeyUpdateStep on_reply(const KeyUpdateFrame& frame, SessionKeys& keys);
   [[nodiscard]] KeyUpdateStep on_refused(const KeyUpdateRefusedFrame& frame, const SessionKeys& keys);
 
@@ -97,7 +99,7 @@ class KeyUpdate {
   bool provide(const SecretId& id, std::optional<Key> secret);
 
   // Goes on with what waits: to be called when deadline() has passed and where said above.
-  [[nodiscard]] KeyUpdateStep proceed(SessionKeys& keys, RandomSource& random, Instant now);
+  [[nodiscard]] KeyUpdateStep proceed(SessionKeys& keys, RandomSource& random, Instant now, bool room = true);
 
   // The key beside keys.receive whose epoch has these low two bits; null when there is none.
   [[nodiscard]] ReceiveKey* receive_key(std::uint8_t epoch_bits, const SessionKeys& keys);

@@ -14,14 +14,6 @@ namespace {
 // Confirmations that are told with one event.
 constexpr std::size_t kConfirmationsAtOnce = 128;
 
-bool has_key_update(Bytes payload) {
-  FrameReader reader(payload);
-  for (Frame frame; reader.next(frame);) {
-    if (frame.type == FrameType::kKeyUpdate) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 // ---- out
@@ -165,17 +157,9 @@ void Endpoint::drop_transfer(Peer& peer) {
 
 // ---- in
 
-// A packet is dropped whole before anything of it is acknowledged: its sender repeats what was in it when
-// there is room again.
-std::optional<Counter> Endpoint::lacks_room(Peer& peer, Bytes payload, Instant now) {
-  // One update after the other would be more news than can be kept for a peer.
-  if (!events_.has_room() && has_key_update(payload)) return Counter::dropEventQueueFull;
-  return lacks_memory(peer, payload, now) ? std::optional(Counter::dropReassemblyFull) : std::nullopt;
-}
-
-// Whether there is no memory for what a packet brings, which is dropped then. Only the next messages of
-// their channels are taken from it all the same, since it is they that make room; perhaps for the rest of
-// this very packet.
+// Whether there is no memory for what a packet brings. It is dropped whole then, before anything of it is
+// acknowledged: its sender repeats what was in it. Only the next messages of their channels are taken from it
+// all the same, since it is they that make room; perhaps for the rest of this very packet.
 bool Endpoint::lacks_memory(Peer& peer, Bytes payload, Instant now) {
   // As long as there is plenty, nobody is looked at.
   const BlockPool& pool = transfer_settings_.receive_blocks;
@@ -344,6 +328,10 @@ bool Endpoint::tell_untold(Handle handle, Instant now) {
   Peer* const peer = find(handle);
   if (peer == nullptr) return true;
   if (!proceed_half_open(*peer, now)) return false;
+  if (peer->key_update) {
+    if (!events_.has_room()) return false;
+    proceed_key_update(*peer, now);
+  }
   if (peer->transfer) {
     if (!tell(*peer)) return false;
     settle_transfer(*peer, now);

@@ -97,9 +97,7 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   if (peer->phase == PeerPhase::kHalfOpen) confirm(*peer, now);
   const bool waits = peer->half_open != nullptr;
   if (waits && !keep_waiting(*peer, payload, *id)) return counters_.add(Counter::dropUnconfirmedOverflow);
-  if (!waits) {
-    if (const std::optional<Counter> reason = lacks_room(*peer, payload, now)) return counters_.add(*reason);
-  }
+  if (!waits && lacks_memory(*peer, payload, now)) return counters_.add(Counter::dropReassemblyFull);
   // Out of order: its sender learns at once what is missing (RFC 9000 section 13.2.1).
   if (!peer->window.empty() && number != peer->window.highest() + 1) peer->unacknowledged = kAckEvery;
   peer->window.record(number);

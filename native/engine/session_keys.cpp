@@ -59,7 +59,8 @@ bool Endpoint::process_key_update(Peer& peer, const Frame& frame, Instant now) {
   KeyUpdate& update = key_update_of(peer);
   switch (frame.type) {
     case FrameType::kKeyUpdate:
-      return take_step(peer, update.on_update(frame.key_update, peer.keys, random_, now), now);
+      return take_step(peer, update.on_update(frame.key_update, peer.keys, random_, now, events_.has_room()),
+                       now);
     case FrameType::kKeyUpdateReply:
       return take_step(peer, update.on_reply(frame.key_update, peer.keys), now);
     default:
@@ -75,7 +76,7 @@ void Endpoint::key_opened(Peer& peer, const ReceiveKey& key, Instant now) {
 
 // Goes on with what has waited.
 void Endpoint::proceed_key_update(Peer& peer, Instant now) {
-  if (!take_step(peer, peer.key_update->proceed(peer.keys, random_, now), now))
+  if (!take_step(peer, peer.key_update->proceed(peer.keys, random_, now, events_.has_room()), now))
     fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
 }
 
@@ -87,6 +88,10 @@ bool Endpoint::take_step(Peer& peer, KeyUpdateStep step, Instant now) {
       break;
     case KeyUpdateStep::kViolation:
       return false;
+    case KeyUpdateStep::kRoomWanted:
+      // One update after the other would be more news than can be kept for a peer.
+      tell_later(peer);
+      break;
     case KeyUpdateStep::kSecretWanted:
       put_event(peer, EventKind::kSecretWanted, 0, update.wanted());
       break;
@@ -111,7 +116,7 @@ bool Endpoint::take_step(Peer& peer, KeyUpdateStep step, Instant now) {
       counters_.add(Counter::keyUpdatesRefused);
       peer.control.discard(control_pool_, type_byte(FrameType::kKeyUpdate));
       put_event(peer, EventKind::kKeyUpdateRefused, update.refusal(), {});
-      return take_step(peer, update.proceed(peer.keys, random_, now), now);
+      return take_step(peer, update.proceed(peer.keys, random_, now, events_.has_room()), now);
   }
   if (update.idle()) peer.key_update.reset();
   if (peer.phase == PeerPhase::kConnected) schedule(peer);

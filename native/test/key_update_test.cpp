@@ -400,6 +400,32 @@ std::vector<std::byte> spoilt(std::vector<std::byte> frame, std::size_t at) {
   return frame;
 }
 
+TEST_CASE_FIXTURE(Fixture, "key update: one that finds no room for news waits for that") {
+  const InjectedSecret secret = some_secret(1);
+  bool with_secret = false;
+  SUBCASE("without a secret") {}
+  SUBCASE("with one") { with_secret = true; }
+  const auto update = client.begin(with_secret ? &secret : nullptr);
+  const auto take = [&] {
+    return server.update.on_update(decoded(update).key_update, server.keys, server.random, kNow, false);
+  };
+  REQUIRE(take() == Step::kRoomWanted);
+  CHECK(take() == Step::kNothing);
+  CHECK(server.update.proceed(server.keys, server.random, kNow, false) == Step::kRoomWanted);
+  // Time changes nothing about it, and nothing else is begun.
+  CHECK(server.update.deadline() == kNever);
+  CHECK_FALSE(KeyUpdate::may_begin(server.keys, &server.update));
+  if (with_secret) {
+    REQUIRE(server.proceed() == Step::kSecretWanted);
+    // Whoever has been asked may answer when there is no room any more.
+    REQUIRE(server.update.provide(secret.id, copy_of(secret.key)));
+  }
+  REQUIRE(server.update.proceed(server.keys, server.random, kNow, !with_secret) == Step::kReplied);
+  REQUIRE(client.take(server.answer()) == Step::kSwitched);
+  REQUIRE(server.open(client) == Step::kSwitched);
+  agree(1);
+}
+
 TEST_CASE_FIXTURE(Fixture, "key update: breaches") {
   constexpr std::size_t kEpochAt = 1;
   constexpr std::size_t kSequenceAt = 5;
@@ -568,6 +594,8 @@ class Model {
     std::map<SecretId, std::pair<int, std::uint8_t>> lookups;
     Outcome outcome;
     std::uint32_t own_unanswered = 0;
+    // There was none for what a KEY_UPDATE leads to.
+    bool wants_room = false;
   };
 
   [[nodiscard]] Instant now() const { return kNow + milliseconds(tick_); }
@@ -581,6 +609,10 @@ class Model {
       receive(end);
       if (end.update && now() >= end.update->deadline())
         step(end, end.update->proceed(end.keys, end.random, now()));
+      if (end.update && end.wants_room && random_.below(10) == 0) {
+        end.wants_room = false;
+        step(end, end.update->proceed(end.keys, end.random, now()));
+      }
       look_up(end);
       if (busy && random_.below(30) == 0 && KeyUpdate::may_begin(end.keys, end.update.get())) begin(end);
       if (random_.below(4) != 0) send(end, *ends_[1 - i]);
@@ -610,6 +642,9 @@ class Model {
         break;
       case Step::kViolation:
         FAIL("a side took the other for hostile");
+        break;
+      case Step::kRoomWanted:
+        end.wants_room = true;
         break;
       case Step::kSecretWanted: {
         const SecretId id = end.update->wanted();
@@ -708,7 +743,8 @@ class Model {
       const Frame content = decoded(frame.bytes);
       switch (content.type) {
         case FrameType::kKeyUpdate:
-          step(end, end.update->on_update(content.key_update, end.keys, end.random, now()));
+          step(end,
+               end.update->on_update(content.key_update, end.keys, end.random, now(), random_.below(4) != 0));
           break;
         case FrameType::kKeyUpdateReply:
           step(end, end.update->on_reply(content.key_update, end.keys));
