@@ -177,13 +177,18 @@ class Recovery {
       break;
     }
     // What the oldest packet carried is the probe (RFC 9002 section 6.2.4); whether the packet is lost is not
-    // known by that.
+    // known by that. After the second timeout in a row the probes are from what all packets carried: what the
+    // other side waits for, which the last probes have put into younger packets, has to be in the next ones
+    // again. It may be all that it has memory for.
+    bool given_up = false;
     for (std::uint64_t at = packets_.begin(); at < packets_.end(); ++at) {
       SentPacket& packet = packets_[at];
       if (packet.state != SentPacket::State::kInFlight || packet.frames == 0 || packet.mtu_probe) continue;
       give_up_frames(packet, owner);
-      return true;
+      given_up = true;
+      if (timeouts_ < kProbesFromAll) break;
     }
+    if (given_up) return true;
     // What was in all of them is on its way again or has arrived, or they probe the MTU: nothing is left to
     // ask for with a probe.
     probes_due_ = 0;
@@ -215,6 +220,8 @@ class Recovery {
   static constexpr std::uint8_t kMaxBackoff = 10;
   // RFC 9002 section 7.6.1.
   static constexpr int kPersistentThreshold = 3;
+  // With the doubling, as long as persistent congestion takes.
+  static constexpr std::uint8_t kProbesFromAll = 2;
 
   // RFC 9002 section 5.3; the delay counts only as far as it was promised.
   static Duration sample(RoundTrip& round_trip, Duration elapsed, Duration delay) {

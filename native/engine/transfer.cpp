@@ -478,8 +478,21 @@ void Transfer::on_frame_lost(const SentFrame& frame) {
   }
 }
 
+// Of one channel the lowest number goes first, in whatever order packets were lost: a receiver that has no
+// memory left takes nothing but the next message.
 void Transfer::queue_lost(const SentFrame& frame) {
-  if (!lost_.push(settings_.send_blocks, frame)) broken_ = true;
+  if (!lost_.push(settings_.send_blocks, frame)) {
+    broken_ = true;
+    return;
+  }
+  std::uint64_t place = lost_.end() - 1;
+  for (std::uint64_t at = place; at > lost_.begin(); --at) {
+    const SentFrame& before = lost_[at - 1];
+    if (before.channel != frame.channel) continue;
+    if (before.number <= frame.number) break;
+    std::swap(lost_[place], lost_[at - 1]);
+    place = at - 1;
+  }
 }
 
 void Transfer::on_credit(std::uint64_t limit) {

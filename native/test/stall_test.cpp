@@ -462,6 +462,45 @@ TEST_CASE("a stalled user: what has no memory to wait in is sent again, and neve
   CHECK(world.server_books.received.size() == 12);
 }
 
+TEST_CASE(
+    "a stalled user: with the least memory everybody's messages are there as soon as the backoff has "
+    "passed") {
+  EndpointOptions options = StallWorld::options_for_both();
+  for (ChannelDeclaration& channel : options.channels) channel.max_message_bytes = 4'096;
+  options.max_sessions = 64;
+  // The share of a peer is less than a message.
+  options.max_reassembly_bytes = 65'536;
+  StallWorld world(options);
+  world.connect_all(12, false);
+  world.run(milliseconds(50));
+  world.read_both();
+  world.server->fill_events();
+  world.server_takes = false;
+  std::uint64_t number = 0;
+  for (; number < 500; ++number) {
+    for (const Handle peer : world.client_books.connected) {
+      REQUIRE(world.send_number(*world.client, peer, kReliable, number, 300) == SendStatus::kSent);
+      REQUIRE(world.send_number(*world.client, peer, kUnordered, number, 300) == SendStatus::kSent);
+    }
+    world.run(milliseconds(10));
+    world.read_both();
+  }
+  CHECK(world.server->count(Counter::dropReassemblyFull) > 0);
+  world.server_takes = true;
+  // A timeout that doubles comes no later than the stall was long; then all goes on at full speed.
+  for (int i = 0; i < 800; ++i) {
+    world.read_both();
+    world.run(milliseconds(10));
+  }
+  CHECK(world.server_books.ended.empty());
+  REQUIRE(world.server_books.received.size() == 12);
+  for (auto& [peer, channels] : world.server_books.received) {
+    CHECK(channels[kReliable] == numbers_up_to(number));
+    std::ranges::sort(channels[kUnordered]);
+    CHECK(channels[kUnordered] == numbers_up_to(number));
+  }
+}
+
 TEST_CASE("a stalled user: a client in the middle of its handshake goes on with it afterwards") {
   StallWorld world;
   world.World::connect(world.World::token(7));
