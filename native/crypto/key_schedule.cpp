@@ -28,17 +28,30 @@ std::array<std::byte, 5> key_context(Direction direction, std::uint32_t epoch) {
   return context;
 }
 
+Key labelled_key(Bytes secret, Bytes label) {
+  Key key;
+  blake2b_256(key.mutable_bytes(), secret, {label});
+  return key;
+}
+
 }  // namespace
 
+Key challenge_key(const Key& server_to_client) {
+  return labelled_key(server_to_client.bytes(), label_bytes("HAWSER 1 challenge"));
+}
+Key denied_key(const Key& server_to_client) {
+  return labelled_key(server_to_client.bytes(), label_bytes("HAWSER 1 denied"));
+}
+Key accept_key(const Key& server_to_client) {
+  return labelled_key(server_to_client.bytes(), label_bytes("HAWSER 1 accept"));
+}
+Key response_key(const Key& client_to_server) {
+  return labelled_key(client_to_server.bytes(), label_bytes("HAWSER 1 response"));
+}
+
 HandshakeKeys HandshakeKeys::from(const Key& client_to_server, const Key& server_to_client) {
-  HandshakeKeys keys;
-  const Bytes c2s = client_to_server.bytes();
-  const Bytes s2c = server_to_client.bytes();
-  blake2b_256(keys.challenge.mutable_bytes(), s2c, {label_bytes("HAWSER 1 challenge")});
-  blake2b_256(keys.denied.mutable_bytes(), s2c, {label_bytes("HAWSER 1 denied")});
-  blake2b_256(keys.accept.mutable_bytes(), s2c, {label_bytes("HAWSER 1 accept")});
-  blake2b_256(keys.response.mutable_bytes(), c2s, {label_bytes("HAWSER 1 response")});
-  return keys;
+  return {challenge_key(server_to_client), denied_key(server_to_client), accept_key(server_to_client),
+          response_key(client_to_server)};
 }
 
 TokenId token_id(Bytes sealed_private) { return blake2b_256({}, {sealed_private}); }
@@ -78,11 +91,7 @@ PacketKey packet_key(const Prk& prk, Direction direction, std::uint32_t epoch) {
   return PacketKey::derive(traffic_key(prk, direction, epoch), traffic_salt(prk, direction, epoch));
 }
 
-Key exporter_secret(const Prk& prk) {
-  Key exporter;
-  blake2b_256(exporter.mutable_bytes(), prk.bytes(), {label_bytes("HAWSER 1 exporter")});
-  return exporter;
-}
+Key exporter_secret(const Prk& prk) { return labelled_key(prk.bytes(), label_bytes("HAWSER 1 exporter")); }
 
 Key export_key(const Key& exporter, std::string_view label) {
   assert(!label.empty() && label.size() <= 255);
@@ -91,11 +100,7 @@ Key export_key(const Key& exporter, std::string_view label) {
   return key;
 }
 
-Key update_key(const Prk& prk) {
-  Key key;
-  blake2b_256(key.mutable_bytes(), prk.bytes(), {label_bytes("HAWSER 1 update key")});
-  return key;
-}
+Key update_key(const Prk& prk) { return labelled_key(prk.bytes(), label_bytes("HAWSER 1 update key")); }
 
 Hash128 update_mac(const Key& key, Direction sender, const UpdateContext& context, ShareView initiator_share,
                    Bytes responder_share) {

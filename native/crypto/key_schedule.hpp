@@ -26,7 +26,14 @@ using ResetTokenView = std::span<const std::byte, 16>;
 using Prk = Secret<64>;
 using Salt = std::array<std::byte, kSaltSize>;
 
-// The keys that seal the handshake's datagrams, one per kind (section 2).
+// The keys that seal the handshake's datagrams, one per kind (section 2). A gateway, which needs one or two
+// of them for a datagram and keeps nothing, derives just those.
+[[nodiscard]] Key challenge_key(const Key& server_to_client);
+[[nodiscard]] Key denied_key(const Key& server_to_client);
+[[nodiscard]] Key accept_key(const Key& server_to_client);
+[[nodiscard]] Key response_key(const Key& client_to_server);
+
+// All four, which a client keeps.
 struct HandshakeKeys {
   Key challenge;
   Key denied;

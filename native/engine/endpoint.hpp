@@ -420,7 +420,7 @@ class Endpoint {
   [[nodiscard]] std::optional<DeniedReason> refusal(const TokenClear& clear, const TokenId& id,
                                                     const PrivateToken& token, Instant now);
   void deny(const ReceivedDatagram& datagram, const TokenCarrierView& view, const TokenId& id,
-            const HandshakeKeys& keys, DeniedReason reason);
+            const PrivateToken& token, DeniedReason reason);
   void serve_request(const ReceivedDatagram& datagram, Instant now);
   void serve_response(const ReceivedDatagram& datagram, Instant now);
   void confirm(Peer& peer, Instant now);
@@ -428,9 +428,9 @@ class Endpoint {
   void end_replaced(Handle handle, Instant now);
 
   [[nodiscard]] bool declares_same_channels(const ResponseBody& body) const;
-  bool open_half(Peer& peer, const ReceivedDatagram& datagram, const ResponseView& view,
-                 const PrivateToken& token, const HandshakeKeys& keys, const ResponseBody& body,
-                 const CookieRecord& record, const Hash256& hash, Instant now);
+  bool open_half(Peer& peer, const ReceivedDatagram& datagram, const ResponseView& view, const TokenId& id,
+                 const PrivateToken& token, const ResponseBody& body, const CookieRecord& record,
+                 const Hash256& hash, Instant now);
   [[nodiscard]] Peer* enter_half_open(std::uint64_t client_id);
   void leave_half_open(const Peer& peer);
   void send_accept(const Peer& peer);

@@ -153,12 +153,12 @@ std::optional<DeniedReason> Endpoint::refusal(const TokenClear& clear, const Tok
 }
 
 void Endpoint::deny(const ReceivedDatagram& datagram, const TokenCarrierView& view, const TokenId& id,
-                    const HandshakeKeys& keys, DeniedReason reason) {
+                    const PrivateToken& token, DeniedReason reason) {
   counters_.add(Counter::handshakesRefused);
   Buffer buffer = buffers_.acquire();
   if (!buffer) return counters_.add(Counter::dropOutputFull);
-  encode_denied(buffer.storage().first<kDeniedSize>(), keys.denied, random_nonce(random_), id,
-                view.client_share, reason);
+  encode_denied(buffer.storage().first<kDeniedSize>(), denied_key(token.server_to_client),
+                random_nonce(random_), id, view.client_share, reason);
   buffer.size = kDeniedSize;
   if (send_datagram(std::move(buffer), datagram.remote, datagram.local)) counters_.add(Counter::deniedSent);
 }
@@ -168,9 +168,8 @@ void Endpoint::serve_request(const ReceivedDatagram& datagram, Instant now) {
   PrivateToken token;
   if (!view || !open_token(*view, token)) return;
   const TokenId id = token_id(view->sealed_private);
-  const HandshakeKeys keys = HandshakeKeys::from(token.client_to_server, token.server_to_client);
   if (const auto reason = refusal(view->clear, id, token, now))
-    return deny(datagram, *view, id, keys, *reason);
+    return deny(datagram, *view, id, token, *reason);
 
   const auto record = gateway_->current_record(now);
   next_erasure_ = std::min(next_erasure_, record->made + CookieRecords::kLifetime);
@@ -180,8 +179,8 @@ void Endpoint::serve_request(const ReceivedDatagram& datagram, Instant now) {
   const Cookie cookie = Cookie::make(time, record->index, mac);
   Buffer buffer = buffers_.acquire();
   if (!buffer) return counters_.add(Counter::dropOutputFull);
-  encode_challenge(buffer.storage().first<kChallengeSize>(), keys.challenge, random_nonce(random_), id,
-                   view->client_share, cookie.raw, record->share.share);
+  encode_challenge(buffer.storage().first<kChallengeSize>(), challenge_key(token.server_to_client),
+                   random_nonce(random_), id, view->client_share, cookie.raw, record->share.share);
   buffer.size = kChallengeSize;
   if (send_datagram(std::move(buffer), datagram.remote, datagram.local))
     counters_.add(Counter::challengesSent);
@@ -208,16 +207,16 @@ void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
 
   PrivateToken token;
   if (!open_token(*view, token)) return;
-  const HandshakeKeys keys = HandshakeKeys::from(token.client_to_server, token.server_to_client);
   ResponseBody body;
-  if (!open_response(*view, keys.response, body)) return counters_.add(Counter::dropResponseInvalid);
-  if (!declares_same_channels(body)) return deny(datagram, *view, id, keys, DeniedReason::kChannelsMismatch);
+  if (!open_response(*view, response_key(token.client_to_server), body))
+    return counters_.add(Counter::dropResponseInvalid);
+  if (!declares_same_channels(body)) return deny(datagram, *view, id, token, DeniedReason::kChannelsMismatch);
   if (const auto reason = refusal(view->clear, id, token, now))
-    return deny(datagram, *view, id, keys, *reason);
+    return deny(datagram, *view, id, token, *reason);
   Peer* peer = enter_half_open(token.client_id);
   if (peer == nullptr) return counters_.add(Counter::dropHalfOpenFull);
   peer->half_open->deadline = now + kHalfOpenLifetime;
-  if (!open_half(*peer, datagram, *view, token, keys, body, *record, hash, now)) return destroy(*peer);
+  if (!open_half(*peer, datagram, *view, id, token, body, *record, hash, now)) return destroy(*peer);
   schedule(*peer);
   send_accept(*peer);
 }
@@ -252,7 +251,7 @@ void Endpoint::leave_half_open(const Peer& peer) {
 
 // Consumes the cookie and derives the session; false when there is to be none.
 bool Endpoint::open_half(Peer& peer, const ReceivedDatagram& datagram, const ResponseView& view,
-                         const PrivateToken& token, const HandshakeKeys& keys, const ResponseBody& body,
+                         const TokenId& id, const PrivateToken& token, const ResponseBody& body,
                          const CookieRecord& record, const Hash256& hash, Instant now) {
   using Verdict = CookieUse::Verdict;
   const PeerReference reference{options_.shard, peers_.handle_of(peer)};
@@ -281,12 +280,12 @@ bool Endpoint::open_half(Peer& peer, const ReceivedDatagram& datagram, const Res
   random_.fill(accept.random);
   accept.reset_token = reset_token(gateway_->options().reset_key, issued->id.view());
   HalfOpen& half = *peer.half_open;
-  encode_accept(half.accept, keys.accept, random_nonce(random_), hash, accept);
+  encode_accept(half.accept, accept_key(token.server_to_client), random_nonce(random_), hash, accept);
   const ChallengePlaintext challenge = challenge_plaintext(view.cookie.raw, record.share.share);
   Prk prk = session_prk(token.client_to_server, token.server_to_client, shared, accept.random,
                         transcript(view.datagram, challenge, half.accept));
 
-  half.token_id = token_id(view.sealed_private);
+  half.token_id = id;
   half.user_data_size = token.user_data_size;
   std::copy_n(token.user_data_storage.begin(), token.user_data_size, half.user_data.begin());
   peer.single_use = view.clear.single_use();
