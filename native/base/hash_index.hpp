@@ -9,6 +9,8 @@
 #include <span>
 #include <utility>
 
+#include "base/prefetch.hpp"
+
 namespace hawser {
 
 // Finds numbers by the hashes of keys that are kept elsewhere, in the objects that the numbers stand for: 8
@@ -37,6 +39,11 @@ class HashIndex {
     if (size_ == 0) return nullptr;
     const std::size_t slot = probe(tag_of(hash), std::forward<F>(is_it));
     return cells_[slot].tag == kEmpty ? nullptr : &cells_[slot].number;
+  }
+
+  // Asks for the memory in which a search for this hash begins.
+  void prefetch(std::uint64_t hash) const {
+    if (size_ > 0) prefetch_line(&cells_[tag_of(hash) & (capacity_ - 1)]);
   }
 
   // Adds an entry, for a key that has none. False when max_entries are in.

@@ -7,6 +7,8 @@ namespace hawser {
 inline void prefetch_line(const void* address) {
 #if defined(__GNUC__)
   __builtin_prefetch(address);
+  // Calls of functions that do nothing else count as having no effect for GCC, which would remove them.
+  asm volatile("");
 #else
   static_cast<void>(address);
 #endif

@@ -400,9 +400,18 @@ class Server {
   void turn(ToServer& arriving, Instant now) {
     input.clear();
     const nanoseconds began = thread_cpu_time();
-    for (auto& letter : arriving.all()) {
-      endpoint_->receive(ReceivedDatagram{letter.view(), address_of(letter.stub), kGateway, 0}, now);
-      if (endpoint_->wants_flush()) flush(now);
+    std::array<ReceivedDatagram, Endpoint::kLookAhead> batch;
+    for (auto letters = arriving.all(); !letters.empty();) {
+      const std::size_t count = std::min(letters.size(), batch.size());
+      for (std::size_t i = 0; i < count; ++i)
+        batch[i] = {letters[i].view(), address_of(letters[i].stub), kGateway, 0};
+      const std::span<const ReceivedDatagram> datagrams = std::span(batch).first(count);
+      endpoint_->look_ahead(datagrams);
+      for (const ReceivedDatagram& datagram : datagrams) {
+        endpoint_->receive(datagram, now);
+        if (endpoint_->wants_flush()) flush(now);
+      }
+      letters = letters.subspan(count);
     }
     endpoint_->advance(now);
     flush(now);

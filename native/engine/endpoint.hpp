@@ -193,6 +193,12 @@ class Endpoint {
   // Tells the wall clock: the Unix time that belongs to `now`. Only servers need it, to judge tokens.
   void set_wall_clock(Instant now, WallTime wall);
 
+  // Asks for the memory that receive() will touch of these datagrams, which it is going to be given: with
+  // many peers it is in no cache, and for a few datagrams at a time it is waited for only once. A hint: it
+  // changes nothing.
+  static constexpr std::size_t kLookAhead = 16;
+  void look_ahead(std::span<const ReceivedDatagram> datagrams);
+
   // Takes one datagram. Its bytes are changed (opened in place), unless the result is the shard that it
   // belongs to: then nothing has been done with it, not even counted, and that shard is to be given it as it
   // is, with `handed_over` set. What was handed over is never asked to be handed over again.

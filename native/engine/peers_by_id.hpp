@@ -24,7 +24,6 @@ class PeersById {
 
     bool operator()(std::uint32_t slot) const {
       const Peer& peer = *peers.at(slot);
-      peer.prefetch();
       const auto issued = std::span(peer.issued).first(peer.issued_count);
       return std::ranges::find(issued, id, &IssuedId::id) != issued.end();
     }
@@ -41,6 +40,19 @@ class PeersById {
   [[nodiscard]] Peer* find(const ConnectionId& id) {
     const std::uint32_t* const slot = index_.find(hash_value(key_, id), Holds{peers_, id});
     return slot != nullptr ? peers_.at(*slot) : nullptr;
+  }
+
+  // Two steps that ask for the memory that find() and its caller are going to touch. With several ids, the
+  // first step of all of them comes before the second: then all are waited for at once.
+  [[nodiscard]] std::uint64_t prefetch_entry(const ConnectionId& id) const {
+    const std::uint64_t hash = hash_value(key_, id);
+    index_.prefetch(hash);
+    return hash;
+  }
+  void prefetch_peer(std::uint64_t hash) {
+    // Whose hash is the same in 31 bits is nearly always the one.
+    const std::uint32_t* const slot = index_.find(hash, [](std::uint32_t) { return true; });
+    if (slot != nullptr) peers_.at(*slot)->prefetch();
   }
 
   // To be called when the id, which no peer has, is added to the peer's. False when there is no room.

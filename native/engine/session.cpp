@@ -31,6 +31,9 @@ constexpr std::uint16_t kMaxSettlingSamples = 28;
 // Packets that ask for an acknowledgement, for each of which is sent at the latest (RFC 9000 section 13.2.2).
 constexpr std::uint8_t kAckEvery = 2;
 
+// The state of fewer is in the processor's caches anyway.
+constexpr std::uint32_t kManyPeers = 64;
+
 constexpr Duration kResetPerPrefix = std::chrono::milliseconds(100);
 constexpr std::size_t kMaxWaitingPackets = 16;
 // Of all peers together, so that a slow token history cannot take the buffers of those who are connected.
@@ -47,6 +50,18 @@ std::size_t whole_characters(Bytes text, std::size_t limit) {
 
 // ---- receiving
 
+void Endpoint::look_ahead(std::span<const ReceivedDatagram> datagrams) {
+  if (peers_.size() < kManyPeers) return;
+  std::array<std::uint64_t, kLookAhead> hashes;
+  std::size_t count = 0;
+  for (const ReceivedDatagram& datagram : datagrams.first(std::min(datagrams.size(), kLookAhead))) {
+    const auto header = decode_session_header(datagram.bytes, options_.connection_id_length);
+    if (!header) continue;
+    hashes[count++] = by_id_.prefetch_entry(*ConnectionId::from(header->connection_id));
+  }
+  for (const std::uint64_t hash : std::span(hashes).first(count)) by_id_.prefetch_peer(hash);
+}
+
 void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   const std::optional<SessionHeader> header =
       decode_session_header(datagram.bytes, options_.connection_id_length);
@@ -55,7 +70,7 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   Peer* const peer = by_id_.find(*id);
   if (peer == nullptr) return answer_unknown(datagram, *id, now);
   if (peer->phase == PeerPhase::kRequesting || peer->phase == PeerPhase::kResponding ||
-      (peer->attempt && peer->attempt->aborted)) {
+      (peer->phase == PeerPhase::kConfirming && peer->attempt->aborted)) {
     return counters_.add(Counter::dropUnexpected);
   }
   // Of a peer that gets connected the user has to hear. It is not yet, and will try again.

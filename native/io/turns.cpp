@@ -146,8 +146,9 @@ bool Turns::receive_impaired(std::size_t count, Instant now) {
 }
 
 bool Turns::receive_all(std::span<const ReceivedDatagram> datagrams, Instant now) {
-  for (const ReceivedDatagram& datagram : datagrams) {
-    receive(datagram, now);
+  for (std::size_t i = 0; i < datagrams.size(); ++i) {
+    if (i % Endpoint::kLookAhead == 0) endpoint_.look_ahead(datagrams.subspan(i));
+    receive(datagrams[i], now);
     if (ended_) return false;
   }
   return true;

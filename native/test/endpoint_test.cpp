@@ -248,6 +248,38 @@ TEST_CASE("replayed, reflected, garbled and foreign datagrams change nothing and
   CHECK(world.server->endpoint.connected() == 1);
 }
 
+TEST_CASE("looking ahead at datagrams changes neither them nor what becomes of them, whatever they are") {
+  World world;
+  Handle own{};
+  for (std::uint64_t client = 1; client <= 100; ++client) {
+    own = world.connected(client).first;
+    world.run(milliseconds(100));  // for the budget of handshakes
+  }
+  world.client->endpoint.send(own, 0, bytes_of("known"), {}, world.now);
+  world.filter = [](const Sent& sent) { return sent.to != kServerAddress; };
+  world.exchange();
+  const std::vector<std::byte> known = world.log.back().bytes;
+  REQUIRE(world.log.back().to == kServerAddress);
+
+  std::vector<std::vector<std::byte>> all(40, known);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i % 4 == 1) all[i].resize(i / 4);                                // cut short
+    if (i % 4 == 2) world.random.fill(MutableBytes(all[i]).subspan(1));  // of nobody
+    if (i % 4 == 3) world.random.fill(all[i]);
+  }
+  const std::vector<std::vector<std::byte>> before = all;
+  std::vector<ReceivedDatagram> datagrams;
+  for (auto& bytes : all) datagrams.push_back({bytes, kClientAddress, kServerAddress, 0});
+  const std::uint64_t received = world.server->count(Counter::datagramsReceived);
+  world.server->endpoint.look_ahead(datagrams);
+  world.server->endpoint.look_ahead({});
+  CHECK(all == before);
+  CHECK(world.server->count(Counter::datagramsReceived) == received);
+  for (const ReceivedDatagram& datagram : datagrams) world.server->endpoint.receive(datagram, world.now);
+  CHECK(count_events(world.server->take_events(), EventKind::kMessage) == 1);
+  CHECK(world.server->count(Counter::dropReplayed) == 9);
+}
+
 TEST_CASE("replayed handshakes neither evict the peer nor open another session") {
   World world;
   world.connected();
