@@ -64,15 +64,16 @@ std::size_t run_length(std::span<const OutgoingDatagram> datagrams) {
 }
 
 // The memory that messages are received into. What no datagram has reached is never touched, so that a socket
-// of small ones takes a page for each slot.
+// of small ones takes about a page for each slot. Between slots are a few cache lines: at distances of a
+// power of two the beginnings of all would compete for the same few places of the processor's caches.
 class ReceiveSlots {
  public:
   static Result<ReceiveSlots, SocketError> create(std::size_t slot_bytes) {
-    void* const memory = ::mmap(nullptr, kSocketBatch * slot_bytes, PROT_READ | PROT_WRITE,
+    void* const memory = ::mmap(nullptr, mapped_bytes(slot_bytes), PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return Failure{SocketError{SocketErrorCode::kOther, errno, "mmap"}};
     // A huge page would make resident what is never used. Only a kernel without huge pages refuses.
-    ::madvise(memory, kSocketBatch * slot_bytes, MADV_NOHUGEPAGE);
+    ::madvise(memory, mapped_bytes(slot_bytes), MADV_NOHUGEPAGE);
     return ReceiveSlots(static_cast<std::byte*>(memory), slot_bytes);
   }
   ReceiveSlots(ReceiveSlots&& other) noexcept
@@ -81,12 +82,17 @@ class ReceiveSlots {
   ReceiveSlots(const ReceiveSlots&) = delete;
   ReceiveSlots& operator=(const ReceiveSlots&) = delete;
   ~ReceiveSlots() {
-    if (memory_ != nullptr) ::munmap(memory_, kSocketBatch * slot_bytes_);
+    if (memory_ != nullptr) ::munmap(memory_, mapped_bytes(slot_bytes_));
   }
 
-  [[nodiscard]] MutableBytes slot(std::size_t i) const { return {memory_ + i * slot_bytes_, slot_bytes_}; }
+  [[nodiscard]] MutableBytes slot(std::size_t i) const {
+    return {memory_ + i * (slot_bytes_ + kGapBytes), slot_bytes_};
+  }
 
  private:
+  static constexpr std::size_t kGapBytes = 3 * 64;
+
+  static std::size_t mapped_bytes(std::size_t slot_bytes) { return kSocketBatch * (slot_bytes + kGapBytes); }
   ReceiveSlots(std::byte* memory, std::size_t slot_bytes) : memory_(memory), slot_bytes_(slot_bytes) {}
 
   std::byte* memory_;
