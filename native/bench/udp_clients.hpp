@@ -54,16 +54,18 @@ class UdpClients {
 
   // Sends for so long in steps of a millisecond, as a process with that many clients does; each source in
   // turn. `next` gives the next datagram, which has at most kMaxDatagram bytes, as a std::span<const
-  // std::byte>.
+  // std::byte>. Where the rate is more than the machine can send, fewer are sent in the same time: to make up
+  // for them each step would send more than the one before, and take ever longer.
   template <typename Next>
   void run(std::chrono::milliseconds duration, const Next& next) {
     const Clock::time_point begin = Clock::now();
+    const Clock::time_point end = begin + duration;
     const std::uint64_t before = sent_;
-    for (Clock::time_point step = begin; step < begin + duration; step += kStep) {
+    for (Clock::time_point step = begin; Clock::now() < end; step += kStep) {
       std::this_thread::sleep_until(step);
       const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
       const std::uint64_t due = before + static_cast<std::uint64_t>(seconds * options_.rate);
-      while (sent_ < due && send(std::min<std::uint64_t>(due - sent_, kBatch), next)) {
+      while (sent_ < due && Clock::now() < end && send(std::min<std::uint64_t>(due - sent_, kBatch), next)) {
       }
       read();
     }

@@ -89,7 +89,9 @@ Echoed echo(const Socket& socket, const std::atomic<bool>& counting, const std::
       echoed.datagrams += static_cast<std::uint64_t>(std::max(sent, 0));
     }
   }
-  if (began) echoed.cpu = thread_cpu_time() - *began;
+  // One that never read its socket empty has not seen when to begin.
+  if (!began) return {};
+  echoed.cpu = thread_cpu_time() - *began;
   return echoed;
 }
 
