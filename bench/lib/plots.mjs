@@ -1,7 +1,7 @@
 // The plots of the page. Colours are classes: the page's style sheet knows light and dark.
 import { axisFigure, exactFigure, formatFigure, formatRatio, shortFigure } from './format.mjs';
 import { linearScale, linearTicks, logScale, logTicks, percentScale, spreadLabels } from './scales.mjs';
-import { contendersIn, ours } from './summary.mjs';
+import { contendersIn, countedMark, ours } from './summary.mjs';
 import { element, label, line, plot } from './svg.mjs';
 
 /** @typedef {import('./summary.mjs').Result} Result */
@@ -34,7 +34,10 @@ export function labelOf(result, contender) {
   return `${does.encrypted ? 'encrypted' : 'plain'}, ${does.reliable ? 'reliable' : 'unreliable'}`;
 }
 
-const bars = { left: 156, right: 92, top: 18, step: 34, height: 14 };
+const bars = { left: 156, right: 92, top: 18, step: 34, height: 14, breakRoom: 44 };
+
+/** A limit that is longer than so many times all else would leave too little of the other bars: its own is broken instead. */
+const mostStretch = 2;
 
 /**
  * A bar from zero for each contender, with the spread of its runs.
@@ -44,33 +47,95 @@ const bars = { left: 156, right: 92, top: 18, step: 34, height: 14 };
  */
 export function barsPlot(result) {
   const contenders = contendersIn(result);
-  const { left, right, top, step } = bars;
+  const { left, right, top, step, breakRoom } = bars;
   const bottom = top + contenders.length * step;
   const aim = targetValue(result);
-  const values = contenders.map(({ name, value }) => Math.max(value, result.spread[name]?.max ?? value));
-  const end = Math.max(...values, aim ?? 0) || 1;
-  const x = linearScale([0, end], [left, width - right]);
+  const { end, broken } = scaleOf(result, aim);
+  const x = linearScale([0, end], [left, width - right - (broken === undefined ? 0 : breakRoom)]);
   const grid = linearTicks(end).flatMap((tick) => [
     line(x(tick), top, x(tick), bottom, tick === 0 ? 'axis' : 'grid'),
     label(x(tick), bottom + 15, axisFigure(tick, end), { class: 'tick', 'text-anchor': 'middle' }),
   ]);
   const middles = contenders.map((_, index) => top + index * step + step / 2);
-  const texts = contenders.map(({ name, value }) => `${name} ${formatFigure(value)}`);
+  const texts = contenders.map(
+    ({ name, value }) =>
+      `${name}${countedMark(result, name)} ${formatFigure(value)}${name === broken ? ', beyond the scale' : ''}`,
+  );
+  const legend = [
+    `${result.unit}, ${result.better} is better`,
+    ...(broken === undefined ? [] : ['the bar with // goes on beyond the scale']),
+  ];
   return plot(
-    { width, height: bottom + 36, alternative: `${result.title}, ${result.unit}: ${texts.join(', ')}` },
+    {
+      width,
+      height: bottom + 21 + 15 * legend.length,
+      alternative: `${result.title}, ${result.unit}: ${texts.join(', ')}`,
+    },
     [
       ...grid,
-      ...contenders.flatMap((contender, index) => bar(result, contender, x, middles[index] ?? 0)),
+      ...contenders.flatMap(({ name, value }, index) => {
+        const y = middles[index] ?? 0;
+        const mark = name === broken ? brokenBar(result, name, y) : bar(result, { name, value }, x, y);
+        return [...nameOf(result, name, y), ...mark];
+      }),
       ...(aim === null ? [] : targetLine(x(aim), bottom, axisFigure(aim, end))),
       // Above the line of the target, which may pass behind them.
-      ...contenders.map(({ name, value }, index) =>
-        label(x(values[index] ?? value) + 8, (middles[index] ?? 0) + 4, shortFigure(value), {
+      ...contenders.map(({ name, value }, index) => {
+        const edge = name === broken ? width - right : x(reachOf(result, { name, value }));
+        return label(edge + 8, (middles[index] ?? 0) + 4, shortFigure(value), {
           class: `figure ${kindOf(result, name)}`,
-        }),
-      ),
-      label(left, bottom + 31, `${result.unit}, ${result.better} is better`, { class: 'tick' }),
+        });
+      }),
+      ...legend.map((text, index) => label(left, bottom + 31 + 15 * index, text, { class: 'tick' })),
     ],
   );
+}
+
+/**
+ * Where the axis ends: with the longest bar, its whisker or the target.
+ *
+ * @param {Result} result
+ * @param {number | null} aim the target, if it is drawn
+ * @returns {{end: number, broken?: string}} above 0; the limit when it is so much longer than all else that the axis does without it
+ */
+function scaleOf(result, aim) {
+  const contenders = contendersIn(result);
+  const greatest = (/** @type {typeof contenders} */ some) =>
+    Math.max(...some.map((contender) => reachOf(result, contender)), aim ?? 0);
+  const { limitName } = result;
+  const all = greatest(contenders);
+  const others = greatest(contenders.filter(({ name }) => name !== limitName));
+  if (limitName !== undefined && others > 0 && all > mostStretch * others) {
+    return { end: others, broken: limitName };
+  }
+  return { end: all || 1 };
+}
+
+/**
+ * @param {Result} result
+ * @param {{name: string, value: number}} contender
+ * @returns {number} the greatest figure that is drawn of it
+ */
+function reachOf(result, { name, value }) {
+  return Math.max(value, result.spread[name]?.max ?? value);
+}
+
+/**
+ * @param {Result} result
+ * @param {string} contender
+ * @param {number} y the middle of its bar
+ * @returns {string[]} its name and what it does
+ */
+function nameOf(result, contender, y) {
+  const what = labelOf(result, contender);
+  const x = bars.left - 10;
+  return [
+    label(x, what === '' ? y + 4 : y - 1, contender + countedMark(result, contender), {
+      class: `name ${kindOf(result, contender)}`,
+      'text-anchor': 'end',
+    }),
+    what === '' ? '' : label(x, y + 12, what, { class: 'tick', 'text-anchor': 'end' }),
+  ];
 }
 
 /**
@@ -78,25 +143,49 @@ export function barsPlot(result) {
  * @param {{name: string, value: number}} contender
  * @param {import('./scales.mjs').Scale} x
  * @param {number} y
- * @returns {string[]} its name, what it does, its bar and its whisker
+ * @returns {string[]} its bar and its whisker
  */
 function bar(result, { name, value }, x, y) {
   const { min = value, max = value } = result.spread[name] ?? {};
-  const what = labelOf(result, name);
-  const kind = kindOf(result, name);
-  const { left, height } = bars;
-  return [
-    label(left - 10, what === '' ? y + 4 : y - 1, name, { class: `name ${kind}`, 'text-anchor': 'end' }),
-    what === '' ? '' : label(left - 10, y + 12, what, { class: 'tick', 'text-anchor': 'end' }),
-    element('rect', {
-      class: `bar ${kind}`,
-      x: left,
-      y: y - height / 2,
-      width: Math.max(0, x(value) - left),
-      height,
-    }),
-    ...(max > min ? whisker(x(min), x(max), y) : []),
+  return [barTo(x(value), y, kindOf(result, name)), ...(max > min ? whisker(x(min), x(max), y) : [])];
+}
+
+/**
+ * A bar whose length says nothing: it passes the end of the axis, and is cut there. Its whisker would lie beyond.
+ *
+ * @param {Result} result
+ * @param {string} contender
+ * @param {number} y
+ * @returns {string[]}
+ */
+function brokenBar(result, contender, y) {
+  const { right, height, breakRoom } = bars;
+  const [slant, gap, reach] = [3, 6, height / 2 + 3];
+  const middle = width - right - breakRoom / 2;
+  const cuts = [middle - gap / 2, middle + gap / 2];
+  const corners = [
+    [middle - gap / 2 - slant, y + reach],
+    [middle - gap / 2 + slant, y - reach],
+    [middle + gap / 2 + slant, y - reach],
+    [middle + gap / 2 - slant, y + reach],
   ];
+  return [
+    barTo(width - right, y, kindOf(result, contender)),
+    element('polygon', { class: 'gap', points: corners.join(' ') }),
+    ...cuts.map((x) => line(x - slant, y + reach, x + slant, y - reach, 'cut')),
+  ];
+}
+
+/**
+ * @param {number} end
+ * @param {number} y
+ * @param {string} kind
+ * @returns {string}
+ */
+function barTo(end, y, kind) {
+  const { left, height } = bars;
+  const size = { x: left, y: y - height / 2, width: Math.max(0, end - left), height };
+  return element('rect', { class: `bar ${kind}`, ...size });
 }
 
 /**
@@ -186,7 +275,7 @@ export function quantilesPlot(result) {
     return [
       element('polyline', { class: `curve ${kind}`, points: points.join(' ') }),
       last === undefined ? '' : line(x(last.percent) + 2, y(last.value), width - right + 14, end, 'leader'),
-      label(width - right + 18, end + 4, name, { class: `name ${kind}` }),
+      label(width - right + 18, end + 4, name + countedMark(result, name), { class: `name ${kind}` }),
     ].join('');
   });
   const texts = curves.map(({ name, quantiles }) => {
@@ -225,23 +314,26 @@ export function quantilesPlot(result) {
 export function seriesPlots(result) {
   const { axes, series } = result;
   if (axes === undefined) return [];
+  // One scale for all of them, though not each line has a point at each place.
+  const places = [...new Set(Object.values(series).flatMap((points) => points.map(({ x }) => x)))];
+  places.sort((one, other) => one - other);
   return Object.entries(axes.lines).map(([name, { title, unit }]) => {
     const curves = Object.entries(series)
       .map(([contender, points]) => ({ contender, points: points.filter((point) => point.name === name) }))
       .filter(({ points }) => points.length > 0);
-    return seriesPlot(result, { title, unit, x: axes.x }, curves);
+    return seriesPlot(result, { title, unit, x: axes.x, places }, curves);
   });
 }
 
 /**
  * @param {Result} result
- * @param {{title: string, unit: string, x: string}} axes
+ * @param {{title: string, unit: string, x: string, places: readonly number[]}} axes
  * @param {readonly {contender: string, points: readonly import('./summary.mjs').SeriesPoint[]}[]} curves
  * @returns {string}
  */
 function seriesPlot(result, axes, curves) {
-  const [size, left, right, top, bottom] = [290, 14, 30, 44, 176];
-  const places = [...new Set(curves.flatMap(({ points }) => points.map(({ x }) => x)))].sort((a, b) => a - b);
+  const [size, left, right, top, bottom] = [290, 14, 30, 46, 178];
+  const { places } = axes;
   const greatest = Math.max(...curves.flatMap(({ points }) => points.map(({ value }) => value)), 0) || 1;
   /** @type {[number, number]} */
   const domain = [places[0] ?? 1, (places.at(-1) ?? 1) * (places.length > 1 ? 1 : 2)];
@@ -252,17 +344,15 @@ function seriesPlot(result, axes, curves) {
   );
   const drawn = curves.flatMap(({ contender, points }) => {
     const kind = kindOf(result, contender);
+    const spots = points.map(({ x: place, value }) => ({ x: x(place), y: y(value) }));
     return [
       element('polyline', {
         class: `curve ${kind}`,
-        points: points.map((point) => `${x(point.x).toFixed(1)},${y(point.value).toFixed(1)}`).join(' '),
+        points: spots.map((spot) => `${spot.x.toFixed(1)},${spot.y.toFixed(1)}`).join(' '),
       }),
-      ...points.flatMap((point) => [
-        element('circle', { class: `dot ${kind}`, cx: x(point.x), cy: y(point.value), r: 3 }),
-        label(x(point.x), y(point.value) - 9, shortFigure(point.value), {
-          class: `figure ${kind}`,
-          'text-anchor': 'middle',
-        }),
+      ...spots.flatMap((spot, index) => [
+        element('circle', { class: `dot ${kind}`, cx: spot.x, cy: spot.y, r: 3 }),
+        figureAt(spots, index, shortFigure(points[index]?.value ?? Number.NaN), kind),
       ]),
     ];
   });
@@ -277,13 +367,55 @@ function seriesPlot(result, axes, curves) {
       alternative: `${axes.title}, ${axes.unit}, by ${axes.x}: ${texts.join('; ')}`,
     },
     [
-      label(left, 16, `${axes.title}, ${axes.unit}`, { class: 'name' }),
+      ...linesOf(`${axes.title}, ${axes.unit}`, mostTitle).map((text, index) =>
+        label(left, 16 + 16 * index, text, { class: 'name' }),
+      ),
       line(left, bottom, size - right + 16, bottom, 'axis'),
       ...ticks,
       ...drawn,
       label(left, bottom + 32, `${axes.x}, logarithmic; from zero upwards`, { class: 'tick' }),
     ],
   );
+}
+
+/** Characters in a line above a small plot. */
+const mostTitle = 36;
+
+/**
+ * @param {string} text
+ * @param {number} most characters
+ * @returns {string[]} lines that are no longer, unless a word is
+ */
+function linesOf(text, most) {
+  /** @type {string[]} */
+  const lines = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && `${last} ${word}`.length <= most) lines.splice(-1, 1, `${last} ${word}`);
+    else lines.push(word);
+  }
+  return lines;
+}
+
+/**
+ * The figure of a point: above it, and aside or below where its curve would pass through that.
+ *
+ * @param {readonly {x: number, y: number}[]} spots of the curve
+ * @param {number} index
+ * @param {string} figure
+ * @param {string} kind
+ * @returns {string}
+ */
+function figureAt(spots, index, figure, kind) {
+  const { x, y } = spots[index] ?? { x: 0, y: 0 };
+  const halfWidth = 18;
+  const lift = 9;
+  /** @param {{x: number, y: number} | undefined} next */
+  const isSteep = (next) => next !== undefined && ((y - next.y) / Math.abs(x - next.x)) * halfWidth > lift;
+  const [before, after] = [isSteep(spots[index - 1]), isSteep(spots[index + 1])];
+  const anchor = before === after ? 'middle' : before ? 'start' : 'end';
+  const down = before && after ? lift + 9 : -lift;
+  return label(x, y + down, figure, { class: `figure ${kind}`, 'text-anchor': anchor });
 }
 
 const standing = { width: 150, height: 20, from: 0.01, to: 10 };
@@ -303,13 +435,7 @@ export function standingPlot(result) {
     name,
     times: result.better === 'higher' ? value / result.ours : result.ours / value,
   }));
-  const marks = times.map(({ name, times: factor }) => {
-    const x = standingScale(Math.min(standing.to, Math.max(standing.from, factor)));
-    const kind = kindOf(result, name);
-    return kind === 'limit'
-      ? line(x, middle - 6, x, middle + 6, 'limit-mark')
-      : element('circle', { class: `dot ${kind}`, cx: x, cy: middle, r: 3 });
-  });
+  const marks = times.map(({ name, times: factor }) => standingMark(kindOf(result, name), factor, middle));
   const one = standingScale(1);
   return plot(
     {
@@ -324,6 +450,27 @@ export function standingPlot(result) {
       element('circle', { class: 'dot ours', cx: one, cy: middle, r: 3.5 }),
     ],
   );
+}
+
+/**
+ * @param {string} kind
+ * @param {number} factor how many times as good as hawser
+ * @param {number} y
+ * @returns {string} at an end of the axis an arrowhead, where it lies beyond
+ */
+function standingMark(kind, factor, y) {
+  const x = standingScale(Math.min(standing.to, Math.max(standing.from, factor)));
+  if (factor < standing.from || factor > standing.to) {
+    const tip = factor > standing.to ? 6 : -6;
+    const corners = [
+      [x, y - 4],
+      [x + tip, y],
+      [x, y + 4],
+    ];
+    return element('polygon', { class: `beyond ${kind}`, points: corners.join(' ') });
+  }
+  if (kind === 'limit') return line(x, y - 6, x, y + 6, 'limit-mark');
+  return element('circle', { class: `dot ${kind}`, cx: x, cy: y, r: 3 });
 }
 
 /**

@@ -169,12 +169,12 @@ function verdict({ target }, say = ({ text }) => text) {
 /** @param {Document} results */
 function reading({ runs }) {
   return element('p', { class: 'reading' }, [
-    `A figure is the median of ${runs} runs in fresh processes; the whiskers of a bar go from the least run to the greatest. `,
+    `A figure is the median of ${runsText(runs)} in fresh processes; the whiskers of a bar go from the least run to the greatest. `,
     'The ratio says how many times better hawser is than the best rival, whichever way the unit counts: above 1 is better. ',
     'Rivals do different things, which stands beside them: compare an encrypted one with an encrypted one. ',
     `With ${doubtful} it does not count: a run of it missed a condition of the row. `,
-    'The limit is a C program that moves as many bytes through the kernel and does nothing else. ',
-    'In the strips of the table every contender stands at how many times as good as hawser it is: dots are hawser and its rivals, the upright line is the limit, and what is to the left of hawser is worse.',
+    'The limit is a C program that moves as many bytes through the kernel and does nothing else. Where it is more than twice as long as all other bars of a plot, its own is broken, //, and has no whiskers: only its figure says how long it is. ',
+    'In the strips of the table every contender stands at how many times as good as hawser it is: dots are hawser and its rivals, the upright line is the limit, and what is to the left of hawser is worse. An arrowhead is one beyond the ends of the strip.',
   ]);
 }
 

@@ -66,11 +66,24 @@ export function partialOf(file) {
  */
 export function readResults(file) {
   if (!existsSync(file)) return null;
-  const document = JSON.parse(readFileSync(file, 'utf8'));
+  const fault = `${file} holds no results of this benchmark`;
+  const document = parsed(readFileSync(file, 'utf8'), fault);
   if (!Array.isArray(document?.rows) || typeof document.measuredAt !== 'string' || !document.machine) {
-    throw new Error(`${file} holds no results of this benchmark`);
+    throw new Error(fault);
   }
   return document;
+}
+
+/**
+ * @param {string} text
+ * @param {string} fault the message of what is thrown when it is no JSON
+ */
+function parsed(text, fault) {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error(fault, { cause });
+  }
 }
 
 /**

@@ -76,6 +76,11 @@ svg .bar.ours, svg .dot.ours { fill: var(--ours); }
 svg .bar.variant, svg .dot.variant { fill: var(--variant); }
 svg .bar.rival, svg .dot.rival { fill: var(--rival); }
 svg .bar.limit { fill: none; stroke: var(--quiet); }
+svg .gap { fill: var(--paper); }
+svg .cut { stroke: var(--quiet); }
+svg .beyond { fill: var(--rival); }
+svg .beyond.variant { fill: var(--variant); }
+svg .beyond.limit { fill: var(--ink); }
 svg .limit-mark { stroke: var(--ink); stroke-width: 1.5; }
 svg .whisker { stroke: var(--ink); }
 svg .target { stroke: var(--missed); stroke-dasharray: 3 3; }
@@ -85,5 +90,11 @@ svg .curve.variant { stroke: var(--variant); }
 svg .leader { stroke: var(--rule); }
 svg.standing { display: inline-block; vertical-align: middle; max-width: none; }
 @media (max-width: 1020px) { .evidence { grid-template-columns: minmax(0, 1fr); } }
+@media (max-width: 560px) {
+  body { padding: 28px 16px 60px; }
+  figure:not(.small) > svg { font-size: 15px; }
+  figure:not(.small) > svg .tick { font-size: 13px; }
+  td.does { min-width: 220px; }
+}
 @media print { body { padding: 0; max-width: none; } .row { break-inside: avoid; } }
 `;

@@ -104,6 +104,55 @@ describe('a plot of bars', () => {
     expect(to - from).toBeCloseTo(longest / 2);
   });
 
+  describe('with a limit', () => {
+    const values = { hawser: 20, other: 40 };
+    const withLimit = (raw: number, aim?: number): string => {
+      const limited = madeUpRow('x', { ...values, raw }, { limit: 'raw' });
+      if (aim === undefined) return barsPlot(limited);
+      const condition = { is: 'atLeast' as const, value: aim, text: '', reached: false };
+      return barsPlot({ ...limited, target: { reached: false, conditions: [condition] } });
+    };
+    const widths = (svg: string): number[] => attributes(svg, 'bar', 'width');
+
+    it('has that on the same scale while the others keep half of it', () => {
+      const svg = withLimit(80);
+      const [ours = 0, other = 0, raw = 0] = widths(svg);
+      expect([ours / raw, other / raw]).toEqual([0.25, 0.5]);
+      expect(svg).not.toContain('beyond the scale');
+      expect(attributes(svg, 'cut', 'x1')).toEqual([]);
+    });
+
+    it('breaks the bar of one that is longer, says so, and has its figure beside it', () => {
+      const svg = withLimit(81);
+      const [ours = 0, other = 0, raw = 0] = widths(svg);
+      expect(ours / other).toBeCloseTo(0.5);
+      // As far as the plot goes, which says nothing about its figure.
+      expect(widths(withLimit(8e6))[2]).toBe(raw);
+      expect(attributes(svg, 'cut', 'x1')).toHaveLength(2);
+      for (const cut of attributes(svg, 'cut', 'x1')) {
+        expect(cut).toBeGreaterThan((attributes(svg, 'bar', 'x')[0] ?? 0) + other);
+      }
+      expect(svg).toContain('raw 81, beyond the scale"');
+      expect(svg).toContain('the bar with // goes on beyond the scale<');
+      expect(svg).toContain('>81<');
+    });
+
+    it('counts the target and the whiskers as bars', () => {
+      expect(withLimit(81, 60)).not.toContain('beyond the scale');
+      const spread = { hawser: { min: 10, max: 60 }, raw: { min: 79, max: 130 } };
+      const limited = madeUpRow('x', { ...values, raw: 80 }, { limit: 'raw' });
+      expect(barsPlot({ ...limited, spread: { hawser: spread.hawser } })).not.toContain('beyond the scale');
+      const broken = barsPlot({ ...limited, spread: { raw: spread.raw } });
+      expect(broken).toContain('beyond the scale');
+      expect(broken).not.toContain('whisker');
+    });
+  });
+
+  it('marks figures that do not count', () => {
+    expect(barsPlot({ ...row, missed: ['slow: too much was lost'] })).toContain('>slow†<');
+    expect(barsPlot(row)).not.toContain('†');
+  });
+
   it('says in words what it shows, and nothing in them is markup', () => {
     const svg = barsPlot({ ...row, title: 'a "b" <c> & d' });
     expect(svg).toContain(
@@ -167,6 +216,41 @@ describe('the other plots', () => {
     expect(seriesPlots(madeUpRow('x', { hawser: 1 }))).toEqual([]);
   });
 
+  it('have one scale for the lines of a series, though one of them begins later', () => {
+    const axes = {
+      x: 'peers',
+      lines: { cpu: { title: 'CPU', unit: 'µs' }, memory: { title: 'memory', unit: 'bytes' } },
+    };
+    const point = (name: string, x: number): { name: string; x: number; value: number } => ({
+      name,
+      x,
+      value: 1,
+    });
+    const series = { hawser: [point('cpu', 100), point('cpu', 1000), point('memory', 1000)] };
+    const [cpu = '', memory = ''] = seriesPlots({ ...madeUpRow('x', { hawser: 1 }), axes, series });
+    expect(attributes(memory, 'dot', 'cx')).toEqual([attributes(cpu, 'dot', 'cx')[1]]);
+  });
+
+  it('break long titles of a series, and keep its figures off its curve', () => {
+    const title = 'a title that is much longer than a small plot is wide';
+    const axes = { x: 'peers', lines: { line: { title, unit: 'bytes' } } };
+    const shown = (...values: number[]): string[] => {
+      const points = values.map((value, index) => ({ name: 'line', x: 10 ** index, value }));
+      const [svg = ''] = seriesPlots({ ...madeUpRow('x', { hawser: 1 }), axes, series: { hawser: points } });
+      for (const text of svg.match(/>[^<>]+</g) ?? []) expect(text.length).toBeLessThan(50);
+      const dots = attributes(svg, 'dot', 'cy');
+      const sides = attributes(svg, 'figure', 'y').map((y, index) =>
+        y < (dots[index] ?? 0) ? 'above' : 'below',
+      );
+      const anchors = [...svg.matchAll(/class="figure ours" text-anchor="(\w+)"/g)];
+      return anchors.map(([, anchor], index) => `${sides[index]} ${anchor}`);
+    };
+    expect(shown(100, 98, 100)).toEqual(['above middle', 'above middle', 'above middle']);
+    expect(shown(100, 40, 40)).toEqual(['above middle', 'above start', 'above middle']);
+    expect(shown(40, 40, 100)).toEqual(['above middle', 'above end', 'above middle']);
+    expect(shown(100, 1, 100)).toEqual(['above middle', 'below middle', 'above middle']);
+  });
+
   it('put those that are worse to the left of hawser, whichever way the unit counts', () => {
     const values = { hawser: 10, less: 5, more: 20 };
     const places = (better: 'higher' | 'lower'): number[] =>
@@ -177,5 +261,13 @@ describe('the other plots', () => {
     expect(best).toBeGreaterThan(hawser);
     expect(places('higher')).toEqual([best, worst, hawser]);
     expect(standingPlot(madeUpRow('x', { hawser: 10 }))).toBe('');
+  });
+
+  it('have an arrowhead for what is beyond the ends of a strip', () => {
+    const strip = (raw: number, other: number): string =>
+      standingPlot(madeUpRow('x', { hawser: 100, other, raw }, { limit: 'raw', better: 'higher' }));
+    expect(strip(1000, 1)).not.toContain('beyond');
+    expect(strip(1001, 1)).toContain('class="beyond limit"');
+    expect(strip(1000, 0.9)).toContain('class="beyond rival"');
   });
 });

@@ -66,8 +66,10 @@ describe('the file of results', () => {
   it('is not taken for one when it holds something else', () => {
     const file = join(folder, 'other.json');
     expect(readResults(file)).toBeNull();
-    writeFileSync(file, '{"rows": []}');
-    expect(() => readResults(file)).toThrow('no results');
+    for (const other of ['{"rows": []}', 'null', 'no JSON']) {
+      writeFileSync(file, other);
+      expect(() => readResults(file)).toThrow('no results');
+    }
   });
 
   it('has its page beside it', () => {
@@ -271,6 +273,10 @@ describe('the page', () => {
     const said = vi.spyOn(console, 'error').mockReturnValue();
     expect(await main(['--report', join(folder, 'absent.json')])).toBe(2);
     expect(said.mock.calls.join()).toContain('absent.json');
+    const other = join(folder, 'other.txt');
+    writeFileSync(other, 'no results');
+    expect(await main(['--report', other])).toBe(2);
+    expect(said.mock.calls.join()).toContain('other.txt');
   });
 });
 

@@ -82,6 +82,10 @@ describe('a rival that cannot run here', () => {
     await expect(measureRow(row(failing), 1, 'smoke', () => undefined)).rejects.toThrow('it broke');
     const without: Row['measure'] = () => Promise.reject(new RivalUnavailable('the addon is not there'));
     await expect(measureRow(row(without), 1, 'smoke', () => undefined)).rejects.toThrow('not there');
+    const empty: Row['measure'] = async (contender) => ({ value: contender === 'present' ? Number.NaN : 1 });
+    await expect(measureRow(row(empty), 1, 'smoke', () => undefined)).rejects.toThrow(
+      'present gave no figure',
+    );
   });
 });
 
