@@ -53,7 +53,13 @@ export async function main(args) {
  * @returns {number} the exit code
  */
 function withResults(file, work) {
-  const results = readResults(file);
+  let results;
+  try {
+    results = readResults(file);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    return 2;
+  }
   if (results === null) {
     console.error(`there is no ${file}`);
     return 2;

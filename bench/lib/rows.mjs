@@ -44,6 +44,7 @@ export async function measureRow(row, runs, size, progress) {
     for (const [contender, taken] of samples) {
       try {
         const sample = await row.measure(contender, size);
+        if (!Number.isFinite(sample.value)) throw new Error(`${contender} gave no figure: ${sample.value}`);
         taken.push(sample);
         const missed = sample.missed?.length ? ` (MISSED: ${sample.missed.join(', ')})` : '';
         progress(

@@ -202,5 +202,4 @@ serve({
     messages: stream?.received ?? messages,
     misplaced: stream?.misplaced ?? 0,
   }),
-  close: () => Promise.all(sockets.map((socket) => socket.close())).then(() => null),
 });

@@ -7,4 +7,4 @@ const driver = await orUnavailable(loadDriver(name));
 const listening = await driver.listen((data) => sendBack(data));
 const { sendBack = listening.send } = listening;
 
-serve({ target: () => listening.target, mark: processMark, close: () => listening.close() });
+serve({ target: () => listening.target, mark: processMark });

@@ -147,5 +147,4 @@ serve({
   stop: () => sender?.stop(),
   broadcast,
   stall,
-  close: () => server.close(),
 });

@@ -13,5 +13,4 @@ const listening = await driver.listen((data) => receiver.receive(data));
 serve({
   target: () => listening.target,
   mark: () => ({ ...processMark(), messages: receiver.received, misplaced: receiver.misplaced }),
-  close: () => listening.close(),
 });
