@@ -1,18 +1,13 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { wires } from '../../src/base/wire.js';
 import { bytesPerPeer } from '../../src/cli/demo-report.js';
 import { DemoView } from '../../src/cli/demo-view.js';
 import type { GatewayStatus } from '../../src/cli/status.js';
-import { hawser, RunningCommand } from './support.js';
+import { hawser, RunningCommand, temporaryFolder } from './support.js';
 
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'hawser-demo-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 test.each(wires)('50 %s peers for 2 seconds, and a report of them', async (wire) => {
   const file = join(folder, `report-${wire}.json`);
@@ -70,8 +65,7 @@ test('Ctrl-C ends a run without --seconds well', async () => {
   const file = join(folder, 'interrupted.json');
   const demo = new RunningCommand(['demo', '--peers', '20', '--json', file]);
   await demo.sees(/sending/);
-  demo.kill('SIGINT');
-  const { code, stdout, stderr } = await demo.outcome;
+  const { code, stdout, stderr } = await demo.interrupt();
   expect([code, stderr]).toEqual([0, '']);
   expect(stdout).toMatch(/^Peers +20 of 20 connected in /m);
   expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ peers: { connected: 20 } });
@@ -80,8 +74,7 @@ test('Ctrl-C ends a run without --seconds well', async () => {
 test('Ctrl-C before the --seconds are over is an interruption, with a report all the same', async () => {
   const demo = new RunningCommand(['demo', '--peers', '5', '--seconds', '600']);
   await demo.sees(/sending/);
-  demo.kill('SIGINT');
-  const { code, stdout } = await demo.outcome;
+  const { code, stdout } = await demo.interrupt();
   expect(code).toBe(130);
   expect(stdout).toMatch(/^Messages +/m);
 });

@@ -1,9 +1,8 @@
 // gateway, ping and load with netcode, over real sockets.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { wireOf } from '../../src/cli/tokens.js';
 import {
   decodeNetcodeToken,
@@ -12,18 +11,21 @@ import {
   mintNetcodeToken,
   openNetcodeToken,
 } from '../../src/token/index.js';
-import { hawser, RunningCommand, TestGateway } from './support.js';
+import {
+  gatewayForPeople,
+  hawser,
+  jsonLines,
+  type RunningCommand,
+  TestGateway,
+  temporaryFolder,
+} from './support.js';
 
 const key = generateKey({ id: 1 });
 const keyText = formatKey(key);
 const minting = { protocolId: 1n, key, clientId: 42n };
 const minuteMs = 60_000;
 
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'hawser-netcode-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 /** What `POST /token` answers. */
 async function ask(gateway: TestGateway, content: object): Promise<{ status: number; body: Answer }> {
@@ -84,21 +86,17 @@ test('a gateway of hawser says that it does not speak netcode', async () => {
   expect((await ask(gateway, { wire: 'netcode' })).body.error).toBe(
     'this gateway speaks hawser only: start it with --wire netcode or --wire both',
   );
-  const { code, stderr } = await hawser('ping', '--token-url', gateway.tokenUrl, '--wire', 'netcode');
+  const { code, stderr } = await gateway.run('ping', '--wire', 'netcode');
   expect(code).toBe(1);
   expect(stderr).toMatch(/^hawser ping: .* refused a token: .*400.*\n$/);
 });
 
 test('ping measures echoes of up to 1,200 bytes, and nothing of the session', async () => {
   await using gateway = await TestGateway.start('--wire', 'netcode');
-  const args = ['ping', '--token-url', gateway.tokenUrl, '--wire', 'netcode', '--interval', '20ms'];
-  const { code, stdout, stderr } = await hawser(...args, '--count', '2', '--size', '1200', '--json');
+  const args = ['ping', '--wire', 'netcode', '--interval', '20ms'];
+  const { code, stdout, stderr } = await gateway.run(...args, '--count', '2', '--size', '1200', '--json');
   expect([code, stderr]).toEqual([0, '']);
-  const lines: Record<string, unknown>[] = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  expect(lines).toEqual([
+  expect(jsonLines(stdout)).toEqual([
     { connected: gateway.address, connectMicros: expect.any(Number) },
     { sequence: 1, bytes: 1200, rttMicros: expect.any(Number) },
     { sequence: 2, bytes: 1200, rttMicros: expect.any(Number) },
@@ -109,17 +107,17 @@ test('ping measures echoes of up to 1,200 bytes, and nothing of the session', as
       },
     },
   ]);
-  const shown = await hawser(...args, '--count', '1');
+  const shown = await gateway.run(...args, '--count', '1');
   expect(shown.stdout).toMatch(/^64 bytes from [\d.]+:\d+: seq=1 time=\S+ .s$/m);
 });
 
 test('ping speaks netcode with a gateway that speaks nothing else, without being told', async () => {
   await using gateway = await TestGateway.start('--wire', 'netcode');
-  const args = ['ping', '--token-url', gateway.tokenUrl, '--count', '1', '--interval', '20ms'];
-  const { code, stdout } = await hawser(...args);
+  const args = ['ping', '--count', '1', '--interval', '20ms'];
+  const { code, stdout } = await gateway.run(...args);
   expect(code).toBe(0);
   expect(stdout).not.toContain('session=');
-  const silent = await hawser(...args, '--silent');
+  const silent = await gateway.run(...args, '--silent');
   expect(silent.code).toBe(2);
   expect(silent.stderr).toContain('--silent has nothing to show with netcode');
 });
@@ -156,8 +154,7 @@ test('with a key from before, netcode tokens from before are refused, and those 
   expect(from).toBeGreaterThan(startedMs + 5000);
   expect(from).toBeLessThanOrEqual(Date.now() + 6000);
   expect(decodeNetcodeToken((await ask(gateway, { wire: 'netcode' })).body.token).createTimeMs).toBe(from);
-  const endpoint = ['ping', '--wire', 'netcode', '--token-url', gateway.tokenUrl, '--count', '1'];
-  expect((await hawser(...endpoint)).code).toBe(0);
+  expect((await gateway.run('ping', '--wire', 'netcode', '--count', '1')).code).toBe(0);
 
   const addresses = [gateway.address];
   const file = await tokenFile('old', { ...minting, addresses, now: () => Date.now() - minuteMs });
@@ -167,29 +164,26 @@ test('with a key from before, netcode tokens from before are refused, and those 
 });
 
 test('with a key that was made for the run, no netcode token is from before', async () => {
-  const gateway = new RunningCommand(['gateway', '--listen=127.0.0.1:0', '--http=off', '--wire=netcode']);
+  const gateway = gatewayForPeople(['--http=off', '--wire=netcode']);
   const [, address = ''] = await gateway.sees(/udp (127\.0\.0\.1:\d+)/);
   await gateway.sees(/^speaks +netcode$/m);
   const [made] = await gateway.sees(/hawser-key-1:\d+:[\w-]{43}/);
   const args = ['ping', '--wire', 'netcode', '--key', made, '--server', address, '--count', '1'];
   expect((await hawser(...args)).code).toBe(0);
-  gateway.kill('SIGINT');
-  const { code, stdout } = await gateway.outcome;
+  const { code, stdout } = await gateway.interrupt();
   expect(code).toBe(0);
   expect(stdout).not.toContain('refused');
 });
 
 test('a gateway tells people from when on netcode tokens count', async () => {
-  const gateway = new RunningCommand(
-    ['gateway', '--listen=127.0.0.1:0', '--http=off', '--wire=both', '--netcode-token-lifetime=10m'],
-    { HAWSER_KEY: keyText },
-  );
+  const gateway = gatewayForPeople(['--wire=both', '--netcode-token-lifetime=10m'], {
+    HAWSER_KEY: keyText,
+  });
   await gateway.sees(/^speaks +hawser and netcode$/m);
   await gateway.sees(
     /^netcode tokens from before \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ are refused: .* live 600 s \(--netcode-token-lifetime\), .*docs\/netcode\.md$/m,
   );
-  gateway.kill('SIGINT');
-  expect((await gateway.outcome).code).toBe(0);
+  expect((await gateway.interrupt()).code).toBe(0);
 });
 
 test('tokens that live longer than the gateway was told are refused', async () => {
@@ -211,7 +205,7 @@ test('tokens that live longer than the gateway was told are refused', async () =
 test('a gateway of both counts its peers by wire format, and disconnects netcode peers when it ends', async () => {
   await using gateway = await TestGateway.start('--wire', 'both', '--drain', '100ms');
   const load = (wire: string, peers: number): RunningCommand =>
-    new RunningCommand(['load', '--token-url', gateway.tokenUrl, '--wire', wire, '--peers', String(peers)]);
+    gateway.begin('load', '--wire', wire, '--peers', String(peers));
   const loads = [load('hawser', 2), load('netcode', 3)];
   await gateway.command.sees(/"peers":5,"peersByWire":\{"hawser":2,"netcode":3\}/);
   const health = await fetch(`${gateway.http}/healthz`);
@@ -226,19 +220,8 @@ test('a gateway of both counts its peers by wire format, and disconnects netcode
 
 test('load refuses to share sockets where netcode could not tell its peers apart', async () => {
   const { code, stderr } = await hawser(
-    ...[
-      'load',
-      '--wire',
-      'netcode',
-      '--key',
-      keyText,
-      '--server',
-      '[::1]:9',
-      '--peers',
-      '3',
-      '--sockets',
-      '2',
-    ],
+    ...['load', '--wire', 'netcode', '--key', keyText, '--server', '[::1]:9'],
+    ...['--peers', '3', '--sockets', '2'],
   );
   expect(code).toBe(2);
   expect(stderr).toMatch(/^hawser load: --sockets: netcode tells connections apart by their addresses alone/);

@@ -1,18 +1,22 @@
 // gateway, ping and load with each other, over real sockets. What is of netcode alone is in gateway-netcode.test.ts.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { wires } from '../../src/base/wire.js';
 import { decodeToken } from '../../src/token/index.js';
-import { hawser, RunningCommand, TestGateway } from './support.js';
+import {
+  expectWrongUsage,
+  gatewayForPeople,
+  hawser,
+  jsonLines,
+  RunningCommand,
+  TestGateway,
+  temporaryFolder,
+} from './support.js';
 
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'hawser-gateway-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 function post(url: string, body: string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(url, { method: 'POST', body, headers });
@@ -81,10 +85,10 @@ describe.runIf(process.platform === 'linux')('on I/O threads', () => {
     expect(gateway.listening).toMatchObject({ driver: 'threads', threads: 2 });
     const health = await fetch(`${gateway.http}/healthz`);
     expect(JSON.parse(await health.text())).toMatchObject({ driver: 'threads', threads: 2 });
-    const { code } = await hawser('ping', '--token-url', gateway.tokenUrl, '--count', '1');
+    const { code } = await gateway.run('ping', '--count', '1');
     expect(code).toBe(0);
-    const load = await hawser(
-      ...['load', '--token-url', gateway.tokenUrl, '--peers', '20', '--seconds', '0.5', '--json'],
+    const load = await gateway.run(
+      ...['load', '--peers', '20', '--seconds', '0.5', '--json'],
       ...['--driver', 'threads', '--spin-micros', '10', '--sockets', '2'],
     );
     expect(load.code).toBe(0);
@@ -92,11 +96,9 @@ describe.runIf(process.platform === 'linux')('on I/O threads', () => {
   });
 
   test('a gateway tells people likewise', async () => {
-    const args = ['gateway', '--listen', '127.0.0.1:0', '--http', 'off', '--driver', 'threads'];
-    const gateway = new RunningCommand(args);
+    const gateway = gatewayForPeople(['--driver', 'threads']);
     await gateway.sees(/^driver +1 I\/O thread$/m);
-    gateway.kill('SIGINT');
-    expect((await gateway.outcome).code).toBe(0);
+    expect((await gateway.interrupt()).code).toBe(0);
   });
 
   test('a demonstration runs', async () => {
@@ -122,62 +124,36 @@ describe.runIf(process.platform === 'linux')('on I/O threads', () => {
 
 test('--simulate impairs the traffic of a gateway, which says so', async () => {
   const profile = 'delay=50ms,jitter=5ms,loss=0%';
-  const args = ['gateway', '--listen', '127.0.0.1:0', '--http', '127.0.0.1:0', '--simulate', profile];
-  const gateway = new RunningCommand(args);
+  const gateway = gatewayForPeople(['--simulate', profile]);
   const [, tokenUrl = ''] = await gateway.sees(/POST (\S+)/);
   await gateway.sees(/^network impaired on purpose: delay=50ms,jitter=5ms,loss=0%, in each direction$/m);
   const { code, stdout } = await hawser('ping', '--token-url', tokenUrl, '--count', '1', '--json');
   expect(code).toBe(0);
-  const lines: { rttMicros?: number }[] = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  expect(lines[1]?.rttMicros).toBeGreaterThanOrEqual(99_000);
-  gateway.kill('SIGINT');
-  expect((await gateway.outcome).code).toBe(0);
+  expect(jsonLines(stdout)[1]?.rttMicros).toBeGreaterThanOrEqual(99_000);
+  expect((await gateway.interrupt()).code).toBe(0);
 });
 
 test('--simulate tells programs too, and is refused where it is wrong', async () => {
-  const { code, stderr } = await hawser('gateway', '--simulate', 'loss=5');
-  expect([code, stderr]).toEqual([
-    2,
-    'hawser gateway: --simulate: loss must be a percentage such as 5%, from 0% to 100%; got "5" (see "hawser gateway --help")\n',
-  ]);
+  const rule = '--simulate: loss must be a percentage such as 5%, from 0% to 100%; got "5"';
+  await expectWrongUsage(['gateway', '--simulate', 'loss=5'], rule);
   const notice = 'network impaired on purpose: loss=1%, in each direction';
-  const gateway = new RunningCommand([
-    'gateway',
-    '--listen',
-    '127.0.0.1:0',
-    '--http',
-    '127.0.0.1:0',
-    '--json',
-    '--simulate',
-    'loss=1%',
-  ]);
-  const [line] = await gateway.sees(/^\{"event":"listening".*$/m);
-  expect(JSON.parse(line)).toMatchObject({ notice });
-  gateway.kill('SIGINT');
-  expect((await gateway.outcome).code).toBe(0);
+  await using gateway = await TestGateway.start('--simulate', 'loss=1%');
+  expect(gateway.listening).toMatchObject({ notice });
+  expect((await gateway.command.interrupt()).code).toBe(0);
 });
 
 test('ping --simulate impairs its own end', async () => {
   await using gateway = await TestGateway.start();
-  const args = ['--token-url', gateway.tokenUrl, '--count', '1', '--simulate', 'delay=40ms'];
-  const { code, stdout } = await hawser('ping', ...args);
+  const { code, stdout } = await gateway.run('ping', '--count', '1', '--simulate', 'delay=40ms');
   expect(code).toBe(0);
   expect(stdout).toMatch(/^network impaired on purpose: delay=40ms, in each direction\nconnected to /);
 });
 
 test('ping sends, hears the echo, and ends with statistics', async () => {
   await using gateway = await TestGateway.start();
-  const { code, stdout, stderr } = await hawser(
-    ...['ping', '--token-url', gateway.tokenUrl, '--count', '3', '--interval', '20ms', '--json'],
-  );
+  const { code, stdout, stderr } = await gateway.run('ping', '--count', '3', '--interval', '20ms', '--json');
   expect([code, stderr]).toEqual([0, '']);
-  const lines: Record<string, unknown>[] = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
+  const lines = jsonLines(stdout);
   expect(lines[0]).toEqual({ connected: gateway.address, connectMicros: expect.any(Number) });
   expect(lines.slice(1, 4).map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
   expect(lines[4]).toMatchObject({
@@ -198,10 +174,9 @@ test('ping takes a token, and reads as ping does', async () => {
 
 test('ping goes on until Ctrl-C, which is no failure', async () => {
   await using gateway = await TestGateway.start();
-  const ping = new RunningCommand(['ping', '--token-url', gateway.tokenUrl, '--interval', '10ms']);
+  const ping = gateway.begin('ping', '--interval', '10ms');
   await ping.sees(/seq=3 /);
-  ping.kill('SIGINT');
-  const { code, stdout } = await ping.outcome;
+  const { code, stdout } = await ping.interrupt();
   expect(code).toBe(0);
   expect(stdout).toMatch(/ sent, \d+ echoed/);
 });
@@ -220,8 +195,7 @@ test('ping interrupted before it is connected ends with 130', async () => {
   const args = ['ping', '--server', '127.9.9.9:9', '--connect-timeout', '10m'];
   const ping = new RunningCommand(args, { HAWSER_KEY: key, NODE_DEBUG: 'hawser' });
   await ping.complains(/REQUESTING/);
-  ping.kill('SIGINT');
-  expect((await ping.outcome).code).toBe(130);
+  expect((await ping.interrupt()).code).toBe(130);
 });
 
 test('without a gateway and without a key, the error says what to do', async () => {
@@ -237,8 +211,8 @@ test.each([
   ['netcode', '16-1200'],
 ])('load connects %s peers of their own addresses and counts every echo', async (wire, sizes) => {
   await using gateway = await TestGateway.start('--wire', 'both', '--handler', await handler());
-  const { code, stdout } = await hawser(
-    ...['load', '--token-url', gateway.tokenUrl, '--peers', '30', '--rate', '20', '--size', sizes],
+  const { code, stdout } = await gateway.run(
+    ...['load', '--peers', '30', '--rate', '20', '--size', sizes],
     ...['--seconds', '0.5', '--sockets', '3', '--json', '--wire', wire],
   );
   expect(code).toBe(0);
@@ -276,9 +250,7 @@ async function handler(): Promise<string> {
 
 test.each(wires)('load of %s fails when the gateway has no room for all, and says why', async (wire) => {
   await using gateway = await TestGateway.start('--max-peers', '2', '--wire', 'both');
-  const { code, stdout } = await hawser(
-    ...['load', '--token-url', gateway.tokenUrl, '--peers', '5', '--seconds', '0.2', '--wire', wire],
-  );
+  const { code, stdout } = await gateway.run('load', '--peers', '5', '--seconds', '0.2', '--wire', wire);
   expect(code).toBe(1);
   expect(stdout).toMatch(/^peers +2 of 5 connected/m);
   expect(stdout).toMatch(/^ +3 x .*SERVER_FULL$/m);
@@ -288,7 +260,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
   '%s lets the peers of a gateway leave, then ends with 0',
   async (signal) => {
     await using gateway = await TestGateway.start();
-    const load = new RunningCommand(['load', '--token-url', gateway.tokenUrl, '--peers', '3']);
+    const load = gateway.begin('load', '--peers', '3');
     await load.sees(/^3 peers, /m);
     gateway.command.kill(signal);
     const { code, stdout } = await gateway.command.outcome;
@@ -354,11 +326,10 @@ test('a handler that is missing, or no function, is one clear line', async () =>
 });
 
 test('a gateway without an endpoint and without a key shows the key that it made', async () => {
-  const gateway = new RunningCommand(['gateway', '--listen', '127.0.0.1:0', '--http', 'off']);
+  const gateway = gatewayForPeople(['--http', 'off']);
   const [, address = ''] = await gateway.sees(/udp (127\.0\.0\.1:\d+)/);
   const [key] = await gateway.sees(/hawser-key-1:\d+:[\w-]{43}/);
   const { code } = await hawser('ping', '--key', key, '--server', address, '--count', '1');
   expect(code).toBe(0);
-  gateway.kill('SIGINT');
-  expect((await gateway.outcome).code).toBe(0);
+  expect((await gateway.interrupt()).code).toBe(0);
 });

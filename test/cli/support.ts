@@ -1,8 +1,12 @@
 // Runs the built command as users do: in a process of its own.
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { afterAll, expect } from 'vitest';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 if (!existsSync(main)) throw new Error(`${main} is missing: run "npm run build" first`);
@@ -72,10 +76,51 @@ export class RunningCommand {
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }
+
+  /** Presses Ctrl-C, and waits for the end. */
+  interrupt(): Promise<Outcome> {
+    this.kill('SIGINT');
+    return this.outcome;
+  }
 }
 
 export function hawser(...args: string[]): Promise<Outcome> {
   return new RunningCommand(args).outcome;
+}
+
+/** The command is refused as wrong usage, in one line that ends with where its help is. */
+export async function expectWrongUsage(args: readonly string[], complaint: string): Promise<void> {
+  const [command] = args;
+  expect(await hawser(...args)).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `hawser ${command}: ${complaint} (see "hawser ${command} --help")\n`,
+  });
+}
+
+/** What was written as a line of JSON each. */
+export function jsonLines(stdout: string): Record<string, unknown>[] {
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+/** A folder of the test file's own, until its tests are over. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'hawser-cli-'));
+  afterAll(() => rm(folder, { recursive: true }));
+  return folder;
+}
+
+const onFreePorts = ['gateway', '--listen=127.0.0.1:0', '--http=127.0.0.1:0'];
+
+/** A gateway on free ports that writes for people; further options win over these. */
+export function gatewayForPeople(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): RunningCommand {
+  return new RunningCommand([...onFreePorts, ...args], env);
 }
 
 export interface Listening {
@@ -85,7 +130,7 @@ export interface Listening {
   readonly netcodeTokensFrom?: string;
 }
 
-/** A gateway for development on free ports. */
+/** A gateway for development on free ports, which writes JSON. */
 export class TestGateway implements AsyncDisposable {
   readonly command: RunningCommand;
   /** The event `listening`. */
@@ -94,13 +139,7 @@ export class TestGateway implements AsyncDisposable {
   readonly http: string;
 
   static async start(...args: string[]): Promise<TestGateway> {
-    const command = new RunningCommand([
-      'gateway',
-      '--listen=127.0.0.1:0',
-      '--http=127.0.0.1:0',
-      '--json',
-      ...args,
-    ]);
+    const command = new RunningCommand([...onFreePorts, '--json', ...args]);
     const [line] = await command.sees(/^\{"event":"listening".*\}$/m);
     return new TestGateway(command, JSON.parse(line));
   }
@@ -114,6 +153,16 @@ export class TestGateway implements AsyncDisposable {
 
   get tokenUrl(): string {
     return `${this.http}/token`;
+  }
+
+  /** Begins `hawser` with these arguments, and tokens from this gateway. */
+  begin(...args: string[]): RunningCommand {
+    return new RunningCommand([...args, '--token-url', this.tokenUrl]);
+  }
+
+  /** As `begin`, to the end. */
+  run(...args: string[]): Promise<Outcome> {
+    return this.begin(...args).outcome;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,19 +1,14 @@
 // hawser token --wire netcode, and --out for tokens of either wire.
 
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { formatKey, generateKey, openNetcodeToken, openToken } from '../../src/token/index.js';
-import { hawser, RunningCommand } from './support.js';
+import { expectWrongUsage, hawser, RunningCommand, temporaryFolder } from './support.js';
 
 const key = formatKey(generateKey({ id: 9 }));
 
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'hawser-token-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 const netcode = (...args: string[]): string[] => [
   ...['token', '--wire', 'netcode', '--key', key, '--server', '192.0.2.1:40000,[2001:db8::1]:40000'],
@@ -125,14 +120,7 @@ test.each([
     ['ping', '--wire', 'netcode', '--key', key, '--timeout', '1.5s'],
     '--timeout: must be in whole seconds with --wire netcode; got 1500 ms',
   ],
-])('wrong usage: %j', async (args, line) => {
-  const hint = `(see "hawser ${args[0]} --help")`;
-  expect(await hawser(...args)).toEqual({
-    code: 2,
-    stdout: '',
-    stderr: `hawser ${args[0]}: ${line} ${hint}\n`,
-  });
-});
+])('wrong usage: %j', expectWrongUsage);
 
 test('netcode: more user data than the format has room for', async () => {
   const { code, stderr } = await hawser(...netcode('--user-data', 'x'.repeat(257)));

@@ -1,19 +1,14 @@
 // The command line itself: help, wrong usage, and the commands that need no network.
 
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { decodeToken, openToken, parseKey } from '../../src/token/index.js';
-import { ansiEscape, hawser, RunningCommand } from './support.js';
+import { ansiEscape, expectWrongUsage, hawser, RunningCommand, temporaryFolder } from './support.js';
 
 const commands = ['gateway', 'load', 'demo', 'ping', 'token', 'keygen', 'doctor'];
 
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'hawser-cli-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 test.each([[['--help']], [['help']], [[]], [['-h']]])('%j lists every command', async (args) => {
   const { code, stdout, stderr } = await hawser(...args);
@@ -51,101 +46,47 @@ test('--version is that of the package', async () => {
   expect((await hawser('--version')).stdout).toBe(`${manifest.version}\n`);
 });
 
-test.each<[args: string[], line: string]>([
-  [['pong'], 'hawser: unknown command "pong"; did you mean "ping"? (see "hawser --help")'],
-  [['--nope'], 'hawser: unknown option --nope (see "hawser --help")'],
-  [
-    ['load', '--peer', '1'],
-    'hawser load: unknown option --peer; did you mean --peers? (see "hawser load --help")',
-  ],
-  [['demo', 'now'], 'hawser demo: unexpected argument "now" (see "hawser demo --help")'],
-  [
-    ['load', '--size', '8'],
-    'hawser load: --size: must be a size in bytes or a range such as 16-200, from 16 to 1200; got "8" (see "hawser load --help")',
-  ],
-  [
-    ['ping', '--server', '127.0.0.1:1'],
-    'hawser ping: --server needs the key of that gateway: give --key, or set HAWSER_KEY (see "hawser ping --help")',
-  ],
-  [
-    ['token', '--server', '127.0.0.1:1'],
-    'hawser token: no server key: give --key, or set HAWSER_KEY; "hawser keygen" makes one (see "hawser token --help")',
-  ],
-  [
-    ['gateway', '--wire', 'http'],
-    'hawser gateway: --wire: must be hawser, netcode or both; got "http" (see "hawser gateway --help")',
-  ],
-  [
-    ['load', '--wire', 'both'],
-    'hawser load: --wire: must be hawser or netcode; got "both" (see "hawser load --help")',
-  ],
-  [
-    ['demo', '--wire', 'both'],
-    'hawser demo: --wire: must be hawser or netcode; got "both" (see "hawser demo --help")',
-  ],
-  [
-    ['ping', '--wire', 'both'],
-    'hawser ping: --wire: must be hawser or netcode; got "both" (see "hawser ping --help")',
-  ],
-  [
-    ['gateway', '--netcode-token-lifetime', '10m'],
-    'hawser gateway: --netcode-token-lifetime goes with --wire netcode or --wire both (see "hawser gateway --help")',
-  ],
-  [
-    ['gateway', '--wire', 'both', '--netcode-token-lifetime', '1500ms'],
-    'hawser gateway: --netcode-token-lifetime: must be in whole seconds with --wire netcode; got 1500 ms (see "hawser gateway --help")',
-  ],
-  [
-    ['gateway', '--threads', '2'],
-    'hawser gateway: --threads goes with --driver threads (see "hawser gateway --help")',
-  ],
-  [
-    ['gateway', '--driver', 'thread'],
-    'hawser gateway: --driver: must be loop or threads; got "thread" (see "hawser gateway --help")',
-  ],
-  [
-    ['gateway', '--driver', 'threads', '--threads', '65'],
-    'hawser gateway: --threads: must be a whole number from 1 to 64; got "65" (see "hawser gateway --help")',
-  ],
-  [
-    ['demo', '--driver', 'loop', '--spin-micros', '5'],
-    'hawser demo: --spin-micros goes with --driver threads (see "hawser demo --help")',
-  ],
-  [
-    ['doctor', '--threads', '1'],
-    'hawser doctor: --threads goes with --driver threads (see "hawser doctor --help")',
-  ],
-  [
-    ['load', '--spin-micros', '5'],
-    'hawser load: --spin-micros goes with --driver threads (see "hawser load --help")',
-  ],
-  [
-    ['load', '--driver', 'threads', '--threads', '2'],
-    'hawser load: unknown option --threads (see "hawser load --help")',
-  ],
-  [
-    ['load', '--size', '64-1159'],
-    'hawser load: --size: at most 1158 bytes with --wire hawser; got 1159 (see "hawser load --help")',
-  ],
-  [
-    ['demo', '--size', '64-1159'],
-    'hawser demo: --size: at most 1158 bytes with --wire hawser; got 1159 (see "hawser demo --help")',
-  ],
-  [
-    ['ping', '--size', '1159'],
-    'hawser ping: --size: at most 1158 bytes with --wire hawser; got 1159 (see "hawser ping --help")',
-  ],
-  [
-    ['ping', '--wire', 'netcode', '--size', '1201'],
-    'hawser ping: --size: must be a whole number from 16 to 1200; got "1201" (see "hawser ping --help")',
-  ],
-  [
-    ['ping', '--wire', 'netcode', '--silent'],
-    'hawser ping: --silent has nothing to show with netcode: its sessions measure no round trip (see "hawser ping --help")',
-  ],
-])('wrong usage: %j', async (args, line) => {
-  expect(await hawser(...args)).toEqual({ code: 2, stdout: '', stderr: `${line}\n` });
+test.each([
+  ['pong', 'hawser: unknown command "pong"; did you mean "ping"? (see "hawser --help")'],
+  ['--nope', 'hawser: unknown option --nope (see "hawser --help")'],
+])('what is no command: %s', async (word, line) => {
+  expect(await hawser(word)).toEqual({ code: 2, stdout: '', stderr: `${line}\n` });
 });
+
+test.each([
+  ['load --peer 1', 'unknown option --peer; did you mean --peers?'],
+  ['demo now', 'unexpected argument "now"'],
+  ['load --size 8', '--size: must be a size in bytes or a range such as 16-200, from 16 to 1200; got "8"'],
+  ['ping --server 127.0.0.1:1', '--server needs the key of that gateway: give --key, or set HAWSER_KEY'],
+  ['token --server 127.0.0.1:1', 'no server key: give --key, or set HAWSER_KEY; "hawser keygen" makes one'],
+  ['gateway --wire http', '--wire: must be hawser, netcode or both; got "http"'],
+  ['load --wire both', '--wire: must be hawser or netcode; got "both"'],
+  ['demo --wire both', '--wire: must be hawser or netcode; got "both"'],
+  ['ping --wire both', '--wire: must be hawser or netcode; got "both"'],
+  [
+    'gateway --netcode-token-lifetime 10m',
+    '--netcode-token-lifetime goes with --wire netcode or --wire both',
+  ],
+  [
+    'gateway --wire both --netcode-token-lifetime 1500ms',
+    '--netcode-token-lifetime: must be in whole seconds with --wire netcode; got 1500 ms',
+  ],
+  ['gateway --threads 2', '--threads goes with --driver threads'],
+  ['gateway --driver thread', '--driver: must be loop or threads; got "thread"'],
+  ['gateway --driver threads --threads 65', '--threads: must be a whole number from 1 to 64; got "65"'],
+  ['demo --driver loop --spin-micros 5', '--spin-micros goes with --driver threads'],
+  ['doctor --threads 1', '--threads goes with --driver threads'],
+  ['load --spin-micros 5', '--spin-micros goes with --driver threads'],
+  ['load --driver threads --threads 2', 'unknown option --threads'],
+  ['load --size 64-1159', '--size: at most 1158 bytes with --wire hawser; got 1159'],
+  ['demo --size 64-1159', '--size: at most 1158 bytes with --wire hawser; got 1159'],
+  ['ping --size 1159', '--size: at most 1158 bytes with --wire hawser; got 1159'],
+  ['ping --wire netcode --size 1201', '--size: must be a whole number from 16 to 1200; got "1201"'],
+  [
+    'ping --wire netcode --silent',
+    '--silent has nothing to show with netcode: its sessions measure no round trip',
+  ],
+])('wrong usage: hawser %s', (line, complaint) => expectWrongUsage(line.split(' '), complaint));
 
 test('a key with a slip in it is not repeated in the error', async () => {
   const slip = `hawser-key-1:1:${'A'.repeat(42)}`;
@@ -194,16 +135,20 @@ test('token makes what keygen’s key opens', async () => {
   const file = join(folder, 'token.key');
   await hawser('keygen', '--id', '9', '--out', file);
   const { code, stdout, stderr } = await hawser(
+    ...['token', '--key', `@${file}`, '--server', '192.0.2.1:4433,[2001:db8::1]:4433'],
     ...[
-      'token',
-      '--key',
-      `@${file}`,
-      '--server',
-      '192.0.2.1:4433,[2001:db8::1]:4433',
       '--protocol-id',
       '0xff',
+      '--client-id',
+      '42',
+      '--lifetime',
+      '10m',
+      '--timeout',
+      '5s',
+      '--single-use',
+      '--user-data',
+      'hello',
     ],
-    ...['--client-id', '42', '--lifetime', '10m', '--timeout', '5s', '--single-use', '--user-data', 'hello'],
   );
   expect([code, stderr]).toEqual([0, '']);
   const opened = await openToken(stdout.trim(), [(await readFile(file, 'utf8')).trim()]);

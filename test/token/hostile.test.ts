@@ -2,12 +2,18 @@
 
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { decodeToken, encodeToken, HawserError, mintToken, openToken } from '../../src/token/index.js';
+import { decodeToken, encodeToken, mintToken, openToken } from '../../src/token/index.js';
 import { concat, u16, u32, u64 } from '../reference/bytes.js';
 import * as reference from '../reference/hawser1.js';
-import { serverKey } from './support.js';
-
-const invalid = expect.objectContaining({ code: 'ERR_HAWSER_TOKEN_INVALID' });
+import {
+  expectNoSecretTold,
+  expectOnlyWholeRead,
+  invalidToken,
+  patched,
+  refusalCode,
+  serverKey,
+  withFlippedBit,
+} from './support.js';
 
 let token: Uint8Array;
 
@@ -23,16 +29,14 @@ beforeAll(async () => {
   });
 });
 
-function patched(offset: number, bytes: Uint8Array, source: Uint8Array = token): Uint8Array {
-  const copy = source.slice();
-  copy.set(bytes, offset);
-  return copy;
-}
-
 /** A token whose private part is `plaintext`, properly sealed: a faulty or hostile minter that has the key. */
 function sealedAround(plaintext: Uint8Array): Uint8Array {
   const clear = reference.decodeToken(token);
-  return patched(64, reference.seal(serverKey.key, clear.nonce, reference.associatedData(clear), plaintext));
+  return patched(
+    token,
+    64,
+    reference.seal(serverKey.key, clear.nonce, reference.associatedData(clear), plaintext),
+  );
 }
 
 function plaintextOf(): Uint8Array {
@@ -40,28 +44,16 @@ function plaintextOf(): Uint8Array {
   return reference.open(serverKey.key, clear.nonce, reference.associatedData(clear), clear.sealed);
 }
 
-async function refusalCode(candidate: Uint8Array): Promise<string> {
-  try {
-    await openToken(candidate, [serverKey]);
-  } catch (error) {
-    if (error instanceof HawserError) return error.code;
-    throw error;
-  }
-  return 'opened';
-}
+/** As `refusalCode`, with the right key. */
+const refusal = (candidate: Uint8Array): Promise<string> => refusalCode(openToken(candidate, [serverKey]));
 
 test('every truncation, and every extension', () => {
-  for (let length = 0; length < token.length; ++length) {
-    expect(() => decodeToken(token.subarray(0, length))).toThrow(invalid);
-  }
-  expect(() => decodeToken(concat(token, Uint8Array.of(0)))).toThrow(invalid);
-  expect(() => decodeToken(new Uint8Array(65_536))).toThrow(invalid);
+  expectOnlyWholeRead(token, decodeToken);
 });
 
 test('every flipped bit is noticed by whoever has the server key', async () => {
   for (let bit = 0; bit < token.length * 8; ++bit) {
-    const flipped = patched(bit >> 3, Uint8Array.of((token[bit >> 3] ?? 0) ^ (1 << (bit & 7))));
-    expect(await refusalCode(flipped)).toMatch(/^ERR_HAWSER_TOKEN_(INVALID|KEY)$/);
+    expect(await refusal(withFlippedBit(token, bit))).toMatch(/^ERR_HAWSER_TOKEN_(INVALID|KEY)$/);
   }
 });
 
@@ -91,7 +83,7 @@ describe('hostile public parts', () => {
     ['an unspecified IPv6 address', 1120, new Uint8Array(16)],
     ['an IPv4-mapped address', 1120, concat(new Uint8Array(10), Uint8Array.of(255, 255, 1, 2, 3, 4))],
   ])('%s', (_, offset, bytes) => {
-    expect(() => decodeToken(patched(offset, bytes))).toThrow(invalid);
+    expect(() => decodeToken(patched(token, offset, bytes))).toThrow(invalidToken);
   });
 });
 
@@ -114,12 +106,12 @@ describe('hostile private parts under the right key', () => {
     ['another client-to-server key than the public part', 16, new Uint8Array(32)],
     ['another server-to-client key than the public part', 48, new Uint8Array(32)],
   ])('%s', async (_, offset, bytes) => {
-    const plaintext = patched(offset, bytes, plaintextOf());
-    expect(await refusalCode(sealedAround(plaintext))).toBe('ERR_HAWSER_TOKEN_INVALID');
+    const plaintext = patched(plaintextOf(), offset, bytes);
+    expect(await refusal(sealedAround(plaintext))).toBe('ERR_HAWSER_TOKEN_INVALID');
   });
 
   test('the same bytes unchanged are accepted', async () => {
-    expect(await refusalCode(sealedAround(plaintextOf()))).toBe('opened');
+    expect(await refusal(sealedAround(plaintextOf()))).toBe('opened');
   });
 });
 
@@ -132,7 +124,7 @@ describe('text', () => {
     ['a character outside ASCII', (text) => `${text.slice(0, 400)}\u0100${text.slice(401)}`],
     ['a letter missing', (text) => text.slice(0, -1)],
   ])('%s', (_, change) => {
-    expect(() => decodeToken(change(encodeToken(token)))).toThrow(invalid);
+    expect(() => decodeToken(change(encodeToken(token)))).toThrow(invalidToken);
   });
 
   test('the spare bits of the last letter are zero', async () => {
@@ -146,18 +138,18 @@ describe('text', () => {
     const last = spare.at(-1) ?? '';
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
     const sibling = alphabet[alphabet.indexOf(last) ^ 1] ?? '';
-    expect(() => decodeToken(spare.slice(0, -1) + sibling)).toThrow(invalid);
+    expect(() => decodeToken(spare.slice(0, -1) + sibling)).toThrow(invalidToken);
   });
 
   test('nothing but a token can be encoded', () => {
-    expect(() => encodeToken(new Uint8Array(1200))).toThrow(invalid);
+    expect(() => encodeToken(new Uint8Array(1200))).toThrow(invalidToken);
   });
 });
 
 test('any bytes are refused with a typed error', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 2000 }), (bytes) => {
-      expect(() => decodeToken(bytes)).toThrow(invalid);
+      expect(() => decodeToken(bytes)).toThrow(invalidToken);
     }),
   );
 });
@@ -170,10 +162,5 @@ test('no message repeats a key or the token', async () => {
     () => openToken(token, [{ id: -1, key: serverKey.key }]),
     () => openToken(token, [Buffer.from(serverKey.key).toString('base64url')]),
   ];
-  for (const attempt of attempts) {
-    const error: unknown = await attempt().catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(HawserError);
-    const message = String(error);
-    for (const secret of secrets) expect(message).not.toContain(secret.slice(0, 20));
-  }
+  await expectNoSecretTold(secrets, attempts);
 });

@@ -5,16 +5,21 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import {
   decodeNetcodeToken,
   encodeNetcodeToken,
-  HawserError,
   mintNetcodeToken,
   mintToken,
   openNetcodeToken,
 } from '../../src/token/index.js';
 import { concat, u32, u64, utf8 } from '../reference/bytes.js';
 import * as reference from '../reference/netcode.js';
-import { serverKey } from './support.js';
-
-const invalid = expect.objectContaining({ code: 'ERR_HAWSER_TOKEN_INVALID' });
+import {
+  expectNoSecretTold,
+  expectOnlyWholeRead,
+  invalidToken,
+  patched,
+  refusalCode,
+  serverKey,
+  withFlippedBit,
+} from './support.js';
 
 const options = {
   protocolId: 1n,
@@ -31,16 +36,10 @@ beforeAll(async () => {
   token = await mintNetcodeToken(options);
 });
 
-function patched(offset: number, bytes: Uint8Array, source: Uint8Array = token): Uint8Array {
-  const copy = source.slice();
-  copy.set(bytes, offset);
-  return copy;
-}
-
 /** A token whose private part is `plaintext`, properly sealed: a faulty or hostile minter that has the key. */
 function sealedAround(plaintext: Uint8Array): Uint8Array {
   const clear = reference.decodeToken(token);
-  return patched(61, reference.sealPrivate(serverKey.key, clear, plaintext));
+  return patched(token, 61, reference.sealPrivate(serverKey.key, clear, plaintext));
 }
 
 function plaintextOf(): Uint8Array {
@@ -48,22 +47,12 @@ function plaintextOf(): Uint8Array {
   return reference.openPrivate(serverKey.key, clear, clear.sealed);
 }
 
-async function refusalCode(candidate: Uint8Array): Promise<string> {
-  try {
-    await openNetcodeToken(candidate, [serverKey]);
-  } catch (error) {
-    if (error instanceof HawserError) return error.code;
-    throw error;
-  }
-  return 'opened';
-}
+/** As `refusalCode`, with the right key. */
+const refusal = (candidate: Uint8Array): Promise<string> =>
+  refusalCode(openNetcodeToken(candidate, [serverKey]));
 
 test('every truncation, and every extension', () => {
-  for (let length = 0; length < token.length; ++length) {
-    expect(() => decodeNetcodeToken(token.subarray(0, length))).toThrow(invalid);
-  }
-  expect(() => decodeNetcodeToken(concat(token, Uint8Array.of(0)))).toThrow(invalid);
-  expect(() => decodeNetcodeToken(new Uint8Array(65_536))).toThrow(invalid);
+  expectOnlyWholeRead(token, decodeNetcodeToken);
 });
 
 test('every flipped bit is noticed by whoever has the key, but in the create time and the padding', async () => {
@@ -71,12 +60,13 @@ test('every flipped bit is noticed by whoever has the key, but in the create tim
   const end = 1093 + 7 + 19 + 64;
   for (let bit = 0; bit < end * 8; ++bit) {
     const byte = bit >> 3;
-    const flipped = patched(byte, Uint8Array.of((token[byte] ?? 0) ^ (1 << (bit & 7))));
     if (byte < 21 || byte >= 29) {
-      expect(await refusalCode(flipped), `bit ${bit}`).toMatch(/^ERR_HAWSER_TOKEN_(INVALID|KEY)$/);
+      expect(await refusal(withFlippedBit(token, bit)), `bit ${bit}`).toMatch(
+        /^ERR_HAWSER_TOKEN_(INVALID|KEY)$/,
+      );
     }
   }
-  expect(await refusalCode(patched(end, new Uint8Array(2048 - end).fill(255)))).toBe('opened');
+  expect(await refusal(patched(token, end, new Uint8Array(2048 - end).fill(255)))).toBe('opened');
 });
 
 describe('hostile public parts', () => {
@@ -94,26 +84,27 @@ describe('hostile public parts', () => {
     ['address type 0 of the second', 1100, Uint8Array.of(0)],
   ])('%s', (_, offset, bytes) => {
     // A key could begin with a valid type of address by chance.
-    const keyed = patched(1093 + 26, new Uint8Array(64));
-    expect(() => decodeNetcodeToken(patched(offset, bytes, keyed))).toThrow(invalid);
+    const keyed = patched(token, 1093 + 26, new Uint8Array(64));
+    expect(() => decodeNetcodeToken(patched(keyed, offset, bytes))).toThrow(invalidToken);
   });
 
   test('IPv4 taken for IPv6 shifts everything behind it, and is noticed with the key', async () => {
-    expect(await refusalCode(patched(1093, Uint8Array.of(2)))).toBe('ERR_HAWSER_TOKEN_INVALID');
+    expect(await refusal(patched(token, 1093, Uint8Array.of(2)))).toBe('ERR_HAWSER_TOKEN_INVALID');
   });
 
   test('any timeout is one: only its sign matters below 1', () => {
     for (const seconds of [0, 0x8000_0000, 0xffff_ffff])
-      expect(decodeNetcodeToken(patched(1085, u32(seconds))).timeoutMs).toBe(0);
-    expect(decodeNetcodeToken(patched(1085, u32(0x7fff_ffff))).timeoutMs).toBe((2 ** 31 - 1) * 1000);
+      expect(decodeNetcodeToken(patched(token, 1085, u32(seconds))).timeoutMs).toBe(0);
+    expect(decodeNetcodeToken(patched(token, 1085, u32(0x7fff_ffff))).timeoutMs).toBe((2 ** 31 - 1) * 1000);
   });
 
   test('times that a number cannot hold are Infinity', () => {
     const largest = BigInt(Math.floor(Number.MAX_SAFE_INTEGER / 1000));
-    const expiry = (seconds: bigint): number => decodeNetcodeToken(patched(29, u64(seconds))).expireTimeMs;
+    const expiry = (seconds: bigint): number =>
+      decodeNetcodeToken(patched(token, 29, u64(seconds))).expireTimeMs;
     expect(expiry(largest)).toBe(Number(largest) * 1000);
     expect(expiry(largest + 1n)).toBe(Number.POSITIVE_INFINITY);
-    expect(decodeNetcodeToken(patched(21, new Uint8Array(16).fill(255)))).toMatchObject({
+    expect(decodeNetcodeToken(patched(token, 21, new Uint8Array(16).fill(255)))).toMatchObject({
       createTimeMs: Number.POSITIVE_INFINITY,
       expireTimeMs: Number.POSITIVE_INFINITY,
     });
@@ -121,7 +112,7 @@ describe('hostile public parts', () => {
 
   test('a token of HAWSER', async () => {
     const other = await mintToken({ ...options, addresses: ['192.0.2.1:1'] });
-    expect(() => decodeNetcodeToken(other)).toThrow(invalid);
+    expect(() => decodeNetcodeToken(other)).toThrow(invalidToken);
     expect(() => decodeNetcodeToken(concat(other, new Uint8Array(2048 - other.length)))).toThrow(
       'does not begin with "NETCODE 1.02"',
     );
@@ -140,16 +131,16 @@ describe('hostile private parts under the right key', () => {
     ['another client-to-server key than the public part', 42, new Uint8Array(32)],
     ['another server-to-client key than the public part', 74, new Uint8Array(32)],
   ])('%s', async (_, offset, bytes) => {
-    const plaintext = patched(offset, bytes, plaintextOf());
-    expect(await refusalCode(sealedAround(plaintext))).toBe('ERR_HAWSER_TOKEN_INVALID');
+    const plaintext = patched(plaintextOf(), offset, bytes);
+    expect(await refusal(sealedAround(plaintext))).toBe('ERR_HAWSER_TOKEN_INVALID');
   });
 
   test('32 addresses of zeros are addresses, and end where the private part has room', async () => {
     const addresses = new Uint8Array(32 * 19);
     for (let index = 0; index < 32; ++index) addresses[index * 19] = 2;
-    const plaintext = patched(12, concat(u32(32), addresses, new Uint8Array(64 + 256)), plaintextOf());
+    const plaintext = patched(plaintextOf(), 12, concat(u32(32), addresses, new Uint8Array(64 + 256)));
     const shared = concat(plaintext.slice(8, 16), addresses, new Uint8Array(64));
-    const opened = await openNetcodeToken(patched(1085, shared, sealedAround(plaintext)), [serverKey]);
+    const opened = await openNetcodeToken(patched(sealedAround(plaintext), 1085, shared), [serverKey]);
     expect(opened.addresses).toEqual(new Array(32).fill({ host: '::', port: 0 }));
     expect(opened.userData).toEqual(new Uint8Array(256));
   });
@@ -159,18 +150,20 @@ describe('hostile private parts under the right key', () => {
     const list = (count: number): Uint8Array =>
       concat(u32(15), u32(count), ...new Array<Uint8Array>(count).fill(one), new Uint8Array(64));
     const codes = [32, 33].map((count) => {
-      const plaintext = patched(8, concat(list(count), new Uint8Array(256)), plaintextOf());
-      return refusalCode(patched(1085, list(count), sealedAround(plaintext)));
+      const plaintext = patched(plaintextOf(), 8, concat(list(count), new Uint8Array(256)));
+      return refusal(patched(sealedAround(plaintext), 1085, list(count)));
     });
     expect(await Promise.all(codes)).toEqual(['opened', 'ERR_HAWSER_TOKEN_INVALID']);
-    expect(() => decodeNetcodeToken(patched(1085, list(33)))).toThrow('33 addresses instead of 1 to 32');
+    expect(() => decodeNetcodeToken(patched(token, 1085, list(33)))).toThrow(
+      '33 addresses instead of 1 to 32',
+    );
   });
 
   test('the same bytes unchanged, and padding of any bytes, are accepted', async () => {
-    expect(await refusalCode(sealedAround(plaintextOf()))).toBe('opened');
+    expect(await refusal(sealedAround(plaintextOf()))).toBe('opened');
     const end = 16 + 26 + 64 + 256;
     const padding = new Uint8Array(1008 - end).fill(255);
-    expect(await refusalCode(sealedAround(patched(end, padding, plaintextOf())))).toBe('opened');
+    expect(await refusal(sealedAround(patched(plaintextOf(), end, padding)))).toBe('opened');
   });
 });
 
@@ -183,18 +176,18 @@ describe('text', () => {
     ['a letter missing', (text) => text.slice(0, -1)],
     ['spare bits of the last letter', (text) => `${text.slice(0, -1)}B`],
   ])('%s', (_, change) => {
-    expect(() => decodeNetcodeToken(change(encodeNetcodeToken(token)))).toThrow(invalid);
+    expect(() => decodeNetcodeToken(change(encodeNetcodeToken(token)))).toThrow(invalidToken);
   });
 
   test('nothing but a token can be encoded', () => {
-    expect(() => encodeNetcodeToken(new Uint8Array(2048))).toThrow(invalid);
+    expect(() => encodeNetcodeToken(new Uint8Array(2048))).toThrow(invalidToken);
   });
 });
 
 test('any bytes are refused with a typed error, also behind the right version', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 3000 }), (bytes) => {
-      expect(() => decodeNetcodeToken(bytes)).toThrow(invalid);
+      expect(() => decodeNetcodeToken(bytes)).toThrow(invalidToken);
     }),
   );
   fc.assert(
@@ -202,7 +195,7 @@ test('any bytes are refused with a typed error, also behind the right version', 
       try {
         decodeNetcodeToken(concat(reference.version, bytes));
       } catch (error) {
-        expect(error).toEqual(invalid);
+        expect(error).toEqual(invalidToken);
       }
     }),
   );
@@ -214,8 +207,8 @@ test('any plaintext under the right key is read or refused with a typed error', 
       fc.uint8Array({ minLength: 1008, maxLength: 1008 }),
       fc.integer({ min: 0, max: 40 }),
       async (bytes, count) => {
-        const plaintext = patched(12, u32(count), bytes);
-        expect(await refusalCode(sealedAround(plaintext))).toBe('ERR_HAWSER_TOKEN_INVALID');
+        const plaintext = patched(bytes, 12, u32(count));
+        expect(await refusal(sealedAround(plaintext))).toBe('ERR_HAWSER_TOKEN_INVALID');
       },
     ),
   );
@@ -231,9 +224,5 @@ test('no message repeats a key or the token', async () => {
     () => openNetcodeToken(token, [key]),
     () => openNetcodeToken(token, [serverKey.key.subarray(1)]),
   ];
-  for (const attempt of attempts) {
-    const error: unknown = await attempt().catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(HawserError);
-    for (const secret of secrets) expect(String(error)).not.toContain(secret.slice(0, 20));
-  }
+  await expectNoSecretTold(secrets, attempts);
 });

@@ -14,26 +14,25 @@ import {
 } from '../../src/token/index.js';
 import { fromEndpoint } from '../reference/endpoints.js';
 import * as reference from '../reference/hawser1.js';
-import { anyTokenOptions, countingRandom, serverKey } from './support.js';
-
-const argumentCode = expect.objectContaining({ code: 'ERR_HAWSER_ARGUMENT' });
-const createTimeMs = 1_700_000_000_000;
-const now = (): number => createTimeMs;
-
-const options: MintTokenOptions = {
-  protocolId: 0x1122_3344_5566_7788n,
-  key: serverKey,
-  clientId: 42n,
-  addresses: ['192.0.2.1:4433', '[2001:db8::1]:4434'],
-};
+import {
+  anyTokenOptions,
+  countingRandom,
+  createTimeMs,
+  mintOptions,
+  mostAddresses,
+  now,
+  serverKey,
+  wrongArgument,
+  wrongMintOptions,
+} from './support.js';
 
 beforeAll(() => reference.ready);
 
 describe('minting', () => {
   test('the defaults are an hour, fifteen seconds, many uses, no user data', async () => {
-    const opened = await openToken(await mintToken({ ...options, now }), [serverKey]);
+    const opened = await openToken(await mintToken({ ...mintOptions, now }), [serverKey]);
     expect(opened).toMatchObject({
-      protocolId: options.protocolId,
+      protocolId: mintOptions.protocolId,
       keyId: 7,
       singleUse: false,
       createTimeMs,
@@ -92,10 +91,17 @@ describe('minting', () => {
   });
 
   test('the smallest and the largest token', async () => {
-    const smallest = await mintToken({ ...options, addresses: ['1.2.3.4:5'], userData: new Uint8Array(857) });
+    const smallest = await mintToken({
+      ...mintOptions,
+      addresses: ['1.2.3.4:5'],
+      userData: new Uint8Array(857),
+    });
     expect(smallest).toHaveLength(1119);
-    const addresses = Array.from({ length: 32 }, (_, index) => `[2001:db8::${index + 1}]:65535`);
-    const largest = await mintToken({ ...options, addresses, userData: new Uint8Array(256).fill(255) });
+    const largest = await mintToken({
+      ...mintOptions,
+      addresses: mostAddresses,
+      userData: new Uint8Array(256).fill(255),
+    });
     expect(largest).toHaveLength(1720);
     const opened = await openToken(largest, [serverKey]);
     expect(opened.userData).toEqual(new Uint8Array(256).fill(255));
@@ -122,22 +128,12 @@ describe('minting', () => {
     });
   });
 
-  test.each<[string, Partial<Record<keyof MintTokenOptions | 'lifetime', unknown>>]>([
-    ['protocolId must be a bigint', { protocolId: 5 }],
-    ['clientId must be a bigint', { clientId: 2n ** 64n }],
-    ['key must be a server key', { key: 'secret' }],
+  test.each<readonly [string, Readonly<Record<string, unknown>>]>([
+    ...wrongMintOptions,
     [
       'key.key must be a Uint8Array of 32 bytes; got a Uint8Array of 31 bytes',
       { key: { id: 1, key: new Uint8Array(31) } },
     ],
-    ['addresses must be an array of 1 to 32; got an array of 0', { addresses: [] }],
-    [
-      'addresses must be an array of 1 to 32; got an array of 33',
-      { addresses: new Array(33).fill('1.2.3.4:5') },
-    ],
-    ['addresses[1] must be an IP address', { addresses: ['1.2.3.4:5', 'example.com:5'] }],
-    ['addresses[0] must be an address with a port other than 0', { addresses: ['1.2.3.4:0'] }],
-    ['addresses[0] must be the address of one machine', { addresses: ['0.0.0.0:5'] }],
     ['lifetimeMs must be an integer from 1 to 86400000; got 0', { lifetimeMs: 0 }],
     ['lifetimeMs must be an integer from 1 to 86400000; got 86400001', { lifetimeMs: 86_400_001 }],
     ['timeoutMs must be an integer from 1000 to 3600000; got 999', { timeoutMs: 999 }],
@@ -146,15 +142,11 @@ describe('minting', () => {
       'userData must be a Uint8Array of 0 to 838 bytes; got a Uint8Array of 839 bytes',
       { userData: new Uint8Array(839) },
     ],
-    ['userData must be a Uint8Array', { userData: 'text' }],
     ['singleUse must be true or false; got 1', { singleUse: 1 }],
-    ['now must be a function', { now: 5 }],
-    ['the result of now must be an integer', { now: () => Number.NaN }],
-    ['random must be a function', { random: 5 }],
     ["unknown option 'lifetime' in options; did you mean 'lifetimeMs'?", { lifetime: 5 }],
   ])('%s', async (message, wrong) => {
-    const attempt = mintToken({ ...options, ...wrong } as unknown as MintTokenOptions);
-    await expect(attempt).rejects.toThrow(argumentCode);
+    const attempt = mintToken({ ...mintOptions, ...wrong } as unknown as MintTokenOptions);
+    await expect(attempt).rejects.toThrow(wrongArgument);
     await expect(attempt).rejects.toThrow(message);
   });
 
@@ -194,7 +186,7 @@ describe('reading', () => {
   });
 
   test('what is read shares no memory with the token', async () => {
-    const token = Buffer.from(await mintToken(options));
+    const token = Buffer.from(await mintToken(mintOptions));
     const decoded = decodeToken(token);
     const before = structuredClone(decoded);
     token.fill(0);
@@ -202,13 +194,13 @@ describe('reading', () => {
   });
 
   test('a token is found at any offset of its buffer', async () => {
-    const token = await mintToken(options);
+    const token = await mintToken(mintOptions);
     const shifted = Buffer.concat([new Uint8Array(13), token]).subarray(13);
     await expect(openToken(shifted, [serverKey])).resolves.toMatchObject({ clientId: 42n });
   });
 
   test('the key id picks the one key that is tried', async () => {
-    const token = await mintToken(options);
+    const token = await mintToken(mintOptions);
     await expect(openToken(token, [generateKey({ id: 8 })])).rejects.toMatchObject({
       code: 'ERR_HAWSER_TOKEN_KEY',
       message: 'the token is sealed with key 7, which was not given',
@@ -223,12 +215,12 @@ describe('reading', () => {
   });
 
   test('wrong arguments', async () => {
-    const token = await mintToken(options);
+    const token = await mintToken(mintOptions);
     await expect(openToken(token, [])).rejects.toThrow('keys must be an array of 1 to 1024');
     await expect(openToken(token, [serverKey, serverKey])).rejects.toThrow('got id 7 again');
     await expect(openToken(token, ['secret'])).rejects.toThrow('keys[0] must be a server key');
     for (const wrong of [undefined, null, 5, {}]) {
-      expect(() => decodeToken(wrong as unknown as string)).toThrow(argumentCode);
+      expect(() => decodeToken(wrong as unknown as string)).toThrow(wrongArgument);
     }
   });
 });
