@@ -1,6 +1,6 @@
 // Channels between a gateway and its clients, through the engine.
 
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   bytes,
   type ChannelMap,
@@ -18,7 +18,7 @@ import {
   text,
   unreliable,
 } from '../../src/index.js';
-import { next, SimulatedWorld, type World, worlds } from './support.js';
+import { freshWorldForEachTest, next, SimulatedWorld, type World, worlds } from './support.js';
 
 interface Chat {
   readonly from: string;
@@ -85,15 +85,9 @@ const codeOf = (promise: Promise<unknown>): Promise<string> =>
 
 describe.each(worlds)('channels %s', (_name, makeWorld) => {
   let world: World;
-  const closing: Promise<void>[] = [];
-
-  beforeEach(() => {
-    world = makeWorld();
+  freshWorldForEachTest(makeWorld, (fresh) => {
+    world = fresh;
   });
-  afterEach(() => {
-    closing.push(world.close());
-  });
-  afterAll(() => Promise.all(closing));
 
   test('carry their values both ways', async () => {
     const { server, peer, connection } = await pair(world, channels);

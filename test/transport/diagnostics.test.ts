@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { child } from './child-gateway.js';
 import { bytes, SimulatedWorld } from './support.js';
 
 const run = promisify(execFile);
@@ -51,7 +51,8 @@ test('diagnostics_channel tells of sockets, connections, peers and drops', async
 });
 
 test('NODE_DEBUG=hawser prints the same', async () => {
-  const child = fileURLToPath(new URL('children/unref.mjs', import.meta.url));
-  const { stderr } = await run(process.execPath, [child], { env: { ...process.env, NODE_DEBUG: 'hawser' } });
+  const { stderr } = await run(process.execPath, [child('unref')], {
+    env: { ...process.env, NODE_DEBUG: 'hawser' },
+  });
   expect(stderr).toMatch(/HAWSER \d+: hawser:socket\.state \{.*mode: 'SERVER'.*state: 'RUNNING'/s);
 });

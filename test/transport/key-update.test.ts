@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import sodium from 'libsodium-wrappers';
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Connection, ConnectOptions, Peer, PeerSecretUser, ServerOptions } from '../../src/index.js';
-import { bytes, next, SimulatedWorld, text, type World, worlds } from './support.js';
+import { bytes, freshWorldForEachTest, next, SimulatedWorld, text, type World, worlds } from './support.js';
 
 const refused = expect.objectContaining({ code: 'ERR_HAWSER_KEY_UPDATE_REFUSED' });
 const busy = expect.objectContaining({ code: 'ERR_HAWSER_KEY_UPDATE_BUSY' });
@@ -23,15 +23,9 @@ async function pair(
 
 describe.each(worlds)('a key update %s', (_name, makeWorld) => {
   let world: World;
-  const closing: Promise<void>[] = [];
-
-  beforeEach(() => {
-    world = makeWorld();
+  freshWorldForEachTest(makeWorld, (fresh) => {
+    world = fresh;
   });
-  afterEach(() => {
-    closing.push(world.close());
-  });
-  afterAll(() => Promise.all(closing));
 
   test('gives both sides the next epoch, while messages go on', async () => {
     const { peer, connection } = await pair(world);

@@ -259,7 +259,6 @@ describe('memory', () => {
   test('1,000 times opened and closed leave nothing behind', async () => {
     const { stdout } = await run(process.execPath, ['--expose-gc', child('cycles'), '1000']);
     const { grown, descriptors } = JSON.parse(stdout);
-    console.log(stdout);
     // One may be opened by the process itself; a socket left in each cycle would be 2,000.
     expect(descriptors).toBeLessThan(5);
     expect(grown.heapUsed + grown.external).toBeLessThan(4 * 1024 * 1024);

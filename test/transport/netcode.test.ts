@@ -1,6 +1,6 @@
 // Netcode 1.02 through the public API: what its connections can, what they cannot, and who gets in.
 
-import { afterAll, afterEach, beforeEach, describe, expect, expectTypeOf, test } from 'vitest';
+import { describe, expect, expectTypeOf, test } from 'vitest';
 import { parseAddress } from '../../src/base/address.js';
 import {
   type ChannelMap,
@@ -29,6 +29,7 @@ import {
 } from '../../src/token/index.js';
 import {
   bytes,
+  freshWorldForEachTest,
   next,
   protocolId,
   RealWorld,
@@ -96,15 +97,9 @@ async function echoed(world: World, connection: Connection, message: Uint8Array)
 
 describe.each(worlds)('netcode %s', (_name, makeWorld) => {
   let world: World;
-  const closing: Promise<void>[] = [];
-
-  beforeEach(() => {
-    world = makeWorld();
+  freshWorldForEachTest(makeWorld, (fresh) => {
+    world = fresh;
   });
-  afterEach(() => {
-    closing.push(world.close());
-  });
-  afterAll(() => Promise.all(closing));
 
   test('tells both sides of the connection and what the token says', async () => {
     const server = await listenTo(world, { maxPeers: 7 });

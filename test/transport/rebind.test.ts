@@ -1,8 +1,17 @@
 import { readdirSync } from 'node:fs';
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseAddress } from '../../src/base/address.js';
 import { Client, type Connection, type HawserError, type Server } from '../../src/index.js';
-import { bytes, next, RealWorld, SimulatedWorld, text, type World, worlds } from './support.js';
+import {
+  bytes,
+  freshWorldForEachTest,
+  next,
+  RealWorld,
+  SimulatedWorld,
+  text,
+  type World,
+  worlds,
+} from './support.js';
 
 const portOf = (address: string): number => parseAddress(address).port;
 
@@ -29,15 +38,9 @@ async function echoServer(world: World): Promise<Server> {
 
 describe.each(worlds)('rebind %s', (_name, makeWorld) => {
   let world: World;
-  const closing: Promise<void>[] = [];
-
-  beforeEach(() => {
-    world = makeWorld();
+  freshWorldForEachTest(makeWorld, (fresh) => {
+    world = fresh;
   });
-  afterEach(() => {
-    closing.push(world.close());
-  });
-  afterAll(() => Promise.all(closing));
 
   test('goes on over another port, in the same session', async () => {
     const server = await echoServer(world);

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseAddress } from '../../src/base/address.js';
 import {
   Client,
@@ -7,20 +7,22 @@ import {
   type HawserError,
   type Peer,
 } from '../../src/index.js';
-import { bytes, next, protocolId, SimulatedWorld, text, type World, worlds } from './support.js';
+import {
+  bytes,
+  freshWorldForEachTest,
+  next,
+  protocolId,
+  SimulatedWorld,
+  text,
+  type World,
+  worlds,
+} from './support.js';
 
 describe.each(worlds)('a session %s', (_name, makeWorld) => {
   let world: World;
-  const closing: Promise<void>[] = [];
-
-  beforeEach(() => {
-    world = makeWorld();
+  freshWorldForEachTest(makeWorld, (fresh) => {
+    world = fresh;
   });
-  // Gateways linger for a second to acknowledge repeated farewells: all at once at the end.
-  afterEach(() => {
-    closing.push(world.close());
-  });
-  afterAll(() => Promise.all(closing));
 
   test('tells both sides of the connection and what the token says', async () => {
     const server = await world.listen();

@@ -2,11 +2,11 @@
 // with something else keeps too.
 
 import { fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type ImpairmentOptions, Server } from '../../src/index.js';
 import { SimulatedNetwork } from '../../src/testing/index.js';
 import { encodeToken, mintToken } from '../../src/token/index.js';
+import { child } from './child-gateway.js';
 import { bytes, next, protocolId, RealWorld, realSockets, serverKey, text } from './support.js';
 
 describe.each(realSockets)('bad networks %s', (_name, sockets) => {
@@ -126,7 +126,7 @@ test('what arrived while the process stood still is delivered before deadlines c
   });
   const options = { protocolId, key: serverKey, clientId: 1n, addresses: server.publicAddresses };
   const token = encodeToken(await mintToken({ ...options, timeoutMs: 1000 }));
-  const talker = fork(fileURLToPath(new URL('children/talker.mjs', import.meta.url)), [token]);
+  const talker = fork(child('talker'), [token]);
   try {
     await new Promise((resolve) => server.once('message', resolve));
     // Longer than the timeout. Nothing is in flight when it begins; the talker talks, hears nothing, and ends.

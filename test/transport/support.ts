@@ -2,7 +2,7 @@
 
 import { setFlagsFromString } from 'node:v8';
 import { runInThisContext } from 'node:vm';
-import { expect } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect } from 'vitest';
 import {
   type ChannelMap,
   type Client,
@@ -217,6 +217,23 @@ export const worlds: readonly (readonly [string, () => World])[] = [
   ['in a simulated network', () => new SimulatedWorld()],
   ...realSockets.map(([name, sockets]) => [name, () => new RealWorld(sockets)] as const),
 ];
+
+/**
+ * Gives each test of the suite a world of its own. They are closed together when the tests have run: gateways linger for a second, to
+ * acknowledge repeated farewells.
+ */
+export function freshWorldForEachTest(make: () => World, use: (world: World) => void): void {
+  const closing: Promise<void>[] = [];
+  let world: World;
+  beforeEach(() => {
+    world = make();
+    use(world);
+  });
+  afterEach(() => {
+    closing.push(world.close());
+  });
+  afterAll(() => Promise.all(closing));
+}
 
 /** What a transfer does to a buffer, also where the runtime copies those of addons instead, as Node.js 20 does. */
 function detach(buffer: ArrayBufferLike): void {

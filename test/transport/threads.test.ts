@@ -1,12 +1,14 @@
 // What I/O threads promise beyond what every session does (session.test.ts and others run on them too).
 
 import { execFile, fork } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Client, type Connection, connect, type DisconnectInfo, type Peer, Server } from '../../src/index.js';
 import { mintToken } from '../../src/token/index.js';
+import type { DropMessage } from '../../src/transport/diagnostics.js';
 import { ChildGateway, child } from './child-gateway.js';
 import {
   bytes,
@@ -15,6 +17,7 @@ import {
   protocolId,
   RealWorld,
   serverKey,
+  type TokenOverrides,
   text,
   threadedSockets,
 } from './support.js';
@@ -22,6 +25,7 @@ import {
 const run = promisify(execFile);
 const shardCount = 3;
 const three = { driver: 'threads', threads: shardCount } as const;
+const allShards = new Set(Array.from({ length: shardCount }, (_, shard) => shard));
 const one = { driver: 'threads' } as const;
 const ofChildren = JSON.stringify({ server: three, client: one });
 
@@ -60,13 +64,17 @@ describe.runIf(process.platform === 'linux')('three I/O threads', () => {
   }
 
   /** Connects `count` clients, each from its own address. */
-  async function connectMany(server: Server, count: number): Promise<{ peers: Peer[]; ends: Connection[] }> {
+  async function connectMany(
+    server: Server,
+    count: number,
+    overrides: TokenOverrides = {},
+  ): Promise<{ peers: Peer[]; ends: Connection[] }> {
     const arriving = peersOf(server);
     const peers: Peer[] = [];
     const ends: Connection[] = [];
     for (let index = 0; index < count; ++index) {
       const options = { client, localAddress: source(index) };
-      ends.push(await world.connect(await world.token(server), options));
+      ends.push(await world.connect(await world.token(server, overrides), options));
       peers.push(await arriving.next());
     }
     return { peers, ends };
@@ -77,7 +85,7 @@ describe.runIf(process.platform === 'linux')('three I/O threads', () => {
     server.on('message', (peer, data) => peer.send(data));
     const { peers, ends } = await connectMany(server, 48);
     // That one of them gets none of 48 happens once in a hundred million times.
-    expect(new Set(peers.map(({ shard }) => shard))).toEqual(new Set([0, 1, 2]));
+    expect(new Set(peers.map(({ shard }) => shard))).toEqual(allShards);
     expect(server.peers.size).toBe(48);
     for (const peer of peers) expect(server.peers.at(peer.slot, peer.generation, peer.shard)).toBe(peer);
     expect(server.stats.counters).toMatchObject({ peers: 48, handshakesCompleted: 48 });
@@ -171,15 +179,33 @@ describe.runIf(process.platform === 'linux')('three I/O threads', () => {
     }
   });
 
-  test('roll their keys together', async () => {
+  test('roll their keys together: the old one opens none of them any more, and the new one every one', async () => {
+    const drops: DropMessage[] = [];
+    const onDrop = (message: unknown): void => void drops.push(message as DropMessage);
+    subscribe('hawser:drop', onDrop);
+    onTestFinished(() => void unsubscribe('hawser:drop', onDrop));
     const server = await world.listen();
+    const { ends } = await connectMany(server, 6);
     const fresh = { id: 8, key: new Uint8Array(32).fill(3) };
     server.setKeys([fresh]);
-    for (let index = 0; index < 10; ++index) {
-      const token = await world.token(server, { key: fresh });
-      await world.connect(token, { client, localAddress: source(index) });
-    }
-    expect(server.stats.drops.unknownKey).toBe(0);
+    // That one of the three is asked by none of 48 happens once in a hundred million times.
+    const refused = Array.from({ length: 48 }, async (_, index) => {
+      const options = { client, localAddress: source(6 + index), timeoutMs: 300 };
+      await expect(world.connect(await world.token(server), options)).rejects.toMatchObject({
+        result: 'timedOut',
+      });
+    });
+    await Promise.all(refused);
+    expect([...server.peers]).toHaveLength(6);
+    const { peers } = await connectMany(server, 48, { key: fresh });
+    expect(new Set(peers.map(({ shard }) => shard))).toEqual(allShards);
+    expect(ends.every(({ connected }) => connected)).toBe(true);
+    // What each of them dropped is told at the latest when it stops.
+    await server.close();
+    const refusing = drops.filter(
+      ({ address, reason }) => address === server.address && reason === 'unknownKey',
+    );
+    expect(new Set(refusing.map(({ shard }) => shard))).toEqual(allShards);
   });
 
   test('broadcast to the peers of all of them, or to some', async () => {
@@ -218,15 +244,21 @@ describe.runIf(process.platform === 'linux')('three I/O threads', () => {
     }
   });
 
-  test('drain together', async () => {
+  test('drain together: whoever comes afterwards is denied by each of them', async () => {
     const server = await world.listen();
     const { ends } = await connectMany(server, 12);
-    for (const end of ends) end.once('goaway', () => void end.close());
-    const late = await world.token(server);
+    const asked = Promise.all(ends.map((end) => next(end, 'goaway')));
     const drained = server.drain({ deadlineMs: 60_000 });
-    await expect(world.connect(late, { client, localAddress: source(99) })).rejects.toMatchObject({
-      name: 'HawserError',
-    });
+    await asked;
+    // From 48 addresses, so that each of the three is asked; by one that did not know, they would be let in.
+    for (let index = 12; index < 60; ++index) {
+      const options = { client, localAddress: source(index) };
+      await expect(world.connect(await world.token(server), options)).rejects.toMatchObject({
+        denied: 'SHUTTING_DOWN',
+      });
+    }
+    expect(server.stats.counters).toMatchObject({ peers: 12 });
+    for (const end of ends) void end.close();
     await drained;
     expect(server.state).toBe('STOPPED');
     expect(server.stats.counters).toMatchObject({ peers: 0, peersDisconnected: 12 });
@@ -240,39 +272,44 @@ describe.each(threadedSockets)('a gateway %s', (_name, sockets) => {
   const token = (address: string, clientId: bigint, timeoutMs: number): Promise<Uint8Array> =>
     mintToken({ protocolId: 1n, key: { id: 1, key }, clientId, addresses: [address], timeoutMs });
 
-  test('whose JavaScript stands still for 5 s loses nobody, and answers every PING on time', async () => {
+  test('whose JavaScript stands still for 5 s loses nobody, and answers every PING of every peer on time', async () => {
     const stallMs = 5000;
     const gateway = fork(child('stalled'), [JSON.stringify({ key: hex, stallMs, sockets })]);
-    const client = await Client.open({ address: '0.0.0.0:0' });
+    // One each, so that what is counted is of one peer.
+    const clients = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => Client.open({ address: `${source(index)}:0` })),
+    );
     const ends: DisconnectInfo[] = [];
     try {
       const [{ address }] = await once(gateway, 'message');
       const connections: Connection[] = [];
-      for (let index = 0; index < 20; ++index) {
+      for (const [index, client] of clients.entries()) {
         // Whoever is silent for so long is given up, by either side.
-        const options = { localAddress: source(index) };
-        const connection = await client.connect(await token(address, BigInt(index + 1), 1500), options);
+        const connection = await client.connect(await token(address, BigInt(index + 1), 1500));
         connection.on('disconnect', (info) => ends.push(info));
         connections.push(connection);
       }
       gateway.send('stall');
       await once(gateway, 'message');
-      const before = client.stats.counters;
+      const before = clients.map((client) => client.stats.counters);
       for (const connection of connections) connection.send(bytes('meanwhile'));
       // Not as long as JavaScript stands still: what is answered now was answered by a thread.
       await new Promise((resolve) => setTimeout(resolve, stallMs - 800));
-      const { pingsSent, pongsReceived } = client.stats.counters;
+      const after = clients.map((client) => client.stats.counters);
       expect(ends).toEqual([]);
-      // A keep-alive every third of the timeout.
-      expect(pongsReceived - before.pongsReceived).toBeGreaterThanOrEqual(4 * connections.length);
-      // At most what is on its way at this moment has not been answered.
-      expect(pingsSent - pongsReceived).toBeLessThanOrEqual(connections.length);
+      // On time, for each peer by itself: of its keep-alives, one every third of the timeout, all are answered but the one that may be on its
+      // way now, and its round trip is below the second after which a PING without an answer is repeated.
+      for (const [index, { pingsSent, pongsReceived }] of after.entries()) {
+        const answered = pongsReceived - (before[index]?.pongsReceived ?? 0);
+        expect(answered).toBeGreaterThanOrEqual(4);
+        expect(pingsSent - pongsReceived).toBeLessThanOrEqual(1);
+      }
       for (const { rttMs } of connections) expect(rttMs).toBeLessThan(1000);
-      const [after] = await once(gateway, 'message');
-      expect(after).toEqual({ peers: 20, ended: 0, heard: 20 });
+      const [told] = await once(gateway, 'message');
+      expect(told).toEqual({ peers: 20, ended: 0, heard: 20 });
       expect(connections.every(({ connected }) => connected)).toBe(true);
     } finally {
-      await client.close();
+      await Promise.all(clients.map((client) => client.close()));
       gateway.kill();
       await once(gateway, 'exit');
     }
@@ -319,12 +356,25 @@ describe.runIf(process.platform === 'linux')('the life of I/O threads', () => {
   test('200 times opened and closed leave nothing behind', async () => {
     const { stdout } = await run(process.execPath, ['--expose-gc', child('cycles'), '200', ofChildren]);
     const { grown, descriptors, threads } = JSON.parse(stdout);
-    console.log(stdout);
     // The process itself may open one of each; a thread left in each cycle would be 200.
     expect(descriptors).toBeLessThan(5);
     expect(threads).toBeLessThan(5);
     expect(grown.heapUsed + grown.external).toBeLessThan(4 * 1024 * 1024);
     expect(grown.rss).toBeLessThan(128 * 1024 * 1024);
+  });
+
+  test('with too few files for all of them none is opened, and nothing is left behind', async () => {
+    const program = [process.execPath, child('few-files'), JSON.stringify({ driver: 'threads', threads: 4 })];
+    const { stdout } = await run('sh', ['-c', 'ulimit -n 64 && exec "$@"', 'sh', ...program]);
+    const { address, attempts, ...report } = JSON.parse(stdout);
+    const advice = 'the process has no file descriptor left; raise "ulimit -n"';
+    expect(report).toEqual({
+      failures: [['ERR_HAWSER_TOO_MANY_FILES', `cannot open a UDP socket on ${address}: ${advice}`]],
+      left: { files: 0, threads: 0 },
+      alone: address,
+    });
+    // The socket of each of the four at least.
+    expect(attempts).toBeGreaterThanOrEqual(4);
   });
 
   test('a worker thread that ends while they run ends them', async () => {
