@@ -1,6 +1,7 @@
 // The client's side: one socket that carries one connection or many.
 
 import { EventEmitter } from 'node:events';
+import { abortedError, checkSignal, throwIfAborted } from '../base/abort.js';
 import { addressToBinary, parseAddress } from '../base/address.js';
 import {
   argumentError,
@@ -13,23 +14,20 @@ import {
 } from '../base/check.js';
 import type { Clock } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
+import { guard } from '../base/isolate.js';
 import type { ChannelMap, DefaultChannels } from './channels.js';
 import { ConnectError } from './connect-error.js';
 import { Connection, connectionControl } from './connection.js';
-import { guard } from './isolate.js';
 import type { SecretSource, SecretUser } from './key-update.js';
 import type { NativeHandle } from './native.js';
 import { useNetcodeToken } from './netcode-token-use.js';
 import {
-  abortedError,
   type ClientOptions,
   checkClientOptions,
   checkDisconnectCode,
   checkReason,
-  checkSignal,
   clientOptionNames,
   type SocketPlan,
-  throwIfAborted,
 } from './options.js';
 import { type ConnectionState, disconnectCodes, netcodeStates, type SocketState } from './results.js';
 import type { CloseOptions } from './server.js';

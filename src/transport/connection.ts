@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { addressFromBinary, binaryAddressBytes, formatAddress } from '../base/address.js';
 import { HawserError } from '../base/errors.js';
+import { guard, isolateRejections, reportListenerError } from '../base/isolate.js';
 import type { Wire } from '../base/wire.js';
 import type {
   ChannelMap,
@@ -14,7 +15,6 @@ import type {
 import { ConnectError } from './connect-error.js';
 import { channels } from './diagnostics.js';
 import { readDenied, readDisconnect, readGoaway, readNetcodeState } from './event-bytes.js';
-import { guard, isolateRejections, reportListenerError } from './isolate.js';
 import type { SecretSource, SecretUser } from './key-update.js';
 import { Link, mixLink } from './link.js';
 import { connectRecord, type NativeHandle } from './native.js';

@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { availableParallelism, networkInterfaces } from 'node:os';
+import { checkSignal } from '../base/abort.js';
 import { type Address, addressToBinary, formatAddress, parseAddress } from '../base/address.js';
 import {
   argumentError,
@@ -18,7 +19,6 @@ import {
   describe,
 } from '../base/check.js';
 import { type Clock, systemClock } from '../base/clock.js';
-import { HawserError } from '../base/errors.js';
 import { wires as knownWires, type Wire } from '../base/wire.js';
 import { parseKey, type ServerKey } from '../token/server-key.js';
 import { type ChannelMap, ChannelTable, type DefaultChannels, defaultChannels } from './channels.js';
@@ -627,21 +627,6 @@ function checkTokenHistory(history: TokenHistory | undefined): TokenHistory | un
   }
   checkFunction('tokenHistory.consume', history.consume);
   return history;
-}
-
-/** @throws HawserError ERR_HAWSER_ARGUMENT when it is neither undefined nor an AbortSignal. */
-export function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
-  if (signal === undefined || signal instanceof AbortSignal) return signal;
-  throw argumentError('signal', 'an AbortSignal', describe(signal));
-}
-
-/** @throws HawserError ERR_HAWSER_ABORTED when it is aborted. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw abortedError(signal);
-}
-
-export function abortedError(signal: AbortSignal): HawserError {
-  return new HawserError('ERR_HAWSER_ABORTED', 'the caller aborted', { cause: signal.reason });
 }
 
 /** @throws HawserError ERR_HAWSER_ARGUMENT unless they are 1 to 64 server keys with different ids. */

@@ -1,10 +1,12 @@
 // The gateway's side: one address, many peers.
 
 import { EventEmitter, on } from 'node:events';
+import { throwIfAborted } from '../base/abort.js';
 import { formatAddress, parseAddress } from '../base/address.js';
 import { argumentError, checkInteger, checkOptions, describe } from '../base/check.js';
 import type { Clock, Timer } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
+import { guard, isolateRejections, reportListenerError } from '../base/isolate.js';
 import type { ServerKey } from '../token/server-key.js';
 import type {
   ChannelEntry,
@@ -17,7 +19,6 @@ import type {
 } from './channels.js';
 import { channels } from './diagnostics.js';
 import { readDisconnect } from './event-bytes.js';
-import { guard, isolateRejections, reportListenerError } from './isolate.js';
 import { checkTtl } from './link.js';
 import { consumeVerdict } from './native.js';
 import {
@@ -27,7 +28,6 @@ import {
   checkServerOptions,
   type ServerOptions,
   type ServerPlan,
-  throwIfAborted,
 } from './options.js';
 import { endPeer, Peer } from './peer.js';
 import { type DisconnectInfo, disconnectCodes, disconnectResultName, type SocketState } from './results.js';

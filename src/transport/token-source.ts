@@ -1,5 +1,6 @@
 // Where a client takes its connect tokens from, and whether one that was used can be used again.
 
+import { abortedError } from '../base/abort.js';
 import { argumentError, describeSecret } from '../base/check.js';
 import type { Clock } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
@@ -8,7 +9,6 @@ import { fromBase64Url } from '../token/base64url.js';
 import { decodePublic, tokenInvalid } from '../token/format.js';
 import { decodePublicNetcode, type PublicNetcodeToken, wireOfToken } from '../token/netcode-format.js';
 import { ConnectError } from './connect-error.js';
-import { abortedError } from './options.js';
 import { netcodeStates } from './results.js';
 
 /**

@@ -25,8 +25,13 @@ export function reportListenerError(target: ListenerErrorTarget, error: unknown,
       uncaught = second;
     }
   }
+  throwLater(uncaught);
+}
+
+/** Makes an error an uncaught exception, once what is under way is through. */
+export function throwLater(error: unknown): void {
   process.nextTick(() => {
-    throw uncaught;
+    throw error;
   });
 }
 
