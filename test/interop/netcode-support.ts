@@ -129,7 +129,7 @@ class VirtualPlace extends Place {
   }
 
   override nowMs(): number {
-    return Math.floor(this.#world.wallNow());
+    return Math.floor(this.#world.clock.wallNow());
   }
 
   protected override transmit(datagram: Bytes, to: Endpoint): void {
@@ -197,7 +197,7 @@ export abstract class Carrier {
 
   /** Unix milliseconds, whole. */
   nowMs(): number {
-    return Math.floor(this.world.wallNow());
+    return Math.floor(this.world.clock.wallNow());
   }
 
   mint(servers: readonly { readonly publicAddresses: readonly string[] }[], options: Minting = {}): Bytes {
@@ -240,7 +240,7 @@ export abstract class Carrier {
       addresses,
       lifetimeMs: 60_000,
       timeoutMs: 5000,
-      now: () => this.world.wallNow(),
+      now: () => this.world.clock.wallNow(),
       ...options,
     });
   }

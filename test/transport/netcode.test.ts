@@ -60,7 +60,7 @@ function tokenFor(
     clientId: ++lastClientId,
     addresses: server.publicAddresses,
     timeoutMs: 1000,
-    now: () => world.wallNow(),
+    now: () => world.clock.wallNow(),
     ...overrides,
   });
 }
@@ -601,12 +601,12 @@ describe('netcode', () => {
   test('is tried for as long as the token says, unless the caller has a limit', async () => {
     const world = new SimulatedWorld();
     const nowhere = { addresses: ['192.0.2.1:1', '192.0.2.2:1', '192.0.2.3:1'], timeoutMs: 7000 };
-    const started = world.wallNow();
+    const started = world.clock.wallNow();
     const states: ConnectionState[] = [];
     const token = await tokenFor(world, { publicAddresses: [] }, nowhere);
     const error = await errorOf(world.connect(token, { onState: (state) => states.push(state) }));
     expect(error).toMatchObject({ netcodeState: netcodeStates.connectionRequestTimedOut });
-    expect(world.wallNow() - started).toBeGreaterThanOrEqual(21_000);
+    expect(world.clock.wallNow() - started).toBeGreaterThanOrEqual(21_000);
     expect(states).toEqual(['REQUESTING', 'DISCONNECTED']);
     await world.close();
   });

@@ -3,6 +3,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInThisContext } from 'node:vm';
 import { afterAll, afterEach, beforeEach, expect } from 'vitest';
+import { type Clock, systemClock } from '../../src/base/clock.js';
 import {
   type ChannelMap,
   type Client,
@@ -69,8 +70,8 @@ export interface World {
   until<T>(promise: Promise<T>): Promise<T>;
   /** Lets what is on its way arrive. */
   settle(): Promise<void>;
-  /** Unix milliseconds there. */
-  wallNow(): number;
+  /** The time there. */
+  readonly clock: Clock;
   /** Closes what was opened. */
   close(): Promise<void>;
 }
@@ -88,7 +89,7 @@ abstract class BaseWorld implements World {
   ): Promise<Connection<C>>;
   abstract until<T>(promise: Promise<T>): Promise<T>;
   abstract settle(): Promise<void>;
-  abstract wallNow(): number;
+  abstract readonly clock: Clock;
 
   async token(server: Addressed, overrides: TokenOverrides = {}): Promise<Uint8Array> {
     return mintToken({
@@ -96,7 +97,7 @@ abstract class BaseWorld implements World {
       key: serverKey,
       clientId: ++lastClientId,
       addresses: server.publicAddresses,
-      now: () => this.wallNow(),
+      now: () => this.clock.wallNow(),
       ...overrides,
     });
   }
@@ -111,6 +112,7 @@ abstract class BaseWorld implements World {
 export type RealSockets = Pick<ServerOptions, 'socket' | 'driver' | 'threads'>;
 
 export class RealWorld extends BaseWorld {
+  override readonly clock: Clock = systemClock;
   readonly #server: RealSockets;
   readonly #client: Omit<RealSockets, 'threads'>;
 
@@ -153,18 +155,16 @@ export class RealWorld extends BaseWorld {
     // A round trip through the kernel for whatever was sent before: loopback keeps the order.
     for (let turn = 0; turn < 20; ++turn) await new Promise((resolve) => setTimeout(resolve, 1));
   }
-
-  override wallNow(): number {
-    return Date.now();
-  }
 }
 
 export class SimulatedWorld extends BaseWorld {
   readonly network: SimulatedNetwork;
+  override readonly clock: Clock;
 
   constructor(options: SimulatedNetworkOptions = {}) {
     super();
     this.network = new SimulatedNetwork(options);
+    this.clock = this.network.clock;
   }
 
   override async listen<C extends ChannelMap = DefaultChannels>(
@@ -191,10 +191,6 @@ export class SimulatedWorld extends BaseWorld {
 
   override settle(): Promise<void> {
     return this.network.run(200);
-  }
-
-  override wallNow(): number {
-    return this.network.clock.wallNow();
   }
 }
 
