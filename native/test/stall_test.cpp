@@ -134,6 +134,17 @@ std::vector<std::uint64_t> numbers_up_to(std::uint64_t end) {
   return numbers;
 }
 
+// So many peers have each been heard of with all numbers below `end`, once, on both reliable channels, in
+// order where there is one.
+void require_all_received(StallWorld::Books& books, std::size_t peers, std::uint64_t end) {
+  REQUIRE(books.received.size() == peers);
+  for (auto& [peer, channels] : books.received) {
+    REQUIRE(channels[kReliable] == numbers_up_to(end));
+    std::ranges::sort(channels[kUnordered]);
+    REQUIRE(channels[kUnordered] == numbers_up_to(end));
+  }
+}
+
 TEST_CASE(
     "a stalled user: for 5 s every PING is answered at once, and no peer and no reliable message is lost") {
   StallWorld world;
@@ -183,12 +194,7 @@ TEST_CASE(
   CHECK(world.server_books.ended.empty());
   CHECK(world.client_books.ended.empty());
   CHECK(world.server_books.unreliable == unreliable_before);
-  REQUIRE(world.server_books.received.size() == 5);
-  for (auto& [peer, channels] : world.server_books.received) {
-    CHECK(channels[kReliable] == numbers_up_to(number));
-    std::ranges::sort(channels[kUnordered]);
-    CHECK(channels[kUnordered] == numbers_up_to(number));
-  }
+  require_all_received(world.server_books, 5, number);
 }
 
 TEST_CASE("a stalled user: messages that wait for more than one storage wake nobody until one is taken") {
@@ -493,12 +499,7 @@ TEST_CASE(
     world.run(milliseconds(10));
   }
   CHECK(world.server_books.ended.empty());
-  REQUIRE(world.server_books.received.size() == 12);
-  for (auto& [peer, channels] : world.server_books.received) {
-    CHECK(channels[kReliable] == numbers_up_to(number));
-    std::ranges::sort(channels[kUnordered]);
-    CHECK(channels[kUnordered] == numbers_up_to(number));
-  }
+  require_all_received(world.server_books, 12, number);
 }
 
 TEST_CASE("a stalled user: a client in the middle of its handshake goes on with it afterwards") {
@@ -606,12 +607,7 @@ void stall_at_random(std::uint64_t seed) {
   REQUIRE(world.client->endpoint.connected() == 5);
   for (auto* const books : {&world.server_books, &world.client_books}) {
     REQUIRE(books->ended.empty());
-    REQUIRE(books->received.size() == 3);
-    for (auto& [peer, channels] : books->received) {
-      REQUIRE(channels[kReliable] == numbers_up_to(number));
-      std::ranges::sort(channels[kUnordered]);
-      REQUIRE(channels[kUnordered] == numbers_up_to(number));
-    }
+    require_all_received(*books, 3, number);
   }
 }
 
