@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Backoff, type BackoffOptions } from '../../src/base/backoff.js';
-import { HawserError } from '../../src/base/errors.js';
 import { type Random, seededRandom, systemRandom } from '../../src/base/random.js';
+import { refusal } from './refusal.js';
 
 const noJitter: Random = () => 0;
 
@@ -11,17 +11,6 @@ const sequenceOf7: readonly number[] = [1837975287, 2099764152, 1321706041];
 /** The next `count` values of a function. */
 function draw(from: () => number, count: number): number[] {
   return Array.from({ length: count }, from);
-}
-
-/** The message of the argument error that `run` throws. */
-function refusal(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof HawserError && error.code === 'ERR_HAWSER_ARGUMENT') return error.message;
-    throw error;
-  }
-  throw new Error('nothing was refused');
 }
 
 /** How the numbers fall into `count` equal parts of [0, 1). */

@@ -2,18 +2,7 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import * as check from '../../src/base/check.js';
-import { HawserError } from '../../src/base/errors.js';
-
-/** The message of the argument error that `run` throws. */
-function refusal(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof HawserError && error.code === 'ERR_HAWSER_ARGUMENT') return error.message;
-    throw error;
-  }
-  throw new Error('nothing was refused');
-}
+import { refusal } from './refusal.js';
 
 describe('describe', () => {
   test.each([
