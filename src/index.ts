@@ -51,7 +51,7 @@ export type {
   SocketOptions,
   TokenHistory,
 } from './transport/options.js';
-export { type GoawayOptions, Peer } from './transport/peer.js';
+export { type DisconnectOptions, type GoawayOptions, Peer } from './transport/peer.js';
 export {
   type ConnectionState,
   type ConnectResult,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <ratio>
@@ -40,5 +41,11 @@ struct UnixClock {
 };
 
 using WallTime = std::chrono::time_point<UnixClock, std::chrono::milliseconds>;
+
+// Whole milliseconds for a field of 32 bits: cut to what that holds.
+[[nodiscard]] constexpr std::uint32_t u32_milliseconds(Duration duration) {
+  const std::int64_t whole = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(whole, 0, UINT32_MAX));
+}
 
 }  // namespace hawser

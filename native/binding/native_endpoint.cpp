@@ -392,12 +392,14 @@ Napi::Value NativeEndpoint::disconnect(const Napi::CallbackInfo& info) {
   const auto peer = read_handle(info[0], info[1]);
   const auto code = peer ? read_integer(info[2], "code", 0, UINT32_MAX) : std::nullopt;
   const auto reason = code ? read_string(info[3], "reason") : std::nullopt;
-  if (!reason) return info.Env().Undefined();
+  const auto spread = reason ? read_integer(info[4], "reconnectSpreadMs", 0, UINT32_MAX) : std::nullopt;
+  if (!spread) return info.Env().Undefined();
   if (!is_open()) return Napi::Boolean::New(info.Env(), false);
   begin_call();
   bool begun = false;
-  host_->call_in_order(
-      [&](Endpoint& endpoint, Instant now) { begun = endpoint.disconnect(*peer, *code, *reason, now); });
+  host_->call_in_order([&](Endpoint& endpoint, Instant now) {
+    begun = endpoint.disconnect(*peer, *code, *reason, now, std::chrono::milliseconds(*spread));
+  });
   return Napi::Boolean::New(info.Env(), begun);
 }
 
@@ -405,10 +407,11 @@ Napi::Value NativeEndpoint::goaway(const Napi::CallbackInfo& info) {
   const auto peer = read_handle(info[0], info[1]);
   const auto reason = peer ? read_integer(info[2], "reason", 0, UINT32_MAX) : std::nullopt;
   const auto deadline = reason ? read_integer(info[3], "deadlineMs", 0, UINT32_MAX) : std::nullopt;
-  if (!deadline) return info.Env().Undefined();
+  const auto spread = deadline ? read_integer(info[4], "reconnectSpreadMs", 0, UINT32_MAX) : std::nullopt;
+  if (!spread) return info.Env().Undefined();
   SocketAddress elsewhere;
-  if (!info[4].IsNull()) {
-    const auto address = read_address(info[4], "address");
+  if (!info[5].IsNull()) {
+    const auto address = read_address(info[5], "address");
     if (!address) return info.Env().Undefined();
     elsewhere = *address;
   }
@@ -416,7 +419,8 @@ Napi::Value NativeEndpoint::goaway(const Napi::CallbackInfo& info) {
   begin_call();
   bool asked = false;
   host_->call([&](Endpoint& endpoint, Instant /*now*/) {
-    asked = endpoint.goaway(*peer, *reason, std::chrono::milliseconds(*deadline), elsewhere);
+    asked = endpoint.goaway(*peer, *reason, std::chrono::milliseconds(*deadline), elsewhere,
+                            std::chrono::milliseconds(*spread));
   });
   return Napi::Boolean::New(info.Env(), asked);
 }
@@ -565,9 +569,12 @@ Napi::Value NativeEndpoint::start_draining(const Napi::CallbackInfo& info) {
 Napi::Value NativeEndpoint::stop(const Napi::CallbackInfo& info) {
   const auto code = read_integer(info[0], "code", 0, UINT32_MAX);
   const auto reason = code ? read_string(info[1], "reason") : std::nullopt;
-  if (!reason || !is_open()) return info.Env().Undefined();
+  const auto spread = reason ? read_integer(info[2], "reconnectSpreadMs", 0, UINT32_MAX) : std::nullopt;
+  if (!spread || !is_open()) return info.Env().Undefined();
   begin_call();
-  host_->call_in_order([&](Endpoint& endpoint, Instant now) { endpoint.stop(*code, *reason, now); });
+  host_->call_in_order([&](Endpoint& endpoint, Instant now) {
+    endpoint.stop(*code, *reason, now, std::chrono::milliseconds(*spread));
+  });
   return info.Env().Undefined();
 }
 

@@ -411,7 +411,7 @@ void Endpoint::receive_reset(const ReceivedDatagram& datagram, Instant now) {
     case PeerPhase::kConfirming:
       return restart_attempt(*peer, now);
     case PeerPhase::kConnected:
-      announce(*peer, DisconnectResult::kReset, 0, {});
+      announce(*peer, DisconnectResult::kReset, {});
       forget_connected(*peer);
       return destroy(*peer);
     default:

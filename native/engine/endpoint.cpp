@@ -227,7 +227,7 @@ void Endpoint::on_timer(Peer& peer, Instant now) {
     case PeerPhase::kConnected:
       if (now >= peer.last_receive + peer.timeout) {
         counters_.add(Counter::peersTimedOut);
-        announce(peer, DisconnectResult::kTimedOut, 0, {});
+        announce(peer, DisconnectResult::kTimedOut, {});
         forget_connected(peer);
         return destroy(peer);
       }
@@ -402,27 +402,29 @@ bool Endpoint::send_datagram(Buffer&& buffer, const SocketAddress& remote, const
   return true;
 }
 
-bool Endpoint::disconnect(Handle handle, std::uint32_t code, std::string_view reason, Instant now) {
+bool Endpoint::disconnect(Handle handle, std::uint32_t code, std::string_view reason, Instant now,
+                          std::chrono::milliseconds reconnect_spread) {
   if (is_netcode(handle)) return netcode_->disconnect(handle, DisconnectResult::kClosed, code);
   Peer* peer = find(handle);
   if (peer == nullptr || peer->phase != PeerPhase::kConnected) return false;
-  begin_ending(*peer, DisconnectResult::kClosed, code, bytes_of(reason), true, now);
+  begin_ending(*peer, DisconnectResult::kClosed, {code, reconnect_spread, bytes_of(reason)}, true, now);
   return true;
 }
 
 bool Endpoint::goaway(Handle handle, std::uint32_t reason, std::chrono::milliseconds deadline,
-                      const SocketAddress& elsewhere) {
+                      const SocketAddress& elsewhere, std::chrono::milliseconds reconnect_spread) {
   Peer* peer = find(handle);
   if (peer == nullptr || peer->phase != PeerPhase::kConnected || options_.mode != Mode::kServer) return false;
   std::array<std::byte, 64> frame{};
   ByteWriter writer(frame);
   const bool has_address = elsewhere.family != SocketAddress::Family::kNone;
   if (has_address && !is_encodable(elsewhere)) return false;
-  if (!write_goaway(writer, reason, deadline, has_address ? &elsewhere : nullptr)) return false;
+  if (!write_goaway(writer, {reason, deadline, reconnect_spread, has_address, elsewhere})) return false;
   return send_control(*peer, writer.written());
 }
 
-void Endpoint::stop(std::uint32_t code, std::string_view reason, Instant now) {
+void Endpoint::stop(std::uint32_t code, std::string_view reason, Instant now,
+                    std::chrono::milliseconds reconnect_spread) {
   if (stopping_) return;
   stopping_ = true;
   goodbyes_end_ = now + kGoodbyeTime;
@@ -430,7 +432,7 @@ void Endpoint::stop(std::uint32_t code, std::string_view reason, Instant now) {
   peers_.for_each([&](Peer& peer) {
     switch (peer.phase) {
       case PeerPhase::kConnected:
-        begin_ending(peer, DisconnectResult::kClosed, code, bytes_of(reason), true, now);
+        begin_ending(peer, DisconnectResult::kClosed, {code, reconnect_spread, bytes_of(reason)}, true, now);
         break;
       case PeerPhase::kRequesting:
       case PeerPhase::kResponding:

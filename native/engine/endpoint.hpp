@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -253,15 +254,17 @@ class Endpoint {
   bool set_paused(Handle peer, std::uint32_t channel, bool paused, Instant now);
 
   // Disconnects: DISCONNECT is sent at 10 Hz until acknowledged, at most ten times. The kDisconnect event
-  // (kClosed) is queued at once. `reason` is UTF-8, cut to 256 bytes. False when the handle is stale or the
-  // peer is ending already.
-  bool disconnect(Handle peer, std::uint32_t code, std::string_view reason, Instant now);
+  // (kClosed) is queued at once. `reason` is UTF-8, cut to 256 bytes. `reconnect_spread` is over how long
+  // clients are to spread their return, zero for no such wish; a client and netcode tell none. False when the
+  // handle is stale or the peer is ending already.
+  bool disconnect(Handle peer, std::uint32_t code, std::string_view reason, Instant now,
+                  std::chrono::milliseconds reconnect_spread = {});
 
   // Asks a client to go elsewhere (GOAWAY), reliably. `elsewhere` of family kNone names no address. False
   // when the handle is stale, the peer is not connected or has too much waiting for acknowledgement,
   // `elsewhere` has no form in the wire (docs/protocol.md section 1), or this is a client.
   bool goaway(Handle peer, std::uint32_t reason, std::chrono::milliseconds deadline,
-              const SocketAddress& elsewhere);
+              const SocketAddress& elsewhere, std::chrono::milliseconds reconnect_spread = {});
 
   // The answer to a kConsume event; kHistoryFull when the history cannot be asked. Ignored when the session
   // has died meanwhile, and the second time.
@@ -273,9 +276,10 @@ class Endpoint {
   // for any more.
   void provide_secret(Handle peer, const SecretId& id, std::optional<Key> secret, Instant now);
 
-  // STOPPING: no new sessions, every peer is disconnected with the code. STOPPED when none is left and the
-  // output is empty; `advance` gives up after 1.1 s what the socket has not taken by then.
-  void stop(std::uint32_t code, std::string_view reason, Instant now);
+  // STOPPING: no new sessions, every peer is disconnected, as by `disconnect`. STOPPED when none is left and
+  // the output is empty; `advance` gives up after 1.1 s what the socket has not taken by then.
+  void stop(std::uint32_t code, std::string_view reason, Instant now,
+            std::chrono::milliseconds reconnect_spread = {});
 
   [[nodiscard]] std::optional<PeerStatus> status(Handle peer, Instant now);
   // docs/protocol.md section 4, exportKey. Nothing when the peer is not connected or the label is not 1 to
@@ -358,9 +362,9 @@ class Endpoint {
   void start_session(Peer& peer, Prk&& prk, Instant now);
   void start_liveness(Peer& peer, Instant now);
   [[nodiscard]] Duration ping_interval(const Peer& peer) const;
-  void begin_ending(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason, bool tell,
+  void begin_ending(Peer& peer, DisconnectResult result, const DisconnectFrame& frame, bool tell,
                     Instant now);
-  void announce(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason);
+  void announce(Peer& peer, DisconnectResult result, const DisconnectFrame& frame);
   void fail(Peer& peer, DisconnectResult result, DisconnectCode code, Instant now);
   void forget_connected(Peer& peer);
 

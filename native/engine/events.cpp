@@ -81,8 +81,7 @@ std::array<std::byte, ConnectRecordLayout::kUserData> encode(const ConnectRecord
   writer.u64(record.expire);
   writer.zeros(2 * kAddressRecordSize);
   // Those of netcode may be longer.
-  const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(record.timeout).count();
-  writer.u32(static_cast<std::uint32_t>(std::min<std::int64_t>(timeout, UINT32_MAX)));
+  writer.u32(u32_milliseconds(record.timeout));
   writer.u32(record.flags);
   writer.u32(static_cast<std::uint32_t>(record.wire));
   writer.u32(record.client_index);
@@ -91,6 +90,15 @@ std::array<std::byte, ConnectRecordLayout::kUserData> encode(const ConnectRecord
                        record.remote);
   write_address_record(std::span(bytes).subspan<ConnectRecordLayout::kLocal, kAddressRecordSize>(),
                        record.local);
+  return bytes;
+}
+
+std::array<std::byte, kDisconnectRecordSize> disconnect_record(std::uint32_t code,
+                                                               Duration reconnect_spread) {
+  std::array<std::byte, kDisconnectRecordSize> bytes{};
+  ByteWriter writer(bytes);
+  writer.u32(code);
+  writer.u32(u32_milliseconds(reconnect_spread));
   return bytes;
 }
 

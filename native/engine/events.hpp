@@ -16,11 +16,12 @@ namespace hawser {
 enum class EventKind : std::uint8_t {
   kMessage = 1,        // argument: channel; bytes: the message
   kConnect = 2,        // bytes: ConnectRecord, then user data
-  kDisconnect = 3,     // argument: DisconnectResult; bytes: u32 code, reason (UTF-8)
+  kDisconnect = 3,     // argument: DisconnectResult; bytes: u32 code, u32 spread in ms, reason (UTF-8)
   kConnectFailed = 4,  // argument: ConnectResult; bytes: u32 reason of DENIED, 0 when there was none
   kState = 5,          // argument: ClientState; bytes: of netcode, i32 the number of its state
   kDrain = 6,          // no peer: the output queue has room again
-  kGoaway = 7,         // bytes: u32 reason, u32 deadline in ms, address record (family 0: none)
+  kGoaway = 7,         // bytes: u32 reason, u32 deadline in ms, u32 reconnect spread in ms, address record
+                       // (family 0: none)
   kConsume = 8,      // bytes: token id[32], u64 expire (Unix ms); answered by Endpoint::complete_consumption
   kConfirm = 9,      // argument: 0 delivered, 1 expired; bytes: u32 for each message, as SendOptions::confirm
   kPeerDrain = 10,   // the peer may be sent to again
@@ -113,6 +114,11 @@ struct ConnectRecordLayout {
   static constexpr std::size_t kUserData = 96;
 };
 [[nodiscard]] std::array<std::byte, ConnectRecordLayout::kUserData> encode(const ConnectRecord& record);
+
+// What begins the bytes of kDisconnect; the reason follows.
+constexpr std::size_t kDisconnectRecordSize = 8;
+[[nodiscard]] std::array<std::byte, kDisconnectRecordSize> disconnect_record(std::uint32_t code,
+                                                                             Duration reconnect_spread);
 
 // Events on their way to the user: a slab for bytes and an array of descriptors, both provided by the owner,
 // so that JavaScript can read them where they are.

@@ -1,7 +1,6 @@
 #include "engine/netcode_sessions.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <utility>
 
@@ -263,9 +262,7 @@ void Sessions::end(Peer& peer, DisconnectResult result, std::uint32_t code, bool
   wheel_.cancel(peer);
   peer.phase = Phase::kEnding;
   entered(peer, result == DisconnectResult::kTimedOut ? State::kTimedOut : State::kDisconnected);
-  std::array<std::byte, 4> code_bytes{};
-  store_little_endian(code_bytes.data(), code);
-  put_event(EventKind::kDisconnect, peer, static_cast<std::uint32_t>(result), code_bytes);
+  put_event(EventKind::kDisconnect, peer, static_cast<std::uint32_t>(result), disconnect_record(code, {}));
   peer.disconnects = disconnects ? kDisconnects : 0;
   // The last of it is done by flush(): whoever called this may still look at the peer.
   ending_.push_back(handle_of(peer));

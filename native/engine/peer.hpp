@@ -149,6 +149,7 @@ constexpr Duration kDisconnectInterval = std::chrono::milliseconds(100);
 // A DISCONNECT on its way.
 struct Ending {
   std::uint32_t code = 0;
+  Duration reconnect_spread{};
   std::uint8_t sent = 0;
   bool due = false;
   // Of the first packet with the DISCONNECT.

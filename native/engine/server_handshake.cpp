@@ -398,7 +398,8 @@ void Endpoint::consumed(Peer& peer, ConsumeVerdict verdict, Instant now) {
 
 void Endpoint::refuse(Peer& peer, DeniedReason reason, Instant now) {
   counters_.add(Counter::handshakesRefused);
-  begin_ending(peer, DisconnectResult::kClosed, static_cast<std::uint32_t>(code_of(reason)), {}, false, now);
+  const auto code = static_cast<std::uint32_t>(code_of(reason));
+  begin_ending(peer, DisconnectResult::kClosed, {code, {}, {}}, false, now);
 }
 
 void Endpoint::end_replaced(Handle handle, Instant now) {
@@ -407,7 +408,7 @@ void Endpoint::end_replaced(Handle handle, Instant now) {
   // Another shard's news of it may find it ending, or gone.
   if (peer != nullptr && peer->phase == PeerPhase::kConnected) {
     peer->holds_client_id = false;
-    begin_ending(*peer, DisconnectResult::kReplaced, kCode, {}, true, now);
+    begin_ending(*peer, DisconnectResult::kReplaced, {kCode, {}, {}}, true, now);
   } else if (!is_netcode(handle) || !netcode_->disconnect(handle, DisconnectResult::kReplaced, kCode)) {
     return;
   }

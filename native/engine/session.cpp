@@ -198,11 +198,11 @@ bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId&
       // It asks a client to go.
       if (options_.mode != Mode::kClient) return false;
       acknowledge(peer, now);
-      std::array<std::byte, 8 + kAddressRecordSize> record{};
+      std::array<std::byte, 12 + kAddressRecordSize> record{};
       ByteWriter writer(record);
       writer.u32(frame.goaway.reason);
-      writer.u32(static_cast<std::uint32_t>(
-          std::chrono::duration_cast<std::chrono::milliseconds>(frame.goaway.deadline).count()));
+      writer.u32(u32_milliseconds(frame.goaway.deadline));
+      writer.u32(u32_milliseconds(frame.goaway.reconnect_spread));
       if (frame.goaway.has_address) {
         write_address_record(std::span(record).last<kAddressRecordSize>(), frame.goaway.address);
       }
@@ -283,8 +283,10 @@ void Endpoint::process_disconnect(Peer& peer, const DisconnectFrame& frame, Inst
   if (peer.phase == PeerPhase::kLingering) return;
   if (peer.phase == PeerPhase::kConnected) {
     const bool replaced = frame.code == static_cast<std::uint32_t>(DisconnectCode::kReplaced);
-    announce(peer, replaced ? DisconnectResult::kReplaced : DisconnectResult::kDisconnected, frame.code,
-             frame.reason);
+    DisconnectFrame told = frame;
+    // A client has no say in when others come back.
+    if (options_.mode == Mode::kServer) told.reconnect_spread = Duration(0);
+    announce(peer, replaced ? DisconnectResult::kReplaced : DisconnectResult::kDisconnected, told);
     forget_connected(peer);
   }
   peer.open_packet.reset();
@@ -441,7 +443,8 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
   if (peer.phase == PeerPhase::kDisconnecting) {
     // First, so that a client which waits for its first session packet sees at once that it was refused.
     Ending& ending = *peer.ending;
-    if (write_disconnect(writer, ending.code, Bytes(ending.reason).first(ending.reason_size))) {
+    const Bytes reason = Bytes(ending.reason).first(ending.reason_size);
+    if (write_disconnect(writer, {ending.code, ending.reconnect_spread, reason})) {
       ending.first_packet_number = std::min(ending.first_packet_number, peer.next_packet_number);
       if (ending.sent < kMaxDisconnects) ++ending.sent;
       ending.due = false;
@@ -621,10 +624,9 @@ Duration Endpoint::ping_interval(const Peer& peer) const {
 
 // ---- the end
 
-void Endpoint::announce(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason) {
-  std::array<std::byte, 4> code_bytes{};
-  store_little_endian(code_bytes.data(), code);
-  put_event(peer, EventKind::kDisconnect, static_cast<std::uint32_t>(result), code_bytes, reason);
+void Endpoint::announce(Peer& peer, DisconnectResult result, const DisconnectFrame& frame) {
+  put_event(peer, EventKind::kDisconnect, static_cast<std::uint32_t>(result),
+            disconnect_record(frame.code, frame.reconnect_spread), frame.reason);
 }
 
 void Endpoint::forget_connected(Peer& peer) {
@@ -639,7 +641,7 @@ void Endpoint::forget_connected(Peer& peer) {
   peer.phase = PeerPhase::kLingering;
 }
 
-void Endpoint::begin_ending(Peer& peer, DisconnectResult result, std::uint32_t code, Bytes reason, bool tell,
+void Endpoint::begin_ending(Peer& peer, DisconnectResult result, const DisconnectFrame& frame, bool tell,
                             Instant now) {
   // An open packet stays: what was queued before leaves before, or with the DISCONNECT behind it.
   if (peer.phase == PeerPhase::kConnected) forget_connected(peer);
@@ -650,13 +652,17 @@ void Endpoint::begin_ending(Peer& peer, DisconnectResult result, std::uint32_t c
   peer.attempt.reset();
   peer.ending = std::make_unique<Ending>();
   Ending& ending = *peer.ending;
-  ending.code = code;
+  ending.code = frame.code;
+  if (options_.mode == Mode::kServer) ending.reconnect_spread = frame.reconnect_spread;
   ending.due = true;
-  ending.reason_size = static_cast<std::uint16_t>(whole_characters(reason, kMaxReasonSize));
-  std::copy_n(reason.begin(), ending.reason_size, ending.reason.begin());
+  ending.reason_size = static_cast<std::uint16_t>(whole_characters(frame.reason, kMaxReasonSize));
+  std::copy_n(frame.reason.begin(), ending.reason_size, ending.reason.begin());
   ending.next_send = now + kDisconnectInterval;
   mark_dirty(peer);
-  if (tell) announce(peer, result, code, Bytes(ending.reason).first(ending.reason_size));
+  if (tell) {
+    const Bytes reason = Bytes(ending.reason).first(ending.reason_size);
+    announce(peer, result, {ending.code, ending.reconnect_spread, reason});
+  }
   wheel_.arm(peer, ending.next_send);
 }
 
@@ -664,7 +670,7 @@ void Endpoint::fail(Peer& peer, DisconnectResult result, DisconnectCode code, In
   if (peer.phase == PeerPhase::kConfirming) return restart_attempt(peer, now);
   if (peer.phase != PeerPhase::kConnected) return;
   if (code == DisconnectCode::kProtocolError) counters_.add(Counter::peersProtocolError);
-  begin_ending(peer, result, static_cast<std::uint32_t>(code), {}, true, now);
+  begin_ending(peer, result, {static_cast<std::uint32_t>(code), {}, {}}, true, now);
 }
 
 }  // namespace hawser

@@ -3,6 +3,7 @@
 // calls of the users, and time. Whatever happens, the invariants of the end hold.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -182,7 +183,7 @@ class World {
 
   void disconnect(bool by_server) {
     if (by_server) {
-      server_->disconnect(server_peer_, 1, "fuzz", now_);
+      server_->disconnect(server_peer_, 1, "fuzz", now_, std::chrono::seconds(1));
     } else {
       client_->disconnect(client_peer_, 1, "fuzz", now_);
     }

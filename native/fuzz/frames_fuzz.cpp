@@ -80,11 +80,10 @@ bool write(ByteWriter& writer, const Frame& frame) {
     }
     case FrameType::kDisconnect:
       require(frame.disconnect.reason.size() <= kMaxReasonSize);
-      return write_disconnect(writer, frame.disconnect.code, frame.disconnect.reason);
+      return write_disconnect(writer, frame.disconnect);
     case FrameType::kGoaway:
       require(!frame.goaway.has_address || is_encodable(frame.goaway.address));
-      return write_goaway(writer, frame.goaway.reason, frame.goaway.deadline,
-                          frame.goaway.has_address ? &frame.goaway.address : nullptr);
+      return write_goaway(writer, frame.goaway);
     case FrameType::kNewId:
       require(frame.new_id.connection_id.length >= ConnectionId::kMin &&
               frame.new_id.connection_id.length <= ConnectionId::kMax);

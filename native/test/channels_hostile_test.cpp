@@ -812,8 +812,8 @@ TEST_CASE("channels: as many empty messages as a datagram holds, and its end") {
   writer.varint(255);
   writer.zeros(255);
   // Unreliable ones take two bytes each.
-  while (writer.remaining() > 8) REQUIRE(write_message(writer, kPlain, {}));
-  REQUIRE(write_disconnect(writer, 7, {}));
+  while (writer.remaining() > disconnect_frame_size(0) + 2) REQUIRE(write_message(writer, kPlain, {}));
+  REQUIRE(write_disconnect(writer, {7, {}, {}}));
   payload.resize(writer.position());
   hostile.peer.deliver(hostile.peer.seal(payload, hostile.peer.remote_id));
   const auto events = server.take_events();

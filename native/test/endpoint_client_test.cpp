@@ -254,7 +254,8 @@ TEST_CASE("client: a user of the gateway who disconnects at once is heard with h
     const auto events = world.server->take_events();
     const Event* connect = find_event(events, EventKind::kConnect);
     REQUIRE(connect != nullptr);
-    disconnected = world.server->endpoint.disconnect(connect->peer, 0x10042, "go away", world.now);
+    disconnected =
+        world.server->endpoint.disconnect(connect->peer, 0x10042, "go away", world.now, seconds(7));
     return false;
   };
   for (int i = 0; i < 6; ++i) world.exchange();
@@ -266,7 +267,8 @@ TEST_CASE("client: a user of the gateway who disconnects at once is heard with h
   const Event* told = find_event(events, EventKind::kDisconnect);
   CHECK(told->peer == own);
   CHECK(code_of(*told) == 0x10042);
-  CHECK(std::memcmp(told->bytes.data() + 4, "go away", 7) == 0);
+  CHECK(reconnect_spread_of(*told) == seconds(7));
+  CHECK(std::memcmp(told->bytes.data() + kDisconnectRecordSize, "go away", 7) == 0);
 }
 
 TEST_CASE("client: refused at the end of the handshake, it goes on with the addresses that are left") {

@@ -200,7 +200,7 @@ TEST_CASE("GOAWAY is told once, however often it comes, and only to a client") {
   static_cast<void>(own);
   // No ACK gets through: the gateway repeats itself.
   world.filter = [](const Sent& sent) { return sent.from == kServerAddress; };
-  CHECK(world.server->endpoint.goaway(other, 7, milliseconds(1'500), kSecondServerAddress));
+  CHECK(world.server->endpoint.goaway(other, 7, milliseconds(1'500), kSecondServerAddress, seconds(30)));
   world.run(seconds(3));
   CHECK(world.server->count(Counter::controlFramesRepeated) >= 2);
   const auto events = world.client->take_events();
@@ -208,7 +208,8 @@ TEST_CASE("GOAWAY is told once, however often it comes, and only to a client") {
   const Event* goaway = find_event(events, EventKind::kGoaway);
   CHECK(load_little_endian<std::uint32_t>(goaway->bytes.data()) == 7);
   CHECK(load_little_endian<std::uint32_t>(goaway->bytes.data() + 4) == 1'500);
-  CHECK(read_address_record(std::span(goaway->bytes).subspan<8, kAddressRecordSize>()) ==
+  CHECK(load_little_endian<std::uint32_t>(goaway->bytes.data() + 8) == 30'000);
+  CHECK(read_address_record(std::span(goaway->bytes).subspan<12, kAddressRecordSize>()) ==
         kSecondServerAddress);
   CHECK_FALSE(world.server->endpoint.goaway(other, 0, milliseconds(1), SocketAddress::ipv4({1, 2, 3, 4}, 0)));
   CHECK_FALSE(world.client->endpoint.goaway(own, 0, milliseconds(1), SocketAddress()));
@@ -354,6 +355,30 @@ TEST_CASE("RESET: shorter than what provoked it, once per prefix in 100 ms, 100 
     answers += provoke(100, SocketAddress::ipv4({11, second, third, 1}, 9)).size();
   }
   CHECK(answers == 100);
+}
+
+TEST_CASE("DISCONNECT carries the gateway's spread, 0 by default") {
+  Connected c;
+  milliseconds spread{0};
+  SUBCASE("by default") { c.world.server->endpoint.disconnect(c.handle, 0x10000, {}, c.world.now); }
+  SUBCASE("by choice") {
+    spread = milliseconds(0xffffffff);
+    c.world.server->endpoint.disconnect(c.handle, 0x10000, {}, c.world.now, spread);
+  }
+  c.peer.turn();
+  const auto disconnect = c.peer.last(FrameType::kDisconnect);
+  REQUIRE(disconnect.has_value());
+  CHECK(disconnect->disconnect.reconnect_spread == spread);
+}
+
+TEST_CASE("a client that tells a spread is not believed") {
+  Connected c;
+  c.peer.send(Frames().disconnect(0x10000, seconds(5)));
+  const auto events = c.world.server->take_events();
+  const Event* told = find_event(events, EventKind::kDisconnect);
+  REQUIRE(told != nullptr);
+  CHECK(code_of(*told) == 0x10000);
+  CHECK(reconnect_spread_of(*told) == milliseconds(0));
 }
 
 TEST_CASE("a reason is cut at the end of a whole character") {

@@ -234,6 +234,11 @@ inline std::uint32_t code_of(const Event& event) {
   return load_little_endian<std::uint32_t>(event.bytes.data());
 }
 
+// What else begins the bytes of kDisconnect.
+inline std::chrono::milliseconds reconnect_spread_of(const Event& event) {
+  return std::chrono::milliseconds(load_little_endian<std::uint32_t>(event.bytes.data() + 4));
+}
+
 // The first event of a kind, or nothing.
 inline const Event* find_event(const std::vector<Event>& events, EventKind kind) {
   for (const Event& event : events) {

@@ -148,10 +148,10 @@ TEST_CASE("a full gateway denies") {
         static_cast<std::uint32_t>(DeniedReason::kServerFull));
 }
 
-TEST_CASE("a disconnect reaches the other side with code and reason, and both forget the peer") {
+TEST_CASE("a disconnect reaches the other side with code, reason and spread, and both forget the peer") {
   World world;
   const auto [own, other] = world.connected();
-  CHECK(world.server->endpoint.disconnect(other, 0x10001, "bye", world.now));
+  CHECK(world.server->endpoint.disconnect(other, 0x10001, "bye", world.now, milliseconds(3'600'000)));
   CHECK_FALSE(world.server->endpoint.disconnect(other, 0x10001, "bye", world.now));
   world.exchange();
   world.exchange();
@@ -159,16 +159,32 @@ TEST_CASE("a disconnect reaches the other side with code and reason, and both fo
   const Event* closed = find_event(server_events, EventKind::kDisconnect);
   REQUIRE(closed != nullptr);
   CHECK(closed->argument == static_cast<std::uint32_t>(DisconnectResult::kClosed));
+  CHECK(code_of(*closed) == 0x10001);
+  CHECK(reconnect_spread_of(*closed) == milliseconds(3'600'000));
   const auto client_events = world.client->take_events();
   const Event* told = find_event(client_events, EventKind::kDisconnect);
   REQUIRE(told != nullptr);
   CHECK(told->argument == static_cast<std::uint32_t>(DisconnectResult::kDisconnected));
-  CHECK(load_little_endian<std::uint32_t>(told->bytes.data()) == 0x10001);
-  CHECK(std::memcmp(told->bytes.data() + 4, "bye", 3) == 0);
+  CHECK(code_of(*told) == 0x10001);
+  CHECK(reconnect_spread_of(*told) == milliseconds(3'600'000));
+  REQUIRE(told->bytes.size() == kDisconnectRecordSize + 3);
+  CHECK(std::memcmp(told->bytes.data() + kDisconnectRecordSize, "bye", 3) == 0);
   CHECK(world.client->endpoint.send(own, 0, bytes_of("x"), {}, world.now) == SendStatus::kNotConnected);
   world.run(seconds(2));
   CHECK(world.server->endpoint.sessions() == 0);
   CHECK(world.client->endpoint.sessions() == 0);
+}
+
+TEST_CASE("a client's own disconnect has no spread") {
+  World world;
+  const auto [own, other] = world.connected();
+  static_cast<void>(other);
+  CHECK(world.client->endpoint.disconnect(own, 0x10001, {}, world.now, seconds(5)));
+  const auto events = world.client->take_events();
+  const Event* closed = find_event(events, EventKind::kDisconnect);
+  REQUIRE(closed != nullptr);
+  CHECK(code_of(*closed) == 0x10001);
+  CHECK(reconnect_spread_of(*closed) == milliseconds(0));
 }
 
 TEST_CASE("an unacknowledged disconnect is sent ten times at 10 Hz, then the peer is forgotten") {
@@ -396,12 +412,13 @@ TEST_CASE("stop disconnects everybody, refuses newcomers and ends STOPPED") {
   World world;
   world.connected(1);
   CHECK(world.server->endpoint.state() == SocketState::kRunning);
-  world.server->endpoint.stop(3, "maintenance", world.now);
+  world.server->endpoint.stop(3, "maintenance", world.now, seconds(10));
   CHECK(world.server->endpoint.state() == SocketState::kStopping);
   world.run(seconds(2));
   CHECK(world.server->endpoint.state() == SocketState::kStopped);
   const auto events = world.client->take_events();
   REQUIRE(find_event(events, EventKind::kDisconnect) != nullptr);
+  CHECK(reconnect_spread_of(*find_event(events, EventKind::kDisconnect)) == seconds(10));
   world.connect(world.token(2));
   world.run(milliseconds(100));
   const auto after = world.client->take_events();

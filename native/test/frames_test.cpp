@@ -224,8 +224,9 @@ void append_random_frame(RandomSource& random, ByteWriter& writer, std::vector<s
     case 4: {
       const Buffer reason = random_bytes(random, random.below(kMaxReasonSize + 1));
       const std::uint32_t code = random.below(~0U);
-      REQUIRE(write_disconnect(writer, code, reason));
-      expected.push_back("disconnect " + to_string(code) + " " + to_hex(reason));
+      const std::uint32_t spread = random.below(~0U);
+      REQUIRE(write_disconnect(writer, {code, std::chrono::milliseconds(spread), reason}));
+      expected.push_back("disconnect " + to_string(code) + " " + to_string(spread) + " " + to_hex(reason));
       break;
     }
     case 5: {
@@ -233,10 +234,11 @@ void append_random_frame(RandomSource& random, ByteWriter& writer, std::vector<s
       const bool with_address = random.below(2) == 0;
       const std::uint32_t reason = random.below(~0U);
       const std::uint32_t deadline = random.below(~0U);
-      REQUIRE(write_goaway(writer, reason, std::chrono::milliseconds(deadline),
-                           with_address ? &address : nullptr));
-      expected.push_back("goaway " + to_string(reason) + " " + to_string(deadline) + " " +
-                         (with_address ? to_hex(address.to_bytes()) : ""));
+      const std::uint32_t spread = random.below(~0U);
+      REQUIRE(write_goaway(writer, {reason, std::chrono::milliseconds(deadline),
+                                    std::chrono::milliseconds(spread), with_address, address}));
+      expected.push_back("goaway " + to_string(reason) + " " + to_string(deadline) + " " + to_string(spread) +
+                         " " + (with_address ? to_hex(address.to_bytes()) : ""));
       break;
     }
     case 6: {
@@ -288,10 +290,13 @@ std::string describe(const Frame& frame) {
       return text;
     }
     case FrameType::kDisconnect:
-      return "disconnect " + to_string(frame.disconnect.code) + " " + to_hex(frame.disconnect.reason);
+      return "disconnect " + to_string(frame.disconnect.code) + " " +
+             to_string(frame.disconnect.reconnect_spread.count() / 1000) + " " +
+             to_hex(frame.disconnect.reason);
     case FrameType::kGoaway:
       return "goaway " + to_string(frame.goaway.reason) + " " +
              to_string(frame.goaway.deadline.count() / 1000) + " " +
+             to_string(frame.goaway.reconnect_spread.count() / 1000) + " " +
              (frame.goaway.has_address ? to_hex(frame.goaway.address.to_bytes()) : "");
     case FrameType::kNewId:
       return "new " + to_string(frame.new_id.sequence) + " " + to_hex(frame.new_id.connection_id.view()) +
@@ -373,21 +378,28 @@ TEST_CASE("frames: the bytes of each kind") {
         "0a"
         "3f"
         "00");
-  CHECK(bytes([](ByteWriter& w) { return write_disconnect(w, 0x10000, bytes_of("bye")); }) ==
+  CHECK(bytes([](ByteWriter& w) {
+          return write_disconnect(w, {0x10000, std::chrono::milliseconds(258), bytes_of("bye")});
+        }) ==
         "05"
         "00000100"
+        "02010000"
         "03"
         "627965");
-  CHECK(bytes([](ByteWriter& w) { return write_goaway(w, 3, std::chrono::seconds(5), nullptr); }) ==
+  GoawayFrame goaway{3, std::chrono::seconds(5), std::chrono::milliseconds(258), false, {}};
+  CHECK(bytes([&](ByteWriter& w) { return write_goaway(w, goaway); }) ==
         "06"
         "03000000"
         "88130000"
+        "02010000"
         "00");
-  const SocketAddress address = SocketAddress::ipv4({192, 0, 2, 1}, 40000);
-  CHECK(bytes([&](ByteWriter& w) { return write_goaway(w, 3, std::chrono::seconds(5), &address); }) ==
+  goaway.has_address = true;
+  goaway.address = SocketAddress::ipv4({192, 0, 2, 1}, 40000);
+  CHECK(bytes([&](ByteWriter& w) { return write_goaway(w, goaway); }) ==
         "06"
         "03000000"
         "88130000"
+        "02010000"
         "01"
         "01c0000201409c");
   const auto id = ConnectionId::from(from_hex("a1a2a3a4")).value();
@@ -523,11 +535,12 @@ TEST_CASE("frames: a writer without room writes nothing") {
   check(ack_frame_size(Duration(70'000), ranges),
         [&](ByteWriter& w) { return write_ack(w, Duration(70'000), ranges); });
   const Buffer reason = random_bytes(random, 256);
-  check(disconnect_frame_size(256), [&](ByteWriter& w) { return write_disconnect(w, 1, reason); });
-  const SocketAddress address = test::random_address(random);
-  check(goaway_frame_size(nullptr), [](ByteWriter& w) { return write_goaway(w, 1, Duration(2), nullptr); });
-  check(goaway_frame_size(&address),
-        [&](ByteWriter& w) { return write_goaway(w, 1, Duration(2), &address); });
+  check(disconnect_frame_size(256),
+        [&](ByteWriter& w) { return write_disconnect(w, {1, Duration(2'000), reason}); });
+  GoawayFrame goaway{1, Duration(2'000), Duration(3'000), false, test::random_address(random)};
+  check(goaway_frame_size(goaway), [&](ByteWriter& w) { return write_goaway(w, goaway); });
+  goaway.has_address = true;
+  check(goaway_frame_size(goaway), [&](ByteWriter& w) { return write_goaway(w, goaway); });
   const ConnectionId id = test::random_connection_id(random);
   check(new_id_frame_size(70, id), [&](ByteWriter& w) { return write_new_id(w, 70, id, ResetToken{}); });
   check(retire_id_frame_size(kVarintMax), [](ByteWriter& w) { return write_retire_id(w, kVarintMax); });
@@ -572,14 +585,17 @@ TEST_CASE("frames: a writer without room writes nothing") {
 }
 
 TEST_CASE("frames: times beyond their field are cut, negative ones are zero") {
-  std::array<std::byte, 64> storage{};
+  std::array<std::byte, 128> storage{};
   ByteWriter writer(storage);
   const std::array ranges = {AckRange{0, 0}};
   REQUIRE(write_pong(writer, 0, 0, Duration::max()));
   REQUIRE(write_pong(writer, 0, 0, Duration(-1)));
   REQUIRE(write_ack(writer, Duration(-5), ranges));
   REQUIRE(write_ack(writer, Duration::max(), ranges));
-  REQUIRE(write_goaway(writer, 0, Duration::max(), nullptr));
+  REQUIRE(write_goaway(writer, {0, Duration::max(), Duration(-1'000), false, {}}));
+  REQUIRE(write_goaway(writer, {0, Duration(-1'000), Duration::max(), false, {}}));
+  REQUIRE(write_disconnect(writer, {0, Duration::max(), {}}));
+  REQUIRE(write_disconnect(writer, {0, Duration(-1'000), {}}));
   FrameReader reader(writer.written());
   Frame frame;
   REQUIRE(reader.next(frame));
@@ -592,6 +608,14 @@ TEST_CASE("frames: times beyond their field are cut, negative ones are zero") {
   CHECK(frame.ack.delay == Duration(kVarintMax));
   REQUIRE(reader.next(frame));
   CHECK(frame.goaway.deadline == std::chrono::milliseconds(0xffffffff));
+  CHECK(frame.goaway.reconnect_spread == Duration(0));
+  REQUIRE(reader.next(frame));
+  CHECK(frame.goaway.deadline == Duration(0));
+  CHECK(frame.goaway.reconnect_spread == std::chrono::milliseconds(0xffffffff));
+  REQUIRE(reader.next(frame));
+  CHECK(frame.disconnect.reconnect_spread == std::chrono::milliseconds(0xffffffff));
+  REQUIRE(reader.next(frame));
+  CHECK(frame.disconnect.reconnect_spread == Duration(0));
   CHECK_FALSE(reader.next(frame));
   CHECK_FALSE(reader.failed());
 }
@@ -633,8 +657,10 @@ TEST_CASE("frames: no truncation of a frame with an end of its own is taken for 
   check([](ByteWriter& w) { return write_ping(w, 1); });
   check([](ByteWriter& w) { return write_pong(w, 1, 2, Duration(3)); });
   check([&](ByteWriter& w) { return write_ack(w, Duration(1000), ranges); });
-  check([](ByteWriter& w) { return write_disconnect(w, 1, bytes_of("reason")); });
-  check([&](ByteWriter& w) { return write_goaway(w, 1, Duration(2), &address); });
+  check([](ByteWriter& w) { return write_disconnect(w, {1, Duration(2'000), bytes_of("reason")}); });
+  check([](ByteWriter& w) { return write_disconnect(w, {1, Duration(2'000), {}}); });
+  check([&](ByteWriter& w) { return write_goaway(w, {1, Duration(2'000), Duration(3'000), true, address}); });
+  check([](ByteWriter& w) { return write_goaway(w, {1, Duration(2'000), Duration(3'000), false, {}}); });
   check([&](ByteWriter& w) { return write_new_id(w, 1000, id, ResetToken{}); });
   check([](ByteWriter& w) { return write_retire_id(w, 1000); });
   check([](ByteWriter& w) { return write_message(w, 1000, bytes_of("data")); });
@@ -836,11 +862,15 @@ TEST_CASE("frames: values that no frame may have") {
   // A reason of 257 bytes, all present.
   Buffer reason(300);
   CHECK(
-      refused("0500000000"
+      refused("05"
+              "00000000"
+              "00000000"
               "4101" +
               to_hex(Bytes(reason).first(257))));
   CHECK_FALSE(
-      refused("0500000000"
+      refused("05"
+              "00000000"
+              "00000000"
               "4100" +
               to_hex(Bytes(reason).first(256))));
   // GOAWAY: neither 0 nor 1; an address that is none.
@@ -848,9 +878,11 @@ TEST_CASE("frames: values that no frame may have") {
       refused("06"
               "00000000"
               "00000000"
+              "00000000"
               "02"));
   CHECK(
       refused("06"
+              "00000000"
               "00000000"
               "00000000"
               "01"
@@ -859,10 +891,12 @@ TEST_CASE("frames: values that no frame may have") {
       refused("06"
               "00000000"
               "00000000"
+              "00000000"
               "01"
               "0100000000409c"));
   CHECK(
       refused("06"
+              "00000000"
               "00000000"
               "00000000"
               "01"

@@ -172,7 +172,7 @@ TEST_CASE("netcode: whoever disconnects sends ten DISCONNECTs at once") {
   const auto [own, other] = world.connected();
   world.log.clear();
   SUBCASE("the server") {
-    CHECK(world.server->endpoint.disconnect(other, 5, "not told", world.now));
+    CHECK(world.server->endpoint.disconnect(other, 5, "not told", world.now, seconds(1)));
     world.exchange();
     world.exchange();
     CHECK(world.count_sent(PacketType::kDisconnect, kClientAddress) == 10);
@@ -181,10 +181,12 @@ TEST_CASE("netcode: whoever disconnects sends ten DISCONNECTs at once") {
     CHECK(find_event(events, EventKind::kDisconnect)->argument ==
           static_cast<std::uint32_t>(DisconnectResult::kClosed));
     CHECK(code_of(*find_event(events, EventKind::kDisconnect)) == 5);
+    CHECK(reconnect_spread_of(*find_event(events, EventKind::kDisconnect)) == milliseconds(0));
     const auto heard = world.client->take_events();
     REQUIRE(count_events(heard, EventKind::kDisconnect) == 1);
     CHECK(find_event(heard, EventKind::kDisconnect)->argument ==
           static_cast<std::uint32_t>(DisconnectResult::kDisconnected));
+    CHECK(reconnect_spread_of(*find_event(heard, EventKind::kDisconnect)) == milliseconds(0));
     CHECK(netcode_states(heard) == std::vector<int>{0});
   }
   SUBCASE("the client") {

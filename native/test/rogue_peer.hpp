@@ -41,8 +41,10 @@ class Frames {
     const AckRange range{smallest, largest};
     return check(write_ack(writer_, Duration(0), std::span(&range, 1)));
   }
-  Frames& disconnect(std::uint32_t code) { return check(write_disconnect(writer_, code, {})); }
-  Frames& goaway() { return check(write_goaway(writer_, 0, std::chrono::seconds(1), nullptr)); }
+  Frames& disconnect(std::uint32_t code, Duration reconnect_spread = {}) {
+    return check(write_disconnect(writer_, {code, reconnect_spread, {}}));
+  }
+  Frames& goaway() { return check(write_goaway(writer_, {0, std::chrono::seconds(1), {}, false, {}})); }
   Frames& new_id(std::uint64_t sequence, std::uint8_t fill) {
     ConnectionId id;
     id.length = 8;

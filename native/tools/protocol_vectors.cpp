@@ -899,15 +899,19 @@ class Payload {
                                     .set("ce", decimal(ecn.ce))));
     return put(write_ack_ecn(writer_, Duration(delay), ranges, ecn), "ack", fields);
   }
-  Payload& disconnect(std::uint32_t code, std::string_view reason) {
-    return put(write_disconnect(writer_, code, bytes_of(reason)), "disconnect",
-               Json::object().set("code", code).set("reason", reason));
+  Payload& disconnect(std::uint32_t code, std::uint32_t spread_ms, std::string_view reason) {
+    return put(write_disconnect(writer_, {code, milliseconds(spread_ms), bytes_of(reason)}), "disconnect",
+               Json::object().set("code", code).set("reconnectSpreadMs", spread_ms).set("reason", reason));
   }
-  Payload& goaway(std::uint32_t reason, std::uint32_t deadline_ms, const SocketAddress* address) {
-    return put(write_goaway(writer_, reason, milliseconds(deadline_ms), address), "goaway",
+  Payload& goaway(std::uint32_t reason, std::uint32_t deadline_ms, std::uint32_t spread_ms,
+                  const SocketAddress* address) {
+    GoawayFrame frame{reason, milliseconds(deadline_ms), milliseconds(spread_ms), address != nullptr, {}};
+    if (address != nullptr) frame.address = *address;
+    return put(write_goaway(writer_, frame), "goaway",
                Json::object()
                    .set("reason", reason)
                    .set("deadlineMs", deadline_ms)
+                   .set("reconnectSpreadMs", spread_ms)
                    .set("address", address != nullptr ? json_of(*address) : Json::null()));
   }
   Payload& new_id(std::uint64_t sequence, const ConnectionId& id, const ResetToken& token) {
@@ -1124,12 +1128,12 @@ Json valid_frames(RandomSource& random) {
     ranges.push_back({100'000 - 1000 * i, 100'000 - 1000 * i + i});
   add("ack, 32 ranges", Payload().ack(1'000'000, ranges));
   add("ack, greatest values", Payload().ack(kVarintMax, {{kVarintMax, kVarintMax}, {0, 0}}));
-  add("disconnect without a reason", Payload().disconnect(0, ""));
-  add("disconnect with the application's code", Payload().disconnect(0x10001, "caf\xc3\xa9"));
-  add("disconnect, longest reason", Payload().disconnect(1, std::string(256, 'x')));
-  add("goaway", Payload().goaway(3, 5000, nullptr));
-  add("goaway to IPv4", Payload().goaway(3, 5000, &ipv4));
-  add("goaway to IPv6", Payload().goaway(~std::uint32_t{0}, ~std::uint32_t{0}, &ipv6));
+  add("disconnect without a reason", Payload().disconnect(0, 0, ""));
+  add("disconnect with the application's code", Payload().disconnect(0x10001, 5000, "caf\xc3\xa9"));
+  add("disconnect, longest reason", Payload().disconnect(1, ~std::uint32_t{0}, std::string(256, 'x')));
+  add("goaway", Payload().goaway(3, 5000, 0, nullptr));
+  add("goaway to IPv4", Payload().goaway(3, 5000, 30'000, &ipv4));
+  add("goaway to IPv6", Payload().goaway(~std::uint32_t{0}, ~std::uint32_t{0}, ~std::uint32_t{0}, &ipv6));
   add("new id of 4 bytes", Payload().new_id(1, id(4), {}));
   add("new id of 16 bytes", Payload().new_id(kVarintMax, id(16), random_array<16>(random)));
   add("retire id", Payload().retire_id(300));
@@ -1232,14 +1236,16 @@ Json invalid_frames() {
   add("ack, first range below 0", bytes({0x03, 5, 0, 0, 6}), "a range reaches below packet number 0");
   add("ack, gap below 0", bytes({0x03, 5, 0, 1, 0, 4, 0}), "a range reaches below packet number 0");
   add("ack, length below 0", bytes({0x03, 5, 0, 1, 0, 3, 1}), "a range reaches below packet number 0");
-  add("disconnect, reason of 257 bytes", bytes({0x05, 0, 0, 0, 0, 0x41, 0x01}, 257),
+  add("disconnect, reason of 257 bytes", bytes({0x05, 0, 0, 0, 0, 0, 0, 0, 0, 0x41, 0x01}, 257),
       "the reason is above 256 bytes");
-  add("disconnect cut short", bytes({0x05, 0, 0, 0, 0, 3, 0x61, 0x62}), "a field beyond the end");
-  add("goaway, address flag 2", bytes({0x06, 0, 0, 0, 0, 0, 0, 0, 0, 2}),
+  add("disconnect cut short", bytes({0x05, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0x61, 0x62}), "a field beyond the end");
+  add("disconnect, spread cut short", bytes({0x05, 0, 0, 0, 0, 0, 0, 0}), "a field beyond the end");
+  add("goaway, spread cut short", bytes({0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), "a field beyond the end");
+  add("goaway, address flag 2", bytes({0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}),
       "the address flag is neither 0 nor 1");
-  add("goaway, port 0", bytes({0x06, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 192, 0, 2, 1, 0, 0}),
+  add("goaway, port 0", bytes({0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 192, 0, 2, 1, 0, 0}),
       "an invalid address");
-  add("goaway, address cut short", bytes({0x06, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 192, 0}),
+  add("goaway, address cut short", bytes({0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 192, 0}),
       "a field beyond the end");
   add("new id of 3 bytes", bytes({0x07, 1, 3, 1, 2, 3}, 16), "an id is 4 to 16 bytes");
   add("new id of 17 bytes", bytes({0x07, 1, 17}, 33), "an id is 4 to 16 bytes");

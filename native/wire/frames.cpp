@@ -70,19 +70,21 @@ bool FrameReader::next_control(std::uint8_t type, Frame& out) {
       return read_ack(out, false);
     case FrameType::kDisconnect: {
       const std::uint32_t code = reader_.u32();
+      const Duration spread = std::chrono::milliseconds(reader_.u32());
       const std::uint64_t size = reader_.varint();
       if (size > kMaxReasonSize) return fault();
       std::construct_at(&out.disconnect,
-                        DisconnectFrame{code, reader_.bytes(static_cast<std::size_t>(size))});
+                        DisconnectFrame{code, spread, reader_.bytes(static_cast<std::size_t>(size))});
       break;
     }
     case FrameType::kGoaway: {
       const std::uint32_t reason = reader_.u32();
       const Duration deadline = std::chrono::milliseconds(reader_.u32());
+      const Duration spread = std::chrono::milliseconds(reader_.u32());
       const std::uint8_t has_address = reader_.u8();
       if (has_address > 1) return fault();
       std::construct_at(&out.goaway,
-                        GoawayFrame{reason, deadline, has_address == 1,
+                        GoawayFrame{reason, deadline, spread, has_address == 1,
                                     has_address == 1 ? decode_address(reader_) : SocketAddress{}});
       break;
     }
@@ -247,30 +249,32 @@ bool write_ack_ecn(ByteWriter& writer, Duration delay, std::span<const AckRange>
 }
 
 std::size_t disconnect_frame_size(std::size_t reason_size) {
-  return 1 + 4 + varint_size(reason_size) + reason_size;
+  return 1 + 4 + 4 + varint_size(reason_size) + reason_size;
 }
 
-bool write_disconnect(ByteWriter& writer, std::uint32_t code, Bytes reason) {
-  assert(reason.size() <= kMaxReasonSize);
-  if (writer.remaining() < disconnect_frame_size(reason.size())) return false;
+bool write_disconnect(ByteWriter& writer, const DisconnectFrame& frame) {
+  assert(frame.reason.size() <= kMaxReasonSize);
+  if (writer.remaining() < disconnect_frame_size(frame.reason.size())) return false;
   writer.u8(type_byte(FrameType::kDisconnect));
-  writer.u32(code);
-  writer.varint(reason.size());
-  writer.bytes(reason);
+  writer.u32(frame.code);
+  writer.u32(u32_milliseconds(frame.reconnect_spread));
+  writer.varint(frame.reason.size());
+  writer.bytes(frame.reason);
   return true;
 }
 
-std::size_t goaway_frame_size(const SocketAddress* address) {
-  return 1 + 4 + 4 + 1 + (address != nullptr ? encoded_address_size(*address) : 0);
+std::size_t goaway_frame_size(const GoawayFrame& frame) {
+  return 1 + 4 + 4 + 4 + 1 + (frame.has_address ? encoded_address_size(frame.address) : 0);
 }
 
-bool write_goaway(ByteWriter& writer, std::uint32_t reason, Duration deadline, const SocketAddress* address) {
-  if (writer.remaining() < goaway_frame_size(address)) return false;
+bool write_goaway(ByteWriter& writer, const GoawayFrame& frame) {
+  if (writer.remaining() < goaway_frame_size(frame)) return false;
   writer.u8(type_byte(FrameType::kGoaway));
-  writer.u32(reason);
-  writer.u32(clamp_u32(std::chrono::duration_cast<std::chrono::milliseconds>(deadline).count()));
-  writer.u8(address != nullptr ? 1 : 0);
-  if (address != nullptr) encode_address(writer, *address);
+  writer.u32(frame.reason);
+  writer.u32(u32_milliseconds(frame.deadline));
+  writer.u32(u32_milliseconds(frame.reconnect_spread));
+  writer.u8(frame.has_address ? 1 : 0);
+  if (frame.has_address) encode_address(writer, frame.address);
   return true;
 }
 

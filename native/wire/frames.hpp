@@ -144,13 +144,15 @@ class AckRangeReader {
 };
 
 struct DisconnectFrame {
-  std::uint32_t code;  // a DisconnectCode, the application's, or one not known here
-  Bytes reason;        // at most 256 bytes; meant to be UTF-8, not checked
+  std::uint32_t code;         // a DisconnectCode, the application's, or one not known here
+  Duration reconnect_spread;  // from a server: over how long clients spread their return; whole milliseconds
+  Bytes reason;               // at most 256 bytes; meant to be UTF-8, not checked
 };
 
 struct GoawayFrame {
   std::uint32_t reason;
-  Duration deadline;  // from receipt; whole milliseconds
+  Duration deadline;          // from receipt; whole milliseconds
+  Duration reconnect_spread;  // as in DISCONNECT
   bool has_address;
   SocketAddress address;
 };
@@ -416,13 +418,12 @@ inline constexpr std::size_t kPongFrameSize = 15;
 // as 0.
 [[nodiscard]] bool write_ack(ByteWriter& writer, Duration delay, std::span<const AckRange> ranges);
 [[nodiscard]] std::size_t ack_frame_size(Duration delay, std::span<const AckRange> ranges);
-// `reason`: UTF-8, at most 256 bytes.
-[[nodiscard]] bool write_disconnect(ByteWriter& writer, std::uint32_t code, Bytes reason);
+// The spread is cut to 0..2^32 - 1 whole milliseconds; the reason is UTF-8 of at most 256 bytes.
+[[nodiscard]] bool write_disconnect(ByteWriter& writer, const DisconnectFrame& frame);
 [[nodiscard]] std::size_t disconnect_frame_size(std::size_t reason_size);
-// `deadline` is cut to 0..2^32 - 1 whole milliseconds; `address` may be null, else it is encodable.
-[[nodiscard]] bool write_goaway(ByteWriter& writer, std::uint32_t reason, Duration deadline,
-                                const SocketAddress* address);
-[[nodiscard]] std::size_t goaway_frame_size(const SocketAddress* address);
+// Deadline and spread are cut to 0..2^32 - 1 whole milliseconds; the address, if there is one, is encodable.
+[[nodiscard]] bool write_goaway(ByteWriter& writer, const GoawayFrame& frame);
+[[nodiscard]] std::size_t goaway_frame_size(const GoawayFrame& frame);
 // `connection_id` has 4 to 16 bytes.
 [[nodiscard]] bool write_new_id(ByteWriter& writer, std::uint64_t sequence, const ConnectionId& connection_id,
                                 const ResetToken& reset_token);

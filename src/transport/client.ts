@@ -330,10 +330,10 @@ export class Client<C extends ChannelMap = DefaultChannels>
    *
    * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
    */
-  async close(options: CloseOptions = {}): Promise<void> {
+  async close(options: Pick<CloseOptions, 'code' | 'reason'> = {}): Promise<void> {
     checkOptions('options', options, ['code', 'reason']);
     const code = checkDisconnectCode(options.code ?? disconnectCodes.NONE);
-    this.#socket.stop(code, checkReason(options.reason ?? ''));
+    this.#socket.stop(code, checkReason(options.reason ?? ''), 0);
     return this.#closed;
   }
 

@@ -138,7 +138,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   #attempt: Attempt | undefined;
   /** What is to stay paused after a reconnection. */
   readonly #paused = new Set<ReliableChannelName<C>>();
-  #closing: { readonly code: number; readonly reason: string } | undefined;
+  #closing: DisconnectInfo | undefined;
   #established = false;
   #ended = false;
 
@@ -265,11 +265,11 @@ export class Connection<C extends ChannelMap = DefaultChannels>
     checkDisconnectCode(code);
     checkReason(reason);
     if (this.#closing === undefined && !this.#ended) {
-      this.#closing = { code, reason };
+      this.#closing = { result: 'closed', code, reason, reconnectSpreadMs: 0 };
       const { socket } = this.#host;
       // While reconnecting there is nobody to tell; the attempt itself is given up.
-      if (!socket.disconnect(this.#slot, this.#generation, code, reason)) {
-        if (this.#attempt === undefined) this.#end({ result: 'closed', code, reason });
+      if (!socket.disconnect(this.#slot, this.#generation, code, reason, 0)) {
+        if (this.#attempt === undefined) this.#end(this.#closing);
         else socket.abort(this.#slot, this.#generation);
       }
     }
@@ -385,8 +385,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
     guard(this, 'reset', () => this.emit('reset'));
     reconnect().then(
       () => guard(this, 'reconnected', () => this.emit('reconnected')),
-      (error: unknown) =>
-        this.#end(this.#closing ? { result: 'closed', ...this.#closing } : withReason(info, error)),
+      (error: unknown) => this.#end(this.#closing ?? withReason(info, error)),
     );
   }
 
@@ -403,7 +402,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
 
   #stopped(): void {
     this.#fail(new HawserError('ERR_HAWSER_CLOSED', 'the client is closed or closing'));
-    this.#end({ result: 'closed', code: disconnectCodes.SHUTTING_DOWN, reason: '' });
+    this.#end({ result: 'closed', code: disconnectCodes.SHUTTING_DOWN, reason: '', reconnectSpreadMs: 0 });
   }
 
   #end(info: DisconnectInfo): void {

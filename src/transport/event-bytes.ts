@@ -2,7 +2,7 @@
 // the slab of their batch away; then what they said is unknown.
 
 import { addressFromBinary, binaryAddressBytes, formatAddress } from '../base/address.js';
-import { type DeniedReason, deniedReasonName, type GoawayInfo } from './results.js';
+import { type DeniedReason, type DisconnectInfo, deniedReasonName, type GoawayInfo } from './results.js';
 
 const utf8 = new TextDecoder();
 
@@ -11,9 +11,13 @@ function u32(bytes: Uint8Array, offset: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(offset, true);
 }
 
-/** u32 code, reason. A reason that was cut inside a character ends with U+FFFD. */
-export function readDisconnect(bytes: Uint8Array): { code: number; reason: string } {
-  return { code: u32(bytes, 0), reason: bytes.length > 4 ? utf8.decode(bytes.subarray(4)) : '' };
+/** u32 code, u32 reconnect spread in ms, reason. A reason that was cut inside a character ends with U+FFFD. */
+export function readDisconnect(bytes: Uint8Array): Omit<DisconnectInfo, 'result'> {
+  return {
+    code: u32(bytes, 0),
+    reason: bytes.length > 8 ? utf8.decode(bytes.subarray(8)) : '',
+    reconnectSpreadMs: u32(bytes, 4),
+  };
 }
 
 /** u32 reason of DENIED, 0 where there was none. */
@@ -27,13 +31,14 @@ export function readNetcodeState(bytes: Uint8Array): number | undefined {
   return bytes.length < 4 ? undefined : u32(bytes, 0) | 0;
 }
 
-/** u32 reason, u32 deadline in ms, address of 24 bytes. */
+/** u32 reason, u32 deadline and u32 reconnect spread in ms, address of 24 bytes. */
 export function readGoaway(bytes: Uint8Array): GoawayInfo {
-  const binary = bytes.subarray(8, 8 + binaryAddressBytes);
+  const binary = bytes.subarray(12, 12 + binaryAddressBytes);
   const address = binary.length === 0 ? undefined : addressFromBinary(binary);
   return {
     reason: u32(bytes, 0),
     deadlineMs: u32(bytes, 4),
+    reconnectSpreadMs: u32(bytes, 8),
     elsewhere: address === undefined ? undefined : formatAddress(address),
   };
 }

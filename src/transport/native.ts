@@ -176,12 +176,19 @@ export interface NativeEndpoint {
    */
   connect(options: NativeConnectOptions): NativeHandle;
   abort(slot: number, generation: number): void;
-  disconnect(slot: number, generation: number, code: number, reason: string): boolean;
+  disconnect(
+    slot: number,
+    generation: number,
+    code: number,
+    reason: string,
+    reconnectSpreadMs: number,
+  ): boolean;
   goaway(
     slot: number,
     generation: number,
     reason: number,
     deadlineMs: number,
+    reconnectSpreadMs: number,
     address: Uint8Array | null,
   ): boolean;
   /** @param verdict one of {@link consumeVerdict}. */
@@ -213,7 +220,7 @@ export interface NativeEndpoint {
   setKeys(keys: readonly NativeServerKey[]): void;
   startDraining(): void;
   /** STOPPING; the `onStopped` of the constructor is called once STOPPED, with the socket closed. */
-  stop(code: number, reason: string): void;
+  stop(code: number, reason: string, reconnectSpreadMs: number): void;
   /** Closes at once, tells nobody, and calls nothing back. Closing twice is allowed. */
   close(): void;
   sessions(): number;

@@ -655,6 +655,11 @@ export function checkReason(reason: string): string {
   throw argumentError('reason', `at most ${maxReasonBytes} bytes of UTF-8`, `${bytes} bytes`);
 }
 
+/** The time over which clients are to spread their return: 0 to an hour, 0 by default. @throws HawserError ERR_HAWSER_ARGUMENT. */
+export function checkReconnectSpread(spreadMs: number | undefined): number {
+  return checkInteger('reconnectSpreadMs', spreadMs ?? 0, 0, hourMs);
+}
+
 // ---- Addresses -----------------------------------------------------------------------------------------------------
 
 const wildcards: readonly string[] = ['0.0.0.0', '::'];

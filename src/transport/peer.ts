@@ -8,12 +8,12 @@ import {
   formatAddress,
   parseAddress,
 } from '../base/address.js';
-import { checkInteger } from '../base/check.js';
+import { checkInteger, checkOptions } from '../base/check.js';
 import type { Wire } from '../base/wire.js';
 import type { ChannelMap, DefaultChannels } from './channels.js';
 import { Link } from './link.js';
 import { connectRecord, netcodeWire } from './native.js';
-import { checkDisconnectCode, checkReason } from './options.js';
+import { checkDisconnectCode, checkReason, checkReconnectSpread } from './options.js';
 import { disconnectCodes } from './results.js';
 import type { Socket } from './socket.js';
 
@@ -52,6 +52,17 @@ export interface GoawayOptions {
   readonly deadlineMs?: number;
   /** The gateway to go to; none by default. */
   readonly elsewhere?: string;
+  /** As in {@link DisconnectOptions}. */
+  readonly reconnectSpreadMs?: number;
+}
+
+/** Options of `Peer.disconnect`. */
+export interface DisconnectOptions {
+  /**
+   * Over how many milliseconds the clients that are told this shall spread, at random, their first attempt to connect again, so that
+   * they do not all come at once: 0 to 3,600,000; 0 by default, which asks for nothing. What they do is their own affair.
+   */
+  readonly reconnectSpreadMs?: number;
 }
 
 /** Tells a peer that its connection has ended; for `Server` only. */
@@ -158,19 +169,21 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
 
   /**
    * Disconnects the client. `disconnect` follows on the server with the result `closed`; no message of this peer is delivered
-   * any more. Netcode transmits neither code nor reason: its clients learn only that they are disconnected.
+   * any more. Netcode transmits neither code nor reason nor spread: its clients learn only that they are disconnected.
    *
    * @param code 0, 3 (SHUTTING_DOWN), or an application's own code: 0x10000 and above.
    * @param reason for people: at most 256 bytes of UTF-8.
    * @returns false when it has ended already.
    * @throws HawserError ERR_HAWSER_ARGUMENT.
    */
-  disconnect(code: number = disconnectCodes.NONE, reason = ''): boolean {
+  disconnect(code: number = disconnectCodes.NONE, reason = '', options: DisconnectOptions = {}): boolean {
     checkDisconnectCode(code);
     checkReason(reason);
+    checkOptions('options', options, ['reconnectSpreadMs']);
+    const spreadMs = checkReconnectSpread(options.reconnectSpreadMs);
     if (!this.#connected) return false;
     this.#connected = false;
-    return this.#socket.disconnect(this.slot, this.generation, code, reason);
+    return this.#socket.disconnect(this.slot, this.generation, code, reason, spreadMs);
   }
 
   /**
@@ -182,8 +195,10 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
   goaway(options: GoawayOptions = {}): boolean {
     const reason = checkInteger('reason', options.reason ?? disconnectCodes.SHUTTING_DOWN, 0, maxU32);
     const deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 10_000, 0, maxU32);
+    const spreadMs = checkReconnectSpread(options.reconnectSpreadMs);
     const elsewhere = options.elsewhere === undefined ? null : goawayAddress(options.elsewhere);
-    return this.#connected && this.#socket.goaway(this.slot, this.generation, reason, deadlineMs, elsewhere);
+    if (!this.#connected) return false;
+    return this.#socket.goaway(this.slot, this.generation, reason, deadlineMs, spreadMs, elsewhere);
   }
 
   #view(): DataView {

@@ -100,6 +100,12 @@ export interface DisconnectInfo {
   readonly code: number;
   /** The text that came with it, for people; '' where there was none, as always with netcode. */
   readonly reason: string;
+  /**
+   * On a client, the time over which the gateway that disconnected it asks its clients to spread, at random, their first attempt to
+   * connect again; on a gateway, what the client was told. In milliseconds; 0 where nothing was asked, as always with netcode. A client
+   * gets whatever the gateway sent, up to 4,294,967,295 (49 days): whoever follows it must bound it.
+   */
+  readonly reconnectSpreadMs: number;
 }
 
 /** What a gateway asks of its client with GOAWAY. */
@@ -108,6 +114,8 @@ export interface GoawayInfo {
   readonly reason: number;
   /** In how many milliseconds the gateway disconnects. */
   readonly deadlineMs: number;
+  /** As in {@link DisconnectInfo}, with the same warning: whoever follows it must bound it. */
+  readonly reconnectSpreadMs: number;
   /** The gateway to go to, if it named one. */
   readonly elsewhere: string | undefined;
 }

@@ -25,6 +25,7 @@ import {
   checkDisconnectCode,
   checkKeys,
   checkReason,
+  checkReconnectSpread,
   checkServerOptions,
   type ServerOptions,
   type ServerPlan,
@@ -65,6 +66,8 @@ export interface CloseOptions {
   readonly code?: number;
   /** For people: at most 256 bytes of UTF-8. */
   readonly reason?: string;
+  /** As in `DisconnectOptions`: 0 to 3,600,000; 0 by default. */
+  readonly reconnectSpreadMs?: number;
 }
 
 /** Options of `Server.drain`. */
@@ -73,6 +76,8 @@ export interface DrainOptions {
   readonly deadlineMs?: number;
   /** The gateway that peers are asked to go to; none by default. */
   readonly elsewhere?: string;
+  /** As in `DisconnectOptions`: 0 to 3,600,000; 0 by default. Those who leave are told it, and those who stay until the deadline. */
+  readonly reconnectSpreadMs?: number;
 }
 
 /** Options of `Server.broadcast`. */
@@ -276,11 +281,12 @@ export class Server<C extends ChannelMap = DefaultChannels>
   }
 
   async #drain(options: DrainOptions): Promise<void> {
-    checkOptions('options', options, ['deadlineMs', 'elsewhere']);
+    checkOptions('options', options, ['deadlineMs', 'elsewhere', 'reconnectSpreadMs']);
     const deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 10_000, 0, dayMs);
     if (options.elsewhere !== undefined) parseAddress(options.elsewhere, 'elsewhere');
+    const reconnectSpreadMs = checkReconnectSpread(options.reconnectSpreadMs);
     this.#socket.startDraining();
-    const farewell = { ...options, deadlineMs };
+    const farewell = { ...options, deadlineMs, reconnectSpreadMs };
     for (const peer of this.#peers) peer.goaway(farewell);
     // Some may have connected already, without it having been told.
     this.#farewell = farewell;
@@ -291,7 +297,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
       if (this.#peers.size === 0 || this.state !== 'RUNNING') resolve();
     });
     timer?.clear();
-    await this.close();
+    await this.close({ reconnectSpreadMs });
   }
 
   /**
@@ -301,10 +307,11 @@ export class Server<C extends ChannelMap = DefaultChannels>
    * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
    */
   async close(options: CloseOptions = {}): Promise<void> {
-    checkOptions('options', options, ['code', 'reason']);
+    checkOptions('options', options, ['code', 'reason', 'reconnectSpreadMs']);
     const code = checkDisconnectCode(options.code ?? disconnectCodes.SHUTTING_DOWN);
     const reason = checkReason(options.reason ?? '');
-    for (const { socket } of this.#shards) socket.stop(code, reason);
+    const reconnectSpreadMs = checkReconnectSpread(options.reconnectSpreadMs);
+    for (const { socket } of this.#shards) socket.stop(code, reason, reconnectSpreadMs);
     return this.#closed;
   }
 
@@ -395,7 +402,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
   #connect({ peers, records, socket }: Shard<C>, slot: number, generation: number, record: Uint8Array): void {
     if (record.length === 0) {
       // Its bytes went away with the slab of the batch: who it is cannot be told any more, so it cannot stay.
-      socket.disconnect(slot, generation, disconnectCodes.NONE, '');
+      socket.disconnect(slot, generation, disconnectCodes.NONE, '', 0);
       return;
     }
     const peer = new Peer<C>(socket, records, slot, generation, record);
@@ -444,7 +451,8 @@ export class Server<C extends ChannelMap = DefaultChannels>
   #stopped(peers: SlotTable<Peer<C>>): void {
     --this.#open;
     for (const peer of peers) {
-      this.#end(peers, peer, { result: 'closed', code: disconnectCodes.SHUTTING_DOWN, reason: '' });
+      const code = disconnectCodes.SHUTTING_DOWN;
+      this.#end(peers, peer, { result: 'closed', code, reason: '', reconnectSpreadMs: 0 });
     }
     if (this.#open > 0) return;
     this.#plan.signal?.removeEventListener('abort', this.#onAbort);

@@ -508,10 +508,17 @@ export class Socket {
     if (this.#state !== 'STOPPED') this.#native.abort(slot, generation);
   }
 
-  disconnect(slot: number, generation: number, code: number, reason: string): boolean {
+  /** @param reconnectSpreadMs 0 on a client */
+  disconnect(
+    slot: number,
+    generation: number,
+    code: number,
+    reason: string,
+    reconnectSpreadMs: number,
+  ): boolean {
     if (this.#state === 'STOPPED') return false;
     if (this.#txWords[txUsed] !== 0) this.#native.flush();
-    return this.#native.disconnect(slot, generation, code, reason);
+    return this.#native.disconnect(slot, generation, code, reason, reconnectSpreadMs);
   }
 
   goaway(
@@ -519,9 +526,11 @@ export class Socket {
     generation: number,
     reason: number,
     deadlineMs: number,
+    reconnectSpreadMs: number,
     to: Uint8Array | null,
   ): boolean {
-    return this.#state !== 'STOPPED' && this.#native.goaway(slot, generation, reason, deadlineMs, to);
+    if (this.#state === 'STOPPED') return false;
+    return this.#native.goaway(slot, generation, reason, deadlineMs, reconnectSpreadMs, to);
   }
 
   setPaused(slot: number, generation: number, channel: ChannelEntry, paused: boolean): void {
@@ -564,13 +573,17 @@ export class Socket {
     if (this.#state === 'RUNNING') this.#native.startDraining();
   }
 
-  /** Begins STOPPING; the sink hears `stopped`. Does nothing unless RUNNING. */
-  stop(code: number, reason: string): void {
+  /**
+   * Begins STOPPING; the sink hears `stopped`. Does nothing unless RUNNING.
+   *
+   * @param reconnectSpreadMs 0 on a client
+   */
+  stop(code: number, reason: string, reconnectSpreadMs: number): void {
     if (this.#state !== 'RUNNING') return;
     if (this.#txWords[txUsed] !== 0) this.#native.flush();
     this.#state = 'STOPPING';
     this.#publishState();
-    this.#native.stop(code, reason);
+    this.#native.stop(code, reason, reconnectSpreadMs);
   }
 
   /** Closes at once and tells nobody, the sink included: for a server that cannot open all of its sockets. */
@@ -614,7 +627,7 @@ export class Socket {
   #end(): void {
     this.#state = 'STOPPED';
     this.#txWords[txUsed] = 0;
-    this.#waiting.endAll({ result: 'closed', code: disconnectCodes.NONE, reason: '' });
+    this.#waiting.endAll({ result: 'closed', code: disconnectCodes.NONE, reason: '', reconnectSpreadMs: 0 });
     this.keyUpdates.stopped();
     clearInterval(this.#dropTimer);
     this.#reportDrops();

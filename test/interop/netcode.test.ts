@@ -262,7 +262,7 @@ describe.each(carriers)('netcode %s', (_name, makeCarrier) => {
       first.client.disconnect();
       expect(await carrier.world.until(ended)).toEqual([
         first.peer,
-        { result: 'disconnected', code: 0, reason: '' },
+        { result: 'disconnected', code: 0, reason: '', reconnectSpreadMs: 0 },
       ]);
       expect(first.client.states.at(-1)).toBe(disconnected);
       const third = await carrier.join(server);
@@ -462,7 +462,9 @@ describe.each(carriers)('netcode %s', (_name, makeCarrier) => {
       const { connection, states, seat } = await carrier.visit(host);
       const ended = next(connection, 'disconnect');
       host.server.disconnect(seat);
-      expect(await carrier.world.until(ended)).toEqual([{ result: 'disconnected', code: 0, reason: '' }]);
+      expect(await carrier.world.until(ended)).toEqual([
+        { result: 'disconnected', code: 0, reason: '', reconnectSpreadMs: 0 },
+      ]);
       expect(states.slice(-2)).toEqual([connected, disconnected]);
       expect(connection.netcodeState).toBe(disconnected);
     });
@@ -670,7 +672,10 @@ describe('netcode takes its time', () => {
           await run(4800);
           expect(server.peers.size).toBe(1);
         }
-        expect(await carrier.world.until(ended)).toEqual([peer, { result: 'timedOut', code: 0, reason: '' }]);
+        expect(await carrier.world.until(ended)).toEqual([
+          peer,
+          { result: 'timedOut', code: 0, reason: '', reconnectSpreadMs: 0 },
+        ]);
         if (!ticks) expect(carrier.nowMs() - lastMs).toBeLessThanOrEqual(5010);
         // Nobody is there to be told, and the slot is free.
         expect(ofType(packetType.disconnect, place.heard)).toEqual([]);
@@ -787,7 +792,9 @@ describe('netcode takes its time', () => {
       host.place.mute = true;
       await run(4880);
       expect(connection.connected).toBe(true);
-      expect(await carrier.world.until(ended)).toEqual([{ result: 'timedOut', code: 0, reason: '' }]);
+      expect(await carrier.world.until(ended)).toEqual([
+        { result: 'timedOut', code: 0, reason: '', reconnectSpreadMs: 0 },
+      ]);
       expect(states.slice(-2)).toEqual([connected, timedOut]);
       expect(connection.netcodeState).toBe(timedOut);
     });

@@ -246,10 +246,11 @@ describe('a reference client at a gateway of the addon', () => {
   test('its disconnect ends with code and reason at the gateway, and is acknowledged', async () => {
     const { server, peer, client, wire } = await join(await listen());
     const ended = next(server, 'disconnect');
-    client.disconnect(0x1_0005, 'bedtime – gute Nacht');
+    // Of a client's spread nothing is told.
+    client.disconnect(0x1_0005, 'bedtime – gute Nacht', 5000);
     expect(await ended).toEqual([
       peer,
-      { result: 'disconnected', code: 0x1_0005, reason: 'bedtime – gute Nacht' },
+      { result: 'disconnected', code: 0x1_0005, reason: 'bedtime – gute Nacht', reconnectSpreadMs: 0 },
     ]);
     await wire.until(() => client.state === 'DISCONNECTED');
     expect(client.session?.unacknowledgedFrames).toEqual([]);
@@ -259,13 +260,20 @@ describe('a reference client at a gateway of the addon', () => {
     const { server, peer, client, session, wire } = await join(await listen());
     const ended = next(server, 'disconnect');
     peer.send(utf8('farewell'));
-    expect(peer.disconnect(0x2_0000, 'ça suffit')).toBe(true);
-    expect((await ended)[1]).toEqual({ result: 'closed', code: 0x2_0000, reason: 'ça suffit' });
+    expect(peer.disconnect(0x2_0000, 'ça suffit', { reconnectSpreadMs: 66_000 })).toBe(true);
+    expect((await ended)[1]).toEqual({
+      result: 'closed',
+      code: 0x2_0000,
+      reason: 'ça suffit',
+      reconnectSpreadMs: 66_000,
+    });
     await wire.until(() => client.state === 'DISCONNECTED');
     expect(session.ended).toEqual({ by: 'peer', code: 0x2_0000 });
     expect(session.messages.map(text)).toEqual(['farewell']);
     await server.close();
-    expect(framesOf(session, 'DISCONNECT').map(({ reason }) => text(reason))).toEqual(['ça suffit']);
+    expect(framesOf(session, 'DISCONNECT')).toEqual([
+      { type: 'DISCONNECT', code: 0x2_0000, reconnectSpread: 66_000, reason: utf8('ça suffit') },
+    ]);
   });
 
   test('a full gateway denies a REQUEST', async () => {
@@ -323,13 +331,15 @@ describe('a reference client at a gateway of the addon', () => {
 
   test('it is asked to go elsewhere', async () => {
     const { server, peer, client, session, wire } = await join(await listen());
-    expect(peer.goaway({ reason: 9, deadlineMs: 1234, elsewhere: '192.0.2.1:4433' })).toBe(true);
+    const request = { reason: 9, deadlineMs: 1234, reconnectSpreadMs: 5678, elsewhere: '192.0.2.1:4433' };
+    expect(peer.goaway(request)).toBe(true);
     await wire.until(() => framesOf(session, 'GOAWAY').length > 0);
     expect(framesOf(session, 'GOAWAY')).toEqual([
       {
         type: 'GOAWAY',
         reason: 9,
         deadline: 1234,
+        reconnectSpread: 5678,
         address: { ip: Uint8Array.of(192, 0, 2, 1), port: 4433 },
       },
     ]);
@@ -545,8 +555,16 @@ describe('connect() at a reference gateway', () => {
     const connection = await join(gateway);
     const ended = next(connection, 'disconnect');
     const { session } = firstPeer(gateway);
-    session.disconnect(0x1_0005, 'bedtime – gute Nacht');
-    expect(await ended).toEqual([{ result: 'disconnected', code: 0x1_0005, reason: 'bedtime – gute Nacht' }]);
+    // More than this side would send: whatever the gateway says is told.
+    session.disconnect(0x1_0005, 'bedtime – gute Nacht', 0xffff_ffff);
+    expect(await ended).toEqual([
+      {
+        result: 'disconnected',
+        code: 0x1_0005,
+        reason: 'bedtime – gute Nacht',
+        reconnectSpreadMs: 0xffff_ffff,
+      },
+    ]);
     await gateway.wire.until(() => session.unacknowledgedFrames.length === 0);
   });
 
@@ -556,7 +574,9 @@ describe('connect() at a reference gateway', () => {
     await connection.close(0x2_0000, 'ça suffit');
     const { session } = firstPeer(gateway);
     expect(session.ended).toEqual({ by: 'peer', code: 0x2_0000 });
-    expect(framesOf(session, 'DISCONNECT').map(({ reason }) => text(reason))).toEqual(['ça suffit']);
+    expect(framesOf(session, 'DISCONNECT')).toEqual([
+      { type: 'DISCONNECT', code: 0x2_0000, reconnectSpread: 0, reason: utf8('ça suffit') },
+    ]);
   });
 
   test('a full gateway denies, and the error says why', async () => {
@@ -616,9 +636,11 @@ describe('connect() at a reference gateway', () => {
     const asked = next(connection, 'goaway');
     const { session } = firstPeer(gateway);
     const address = { ip: Uint8Array.of(192, 0, 2, 1), port: 4433 };
-    session.queue({ type: 'GOAWAY', reason: 9, deadline: 1234, address });
+    session.queue({ type: 'GOAWAY', reason: 9, deadline: 1234, reconnectSpread: 0xffff_ffff, address });
     session.flush();
-    expect(await asked).toEqual([{ reason: 9, deadlineMs: 1234, elsewhere: '192.0.2.1:4433' }]);
+    expect(await asked).toEqual([
+      { reason: 9, deadlineMs: 1234, reconnectSpreadMs: 0xffff_ffff, elsewhere: '192.0.2.1:4433' },
+    ]);
     await gateway.wire.until(() => session.unacknowledgedFrames.length === 0);
   });
 });

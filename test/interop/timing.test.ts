@@ -265,7 +265,7 @@ describe('connect() says', () => {
     const last = pings.at(-1) ?? 0;
     const seen = pings.length;
     const [info] = await network.runUntil(next(connection, 'disconnect'));
-    expect(info).toEqual({ result: 'timedOut', code: 0, reason: '' });
+    expect(info).toEqual({ result: 'timedOut', code: 0, reason: '', reconnectSpreadMs: 0 });
     // The last answer left when the last PING came, and took 5 ms.
     expect(network.clock.now() - last).toBeGreaterThanOrEqual(6000);
     expect(network.clock.now() - last).toBeLessThanOrEqual(6010);
@@ -392,7 +392,12 @@ describe('a gateway says', () => {
   test('ACK to a repeated DISCONNECT for a second, and no longer', async () => {
     const { server, client, times } = await join();
     await network.run(1000);
-    const farewell = { type: 'DISCONNECT', code: 0, reason: new Uint8Array(0) } as const;
+    const farewell = {
+      type: 'DISCONNECT',
+      code: 0,
+      reconnectSpread: 0,
+      reason: new Uint8Array(0),
+    } as const;
     const acknowledged = async (): Promise<number> => {
       client.session?.sendPacket([farewell]);
       await network.run(50);

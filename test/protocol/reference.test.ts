@@ -720,9 +720,10 @@ describe('codecs', () => {
     fc.record({
       type: fc.constant('DISCONNECT' as const),
       code: u32,
+      reconnectSpread: u32,
       reason: fc.uint8Array({ maxLength: 256 }),
     }),
-    fc.record({ type: fc.constant('GOAWAY' as const), reason: u32, deadline: u32 }),
+    fc.record({ type: fc.constant('GOAWAY' as const), reason: u32, deadline: u32, reconnectSpread: u32 }),
     fc.record({
       type: fc.constant('NEW_ID' as const),
       sequence,
@@ -801,6 +802,7 @@ describe('codecs', () => {
       type: 'GOAWAY',
       reason: 3,
       deadline: 1000,
+      reconnectSpread: 2000,
       address: { ip: Uint8Array.of(192, 0, 2, 1), port: 5 },
     }),
   );
@@ -828,9 +830,9 @@ describe('codecs', () => {
     ['an ACK below zero', concat(u8(3), varint(5), varint(0), varint(0), varint(6))],
     ['an ACK whose second range is below zero', concat(u8(3), ...[5, 0, 1, 4, 0, 0].map(varint))],
     ['an ACK of more ranges than there are', concat(u8(3), ...[500, 0, 2n ** 62n - 1n, 0].map(varint))],
-    ['a reason of 257 bytes', concat(u8(5), new Uint8Array(4), varint(257), new Uint8Array(257))],
-    ['a GOAWAY with 2', concat(u8(6), new Uint8Array(8), u8(2))],
-    ['a GOAWAY to port 0', concat(u8(6), new Uint8Array(8), u8(1), Uint8Array.of(1, 1, 2, 3, 4), u16(0))],
+    ['a reason of 257 bytes', concat(u8(5), new Uint8Array(8), varint(257), new Uint8Array(257))],
+    ['a GOAWAY with 2', concat(u8(6), new Uint8Array(12), u8(2))],
+    ['a GOAWAY to port 0', concat(u8(6), new Uint8Array(12), u8(1), Uint8Array.of(1, 1, 2, 3, 4), u16(0))],
     ['an id of 3 bytes', concat(u8(7), varint(1), u8(3), new Uint8Array(19))],
     ['an id of 17 bytes', concat(u8(7), varint(1), u8(17), new Uint8Array(33))],
     ['channel 1,024', concat(u8(0x11), varint(1024))],

@@ -483,13 +483,18 @@ function notation(frame: Exclude<Frame, { type: 'PADDING' }>): FrameVector {
     case 'DISCONNECT':
       return {
         type: 'disconnect',
-        fields: { code: frame.code, reason: new TextDecoder().decode(frame.reason) },
+        fields: {
+          code: frame.code,
+          reconnectSpreadMs: frame.reconnectSpread,
+          reason: new TextDecoder().decode(frame.reason),
+        },
       };
     case 'GOAWAY': {
-      const { reason, deadline, address: to } = frame;
+      const { reason, deadline, reconnectSpread, address: to } = frame;
       const written =
         to === undefined ? null : { family: to.ip.length === 4 ? 4 : 6, ip: toHex(to.ip), port: to.port };
-      return { type: 'goaway', fields: { reason, deadlineMs: deadline, address: written } };
+      const fields = { reason, deadlineMs: deadline, reconnectSpreadMs: reconnectSpread, address: written };
+      return { type: 'goaway', fields };
     }
     case 'NEW_ID': {
       const { sequence, id, resetToken } = frame;

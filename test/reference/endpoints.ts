@@ -189,9 +189,9 @@ export class ReferenceClient {
     this.session.flush();
   }
 
-  disconnect(code = 0, reason = ''): void {
+  disconnect(code = 0, reason = '', reconnectSpread = 0): void {
     if (this.session === undefined) throw new Error(`a disconnect in state ${this.state}`);
-    this.session.disconnect(code, reason);
+    this.session.disconnect(code, reason, reconnectSpread);
     this.state = 'DISCONNECTING';
   }
 

@@ -14,11 +14,17 @@ export type Frame =
   | { readonly type: 'PING'; readonly sequence: number }
   | { readonly type: 'PONG'; readonly sequence: number; readonly receiveTime: bigint; readonly delay: number }
   | AckFrame
-  | { readonly type: 'DISCONNECT'; readonly code: number; readonly reason: Bytes }
+  | {
+      readonly type: 'DISCONNECT';
+      readonly code: number;
+      readonly reconnectSpread: number;
+      readonly reason: Bytes;
+    }
   | {
       readonly type: 'GOAWAY';
       readonly reason: number;
       readonly deadline: number;
+      readonly reconnectSpread: number;
       readonly address?: ReferenceAddress;
     }
   | { readonly type: 'NEW_ID'; readonly sequence: bigint; readonly id: Bytes; readonly resetToken: Bytes }
@@ -170,10 +176,16 @@ export function encodeFrame(frame: Frame): Uint8Array {
     case 'ACK':
       return encodeAck(frame);
     case 'DISCONNECT':
-      return concat(u8(0x05), u32(frame.code), varint(frame.reason.length), frame.reason);
+      return concat(
+        u8(0x05),
+        u32(frame.code),
+        u32(frame.reconnectSpread),
+        varint(frame.reason.length),
+        frame.reason,
+      );
     case 'GOAWAY': {
       const address = frame.address === undefined ? u8(0) : concat(u8(1), encodeAddress(frame.address));
-      return concat(u8(0x06), u32(frame.reason), u32(frame.deadline), address);
+      return concat(u8(0x06), u32(frame.reason), u32(frame.deadline), u32(frame.reconnectSpread), address);
     }
     case 'NEW_ID':
       return concat(u8(0x07), varint(frame.sequence), u8(frame.id.length), frame.id, frame.resetToken);
@@ -285,17 +297,19 @@ function readAck(reader: Reader, withEcn: boolean): Frame {
 function readGoaway(reader: Reader): Frame {
   const reason = reader.u32();
   const deadline = reader.u32();
+  const reconnectSpread = reader.u32();
   const present = reader.u8();
   require(present <= 1, 'GOAWAY with neither 0 nor 1');
-  if (present === 0) return { type: 'GOAWAY', reason, deadline };
-  return { type: 'GOAWAY', reason, deadline, address: readAddress(reader) };
+  if (present === 0) return { type: 'GOAWAY', reason, deadline, reconnectSpread };
+  return { type: 'GOAWAY', reason, deadline, reconnectSpread, address: readAddress(reader) };
 }
 
 function readDisconnect(reader: Reader): Frame {
   const code = reader.u32();
+  const reconnectSpread = reader.u32();
   const length = reader.length();
   require(length <= 256, 'a reason longer than 256 bytes');
-  return { type: 'DISCONNECT', code, reason: reader.take(length) };
+  return { type: 'DISCONNECT', code, reconnectSpread, reason: reader.take(length) };
 }
 
 function readNewId(reader: Reader): Frame {

@@ -133,8 +133,8 @@ export class ReferenceSession {
     for (let spare = 0; spare < 2; ++spare) this.#queueNewId();
   }
 
-  disconnect(code: number, reason = ''): void {
-    this.queue({ type: 'DISCONNECT', code, reason: utf8(reason) });
+  disconnect(code: number, reason = '', reconnectSpread = 0): void {
+    this.queue({ type: 'DISCONNECT', code, reconnectSpread, reason: utf8(reason) });
     this.flush();
     this.ended = { by: 'self', code };
   }

@@ -202,7 +202,7 @@ describe.each(worlds)('channels %s', (_name, makeWorld) => {
     peer.disconnect(0x1_0000, 'enough');
     expect(await world.until(outcome)).toBe('ERR_HAWSER_NOT_CONNECTED');
     await expect(late).rejects.toMatchObject({
-      cause: { result: 'disconnected', code: 0x1_0000, reason: 'enough' },
+      cause: { result: 'disconnected', code: 0x1_0000, reason: 'enough', reconnectSpreadMs: 0 },
     });
     expect(await codeOf(connection.send('chat', { from: '', words: '' }, { confirm: true }))).toBe(
       'ERR_HAWSER_NOT_CONNECTED',

@@ -288,11 +288,11 @@ describe('confirmations', () => {
   test('are rejected when the connection ends, with the reason', async () => {
     const mine = peer.send('levels', 1, { confirm: true });
     const theirs = other.send('levels', 2, { confirm: true });
-    deliver([event.disconnect, 1, 3, 9, Buffer.concat([ids(0x1_0005), encode('bedtime')])]);
+    deliver([event.disconnect, 1, 3, 9, Buffer.concat([ids(0x1_0005, 0), encode('bedtime')])]);
     await expect(mine).rejects.toMatchObject({
       code: 'ERR_HAWSER_NOT_CONNECTED',
       message: 'the connection ended (disconnected: bedtime) before the message was acknowledged',
-      cause: { result: 'disconnected', code: 0x1_0005, reason: 'bedtime' },
+      cause: { result: 'disconnected', code: 0x1_0005, reason: 'bedtime', reconnectSpreadMs: 0 },
     });
     expect(await stateOf(theirs)).toBe('pending');
     expect(await stateOf(peer.send('levels', 3, { confirm: true }))).toBe(
@@ -364,7 +364,7 @@ describe('backpressure', () => {
     expect(drained).not.toHaveBeenCalled();
     native.peerFlags[3] = peerFlag.wait;
     const lost = peer.sent();
-    deliver([event.disconnect, 3, 3, 9, ids(0)]);
+    deliver([event.disconnect, 3, 3, 9, ids(0, 0)]);
     expect(await stateOf(lost)).toBe(
       'ERR_HAWSER_NOT_CONNECTED: the connection ended (timedOut) before there was room to send',
     );
@@ -393,7 +393,7 @@ describe('backpressure', () => {
   });
 
   test('of who has the slot now is no affair of who had it before', () => {
-    deliver([event.disconnect, 1, 3, 9, ids(0)]);
+    deliver([event.disconnect, 1, 3, 9, ids(0, 0)]);
     native.generations[3] = 10;
     native.peerFlags[3] = peerFlag.wait | peerFlag.full;
     const drained = vi.fn();
@@ -543,7 +543,7 @@ describe('a connection', () => {
     native.paused.length = 0;
     native.handles.push({ slot: 1, generation: 1 });
     const confirmed = connection.send('levels', 1, { confirm: true });
-    deliver([event.disconnect, 4, 0, 1, ids(0)]);
+    deliver([event.disconnect, 4, 0, 1, ids(0, 0)]);
     await expect(confirmed).rejects.toMatchObject({ cause: { result: 'reset' } });
     await settled();
     deliver([event.connect, 0, 1, 1, new Uint8Array(96)]);
@@ -558,7 +558,7 @@ describe('a connection', () => {
       [new RangeError('3 bytes'), 'levels'],
     ]);
     const closing = connection.close();
-    deliver([event.disconnect, 2, 1, 1, ids(0)]);
+    deliver([event.disconnect, 2, 1, 1, ids(0, 0)]);
     await closing;
   });
 });

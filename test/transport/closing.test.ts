@@ -59,7 +59,7 @@ test.each(oneThread === undefined ? [onEventLoop] : [onEventLoop, oneThread])(
       expect(peers.delete(peer)).toBe(true);
       ended.push(info);
     });
-    const farewell = { code: 0x1_0005, reason: 'bedtime' };
+    const farewell = { code: 0x1_0005, reason: 'bedtime', reconnectSpreadMs: 60_000 };
     await server.close(farewell);
     expect(ended).toEqual(new Array(crowd).fill({ result: 'closed', ...farewell }));
     expect(await told).toEqual(new Array(crowd).fill({ result: 'disconnected', ...farewell }));
@@ -82,6 +82,6 @@ test.each([onEventLoop, ...threadedSockets])(
     expect(told).toEqual(['connect', 'message', 'disconnect closed', 'close', 'closed']);
     expect(received).toBeGreaterThan(sockets.driver === 'threads' ? 2 * 8_192 : 1);
     expect(heard).toBeGreaterThanOrEqual(received);
-    expect(atClient).toEqual({ result: 'disconnected', code: 3, reason: '' });
+    expect(atClient).toEqual({ result: 'disconnected', code: 3, reason: '', reconnectSpreadMs: 0 });
   },
 );

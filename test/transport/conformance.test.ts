@@ -44,7 +44,7 @@ test('the health of a connection can be watched until it is lost', async () => {
   }
   const before = world.network.clock.now();
   world.network.partition(server.address, connection.localAddress);
-  const lost = { result: 'timedOut', code: 0, reason: '' };
+  const lost = { result: 'timedOut', code: 0, reason: '', reconnectSpreadMs: 0 };
   const ended = Promise.all([next(connection, 'disconnect'), next(server, 'disconnect')]);
   expect(await world.until(ended)).toEqual([[lost], [peer, lost]]);
   // The last sign of life was a keep-alive, sent every third of the timeout.

@@ -45,7 +45,9 @@ test('diagnostics_channel tells of sockets, connections, peers and drops', async
   ]);
   expect(of('peer.connect')).toHaveLength(1);
   expect(of('peer.disconnect')).toEqual([
-    expect.objectContaining({ info: { result: 'disconnected', code: 0x1_0000, reason: 'done' } }),
+    expect.objectContaining({
+      info: { result: 'disconnected', code: 0x1_0000, reason: 'done', reconnectSpreadMs: 0 },
+    }),
   ]);
   expect(of('drop')).toContainEqual({ address, shard: 0, reason: 'unknownType', count: 1 });
 });

@@ -190,7 +190,7 @@ describe('after a reset in a simulated network', () => {
     await restart(world, server, connection);
     connection.send(bytes('hello?'));
     expect(await world.until(ended)).toEqual([
-      { result: 'reset', code: 0, reason: 'the token cannot be used again' },
+      { result: 'reset', code: 0, reason: 'the token cannot be used again', reconnectSpreadMs: 0 },
     ]);
     await world.close();
   });
@@ -216,7 +216,9 @@ describe('after a reset in a simulated network', () => {
     connection.send(bytes('hello?'));
     await world.until(reset);
     await world.until(connection.close(0x1_0000, 'enough'));
-    expect(await ended).toEqual([{ result: 'closed', code: 0x1_0000, reason: 'enough' }]);
+    expect(await ended).toEqual([
+      { result: 'closed', code: 0x1_0000, reason: 'enough', reconnectSpreadMs: 0 },
+    ]);
     await world.close();
   });
 

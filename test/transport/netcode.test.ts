@@ -228,10 +228,15 @@ describe.each(worlds)('netcode %s', (_name, makeWorld) => {
     const atClient = next(connection, 'disconnect');
     const states: [ConnectionState, number | undefined][] = [];
     connection.on('state', (state) => states.push([state, connection.netcodeState]));
-    expect(peer?.disconnect(0x1_0005, 'bedtime')).toBe(true);
+    expect(peer?.disconnect(0x1_0005, 'bedtime', { reconnectSpreadMs: 1000 })).toBe(true);
     expect(peer?.disconnect()).toBe(false);
-    expect(await world.until(atServer)).toEqual([peer, { result: 'closed', code: 0x1_0005, reason: '' }]);
-    expect(await world.until(atClient)).toEqual([{ result: 'disconnected', code: 0, reason: '' }]);
+    expect(await world.until(atServer)).toEqual([
+      peer,
+      { result: 'closed', code: 0x1_0005, reason: '', reconnectSpreadMs: 0 },
+    ]);
+    expect(await world.until(atClient)).toEqual([
+      { result: 'disconnected', code: 0, reason: '', reconnectSpreadMs: 0 },
+    ]);
     expect(states).toEqual([['DISCONNECTED', netcodeStates.disconnected]]);
     expect(server.peers.size).toBe(0);
     // What a peer says about itself outlives it, and what is sent to it is dropped.
@@ -247,9 +252,9 @@ describe.each(worlds)('netcode %s', (_name, makeWorld) => {
     const atServer = next(server, 'disconnect');
     const atClient = next(connection, 'disconnect');
     await world.until(connection.close(0x2_0000, 'done'));
-    expect(await atClient).toEqual([{ result: 'closed', code: 0x2_0000, reason: '' }]);
+    expect(await atClient).toEqual([{ result: 'closed', code: 0x2_0000, reason: '', reconnectSpreadMs: 0 }]);
     const [, info] = await world.until(atServer);
-    expect(info).toEqual({ result: 'disconnected', code: 0, reason: '' });
+    expect(info).toEqual({ result: 'disconnected', code: 0, reason: '', reconnectSpreadMs: 0 });
     const another = await world.connect(await tokenFor(world, server));
     expect(another.clientIndex).toBe(0);
   });
@@ -290,7 +295,7 @@ describe.each(worlds)('netcode %s', (_name, makeWorld) => {
       expect(link.keyEpoch).toBe(0);
     }
     expect(() => connection.rebind()).toThrow(refused(/connect again with another token/));
-    expect(peer.goaway()).toBe(false);
+    expect(peer.goaway({ reconnectSpreadMs: 1000 })).toBe(false);
     // None of it was sent, and nothing of it stands in the way.
     const heard = next(connection, 'message');
     expect(peer.send('moves', bytes('m'))).toBe(true);
@@ -573,7 +578,12 @@ describe.each(worlds)('netcode %s', (_name, makeWorld) => {
     const atServer = next(server, 'disconnect');
     const ended = next(netcode, 'disconnect');
     client.rebind();
-    expect((await world.until(ended))[0]).toEqual({ result: 'timedOut', code: 0, reason: '' });
+    expect((await world.until(ended))[0]).toEqual({
+      result: 'timedOut',
+      code: 0,
+      reason: '',
+      reconnectSpreadMs: 0,
+    });
     expect(netcode.netcodeState).toBe(netcodeStates.connectionTimedOut);
     const [peer, info] = await world.until(atServer);
     expect([peer.wire, info.result]).toEqual(['netcode', 'timedOut']);
@@ -627,7 +637,7 @@ describe('netcode', () => {
     await listenTo(world, { address: server.address, resetKey });
     connection.send(bytes('hello?'));
     expect(await world.until(ended)).toEqual([
-      { result: 'reset', code: 0, reason: 'the new token is for another wire format' },
+      { result: 'reset', code: 0, reason: 'the new token is for another wire format', reconnectSpreadMs: 0 },
     ]);
     expect(asked).toBe(2);
     await world.close();

@@ -15,7 +15,8 @@ import {
 import { SimulatedNetwork } from '../../src/testing/index.js';
 import { checkNodeVersion, loadAddon } from '../../src/transport/native.js';
 import { counterNames, dropCounterName, dropReasons, localDropReasons } from '../../src/transport/stats.js';
-import { protocolId, serverKey } from './support.js';
+import { refusal } from '../base/refusal.js';
+import { protocolId, SimulatedWorld, serverKey } from './support.js';
 
 const good: ServerOptions = { address: '127.0.0.1:0', protocolId, keys: [serverKey] };
 
@@ -305,6 +306,13 @@ describe('arguments of a running server', () => {
     await expect(server.close({ reason: 'ä'.repeat(129) })).rejects.toMatchObject({
       message: 'reason must be at most 256 bytes of UTF-8; got 258 bytes',
     });
+    for (const reconnectSpreadMs of [-1, 0.5, 3_600_001, Number.NaN]) {
+      const refused = {
+        code: 'ERR_HAWSER_ARGUMENT',
+        message: `reconnectSpreadMs must be an integer from 0 to 3600000; got ${reconnectSpreadMs}`,
+      };
+      await expect(server.close({ reconnectSpreadMs })).rejects.toMatchObject(refused);
+    }
     await expect(server.drain({ deadlineMs: -1 })).rejects.toMatchObject({ code: 'ERR_HAWSER_ARGUMENT' });
     expect(server.state).toBe('RUNNING');
     const nobody: unknown = [{}];
@@ -316,6 +324,40 @@ describe('arguments of a running server', () => {
     );
     expect(() => server.setKeys([])).toThrow(expect.objectContaining({ code: 'ERR_HAWSER_ARGUMENT' }));
     await server.close();
+  });
+});
+
+describe('reconnectSpreadMs', () => {
+  test('is an integer from 0 to an hour wherever it may be told', async () => {
+    const world = new SimulatedWorld();
+    const server = await world.listen();
+    const connection = await world.connect(await world.token(server));
+    await world.settle();
+    const [peer] = server.peers;
+    for (const reconnectSpreadMs of [-1, 0.5, 3_600_001, Number.NaN]) {
+      const rule = `reconnectSpreadMs must be an integer from 0 to 3600000; got ${reconnectSpreadMs}`;
+      expect(refusal(() => peer?.disconnect(0, '', { reconnectSpreadMs }))).toBe(rule);
+      expect(refusal(() => peer?.goaway({ reconnectSpreadMs }))).toBe(rule);
+    }
+    const misspelt: object = { reconnectSpread: 1000 };
+    expect(refusal(() => peer?.disconnect(0, '', misspelt))).toMatch(/did you mean 'reconnectSpreadMs'/);
+    expect([peer?.connected, connection.connected]).toEqual([true, true]);
+    // A second drain would be answered with the first one's promise.
+    await expect(server.drain({ reconnectSpreadMs: 3_600_001 })).rejects.toMatchObject({
+      code: 'ERR_HAWSER_ARGUMENT',
+    });
+    expect([server.state, peer?.connected]).toEqual(['RUNNING', true]);
+    await world.close();
+  });
+
+  test('is not for a client to tell', async () => {
+    const client = await Client.open();
+    const options: object = { reconnectSpreadMs: 1000 };
+    await expect(client.close(options)).rejects.toMatchObject({
+      code: 'ERR_HAWSER_ARGUMENT',
+      message: "unknown option 'reconnectSpreadMs' in options; known are code, reason",
+    });
+    await client.close();
   });
 });
 

@@ -41,7 +41,7 @@ test('connections that are reset in one batch reconnect in each other’s slots'
     connection.on('reconnected', () => told.push(`${name} reconnected`));
   }
   native.handles.push({ slot: 1, generation: 2 }, { slot: 0, generation: 2 });
-  deliver([disconnect, reset, 0, 1, new Uint8Array(4)], [disconnect, reset, 1, 1, new Uint8Array(4)]);
+  deliver([disconnect, reset, 0, 1, new Uint8Array(8)], [disconnect, reset, 1, 1, new Uint8Array(8)]);
   expect([one.slot, one.generation, two.slot, two.generation]).toEqual([1, 2, 0, 2]);
   expect(client.connections.size).toBe(2);
   deliver([connect, 0, 0, 2, new Uint8Array(96)], [connect, 0, 1, 2, new Uint8Array(96)]);
@@ -54,7 +54,7 @@ test('what waits for a connection ends with it, although its slot has another us
   const waiting = new Waiting();
   const confirmed = waiting.confirm(7, 1, waiting.nextId(7, 1));
   waiting.oweDrain(7, 2);
-  waiting.end(7, 1, () => ({ result: 'reset', code: 0, reason: '' }));
+  waiting.end(7, 1, () => ({ result: 'reset', code: 0, reason: '', reconnectSpreadMs: 0 }));
   await expect(confirmed).rejects.toMatchObject({ code: 'ERR_HAWSER_NOT_CONNECTED' });
   expect(waiting.isDrainOwed(7, 2)).toBe(true);
   expect(waiting.isDrainOwed(7, 1)).toBe(false);

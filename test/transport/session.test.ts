@@ -108,15 +108,20 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     const [peer] = await world.until(connecting);
     const atServer = next(server, 'disconnect');
     const atClient = next(connection, 'disconnect');
-    expect(peer.disconnect(0x1_0005, 'bedtime – gute Nacht')).toBe(true);
+    expect(peer.disconnect(0x1_0005, 'bedtime – gute Nacht', { reconnectSpreadMs: 3_600_000 })).toBe(true);
     expect(peer.disconnect(0x1_0005, 'again')).toBe(false);
     expect(peer.connected).toBe(false);
     expect(await world.until(atServer)).toEqual([
       peer,
-      { result: 'closed', code: 0x1_0005, reason: 'bedtime – gute Nacht' },
+      { result: 'closed', code: 0x1_0005, reason: 'bedtime – gute Nacht', reconnectSpreadMs: 3_600_000 },
     ]);
     expect(await world.until(atClient)).toEqual([
-      { result: 'disconnected', code: 0x1_0005, reason: 'bedtime – gute Nacht' },
+      {
+        result: 'disconnected',
+        code: 0x1_0005,
+        reason: 'bedtime – gute Nacht',
+        reconnectSpreadMs: 3_600_000,
+      },
     ]);
     expect(connection.state).toBe('DISCONNECTED');
     expect(server.peers.size).toBe(0);
@@ -132,9 +137,11 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     const atServer = next(server, 'disconnect');
     const atClient = next(connection, 'disconnect');
     await world.until(Promise.all([connection.close(0x2_0000, 'done'), connection.close()]));
-    expect(await atClient).toEqual([{ result: 'closed', code: 0x2_0000, reason: 'done' }]);
+    expect(await atClient).toEqual([
+      { result: 'closed', code: 0x2_0000, reason: 'done', reconnectSpreadMs: 0 },
+    ]);
     const [, info] = await world.until(atServer);
-    expect(info).toEqual({ result: 'disconnected', code: 0x2_0000, reason: 'done' });
+    expect(info).toEqual({ result: 'disconnected', code: 0x2_0000, reason: 'done', reconnectSpreadMs: 0 });
   });
 
   test('delivers no message of a peer after it was disconnected', async () => {
@@ -196,13 +203,19 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     const connection = await world.connect(await world.token(server));
     const [peer] = await world.until(connecting);
     const asked = next(connection, 'goaway');
-    expect(peer.goaway({ reason: 9, deadlineMs: 1234, elsewhere: '192.0.2.1:4433' })).toBe(true);
-    expect(await world.until(asked)).toEqual([{ reason: 9, deadlineMs: 1234, elsewhere: '192.0.2.1:4433' }]);
+    const request = { reason: 9, deadlineMs: 1234, reconnectSpreadMs: 5678, elsewhere: '192.0.2.1:4433' };
+    expect(peer.goaway(request)).toBe(true);
+    expect(await world.until(asked)).toEqual([request]);
     const other = await world.connect(await world.token(server));
     const again = next(other, 'goaway');
     for (const each of server.peers) each.goaway();
     expect(await world.until(again)).toEqual([
-      { reason: disconnectCodes.SHUTTING_DOWN, deadlineMs: 10_000, elsewhere: undefined },
+      {
+        reason: disconnectCodes.SHUTTING_DOWN,
+        deadlineMs: 10_000,
+        reconnectSpreadMs: 0,
+        elsewhere: undefined,
+      },
     ]);
   });
 
@@ -369,10 +382,34 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     const denied = expect(world.connect(late)).rejects.toMatchObject({ denied: 'SHUTTING_DOWN' });
     await denied;
     await world.until(drained);
-    expect(await asked).toEqual([{ reason: 3, deadlineMs: 600, elsewhere: '192.0.2.9:1' }]);
-    expect((await world.until(ended))[0]).toMatchObject({ result: 'disconnected', code: 3 });
+    expect(await asked).toEqual([
+      { reason: 3, deadlineMs: 600, reconnectSpreadMs: 0, elsewhere: '192.0.2.9:1' },
+    ]);
+    expect((await world.until(ended))[0]).toEqual({
+      result: 'disconnected',
+      code: 3,
+      reason: '',
+      reconnectSpreadMs: 0,
+    });
     await closed;
     expect(server.state).toBe('STOPPED');
+  });
+
+  test('drains with a spread, which those who are asked to go are told, and those who stay too', async () => {
+    const server = await world.listen();
+    const stays = await world.connect(await world.token(server));
+    const atServer = next(server, 'disconnect');
+    const asked = next(stays, 'goaway');
+    const ended = next(stays, 'disconnect');
+    await world.until(server.drain({ deadlineMs: 100, reconnectSpreadMs: 10_000 }));
+    expect((await asked)[0].reconnectSpreadMs).toBe(10_000);
+    expect((await atServer)[1].reconnectSpreadMs).toBe(10_000);
+    expect((await world.until(ended))[0]).toEqual({
+      result: 'disconnected',
+      code: disconnectCodes.SHUTTING_DOWN,
+      reason: '',
+      reconnectSpreadMs: 10_000,
+    });
   });
 
   test('drains at once when the last peer leaves', async () => {
@@ -390,7 +427,7 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     await world.settle();
     const ended = next(connection, 'disconnect');
     const atServer = next(server, 'disconnect');
-    const closing = server.close({ code: 0x1_0001, reason: 'maintenance' });
+    const closing = server.close({ code: 0x1_0001, reason: 'maintenance', reconnectSpreadMs: 30_000 });
     expect(server.state).toBe('STOPPING');
     await world.until(Promise.all([closing, server.close()]));
     expect(server.state).toBe('STOPPED');
@@ -398,6 +435,7 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
       result: 'disconnected',
       code: 0x1_0001,
       reason: 'maintenance',
+      reconnectSpreadMs: 30_000,
     });
     expect((await atServer)[1].result).toBe('closed');
     expect(server.peers.size).toBe(0);

@@ -196,7 +196,7 @@ describe('peers', () => {
   test('end in their own shard', () => {
     const ended: bigint[] = [];
     server.on('disconnect', (peer) => ended.push(peer.clientId));
-    deliver(1, [disconnect, 3, 5, 1, new Uint8Array(4)]);
+    deliver(1, [disconnect, 3, 5, 1, new Uint8Array(8)]);
     expect(ended).toEqual([11n]);
     expect(peers.map(({ connected }) => connected)).toEqual([true, false, true, true]);
     peers[2]?.disconnect();
@@ -366,10 +366,10 @@ describe('the life of a server', () => {
   test('a drain ends when the last peer of any shard has left', async () => {
     connectPeers();
     const drained = server.drain({ deadlineMs: 86_400_000 });
-    deliver(2, [disconnect, 2, 5, 1, new Uint8Array(4)], [disconnect, 2, 6, 4, new Uint8Array(4)]);
-    deliver(0, [disconnect, 2, 5, 1, new Uint8Array(4)]);
+    deliver(2, [disconnect, 2, 5, 1, new Uint8Array(8)], [disconnect, 2, 6, 4, new Uint8Array(8)]);
+    deliver(0, [disconnect, 2, 5, 1, new Uint8Array(8)]);
     expect(server.state).toBe('RUNNING');
-    deliver(1, [disconnect, 2, 5, 1, new Uint8Array(4)]);
+    deliver(1, [disconnect, 2, 5, 1, new Uint8Array(8)]);
     await drained;
     expect(server.state).toBe('STOPPED');
   });

@@ -121,7 +121,7 @@ describe('delivery', () => {
     const second = record();
     second[0] = 2;
     deliver([connect, 0, 0, 1, first], [message, 0, 0, 1, bytes('one')]);
-    deliver([disconnect, 1, 0, 1, new Uint8Array(4)], [connect, 0, 0, 2, second]);
+    deliver([disconnect, 1, 0, 1, new Uint8Array(8)], [connect, 0, 0, 2, second]);
     deliver([message, 0, 0, 1, bytes('a ghost')], [message, 0, 0, 2, bytes('two')]);
     expect(heard).toEqual([
       [1n, 'one'],
@@ -146,7 +146,7 @@ describe('delivery', () => {
       [message, 0, 0, 1, bytes('second')],
       [message, 0, 0, 1, bytes('third')],
       [connect, 0, 2, 1, record()],
-      [disconnect, 1, 1, 1, Buffer.concat([new Uint8Array([1, 0, 0, 0]), bytes('gone')])],
+      [disconnect, 1, 1, 1, Buffer.concat([new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]), bytes('gone')])],
     );
     expect(heard).toEqual(['first', 'second']);
     expect(server.stats.drops.slabDetached).toBe(1);
@@ -199,7 +199,7 @@ describe('delivery', () => {
     const emitted = vi.fn();
     server.on('message', emitted);
     deliver([connect, 0, 0, 1, record()]);
-    deliver([message, 0, 0, 1, bytes('raw')], [disconnect, 1, 0, 1, new Uint8Array(4)]);
+    deliver([message, 0, 0, 1, bytes('raw')], [disconnect, 1, 0, 1, new Uint8Array(8)]);
     expect(heard).toEqual([[0n, 'raw']]);
     expect(emitted).not.toHaveBeenCalled();
     expect(peers[0]?.connected).toBe(false);
@@ -209,12 +209,22 @@ describe('delivery', () => {
     const ended = vi.fn();
     server.on('disconnect', ended);
     deliver([connect, 0, 0, 1, record('data')], [connect, 0, 1, 1, record()]);
-    deliver([disconnect, 3, 0, 1, new Uint8Array(4)], [disconnect, 3, 0, 1, new Uint8Array(4)]);
+    deliver([disconnect, 3, 0, 1, new Uint8Array(8)], [disconnect, 3, 0, 1, new Uint8Array(8)]);
     expect(ended).toHaveBeenCalledTimes(1);
-    expect(ended).toHaveBeenCalledWith(peers[0], { result: 'timedOut', code: 0, reason: '' });
+    expect(ended).toHaveBeenCalledWith(peers[0], {
+      result: 'timedOut',
+      code: 0,
+      reason: '',
+      reconnectSpreadMs: 0,
+    });
     await server.close();
     expect(ended).toHaveBeenCalledTimes(2);
-    expect(ended).toHaveBeenLastCalledWith(peers[1], { result: 'closed', code: 3, reason: '' });
+    expect(ended).toHaveBeenLastCalledWith(peers[1], {
+      result: 'closed',
+      code: 3,
+      reason: '',
+      reconnectSpreadMs: 0,
+    });
     expect(text(peers[0]?.userData ?? new Uint8Array())).toBe('data');
   });
 });
@@ -236,7 +246,7 @@ describe('listeners that throw', () => {
     deliver(
       [message, 0, 0, 1, bytes('a')],
       [message, 0, 0, 1, bytes('b')],
-      [disconnect, 1, 0, 1, new Uint8Array(4)],
+      [disconnect, 1, 0, 1, new Uint8Array(8)],
     );
     expect(heard).toEqual(['a', 'b']);
     expect(errors).toEqual([
