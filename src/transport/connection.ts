@@ -136,6 +136,8 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   #netcodeState: number | undefined;
   #hasResponded = false;
   #attempt: Attempt | undefined;
+  /** What has come with the first session, until whoever awaits that has had the chance to listen. */
+  #held: (() => void)[] | undefined;
   /** What is to stay paused after a reconnection. */
   readonly #paused = new Set<ReliableChannelName<C>>();
   #closing: DisconnectInfo | undefined;
@@ -148,25 +150,38 @@ export class Connection<C extends ChannelMap = DefaultChannels>
     connectionControl = {
       begin: (connection, handle) => connection.#begin(handle),
       fail: (connection, error) => connection.#fail(error),
-      message: (connection, channel, data) => connection.#message(channel, data),
+      message: (connection, channel, data) => {
+        if (connection.#held === undefined) connection.#message(channel, data);
+        else {
+          const copy = data.slice();
+          connection.#held.push(() => connection.#message(channel, copy));
+        }
+      },
       connect: (connection, record) => connection.#connect(record),
       hasResponded: (connection) => connection.#hasResponded,
       connectFailed: (connection, result, bytes) =>
         connection.#connectFailed(connectResultName(result), readDenied(bytes)),
-      disconnect: (connection, result, bytes) =>
-        connection.#disconnect({ result: disconnectResultName(result), ...readDisconnect(bytes) }),
+      disconnect: (connection, result, bytes) => {
+        const info = { result: disconnectResultName(result), ...readDisconnect(bytes) };
+        connection.#inTurn(() => connection.#disconnect(info));
+      },
       state: (connection, state, bytes) => {
-        connection.#netcodeState = readNetcodeState(bytes) ?? connection.#netcodeState;
-        connection.#hasResponded ||= connection.#netcodeState === netcodeStates.sendingConnectionResponse;
-        connection.#enter(connectionStateName(state));
+        const netcodeState = readNetcodeState(bytes);
+        connection.#inTurn(() => {
+          connection.#netcodeState = netcodeState ?? connection.#netcodeState;
+          connection.#hasResponded ||= connection.#netcodeState === netcodeStates.sendingConnectionResponse;
+          connection.#enter(connectionStateName(state));
+        });
       },
       goaway: (connection, bytes) => {
         const info = readGoaway(bytes);
-        guard(connection, 'goaway', () => connection.emit('goaway', info));
+        connection.#inTurn(() => guard(connection, 'goaway', () => connection.emit('goaway', info)));
       },
       drain: (connection) => {
-        if (connection.listenerCount('drain') === 0) return;
-        guard(connection, 'drain', () => connection.emit('drain'));
+        connection.#inTurn(() => {
+          if (connection.listenerCount('drain') === 0) return;
+          guard(connection, 'drain', () => connection.emit('drain'));
+        });
       },
       rebound: (connection) => {
         connection.#localAddress = '';
@@ -305,6 +320,28 @@ export class Connection<C extends ChannelMap = DefaultChannels>
     });
   }
 
+  /**
+   * The packet that makes the connection may bring messages, which are delivered in the same batch; `connect` resolves, and listeners can be
+   * added, only when that is through.
+   */
+  #hold(): void {
+    this.#held = [];
+    // It comes when all that the promise of `connect` leads to has run, however many promises are in between; also in a simulated network,
+    // where that promise is waited for by another.
+    queueMicrotask(() => setImmediate(() => this.#release()));
+  }
+
+  #release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const run of held) run();
+  }
+
+  #inTurn(run: () => void): void {
+    if (this.#held === undefined) run();
+    else this.#held.push(run);
+  }
+
   #message(channel: number, data: Uint8Array): void {
     // The user may have closed it while the message waited in the batch.
     if (this.#closing !== undefined) return;
@@ -352,6 +389,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
         this.#maxClients = view.getUint32(connectRecord.maxClients, true);
       }
     }
+    if (!this.#established) this.#hold();
     this.#established = true;
     for (const channel of this.#paused) Link.prototype.pause.call(this, channel);
     this.#enter('CONNECTED');
@@ -401,6 +439,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   }
 
   #stopped(): void {
+    this.#release();
     this.#fail(new HawserError('ERR_HAWSER_CLOSED', 'the client is closed or closing'));
     this.#end({ result: 'closed', code: disconnectCodes.SHUTTING_DOWN, reason: '', reconnectSpreadMs: 0 });
   }

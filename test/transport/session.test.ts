@@ -6,6 +6,8 @@ import {
   disconnectCodes,
   type HawserError,
   type Peer,
+  reliable,
+  text as textCodec,
 } from '../../src/index.js';
 import {
   bytes,
@@ -84,6 +86,30 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     for (let index = 0; index < 100; ++index) connection.send(bytes(`message ${index}`));
     await world.until(all);
     expect(heard).toEqual(Array.from({ length: 100 }, (_, index) => `message ${index}`));
+  });
+
+  test('what a gateway says as soon as it can waits for whoever awaits the connection, in its order', async () => {
+    const channels = { chat: reliable(textCodec()) };
+    const server = await world.listen({ channels });
+    server.on('connect', (peer) => {
+      peer.send('chat', 'welcome');
+      peer.goaway({ deadlineMs: 5 });
+      peer.send('chat', 'that is all');
+    });
+    for (let count = 0; count < 10; ++count) {
+      const connection = await world.connect(await world.token(server), { channels });
+      const heard: string[] = [];
+      const all = new Promise<void>((resolve) => {
+        const hear = (what: string): void => {
+          if (heard.push(what) === 3) resolve();
+        };
+        connection.on('message', hear);
+        connection.on('goaway', () => hear('goaway'));
+      });
+      await world.until(all);
+      expect(heard.filter((each) => each !== 'goaway')).toEqual(['welcome', 'that is all']);
+      await world.until(connection.close());
+    }
   });
 
   test('refuses a message that does not fit and one that is no Uint8Array', async () => {
