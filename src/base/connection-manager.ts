@@ -82,6 +82,11 @@ export interface ConnectionManagerOptions<T> {
   readonly attemptTimeoutMs?: number;
   /** False: a loss and a failed attempt lead to DISCONNECTED. True by default. */
   readonly autoReconnect?: boolean;
+  /**
+   * Whether to try again after a connection was lost, or an attempt failed, for that reason; false leads to
+   * DISCONNECTED. Always by default. For reasons that another attempt can only meet again, or make worse.
+   */
+  readonly reconnectAfter?: (reason: unknown) => boolean;
   /** The delays before attempts to reconnect. */
   readonly backoff?: BackoffOptions;
   /**
@@ -140,6 +145,7 @@ const optionNames = [
   'release',
   'attemptTimeoutMs',
   'autoReconnect',
+  'reconnectAfter',
   'backoff',
   'firstAttemptAtOnce',
   'firstAttemptSpreadMs',
@@ -191,6 +197,7 @@ export class ConnectionManager<T = void>
   readonly #release: (handle: T) => unknown;
   readonly #attemptTimeoutMs: number;
   readonly #autoReconnect: boolean;
+  readonly #reconnectAfter: (reason: unknown) => boolean;
   readonly #firstAttemptAtOnce: boolean;
   readonly #firstAttemptSpreadMs: number;
   readonly #stableMs: number;
@@ -225,6 +232,7 @@ export class ConnectionManager<T = void>
     const { attemptTimeoutMs = 30_000, firstAttemptSpreadMs = 0, stableMs = 0 } = options;
     this.#attemptTimeoutMs = checkNumber('attemptTimeoutMs', attemptTimeoutMs, 1, maxAttemptTimeoutMs);
     this.#autoReconnect = checkBoolean('autoReconnect', options.autoReconnect ?? true);
+    this.#reconnectAfter = checkFunction('reconnectAfter', options.reconnectAfter ?? (() => true));
     this.#firstAttemptAtOnce = checkBoolean('firstAttemptAtOnce', options.firstAttemptAtOnce ?? false);
     this.#firstAttemptSpreadMs = checkNumber('firstAttemptSpreadMs', firstAttemptSpreadMs, 0, maxSpreadMs);
     this.#stableMs = checkNumber('stableMs', stableMs, 0, maxStableMs);
@@ -255,7 +263,7 @@ export class ConnectionManager<T = void>
    * @returns what `connect` of the options resolved with.
    * @throws HawserError (rejects) ERR_HAWSER_ALREADY_CONNECTED when CONNECTING, CONNECTED or RECONNECTING;
    * ERR_HAWSER_CLOSED when CLOSED, before or meanwhile; ERR_HAWSER_ABORTED after `disconnect` or when the signal
-   * aborts; ERR_HAWSER_ARGUMENT. Without `autoReconnect`: what the attempt rejected with; ERR_HAWSER_TIMED_OUT when it
+   * aborts; ERR_HAWSER_ARGUMENT. Where no attempt follows: what the last one rejected with; ERR_HAWSER_TIMED_OUT when it
    * took longer than `attemptTimeoutMs`; ERR_HAWSER_NOT_CONNECTED when its connection was lost before it resolved.
    */
   async connect(options: ManagedConnectOptions = {}): Promise<T> {
@@ -314,7 +322,7 @@ export class ConnectionManager<T = void>
     if (this.#current === undefined) return;
     if (handle !== undefined && handle !== this.#current.handle) return;
     const isAtOnce = this.#firstAttemptAtOnce && this.#unstable === undefined;
-    this.#enter('lost');
+    this.#enter('lost', this.#reconnectsAfter(reason));
     this.#dropCurrent(reason);
     if (this.#state === 'RECONNECTING') {
       this.#plan(isAtOnce ? 0 : this.#backoff.next(), this.#takeSpreadMs());
@@ -336,13 +344,25 @@ export class ConnectionManager<T = void>
   // ---- States ------------------------------------------------------------------------------------------------------
 
   /** Every change of state. @returns false when the input means nothing in this state. */
-  #enter(input: ManagerInput): boolean {
+  #enter(input: ManagerInput, autoReconnect: boolean = this.#autoReconnect): boolean {
     const from = this.#state;
-    const to = nextManagerState(from, input, this.#autoReconnect);
+    const to = nextManagerState(from, input, autoReconnect);
     if (to === undefined) return false;
     this.#state = to;
     if (to !== from) this.#later('stateChange', () => this.emit('stateChange', from, to));
     return true;
+  }
+
+  #reconnectsAfter(reason: unknown): boolean {
+    if (!this.#autoReconnect) return false;
+    try {
+      return this.#reconnectAfter(reason);
+    } catch (error) {
+      this.#later('reconnectAfter', () => {
+        throw error;
+      });
+      return true;
+    }
   }
 
   #stop(input: 'disconnect' | 'close', error: HawserError): void {
@@ -443,7 +463,7 @@ export class ConnectionManager<T = void>
     const number = isFirst ? 0 : this.#attempts;
     this.#endAttempt(error);
     this.#later('attemptFailed', () => this.emit('attemptFailed', error, number));
-    this.#enter('failure');
+    this.#enter('failure', this.#reconnectsAfter(error));
     if (this.#state === 'RECONNECTING') {
       this.#plan(this.#backoff.next(), isFirst ? this.#takeSpreadMs() : 0);
     } else {

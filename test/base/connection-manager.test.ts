@@ -492,6 +492,47 @@ describe('reconnecting', () => {
     expect(world.released).toEqual(world.made);
   });
 
+  test('`reconnectAfter` ends it for reasons that another attempt would only meet again', async () => {
+    const reasons: unknown[] = [];
+    const world = new World({
+      reconnectAfter: (reason) => {
+        reasons.push(reason);
+        return reason !== 'replaced' && reason !== refusedError;
+      },
+    });
+    const { manager, time } = world;
+    await world.connected();
+    manager.notifyConnectionLost('lost');
+    expect(manager.state).toBe('RECONNECTING');
+    await time.run(1000);
+    world.attempt.fail();
+    await time.run(1_000_000);
+    expect([manager.state, world.attempts.length]).toEqual(['DISCONNECTED', 2]);
+    await world.connected();
+    manager.notifyConnectionLost('replaced');
+    await time.run(1_000_000);
+    expect([manager.state, world.attempts.length]).toEqual(['DISCONNECTED', 3]);
+    expect(reasons).toEqual(['lost', refusedError, 'replaced']);
+    const refused = manager.connect();
+    await settle();
+    world.attempt.fail();
+    await expect(refused).rejects.toBe(refusedError);
+  });
+
+  test('a `reconnectAfter` that throws is told of, and another attempt follows', async () => {
+    const world = new World({
+      reconnectAfter: () => {
+        throw new Error('broken');
+      },
+    });
+    const { manager } = world;
+    const told: unknown[] = [];
+    manager.on('listenerError', (error, source) => told.push([(error as Error).message, source]));
+    await world.connected();
+    manager.notifyConnectionLost('lost');
+    expect([manager.state, told]).toEqual(['RECONNECTING', [['broken', 'reconnectAfter']]]);
+  });
+
   test('TC-PROTO-009: the delays are 1, 2, 4, 8, 16, 32, 60, 60 s, each told before its wait and attempt', async () => {
     const world = new World();
     await world.connected();
