@@ -7,7 +7,7 @@
 // cannot tell lies in one more slot. Deadlines keep their fractions: a slot of level 0 may be emptied in several turns.
 
 import { checkNumber } from './check.js';
-import type { Clock, Timer } from './clock.js';
+import { type Clock, systemClock, type Timer } from './clock.js';
 import { throwLater } from './isolate.js';
 
 const digitBits = 8;
@@ -296,6 +296,14 @@ export class TimingWheel {
     this.#first[slot] = undefined;
     this.#occupied[slot >>> 5] = (this.#occupied[slot >>> 5] ?? 0) & ~(1 << (slot & 31));
   }
+}
+
+let system: TimingWheel | undefined;
+
+/** The wheel over the machine's clock that everything shares which is given no other; its timers do not keep the process alive. */
+export function systemWheel(): TimingWheel {
+  system ??= new TimingWheel(systemClock);
+  return system;
 }
 
 /** The greatest multiple of `step` that is not above `value`. */

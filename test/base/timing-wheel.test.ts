@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type Clock, systemClock, type Timer } from '../../src/base/clock.js';
 import { HawserError } from '../../src/base/errors.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
-import { TimingWheel, WheelTimer } from '../../src/base/timing-wheel.js';
+import { systemWheel, TimingWheel, WheelTimer } from '../../src/base/timing-wheel.js';
 import { VirtualClock } from '../../src/testing/index.js';
 
 const deep = process.env.HAWSER_TEST_DEEP === '1';
@@ -576,6 +576,20 @@ function story(seed: number, make: (ran: (id: number) => void, startMs: number) 
   timers.advanceTo(timers.nowMs + 2 ** 34);
   return lines;
 }
+
+test("there is one wheel over the machine's clock, whose timers do not keep the process alive", async () => {
+  expect(systemWheel()).toBe(systemWheel());
+  expect(systemWheel().clock).toBe(systemClock);
+  const timers = (): number => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
+  const before = timers();
+  await new Promise<void>((resolve) => {
+    systemWheel().schedule(new WheelTimer(resolve), systemClock.now() + 1);
+    expect(timers()).toBe(before);
+    // Only so that this test does not end before.
+    setTimeout(resolve, 1000).unref();
+  });
+  expect(systemWheel().size).toBe(0);
+});
 
 test('a wheel does what a sorted list does, over random operations', () => {
   let ran = 0;
