@@ -12,6 +12,8 @@ export const errorTable = {
   ERR_HAWSER_PERMISSION: 'The operating system does not let this process do that.',
   ERR_HAWSER_TOO_MANY_FILES: 'The process or the system has no file descriptor left.',
   ERR_HAWSER_SYSTEM: 'The operating system refused a call for a reason that has no code of its own.',
+  ERR_HAWSER_TLS:
+    'A TLS handshake failed: a certificate was not accepted, or the two sides have no version, cipher or protocol in common.',
   ERR_HAWSER_CLOSED: 'The server, client or connection is closed or closing.',
   ERR_HAWSER_NOT_CONNECTED: 'The peer is not connected any more.',
   ERR_HAWSER_ALREADY_CONNECTED: 'What is to be connected is connected, or connecting, already.',
@@ -26,6 +28,9 @@ export const errorTable = {
   ERR_HAWSER_TIMED_OUT: 'Nothing was heard in time.',
   ERR_HAWSER_CONNECTION_LOST:
     'The connection was lost before the response came; whether the request was carried out is unknown.',
+  ERR_HAWSER_REPLACED:
+    'The same client connected anew elsewhere; connecting again would end that connection in turn.',
+  ERR_HAWSER_PROTOCOL: 'The other side sent what its protocol does not allow.',
   ERR_HAWSER_STATUS: 'The other side answered the request with a status that is not SUCCESS.',
   ERR_HAWSER_TOKEN_INVALID: 'The connect token is malformed, altered, or breaks a rule of the protocol.',
   ERR_HAWSER_TOKEN_KEY: 'None of the given server keys opens the private part of the connect token.',

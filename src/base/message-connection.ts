@@ -1,4 +1,4 @@
-// What the session protocols of this package know of a transport: one view, behind which is a channel of our own, or TCP.
+// What the session protocols of this package know of a transport: one view, behind which are channels of our own, or TCP.
 
 import type { HawserError } from './errors.js';
 
@@ -12,6 +12,12 @@ export interface MessageConnection {
    */
   send(message: Uint8Array): boolean;
   /**
+   * Sends one message that may be lost, and may overtake others or be overtaken. Undefined where the transport cannot.
+   *
+   * @throws as `send`.
+   */
+  readonly sendUnreliable?: (message: Uint8Array) => void;
+  /**
    * Ends the connection; `closed` follows unless that has come.
    *
    * @param reason for people: at most 256 bytes of UTF-8.
@@ -19,14 +25,42 @@ export interface MessageConnection {
   close(reason: string): void;
   /** Whether it finds out by itself when the other side is gone. */
   readonly detectsLoss: boolean;
+  /** The round trip that the transport has measured, in milliseconds; 0 while it has none. Undefined where it measures none. */
+  readonly roundTripMs?: () => number;
+}
+
+/** What a side that goes away, or sends the other away, says to it. */
+export interface Farewell {
+  /** In how many milliseconds it will end the connection; 0 when it does so now. */
+  readonly deadlineMs: number;
+  /** Over how many milliseconds those who connect again are to spread: `ConnectionManager.spreadNextAttempt`; 0 for none. */
+  readonly reconnectSpreadMs: number;
+  /** The address to go to, `host:port`, if it named one. */
+  readonly elsewhere: string | undefined;
 }
 
 /** Who is told what comes by a connection. Nothing is told after `closed`. */
 export interface MessageReceiver {
   /** @param message a view that is valid during the call. */
   message(message: Uint8Array): void;
+  /** What `sendUnreliable` sent. Without this it is dropped. @param message a view that is valid during the call. */
+  unreliableMessage?(message: Uint8Array): void;
   /** There is room after a `send` that returned false. */
   drained(): void;
+  /** The other side will end the connection, or is about to: then `closed` follows at once. */
+  farewell?(farewell: Farewell): void;
   /** The connection is over: lost for a reason, or ended by either side (undefined). */
   closed(error: HawserError | undefined): void;
 }
+
+/**
+ * Makes one connection.
+ *
+ * @param attach called once, when the connection is made, with what it sends by: makes what it tells.
+ * @param signal aborts when the attempt is given up: whatever was opened is then to be closed. Once the promise is settled it has no effect.
+ * @returns a promise that resolves once `attach` has returned, and rejects with the reason when no connection can be made.
+ */
+export type Connector = (
+  attach: (connection: MessageConnection) => MessageReceiver,
+  signal: AbortSignal,
+) => Promise<void>;

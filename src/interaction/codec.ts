@@ -1,17 +1,21 @@
 // What turns messages into bytes and back, and what is thrown when the bytes of the other side are none.
 
+import { HawserError } from '../base/errors.js';
 import type { Message } from './messages.js';
 import type { ErrorStatus } from './status.js';
 
-/** Bytes of the other side that are no message, or none that it may send. The connection that they came by is closed. */
-export class ProtocolError extends Error {
+/**
+ * Bytes of the other side that are no message, or none that it may send. The connection that they came by is closed. Its code is
+ * ERR_HAWSER_PROTOCOL.
+ */
+export class ProtocolError extends HawserError {
   /** What a request is answered with whose `messageId` could be read, before the connection is closed or instead. */
   readonly status: ErrorStatus;
   /** That `messageId`; undefined when it could not be read or the message is no request. */
   readonly messageId: number | undefined;
 
   constructor(message: string, status: ErrorStatus = 'INVALID_PARAMETER', messageId?: number) {
-    super(message);
+    super('ERR_HAWSER_PROTOCOL', message);
     this.name = 'ProtocolError';
     this.status = status;
     this.messageId = messageId;
