@@ -21,8 +21,7 @@ export type KeepAliveEvent =
   | 'pingSent'
   | 'pingFailed'
   | 'pongReceived'
-  | 'pongTimedOut'
-  | 'transportLost';
+  | 'pongTimedOut';
 
 /** What a keep-alive does to the connection, and whom it tells. */
 export interface KeepAliveHandlers {
@@ -32,6 +31,11 @@ export interface KeepAliveHandlers {
   readonly sendPong: (sequence: number) => boolean;
   /** The time between a ping and its pong, in milliseconds. */
   readonly latency?: ((latencyMs: number) => void) | undefined;
+  /**
+   * With `source: 'transport'`: the round trip that the transport has measured, in milliseconds; undefined or 0 while it has none. Asked once
+   * in every `pingIntervalMs`, and told by `latency`.
+   */
+  readonly roundTripMs?: (() => number | undefined) | undefined;
   /** The other side is gone: the connection is to be closed. Called once for a `start`, in the state `TIMEOUT`. */
   readonly timeout: () => void;
 }
@@ -41,9 +45,9 @@ export interface KeepAliveOptions {
   /**
    * Where the knowledge comes from.
    * - `ping` (default): pings of this layer, as the source document describes; for TCP and TLS.
-   * - `transport`: this sends no ping and has no timer. The transport below has a liveness of its own and says what it
-   *   knows by `onTransportAlive` and `onTransportLost`; how soon a loss is noticed is the transport's matter. Pings of
-   *   the other side are answered all the same. For UDP, where a second keep-alive would only double the traffic.
+   * - `transport`: this sends no ping. The transport below has a liveness of its own: it ends the connection when the
+   *   other side is gone, how soon is its matter, and measures the round trip (`roundTripMs`). Pings of the other side
+   *   are answered all the same. For UDP, where a second keep-alive would only double the traffic.
    */
   readonly source?: 'ping' | 'transport';
   /** From one ping to the next, 1 to 86,400,000 ms; 30,000 by default. */
@@ -136,8 +140,6 @@ export function nextKeepAliveState(
       return state !== 'SEND_PING' ? state : exhausted ? 'TIMEOUT' : 'IDLE';
     case 'pongTimedOut':
       return state !== 'WAITING_PONG' ? state : exhausted ? 'TIMEOUT' : 'IDLE';
-    case 'transportLost':
-      return 'TIMEOUT';
   }
 }
 
@@ -146,8 +148,8 @@ export function nextKeepAliveState(
  * are those of a timing wheel, which all connections share.
  *
  * When the other side falls silent, `timeout` is called at most `maxDetectionMs` after the last sign of life, and never
- * before `maxMissedPongs` pings have been missed. An exception of `latency` goes to the caller of `onPong` or
- * `onTransportAlive`, one of `timeout` to the wheel's `onError` or the caller of `onTransportLost`.
+ * before `maxMissedPongs` pings have been missed. An exception of `latency` goes to the caller of `onPong`, one of
+ * `timeout` to the wheel's `onError`.
  */
 export class KeepAlive {
   readonly #wheel: TimingWheel;
@@ -278,25 +280,11 @@ export class KeepAlive {
     this.#quietSinceMs = this.#now();
   }
 
-  /**
-   * With `source: 'transport'`: the transport has measured a round trip. With `source: 'ping'` the pings measure, and
-   * this does nothing.
-   *
-   * @param latencyMs of that round trip.
-   */
-  onTransportAlive(latencyMs: number): void {
-    if (this.#running && !this.#sendsPings) this.#tellLatency(latencyMs);
-  }
-
-  /** The transport has given the other side up, whatever the source. */
-  onTransportLost(): void {
-    if (this.#running) this.#end('transportLost');
-  }
-
   // ---- Pings -------------------------------------------------------------------------------------------------------
 
   #onTimer(): void {
-    if (this.#state === 'WAITING_PONG') this.#endPing('pongTimedOut');
+    if (!this.#sendsPings) this.#tellRoundTrip();
+    else if (this.#state === 'WAITING_PONG') this.#endPing('pongTimedOut');
     else if (this.#nextPingMs > this.#now()) this.#wheel.schedule(this.#timer, this.#nextPingMs);
     else this.#ping();
   }
@@ -332,7 +320,7 @@ export class KeepAlive {
   }
 
   /** Leads to `TIMEOUT`. */
-  #end(event: 'pingFailed' | 'pongTimedOut' | 'transportLost'): void {
+  #end(event: 'pingFailed' | 'pongTimedOut'): void {
     this.#running = false;
     this.#enter(event);
     this.#handlers.timeout();
@@ -345,10 +333,18 @@ export class KeepAlive {
   /** Enters the next state, and sets the timer that it needs. */
   #enter(event: KeepAliveEvent): void {
     this.#state = nextKeepAliveState(this.#state, event, this.#exhausted);
-    if (!this.#running || !this.#sendsPings) this.#wheel.cancel(this.#timer);
-    else if (this.#state === 'IDLE') this.#wheel.schedule(this.#timer, this.#nextPingMs);
+    if (!this.#running || (!this.#sendsPings && this.#handlers.roundTripMs === undefined)) {
+      this.#wheel.cancel(this.#timer);
+    } else if (this.#state === 'IDLE') this.#wheel.schedule(this.#timer, this.#nextPingMs);
     else if (this.#state === 'WAITING_PONG')
       this.#wheel.schedule(this.#timer, this.#pingMs + this.#pongTimeoutMs);
+  }
+
+  #tellRoundTrip(): void {
+    this.#quietSinceMs = this.#now();
+    this.#wheel.schedule(this.#timer, this.#nextPingMs);
+    const roundTripMs = this.#handlers.roundTripMs?.();
+    if (roundTripMs) this.#tellLatency(roundTripMs);
   }
 
   get #nextPingMs(): number {

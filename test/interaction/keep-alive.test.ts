@@ -174,7 +174,6 @@ describe('TC-PROTO-008', () => {
 describe('the state machine', () => {
   const states: readonly KeepAliveState[] = ['IDLE', 'SEND_PING', 'WAITING_PONG', 'TIMEOUT'];
   const idle: readonly KeepAliveState[] = ['IDLE', 'IDLE', 'IDLE', 'IDLE'];
-  const lost: readonly KeepAliveState[] = ['TIMEOUT', 'TIMEOUT', 'TIMEOUT', 'TIMEOUT'];
 
   test.each<[KeepAliveEvent, boolean, readonly KeepAliveState[]]>([
     ['started', false, idle],
@@ -186,7 +185,6 @@ describe('the state machine', () => {
     ['pingFailed', true, ['IDLE', 'TIMEOUT', 'WAITING_PONG', 'TIMEOUT']],
     ['pongTimedOut', false, ['IDLE', 'SEND_PING', 'IDLE', 'TIMEOUT']],
     ['pongTimedOut', true, ['IDLE', 'SEND_PING', 'TIMEOUT', 'TIMEOUT']],
-    ['transportLost', false, lost],
   ])(
     '%s (exhausted: %s) leads from IDLE, SEND_PING, WAITING_PONG, TIMEOUT to %j',
     (event, exhausted, next) => {
@@ -576,39 +574,35 @@ describe('with the transport as source', () => {
     expect(keepAlive.state).toBe('IDLE');
   });
 
-  test('the transport tells the latency and the loss, the latter once', () => {
-    const { time, log, keepAlive } = setUp({ source: 'transport' });
-    keepAlive.onTransportAlive(5);
-    keepAlive.onTransportLost();
-    expect([log, keepAlive.state]).toEqual([[], 'IDLE']);
+  test('the round trip of the transport is told once in every interval, once there is one', () => {
+    let roundTripMs: number | undefined;
+    const { time, log, keepAlive } = setUp({ source: 'transport' }, { roundTripMs: () => roundTripMs });
+    time.runTo(100_000);
     keepAlive.start();
-    time.runTo(1000);
-    keepAlive.onTransportAlive(12.5);
-    keepAlive.onTransportLost();
-    keepAlive.onTransportLost();
-    keepAlive.onTransportAlive(13);
+    time.runTo(140_000);
+    roundTripMs = 0;
+    time.runTo(170_000);
+    roundTripMs = 12.5;
+    time.runTo(225_000);
     expect(log).toEqual([
-      [1000, 'latency 12.5'],
-      [1000, 'timeout'],
+      [190_000, 'latency 12.5'],
+      [220_000, 'latency 12.5'],
     ]);
-    expect([keepAlive.state, keepAlive.stats]).toEqual([
-      'TIMEOUT',
-      { pingsSent: 0, pongsReceived: 0, missed: 0, lastLatencyMs: 12.5 },
-    ]);
+    expect(keepAlive.stats).toEqual({ pingsSent: 0, pongsReceived: 0, missed: 0, lastLatencyMs: 12.5 });
+    keepAlive.stop();
+    time.runTo(1_000_000);
+    expect([log.length, time.wheel.size, keepAlive.state]).toEqual([2, 0, 'IDLE']);
   });
 
-  test('a loss that the transport notices ends pings as well', () => {
-    const { time, log, keepAlive } = setUp();
+  test('pings measure by themselves: the transport is not asked', () => {
+    const { time, log, keepAlive } = setUp({}, { roundTripMs: () => 5 });
     keepAlive.start();
-    time.runTo(31_000);
-    keepAlive.onTransportAlive(3);
-    keepAlive.onTransportLost();
-    time.runTo(1_000_000);
+    time.runTo(30_000);
+    keepAlive.onPong(1);
     expect(log).toEqual([
       [30_000, 'ping 1'],
-      [31_000, 'timeout'],
+      [30_000, 'latency 0'],
     ]);
-    expect(keepAlive.stats.lastLatencyMs).toBeUndefined();
   });
 });
 
