@@ -28,6 +28,8 @@ export interface PendingRequestsOptions {
   readonly firstMessageId?: number;
   /** Called for a response that nobody waits for, after it was counted. What it throws goes to the caller of `settle`. */
   readonly unexpectedReply?: (response: Response) => void;
+  /** Called when the last one that waited has an end, before its promise is settled. Must not throw. */
+  readonly emptied?: () => void;
 }
 
 /** Options of {@link PendingRequests.request}. */
@@ -67,27 +69,30 @@ export function connectionLostError(why?: string): HawserError {
 /** One request on its way. */
 class PendingRequest {
   readonly messageId: number;
-  readonly timer: WheelTimer;
+  readonly timeoutMs: number;
+  readonly deadlineMs: number;
   readonly resolve: (response: Response) => void;
   readonly reject: (error: unknown) => void;
-  readonly signal: AbortSignal | undefined;
-  /** Undefined when there is no signal. */
-  readonly abort: (() => void) | undefined;
+  /** Its own where its timeout is not that of all others. */
+  timer: WheelTimer | undefined;
+  signal: AbortSignal | undefined;
+  abort: (() => void) | undefined;
 
   constructor(
     messageId: number,
-    expire: () => void,
+    timeoutMs: number,
+    deadlineMs: number,
     resolve: (response: Response) => void,
     reject: (error: unknown) => void,
-    signal: AbortSignal | undefined,
-    abort: (() => void) | undefined,
   ) {
     this.messageId = messageId;
-    this.timer = new WheelTimer(expire);
+    this.timeoutMs = timeoutMs;
+    this.deadlineMs = deadlineMs;
     this.resolve = resolve;
     this.reject = reject;
-    this.signal = signal;
-    this.abort = abort;
+    this.timer = undefined;
+    this.signal = undefined;
+    this.abort = undefined;
   }
 }
 
@@ -101,7 +106,11 @@ export class PendingRequests {
   readonly #maxInFlight: number;
   readonly #leastMessageId: number;
   readonly #unexpectedReply: ((response: Response) => void) | undefined;
+  readonly #emptied: (() => void) | undefined;
+  /** By id, in the order in which they were sent: those without a timeout of their own are due in that order. */
   readonly #pending = new Map<number, PendingRequest>();
+  /** Of all that have no timeout of their own. It is not moved when a response comes: a timer for each would cost more than all else here. */
+  readonly #timer: WheelTimer = new WheelTimer(() => this.#expireDue());
   #nextMessageId: number;
   #unexpectedReplies = 0;
   #timeouts = 0;
@@ -119,6 +128,7 @@ export class PendingRequests {
     this.#nextMessageId = checkInteger('firstMessageId', firstMessageId, leastMessageId, maxU32);
     if (unexpectedReply !== undefined) checkFunction('unexpectedReply', unexpectedReply);
     this.#unexpectedReply = unexpectedReply;
+    this.#emptied = options.emptied && checkFunction('emptied', options.emptied);
   }
 
   /** How many requests wait. */
@@ -154,7 +164,10 @@ export class PendingRequests {
         throw new HawserError('ERR_HAWSER_QUEUE_FULL', `${this.#maxInFlight} requests wait already`);
       }
       const messageId = this.#takeMessageId();
-      const pending = this.#add(messageId, timeoutMs, resolve, reject, options?.signal);
+      const deadlineMs = this.#wheel.clock.now() + timeoutMs;
+      const pending = new PendingRequest(messageId, timeoutMs, deadlineMs, resolve, reject);
+      this.#pending.set(messageId, pending);
+      this.#watch(pending, options?.signal);
       try {
         send(messageId);
       } catch (error) {
@@ -190,6 +203,7 @@ export class PendingRequests {
    */
   rejectAll(error: HawserError): number {
     const all = [...this.#pending.values()];
+    this.#wheel.cancel(this.#timer);
     for (const pending of all) {
       this.#remove(pending);
       pending.reject(error);
@@ -217,36 +231,49 @@ export class PendingRequests {
     return messageId === maxU32 ? this.#leastMessageId : messageId + 1;
   }
 
-  #add(
-    messageId: number,
-    timeoutMs: number,
-    resolve: (response: Response) => void,
-    reject: (error: unknown) => void,
-    signal: AbortSignal | undefined,
-  ): PendingRequest {
-    const expire = (): void => {
-      ++this.#timeouts;
+  /** Sets what gives a request up. */
+  #watch(pending: PendingRequest, signal: AbortSignal | undefined): void {
+    if (pending.timeoutMs !== this.#timeoutMs) {
+      pending.timer = new WheelTimer(() => this.#expire(pending));
+      this.#wheel.schedule(pending.timer, pending.deadlineMs);
+    } else if (!this.#timer.armed) {
+      this.#wheel.schedule(this.#timer, pending.deadlineMs);
+    }
+    if (signal === undefined) return;
+    pending.signal = signal;
+    pending.abort = () => {
       this.#remove(pending);
-      reject(new HawserError('ERR_HAWSER_TIMED_OUT', `no response within ${timeoutMs} ms`));
+      pending.reject(abortedError(signal));
     };
-    const abort =
-      signal &&
-      ((): void => {
-        this.#remove(pending);
-        reject(abortedError(signal));
-      });
-    const pending = new PendingRequest(messageId, expire, resolve, reject, signal, abort);
-    this.#pending.set(messageId, pending);
-    this.#wheel.schedule(pending.timer, this.#wheel.clock.now() + timeoutMs);
-    if (abort !== undefined) signal?.addEventListener('abort', abort);
-    return pending;
+    signal.addEventListener('abort', pending.abort);
+  }
+
+  #expireDue(): void {
+    const nowMs = this.#wheel.clock.now();
+    for (const pending of this.#pending.values()) {
+      if (pending.timer !== undefined) continue;
+      if (pending.deadlineMs > nowMs) {
+        this.#wheel.schedule(this.#timer, pending.deadlineMs);
+        return;
+      }
+      this.#expire(pending);
+    }
+  }
+
+  #expire(pending: PendingRequest): void {
+    ++this.#timeouts;
+    this.#remove(pending);
+    pending.reject(new HawserError('ERR_HAWSER_TIMED_OUT', `no response within ${pending.timeoutMs} ms`));
   }
 
   /** Every way out leads through here. Harmless for one that is out already. */
   #remove(pending: PendingRequest): void {
-    if (this.#pending.get(pending.messageId) === pending) this.#pending.delete(pending.messageId);
-    this.#wheel.cancel(pending.timer);
-    if (pending.abort !== undefined) pending.signal?.removeEventListener('abort', pending.abort);
+    const { messageId, timer, abort } = pending;
+    if (this.#pending.get(messageId) !== pending) return;
+    this.#pending.delete(messageId);
+    if (timer !== undefined) this.#wheel.cancel(timer);
+    if (abort !== undefined) pending.signal?.removeEventListener('abort', abort);
+    if (this.#pending.size === 0) this.#emptied?.();
   }
 }
 
@@ -257,6 +284,7 @@ const optionNames: readonly string[] = [
   'leastMessageId',
   'firstMessageId',
   'unexpectedReply',
+  'emptied',
 ];
 
 const requestOptionNames: readonly string[] = ['timeoutMs', 'signal'];
