@@ -13,6 +13,7 @@ import {
 import { throwLater } from '../base/isolate.js';
 import type { Random } from '../base/random.js';
 import { TimingWheel, WheelTimer } from '../base/timing-wheel.js';
+import { limits } from './codec.js';
 import { equalValues } from './equality.js';
 import type { Notification, NotificationKind, SubscribeRequest } from './messages.js';
 import type { ErrorStatus, Status } from './status.js';
@@ -76,7 +77,7 @@ export interface SubscriptionManagerOptions<P> {
   readonly maxPerPeer?: number;
   /** Subscriptions of all peers, 1 to 2^31; 2^31 by default. */
   readonly maxTotal?: number;
-  /** Attributes of one subscription, 1 to 65,536; 100 by default (source document, section 3.2). */
+  /** Attributes of one subscription, 1 to 100, which is what one message may carry; 100 by default (source document, section 3.2). */
   readonly maxAttributes?: number;
   /**
    * The share of its maximum interval by which that of a peer is shortened at most, by chance, so that many peers that subscribed together
@@ -735,7 +736,7 @@ function checkSettings<P>(options: SubscriptionManagerOptions<P>): Settings {
     autoCorrectIntervals: checkBoolean('autoCorrectIntervals', all.autoCorrectIntervals),
     maxPerPeer: checkInteger('maxPerPeer', all.maxPerPeer, 1, 1_048_576),
     maxTotal,
-    maxAttributes: checkInteger('maxAttributes', all.maxAttributes, 1, 65_536),
+    maxAttributes: checkInteger('maxAttributes', all.maxAttributes, 1, limits.attributes),
     maxIntervalSpread,
     maxUndelivered: checkInteger('maxUndelivered', all.maxUndelivered, 1, 1000),
     leastSubscriptionId: checkInteger(
