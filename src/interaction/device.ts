@@ -1,12 +1,16 @@
 // The side that has attributes: it answers reads, writes, subscribes and invokes, and tells subscribers of changes.
 
-import { checkOptions } from '../base/check.js';
+import { argumentError, checkBoolean, checkOptions, describe } from '../base/check.js';
 import { reportListenerError } from '../base/isolate.js';
 import type { MessageConnection } from '../base/message-connection.js';
+import { systemWheel, type TimingWheel } from '../base/timing-wheel.js';
 import {
   type Answer,
+  type CloseOptions,
+  checkCloseOptions,
   InteractionConnection,
   type InteractionConnectionOptions,
+  type Refusal,
 } from './interaction-connection.js';
 import type { InvokeRequest, ReadRequest, Request, SubscribeRequest, WriteRequest } from './messages.js';
 import { readResult, subscribeResult } from './payloads.js';
@@ -14,23 +18,26 @@ import type { ErrorStatus } from './status.js';
 import { SubscriptionManager, type SubscriptionManagerOptions } from './subscriptions.js';
 import type { AttributeValues, Value } from './values.js';
 
+/** What became of a write: undefined when it was carried out, else why not. */
+export type WriteOutcome = ErrorStatus | Refusal | undefined;
+
 /** What a device does for those who are connected. What is left out is answered UNSUPPORTED. */
 export interface DeviceHandlers {
   /**
    * The values of attributes as they are; also for whoever subscribes to them.
    *
    * @param request `attributes` empty for all.
-   * @returns the values, or INVALID_ENDPOINT, INVALID_FEATURE, INVALID_ATTRIBUTE, WRITE_ONLY, NOT_AUTHORIZED ...
+   * @returns the values, or why there are none: INVALID_ENDPOINT, INVALID_FEATURE, INVALID_ATTRIBUTE, WRITE_ONLY, NOT_AUTHORIZED ...
    */
   readonly read?: (
     request: ReadRequest | SubscribeRequest,
     connection: InteractionConnection,
-  ) => AttributeValues | ErrorStatus;
-  /** Takes new values, all or none. @returns undefined when it has, else why not. */
+  ) => AttributeValues | ErrorStatus | Refusal;
+  /** Takes new values, all or none. */
   readonly write?: (
     request: WriteRequest,
     connection: InteractionConnection,
-  ) => ErrorStatus | undefined | Promise<ErrorStatus | undefined>;
+  ) => WriteOutcome | Promise<WriteOutcome>;
   /** Runs a command. */
   readonly invoke?: (request: InvokeRequest, connection: InteractionConnection) => Answer | Promise<Answer>;
 }
@@ -45,32 +52,52 @@ export interface DeviceOptions extends Pick<InteractionConnectionOptions, 'wheel
     SubscriptionManagerOptions<InteractionConnection>,
     'wheel' | 'notify' | 'cancelled'
   >;
+  /**
+   * True: changes go by messages that may be lost, each of which says everything that the subscription has been told, so that the next one,
+   * or the heartbeat, makes up for it; the subscriber drops what comes after a newer one. It never waits for what was lost. Primings,
+   * heartbeats, and what is too long for one datagram go reliably; so does everything over a transport that has nothing else. Not with the
+   * codec `mash`, whose notifications cannot be put in order. False by default.
+   */
+  readonly unreliableState?: boolean;
 }
 
+const optionNames = ['wheel', 'handlers', 'connections', 'subscriptions', 'unreliableState'] as const;
+
 /** A device with any number of connections. */
-export class Device {
+export class Device implements AsyncDisposable {
   readonly #options: DeviceOptions;
+  readonly #wheel: TimingWheel;
   readonly #subscriptions: SubscriptionManager<InteractionConnection>;
+  readonly #connections = new Set<InteractionConnection>();
+  #closeOptions: CloseOptions | undefined = undefined;
+  #closed: Promise<void> | undefined = undefined;
 
   /** @throws HawserError ERR_HAWSER_ARGUMENT. */
   constructor(options: DeviceOptions) {
-    checkOptions('options', options, ['wheel', 'handlers', 'connections', 'subscriptions']);
+    checkOptions('options', options, optionNames);
     checkOptions('handlers', options.handlers, ['read', 'write', 'invoke']);
+    const isUnreliable = checkBoolean('unreliableState', options.unreliableState ?? false);
     this.#options = options;
+    this.#wheel = options.wheel ?? systemWheel();
     this.#subscriptions = new SubscriptionManager({
-      ...options.subscriptions,
-      wheel: options.wheel,
+      ...(isUnreliable ? fullState(options) : options.subscriptions),
+      wheel: this.#wheel,
       notify: (connection, notification) => {
         // mash cannot say that a notification is the priming: there the response is.
         if (notification.kind === 'priming' && connection.codec === 'mash') return true;
-        return connection.notify(notification);
+        return isUnreliable ? connection.notifyUnreliably(notification) : connection.notify(notification);
       },
       // A subscriber who is not told would take old values for new ones for ever; so all of its subscriptions become stale.
       cancelled: (connection, _, reason, error) => {
         if (reason === 'failed') reportListenerError(connection, error, 'notify');
-        connection.close(`a subscription ended: ${reason}`);
+        connection.destroy(`a subscription ended: ${reason}`);
       },
     });
+  }
+
+  /** How many connections there are, those that are being closed included. */
+  get connections(): number {
+    return this.#connections.size;
   }
 
   /** How many subscriptions there are. */
@@ -78,17 +105,46 @@ export class Device {
     return this.#subscriptions.size;
   }
 
-  /** Serves whoever is at the other end of a connection. */
+  /** Serves whoever is at the other end of a connection. After `close` that is closed at once, in the same way. */
   accept(connection: MessageConnection): InteractionConnection {
-    const { wheel, connections } = this.#options;
     const interaction = new InteractionConnection(connection, {
-      ...connections,
-      wheel,
+      ...this.#options.connections,
+      wheel: this.#wheel,
       serve: (request, from) => this.#serve(request, from),
     });
+    this.#connections.add(interaction);
     interaction.on('drained', () => this.#subscriptions.drained(interaction));
-    interaction.on('close', () => this.#subscriptions.clear(interaction));
+    interaction.on('closing', () => this.#subscriptions.clear(interaction));
+    interaction.on('close', () => {
+      this.#connections.delete(interaction);
+      this.#subscriptions.clear(interaction);
+    });
+    if (this.#closeOptions !== undefined) void interaction.close(this.#closeOptions);
     return interaction;
+  }
+
+  /**
+   * Closes all connections without losing what is under way, as `InteractionConnection.close` does.
+   *
+   * @returns a promise that resolves when all of them have ended, the same for every call.
+   * @throws (rejects) HawserError ERR_HAWSER_ARGUMENT.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    if (this.#closed !== undefined) return this.#closed;
+    try {
+      checkCloseOptions(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#closeOptions = options;
+    this.#closed = Promise.all([...this.#connections].map((each) => each.close(options))).then(
+      () => undefined,
+    );
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /**
@@ -103,11 +159,21 @@ export class Device {
     this.#subscriptions.notifyChange(endpoint, feature, attribute, value);
   }
 
+  /**
+   * As {@link Device.notifyChange} for attributes that changed together: a subscriber hears of them in one notification.
+   *
+   * @param values by the ids of the attributes, 0 to 65,535. They must not be modified afterwards.
+   * @throws HawserError ERR_HAWSER_ARGUMENT.
+   */
+  notifyChanges(endpoint: number, feature: number, values: AttributeValues): void {
+    this.#subscriptions.notifyChanges(endpoint, feature, values);
+  }
+
   #serve(request: Request, from: InteractionConnection): Answer | Promise<Answer> {
     const { read, write, invoke } = this.#options.handlers;
     switch (request.operation) {
       case 'read':
-        return read === undefined ? unsupported : answerOf(read(request, from), readResult);
+        return read === undefined ? unsupported : readAnswer(read(request, from));
       case 'write':
         return write === undefined ? unsupported : writeAnswer(write(request, from));
       case 'invoke':
@@ -115,8 +181,14 @@ export class Device {
       case 'subscribe': {
         if (read === undefined) return unsupported;
         const { codec } = from;
-        const subscribed = this.#subscriptions.subscribe(from, request, () => read(request, from));
-        if (typeof subscribed === 'string') return { error: subscribed };
+        let refusal: Refusal | undefined;
+        const subscribed = this.#subscriptions.subscribe(from, request, () => {
+          const values = read(request, from);
+          if (!isRefusal(values)) return values;
+          refusal = refusalOf(values);
+          return refusal.error;
+        });
+        if (typeof subscribed === 'string') return refusal ?? { error: subscribed };
         // A subscription whose response cannot be sent is one that nobody knows of.
         const undo = () => this.#subscriptions.unsubscribe(from, subscribed.subscriptionId);
         return { payload: subscribeResult(subscribed, codec), undo };
@@ -131,13 +203,31 @@ export class Device {
 
 const unsupported: Answer = { error: 'UNSUPPORTED' };
 
-function answerOf<T extends object>(result: T | ErrorStatus, payloadOf: (result: T) => Value): Answer {
-  return typeof result === 'string' ? { error: result } : { payload: payloadOf(result) };
+function isRefusal(outcome: AttributeValues | WriteOutcome): outcome is ErrorStatus | Refusal {
+  return typeof outcome === 'string' || (outcome !== undefined && 'error' in outcome);
 }
 
-async function writeAnswer(
-  status: ErrorStatus | undefined | Promise<ErrorStatus | undefined>,
-): Promise<Answer> {
-  const error = await status;
-  return error === undefined ? { payload: undefined } : { error };
+function refusalOf(outcome: ErrorStatus | Refusal): Refusal {
+  return typeof outcome === 'string' ? { error: outcome } : outcome;
+}
+
+function readAnswer(outcome: AttributeValues | ErrorStatus | Refusal): Answer {
+  return isRefusal(outcome) ? refusalOf(outcome) : { payload: readResult(outcome) };
+}
+
+async function writeAnswer(pending: WriteOutcome | Promise<WriteOutcome>): Promise<Answer> {
+  const outcome = await pending;
+  return outcome === undefined ? { payload: undefined } : refusalOf(outcome);
+}
+
+/** What subscriptions must be like whose notifications may be lost. */
+function fullState({ subscriptions, connections }: DeviceOptions): DeviceOptions['subscriptions'] {
+  const rule = 'left out or false with the codec mash, whose notifications have no sequence';
+  if (connections?.codec?.name === 'mash') throw argumentError('unreliableState', rule, 'true');
+  const { state = 'full', heartbeat = 'full' } = subscriptions ?? {};
+  for (const [name, value] of Object.entries({ state, heartbeat })) {
+    if (value !== 'full')
+      throw argumentError(`subscriptions.${name}`, `'full' with unreliableState`, describe(value));
+  }
+  return { ...subscriptions, state: 'full' };
 }

@@ -1,20 +1,36 @@
 // One side of an interaction: requests to the other side and their responses, its requests and ours, notifications, keep-alive.
 
 import { EventEmitter } from 'node:events';
-import { argumentError, checkFunction, checkInteger, checkOptions, describe } from '../base/check.js';
+import {
+  argumentError,
+  checkFunction,
+  checkInteger,
+  checkOptions,
+  checkString,
+  describe,
+} from '../base/check.js';
 import { HawserError, type HawserErrorCode } from '../base/errors.js';
 import { guard, isolateRejections, reportListenerError } from '../base/isolate.js';
-import type { MessageConnection, MessageReceiver } from '../base/message-connection.js';
-import { TimingWheel, WheelTimer } from '../base/timing-wheel.js';
+import type { Farewell, MessageConnection, MessageReceiver } from '../base/message-connection.js';
+import { systemWheel, TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 import { type MessageCodec, ProtocolError } from './codec.js';
+import { type ClosePlan, defaultClosePlan, GracefulClose, proofSequence } from './graceful-close.js';
 import { hawserCodec } from './hawser-codec.js';
 import { KeepAlive, type KeepAliveOptions } from './keep-alive.js';
 import type { Control, Message, Notification, Request, Response } from './messages.js';
 import { errorPayload, parseReadResult, parseSubscribeResult, type SubscribeResult } from './payloads.js';
 import { connectionLostError, PendingRequests, type RequestOptions } from './pending-requests.js';
+import type { Requester, StaleReason, Subscription, SubscriptionListener } from './requester.js';
 import type { ErrorStatus } from './status.js';
 import type { SubscriptionTerms } from './subscriptions.js';
 import type { AttributeValues, Value } from './values.js';
+
+/** Why a request is not carried out. */
+export interface Refusal {
+  readonly error: ErrorStatus;
+  /** For people. */
+  readonly detail?: string;
+}
 
 /** What a request is answered with: a payload (undefined for none), or why there is none. */
 export type Answer =
@@ -23,7 +39,7 @@ export type Answer =
       /** Called when the other side gets an error instead, because the payload is too long or cannot be encoded. */
       readonly undo?: () => void;
     }
-  | { readonly error: ErrorStatus; readonly detail?: string };
+  | Refusal;
 
 /**
  * Answers the other side's requests, each of which gets an answer: BUSY where this throws, rejects or returns what cannot be
@@ -36,8 +52,8 @@ export type RequestHandler = (
 
 /** Options of {@link InteractionConnection}. */
 export interface InteractionConnectionOptions {
-  /** Where its timers run; shared by all connections of a program. */
-  readonly wheel: TimingWheel;
+  /** Where its timers run; one for the whole process by default, over the machine's clock. */
+  readonly wheel?: TimingWheel;
   /** The format of the messages; our own by default. */
   readonly codec?: MessageCodec;
   /** How long a request waits for its response, in milliseconds; 30,000 by default (source document, section 2.4). */
@@ -53,14 +69,36 @@ export interface InteractionConnectionOptions {
   readonly serveTimeoutMs?: number;
   /** Fed by the transport where that detects losses by itself, with pings of its own elsewhere. */
   readonly keepAlive?: KeepAliveOptions;
+  /**
+   * For how long after its maximum interval a subscription of this side may be silent until it is `stale`, in milliseconds, 0 to
+   * 86,400,000; 10,000 by default. The interval is what the other side reported, or else, with a codec that does not say, what was asked
+   * for, or 60,000. False: silence is not noticed.
+   */
+  readonly livenessGraceMs?: number | false;
   /** Answers the other side's requests; without it they get UNSUPPORTED. */
   readonly serve?: RequestHandler;
+}
+
+/** Options of `InteractionConnection.close`. */
+export interface CloseOptions {
+  /** For people, where the transport carries it: at most 256 bytes of UTF-8, of which it may leave out the end. */
+  readonly reason?: string;
+  /** How long the other side's Close is waited for, in milliseconds, 0 to 86,400,000; 5,000 by default. */
+  readonly ackTimeoutMs?: number;
+  /** How long answers are waited for that either side owes, in milliseconds, 0 to 86,400,000; 10,000 by default. */
+  readonly drainTimeoutMs?: number;
 }
 
 /** The events of an {@link InteractionConnection} with the arguments of their listeners. */
 export interface InteractionConnectionEvents {
   /** The connection is over: lost, or broken by a rule (an error), or ended by either side (undefined). No event follows. */
   close: [error: Error | undefined];
+  /**
+   * One side closes: what waits for its answer goes on, nothing else begins. `close` follows, within 15 s unless this side chose otherwise.
+   */
+  closing: [];
+  /** The other side will end the connection, or is about to. */
+  farewell: [farewell: Farewell];
   /** A response that nobody waits for: to an unknown request, a second one, or after the timeout. */
   unexpectedReply: [response: Response];
   /** The time between a ping and its pong, in milliseconds. */
@@ -71,25 +109,6 @@ export interface InteractionConnectionEvents {
   listenerError: [error: unknown, source: string];
 }
 
-/** What is told of a subscription. */
-export interface SubscriptionListener {
-  /** The values after subscribing, exactly once and first; then each change; then heartbeats, perhaps without values. */
-  readonly notified: (notification: Notification) => void;
-  /** The connection is over: the values may be out of date, and nothing follows. */
-  readonly stale?: () => void;
-}
-
-/** A subscription of this side to attributes of the other. */
-export interface Subscription {
-  /** 1 to 4,294,967,295. */
-  readonly id: number;
-  /** As the other side chose them, in milliseconds; undefined where the codec does not say. */
-  readonly minIntervalMs: number | undefined;
-  readonly maxIntervalMs: number | undefined;
-  /** Ends it; no notification follows. @throws (rejects) as `InteractionConnection.read`. */
-  unsubscribe(options?: RequestOptions): Promise<void>;
-}
-
 /** Who waits for the response to a subscribe, and hears what is notified afterwards. */
 class Subscriber {
   readonly terms: SubscriptionTerms;
@@ -97,11 +116,29 @@ class Subscriber {
   /** Undefined for all. */
   readonly #attributes: ReadonlySet<number> | undefined;
   primed = false;
+  /** Of the notification told last, where the codec carries it. */
+  #sequence: number | undefined = undefined;
+  /** When it was told. */
+  toldMs = 0;
+  /**
+   * Due when it is silent for too long, or before: notifications do not move the timer, which is not armed once it is silent. Undefined
+   * where silence is not noticed.
+   */
+  silence: { readonly timer: WheelTimer; readonly afterMs: number } | undefined = undefined;
 
   constructor(terms: SubscriptionTerms, listener: SubscriptionListener) {
     this.terms = terms;
     this.listener = listener;
     this.#attributes = terms.attributes.length === 0 ? undefined : new Set(terms.attributes);
+  }
+
+  /** Notes that it is told of that sequence; false when it has been told of that one or a later one. */
+  advance(sequence: number | undefined): boolean {
+    if (sequence === undefined) return true;
+    // The difference in 32 bits with a sign (RFC 1982).
+    if (this.#sequence !== undefined && ((sequence - this.#sequence) | 0) <= 0) return false;
+    this.#sequence = sequence;
+    return true;
   }
 
   /** Whether it asked for these. */
@@ -113,8 +150,6 @@ class Subscriber {
   }
 }
 
-type RequestBody<R extends Request = Request> = R extends Request ? Omit<R, 'type' | 'messageId'> : never;
-
 const optionNames = [
   'wheel',
   'codec',
@@ -123,8 +158,11 @@ const optionNames = [
   'maxServed',
   'serveTimeoutMs',
   'keepAlive',
+  'livenessGraceMs',
   'serve',
 ] as const;
+
+const closeOptionNames = ['reason', 'ackTimeoutMs', 'drainTimeoutMs'] as const;
 
 const serveNothing: RequestHandler = () => ({ error: 'UNSUPPORTED' });
 
@@ -134,12 +172,19 @@ const maxEarly = 256;
 /** Subscribes given up before their response that are remembered, the latest of them. */
 const maxAbandoned = 1024;
 
+/** Subscriptions that are ended at a time because nobody here knows them. */
+const maxLeaving = 16;
+
 const maxU32 = 0xffff_ffff;
+const dayMs = 86_400_000;
+
+/** Source document, section 3.5. */
+const usualMaxIntervalMs = 60_000;
 
 /** The interaction protocol over one connection, which it is the receiver of. Either side may ask, and answer. */
 export class InteractionConnection
   extends EventEmitter<InteractionConnectionEvents>
-  implements MessageReceiver
+  implements Requester, MessageReceiver, AsyncDisposable
 {
   readonly #connection: MessageConnection;
   readonly #wheel: TimingWheel;
@@ -149,28 +194,44 @@ export class InteractionConnection
   readonly #serve: RequestHandler;
   readonly #maxServed: number;
   readonly #serveTimeoutMs: number;
+  /** Undefined where silence is not noticed. */
+  readonly #livenessGraceMs: number | undefined;
   /** By the id of their subscription. */
   readonly #subscriptions = new Map<number, Subscriber>();
   /** By the id of their request, until its response has come. */
   readonly #subscribers = new Map<number, Subscriber>();
   /** The ids of subscribes that were given up: the other side may still make the subscription, which is then ended. */
   readonly #abandoned = new Set<number>();
+  /** The ids of subscriptions that the other side has been asked to end, until it answers. */
+  readonly #leaving = new Set<number>();
   /** Notifications that came before the response that names their subscription. */
   readonly #early: Notification[] = [];
   #writable = true;
   #served = 0;
   #unknownNotifications = 0;
+  #outdatedNotifications = 0;
+  #misplacedMessages = 0;
+  /** False once it is over. */
   #open = true;
+  /** Since one of the sides began to close. */
+  #closing: GracefulClose | undefined = undefined;
+  #closedHere = false;
+  #closeReason = '';
+  /** The transport has ended, too. */
+  #gone = false;
+  /** When that is. */
+  #whenGone: Promise<void> | undefined = undefined;
+  #resolveGone: (() => void) | undefined = undefined;
 
   static {
     isolateRejections(InteractionConnection.prototype);
   }
 
   /** @throws HawserError ERR_HAWSER_ARGUMENT. */
-  constructor(connection: MessageConnection, options: InteractionConnectionOptions) {
+  constructor(connection: MessageConnection, options: InteractionConnectionOptions = {}) {
     super({ captureRejections: true });
     checkOptions('options', options, optionNames);
-    const { wheel, codec = hawserCodec(), keepAlive, serve = serveNothing } = options;
+    const { wheel = systemWheel(), codec = hawserCodec(), keepAlive, serve = serveNothing } = options;
     if (!(wheel instanceof TimingWheel)) throw argumentError('wheel', 'a TimingWheel', describe(wheel));
     this.#connection = connection;
     this.#wheel = wheel;
@@ -178,6 +239,9 @@ export class InteractionConnection
     this.#serve = checkFunction('serve', serve);
     this.#maxServed = checkInteger('maxServed', options.maxServed ?? 64, 1, 65_536);
     this.#serveTimeoutMs = checkInteger('serveTimeoutMs', options.serveTimeoutMs ?? 25_000, 1, maxU32);
+    const { livenessGraceMs = 10_000 } = options;
+    this.#livenessGraceMs =
+      livenessGraceMs === false ? undefined : checkInteger('livenessGraceMs', livenessGraceMs, 0, dayMs);
     this.#requests = new PendingRequests({
       wheel,
       ...(options.requestTimeoutMs !== undefined && { timeoutMs: options.requestTimeoutMs }),
@@ -186,6 +250,10 @@ export class InteractionConnection
       leastMessageId: codec.name === 'mash' ? 4 : 1,
       unexpectedReply: (response) =>
         guard(this, 'unexpectedReply', () => this.emit('unexpectedReply', response)),
+      // Once those who waited have their turn.
+      emptied: () => {
+        if (this.#closing !== undefined) queueMicrotask(() => this.#closing?.advance());
+      },
     });
     this.#keepAlive = new KeepAlive(
       wheel,
@@ -193,6 +261,7 @@ export class InteractionConnection
         sendPing: (sequence) => this.#sendControl('ping', sequence),
         sendPong: (sequence) => this.#sendControl('pong', sequence),
         latency: (latencyMs) => guard(this, 'latency', () => this.emit('latency', latencyMs)),
+        roundTripMs: connection.roundTripMs && (() => connection.roundTripMs?.()),
         timeout: () =>
           this.#break(new HawserError('ERR_HAWSER_CONNECTION_LOST', 'the other side answers no ping')),
       },
@@ -201,9 +270,9 @@ export class InteractionConnection
     this.#keepAlive.start();
   }
 
-  /** Whether messages can be sent. */
+  /** Whether requests can be made: false as soon as either side closes. */
   get open(): boolean {
-    return this.#open;
+    return this.#open && this.#closing === undefined;
   }
 
   /** The name of the format of its messages. */
@@ -216,47 +285,51 @@ export class InteractionConnection
     return this.#requests.size;
   }
 
-  /** Notifications of subscriptions that this side does not have. */
+  /** Notifications of subscriptions that this side does not have: the other side is asked to end them. */
   get unknownNotifications(): number {
     return this.#unknownNotifications;
   }
 
+  /** Notifications that came after a later one of the same subscription, or twice; dropped. */
+  get outdatedNotifications(): number {
+    return this.#outdatedNotifications;
+  }
+
+  /** Messages that came unreliably and are no notifications with a sequence; dropped. */
+  get misplacedMessages(): number {
+    return this.#misplacedMessages;
+  }
+
   // ---- Requests ----------------------------------------------------------------------------------------------------
 
-  /**
-   * Reads attributes.
-   *
-   * @param attributes their ids; none for all.
-   * @throws (rejects) StatusError with what the other side answered; HawserError ERR_HAWSER_TIMED_OUT, ERR_HAWSER_ABORTED,
-   *   ERR_HAWSER_CONNECTION_LOST, ERR_HAWSER_NOT_CONNECTED, ERR_HAWSER_QUEUE_FULL, ERR_HAWSER_ARGUMENT; ProtocolError when the
-   *   answer is none.
-   */
+  /** See `Requester.read`. @throws (rejects) as there, and ERR_HAWSER_CLOSED after `close`. */
   async read(
     endpoint: number,
     feature: number,
     attributes: readonly number[] = [],
     options?: RequestOptions,
   ): Promise<AttributeValues> {
-    const response = await this.#request({ operation: 'read', endpoint, feature, attributes }, options);
+    const response = await this.#request(
+      (messageId) => ({ type: 'request', messageId, operation: 'read', endpoint, feature, attributes }),
+      options,
+    );
     return parseReadResult(response.payload);
   }
 
-  /** Writes attributes. @throws (rejects) as `read`. */
+  /** See `Requester.write`. @throws (rejects) as `read`. */
   async write(
     endpoint: number,
     feature: number,
     values: AttributeValues,
     options?: RequestOptions,
   ): Promise<void> {
-    await this.#request({ operation: 'write', endpoint, feature, values }, options);
+    await this.#request(
+      (messageId) => ({ type: 'request', messageId, operation: 'write', endpoint, feature, values }),
+      options,
+    );
   }
 
-  /**
-   * Runs a command.
-   *
-   * @returns what it returned; undefined for nothing.
-   * @throws (rejects) as `read`.
-   */
+  /** See `Requester.invoke`. @throws (rejects) as `read`. */
   async invoke(
     endpoint: number,
     feature: number,
@@ -264,19 +337,18 @@ export class InteractionConnection
     parameters?: Value,
     options?: RequestOptions,
   ): Promise<Value | undefined> {
-    const named = parameters === undefined ? {} : { parameters };
+    const operation = 'invoke';
     const response = await this.#request(
-      { operation: 'invoke', endpoint, feature, command, ...named },
+      (messageId) =>
+        parameters === undefined
+          ? { type: 'request', messageId, operation, endpoint, feature, command }
+          : { type: 'request', messageId, operation, endpoint, feature, command, parameters },
       options,
     );
     return response.payload;
   }
 
-  /**
-   * Subscribes to attributes: `listener` hears their values, then their changes.
-   *
-   * @throws (rejects) as `read`.
-   */
+  /** See `Requester.subscribe`. @throws (rejects) as `read`. */
   async subscribe(
     terms: SubscriptionTerms,
     listener: SubscriptionListener,
@@ -284,11 +356,7 @@ export class InteractionConnection
   ): Promise<Subscription> {
     checkFunction('notified', listener.notified);
     const subscriber = new Subscriber(terms, listener);
-    const response = await this.#request(
-      { operation: 'subscribe', ...subscriber.terms },
-      options,
-      subscriber,
-    );
+    const response = await this.#requestSubscription(subscriber, options);
     const { subscriptionId, minIntervalMs, maxIntervalMs } = parseSubscribeResult(response.payload);
     return {
       id: subscriptionId,
@@ -307,21 +375,31 @@ export class InteractionConnection
     // The other side has given the id to another since: this one has ended.
     if (current !== undefined && current !== subscriber) return;
     this.#subscriptions.delete(subscriptionId);
-    await this.#request({ operation: 'unsubscribe', subscriptionId }, options);
+    this.#unwatch(subscriber);
+    await this.#askToEnd(subscriptionId, options);
   }
 
-  async #request(
-    body: RequestBody,
-    options: RequestOptions | undefined,
-    subscriber?: Subscriber,
-  ): Promise<Response> {
+  async #askToEnd(subscriptionId: number, options?: RequestOptions): Promise<void> {
+    this.#leaving.add(subscriptionId);
+    try {
+      await this.#request(
+        (messageId) => ({ type: 'request', messageId, operation: 'unsubscribe', subscriptionId }),
+        options,
+      );
+    } finally {
+      this.#leaving.delete(subscriptionId);
+    }
+  }
+
+  async #requestSubscription(subscriber: Subscriber, options: RequestOptions | undefined): Promise<Response> {
     let sentId = 0;
+    this.#checkOpen();
     try {
       return await this.#requests.request((messageId) => {
-        if (subscriber !== undefined) this.#subscribers.set(messageId, subscriber);
+        this.#subscribers.set(messageId, subscriber);
         sentId = messageId;
         try {
-          this.#send({ type: 'request', messageId, ...body });
+          this.#send({ type: 'request', messageId, operation: 'subscribe', ...subscriber.terms });
         } catch (error) {
           this.#subscribers.delete(messageId);
           throw error;
@@ -332,6 +410,16 @@ export class InteractionConnection
       if (this.#subscribers.delete(sentId)) this.#abandon(sentId);
       this.#forgetEarly();
     }
+  }
+
+  #request(make: (messageId: number) => Request, options: RequestOptions | undefined): Promise<Response> {
+    this.#checkOpen();
+    return this.#requests.request((messageId) => this.#send(make(messageId)), options);
+  }
+
+  #checkOpen(): void {
+    if (this.#closedHere) throw new HawserError('ERR_HAWSER_CLOSED', 'the connection is closed or closing');
+    if (!this.open) throw notConnected();
   }
 
   #abandon(messageId: number): void {
@@ -352,9 +440,38 @@ export class InteractionConnection
    * @throws HawserError ERR_HAWSER_ARGUMENT, ERR_HAWSER_MESSAGE_TOO_LONG.
    */
   notify(notification: Notification): boolean {
-    if (!this.#open || !this.#writable) return false;
+    if (!this.open || !this.#writable) return false;
+    return this.#offer(this.#codec.encode(notification));
+  }
+
+  /**
+   * As `notify`, but a change goes by a message that may be lost, for a subscription whose notifications each say everything: the next one
+   * makes up for it, and a heartbeat, which is reliable as the priming is. Goes reliably all the same where the transport or the codec cannot
+   * do that, and where it is too long for one datagram.
+   *
+   * @throws HawserError as `notify`.
+   */
+  notifyUnreliably(notification: Notification): boolean {
+    const isOrdered = this.#codec.name === 'hawser' && notification.sequence !== undefined;
+    if (this.#connection.sendUnreliable === undefined || !isOrdered || notification.kind !== 'change') {
+      return this.notify(notification);
+    }
+    if (!this.open) return false;
+    const bytes = this.#codec.encode(notification);
     try {
-      this.#send(notification);
+      this.#connection.sendUnreliable(bytes);
+      return true;
+    } catch (error) {
+      if (isHawserError(error, 'ERR_HAWSER_MESSAGE_TOO_LONG')) return this.#writable && this.#offer(bytes);
+      if (!isHawserError(error, 'ERR_HAWSER_QUEUE_FULL', 'ERR_HAWSER_NOT_CONNECTED')) throw error;
+      // Lost, as it may be; the end follows by itself where that is why.
+      return true;
+    }
+  }
+
+  #offer(notification: Uint8Array): boolean {
+    try {
+      this.#writable = this.#connection.send(notification);
       return true;
     } catch (error) {
       if (!isHawserError(error, 'ERR_HAWSER_QUEUE_FULL', 'ERR_HAWSER_NOT_CONNECTED')) throw error;
@@ -363,19 +480,8 @@ export class InteractionConnection
     }
   }
 
-  /**
-   * Tells the other side that this one goes, and ends the connection. Requests that wait are rejected with
-   * ERR_HAWSER_CONNECTION_LOST. Harmless when it is over.
-   */
-  close(reason = ''): void {
-    if (!this.#open) return;
-    this.#sendControl('close', 0);
-    this.#end(undefined);
-    this.#connection.close(reason);
-  }
-
   #send(message: Message): void {
-    if (!this.#open) throw new HawserError('ERR_HAWSER_NOT_CONNECTED', 'the connection is over');
+    if (!this.#open) throw notConnected();
     this.#writable = this.#connection.send(this.#codec.encode(message));
   }
 
@@ -394,30 +500,48 @@ export class InteractionConnection
   /** A message of the other side. */
   message(bytes: Uint8Array): void {
     if (!this.#open) return;
-    let message: Message;
     try {
-      message = this.#codec.decode(bytes);
-    } catch (error) {
-      this.#refuse(error);
-      return;
-    }
-    if (message.type !== 'control') this.#keepAlive.onTraffic();
-    try {
+      const message = this.#codec.decode(bytes);
+      if (message.type !== 'control') this.#keepAlive.onTraffic();
       this.#dispatch(message);
     } catch (error) {
       this.#refuse(error);
     }
   }
 
+  /** A message of the other side that may have overtaken others: a notification, or none of this protocol. */
+  unreliableMessage(bytes: Uint8Array): void {
+    if (!this.#open) return;
+    try {
+      const message = this.#codec.decode(bytes);
+      this.#keepAlive.onTraffic();
+      if (message.type === 'notification' && message.sequence !== undefined) this.#notified(message);
+      else ++this.#misplacedMessages;
+    } catch (error) {
+      // Transports that have such messages authenticate them: this is the other side's own doing.
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#break(error);
+    }
+  }
+
   /** There is room again. */
   drained(): void {
     this.#writable = true;
-    if (this.#open) guard(this, 'drained', () => this.emit('drained'));
+    if (!this.#open) return;
+    this.#closing?.advance();
+    if (this.open) guard(this, 'drained', () => this.emit('drained'));
+  }
+
+  /** The other side will end the connection. */
+  farewell(farewell: Farewell): void {
+    if (this.#open) guard(this, 'farewell', () => this.emit('farewell', farewell));
   }
 
   /** The connection is over. */
   closed(error: HawserError | undefined): void {
     this.#end(error);
+    this.#gone = true;
+    this.#resolveGone?.();
   }
 
   #dispatch(message: Message): void {
@@ -438,8 +562,9 @@ export class InteractionConnection
 
   #control({ control, sequence }: Control): void {
     if (control === 'ping') this.#keepAlive.onPing(sequence);
-    else if (control === 'pong') this.#keepAlive.onPong(sequence);
-    else this.#break(undefined);
+    else if (control === 'close') this.#told(sequence);
+    else if (sequence === proofSequence) this.#closing?.proven();
+    else this.#keepAlive.onPong(sequence);
   }
 
   /** Answers a request that breaks a rule of its own; whoever breaks one of the protocol is left. */
@@ -460,7 +585,7 @@ export class InteractionConnection
     const isAwaited = this.#requests.settle(response);
     // A listener of the unexpected reply may have ended the connection.
     if (result !== undefined && this.#open) {
-      if (isAwaited && subscriber !== undefined) this.#prime(subscriber, result);
+      if (isAwaited && subscriber !== undefined) this.#begin(subscriber, result);
       else this.#leave(result.subscriptionId);
     }
     this.#forgetEarly();
@@ -468,42 +593,45 @@ export class InteractionConnection
 
   /** Ends a subscription that nobody waits for any more. */
   #leave(subscriptionId: number): void {
-    if (this.#subscriptions.has(subscriptionId)) return;
-    // Where it fails the other side goes on notifying, which is counted.
-    this.#request({ operation: 'unsubscribe', subscriptionId }, undefined).catch(() => undefined);
+    if (this.#subscriptions.has(subscriptionId) || this.#leaving.has(subscriptionId)) return;
+    if (this.#leaving.size >= maxLeaving) return;
+    // Where it fails the other side goes on notifying, and is asked again.
+    this.#askToEnd(subscriptionId).catch(() => undefined);
   }
 
   // ---- Their requests ----------------------------------------------------------------------------------------------
 
   #answer(request: Request): void {
     const { messageId } = request;
-    if (this.#served >= this.#maxServed) {
+    if (this.#served >= this.#maxServed || this.#closing !== undefined) {
       this.#respond(messageId, { error: 'BUSY' });
       return;
     }
     ++this.#served;
-    const finish = (answer: Answer): void => {
-      --this.#served;
-      this.#respond(messageId, answer);
-    };
     try {
       const answer = this.#serve(request, this);
-      if ('then' in answer) this.#await(answer, finish);
-      else finish(answer);
+      if ('then' in answer) this.#await(messageId, answer);
+      else this.#finish(messageId, answer);
     } catch (error) {
-      finish({ error: statusFor(error) });
+      this.#finish(messageId, { error: statusFor(error) });
       reportListenerError(this, error, 'serve');
     }
   }
 
+  #finish(messageId: number, answer: Answer): void {
+    --this.#served;
+    this.#respond(messageId, answer);
+    this.#closing?.advance();
+  }
+
   /** Waits for an answer, but not for ever. */
-  #await(answer: Promise<Answer>, finish: (answer: Answer) => void): void {
+  #await(messageId: number, answer: Promise<Answer>): void {
     let isWaiting = true;
     const finishOnce = (final: Answer): void => {
       if (!isWaiting) return;
       isWaiting = false;
       this.#wheel.cancel(timer);
-      finish(final);
+      this.#finish(messageId, final);
     };
     const timer = new WheelTimer(() => finishOnce({ error: 'TIMEOUT' }));
     this.#wheel.schedule(timer, this.#wheel.clock.now() + this.#serveTimeoutMs);
@@ -516,6 +644,7 @@ export class InteractionConnection
   /** Never throws: what stands in the way of an answer becomes another answer, or the end of the connection. */
   #respond(messageId: number, answer: Answer): void {
     if (!this.#open) return;
+    this.#closing?.answered();
     try {
       this.#send(responseOf(messageId, answer));
     } catch (error) {
@@ -542,11 +671,15 @@ export class InteractionConnection
   // ---- Our subscriptions -------------------------------------------------------------------------------------------
 
   #notified(notification: Notification): void {
+    // All subscriptions have ended: it was on its way.
+    if (this.#closing !== undefined) return;
     const subscriber = this.#subscriptions.get(notification.subscriptionId);
     if (subscriber !== undefined) {
       this.#tellSubscriber(subscriber, notification);
     } else if (this.#subscribers.size === 0) {
       ++this.#unknownNotifications;
+      // One whose end could not be asked for when it was wanted, or was refused.
+      this.#leave(notification.subscriptionId);
     } else {
       if (this.#early.length === maxEarly)
         throw new ProtocolError('too many notifications before a response');
@@ -558,6 +691,11 @@ export class InteractionConnection
     if (!subscriber.covers(notification)) {
       throw new ProtocolError('a notification of what was not subscribed to');
     }
+    if (!subscriber.advance(notification.sequence)) {
+      ++this.#outdatedNotifications;
+      return;
+    }
+    this.#hear(subscriber);
     // The listener has had its priming, be it that of the response: a second one is nothing but values.
     const isSecondPriming = subscriber.primed && notification.kind === 'priming';
     const told: Notification = isSecondPriming ? { ...notification, kind: 'change' } : notification;
@@ -572,6 +710,17 @@ export class InteractionConnection
     if (!subscriber.covers(primingOf(subscriber, subscriptionId, values))) {
       throw new ProtocolError('values of what was not subscribed to');
     }
+  }
+
+  /** A subscription has been made. One that is made while the connection closes has its values and is over. */
+  #begin(subscriber: Subscriber, result: SubscribeResult): void {
+    if (this.#closing === undefined) {
+      this.#prime(subscriber, result);
+      this.#watch(subscriber, result.maxIntervalMs);
+      return;
+    }
+    this.#tellSubscriber(subscriber, primingOf(subscriber, result.subscriptionId, result.values));
+    if (!this.#closedHere) this.#tellStale(subscriber, 'connectionLost');
   }
 
   /** Tells a new subscriber the values, and what came before the response. */
@@ -595,7 +744,123 @@ export class InteractionConnection
     this.#early.length = 0;
   }
 
+  #tellStale({ listener }: Subscriber, reason: StaleReason): void {
+    guard(this, 'stale', () => listener.stale?.(reason));
+  }
+
+  /** Begins to notice when a new subscription falls silent. */
+  #watch(subscriber: Subscriber, reportedMs: number | undefined): void {
+    // Its listener may have ended the connection.
+    if (this.#livenessGraceMs === undefined || !this.open) return;
+    const { minIntervalMs = 0, maxIntervalMs = Math.max(usualMaxIntervalMs, minIntervalMs) } =
+      subscriber.terms;
+    const afterMs = Math.max(1, (reportedMs ?? maxIntervalMs) + this.#livenessGraceMs);
+    const timer = new WheelTimer(() => this.#onSilence(subscriber));
+    subscriber.silence = { timer, afterMs };
+    this.#wheel.schedule(timer, subscriber.toldMs + afterMs);
+  }
+
+  #unwatch(subscriber: Subscriber): void {
+    if (subscriber.silence !== undefined) this.#wheel.cancel(subscriber.silence.timer);
+    subscriber.silence = undefined;
+  }
+
+  #hear(subscriber: Subscriber): void {
+    subscriber.toldMs = this.#wheel.clock.now();
+    if (subscriber.silence?.timer.armed === false) this.#onSilence(subscriber);
+  }
+
+  /** It has been silent for too long, unless it has been heard since the timer was set. */
+  #onSilence(subscriber: Subscriber): void {
+    if (subscriber.silence === undefined) return;
+    const { timer, afterMs } = subscriber.silence;
+    const dueMs = subscriber.toldMs + afterMs;
+    if (dueMs > this.#wheel.clock.now()) {
+      this.#wheel.schedule(timer, dueMs);
+    } else {
+      this.#tellStale(subscriber, 'silent');
+    }
+  }
+
   // ---- The end -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Closes without losing what is under way (source document, section 6.1): tells the other side, which answers at once and takes no
+   * further requests, waits for the answers that either side owes, and ends the connection. Requests that have no answer then are
+   * rejected with ERR_HAWSER_CONNECTION_LOST.
+   *
+   * Subscriptions of both sides end at once, without a last notification: the listeners of the other side hear `stale`, those of this side,
+   * which knows, do not.
+   *
+   * @returns a promise that resolves when the transport has ended, the same for every call; also after a loss. By default that is
+   *   within 10 s and what the transport takes.
+   * @throws (rejects) HawserError ERR_HAWSER_ARGUMENT.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    try {
+      this.#close(checkCloseOptions(options), options.reason);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#whenGone ??= this.#gone
+      ? Promise.resolve()
+      : new Promise((resolve) => {
+          this.#resolveGone = resolve;
+        });
+    return this.#whenGone;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * Ends the connection at once. Requests that wait are rejected with ERR_HAWSER_CONNECTION_LOST, and the listeners of subscriptions hear
+   * `stale`. Harmless when it is over.
+   *
+   * @param reason as in {@link CloseOptions}.
+   */
+  destroy(reason = ''): void {
+    if (!this.#open) return;
+    this.#end(undefined);
+    this.#connection.close(reason);
+  }
+
+  #close(plan: ClosePlan, reason: string | undefined): void {
+    if (!this.#open || this.#closedHere) return;
+    this.#closedHere = true;
+    this.#closeReason = reason ?? '';
+    this.#beginClosing(undefined).close(plan);
+  }
+
+  /** The Close of the other side has come. */
+  #told(sequence: number): void {
+    this.#beginClosing('connectionLost').told(sequence);
+  }
+
+  /** @param reason why subscriptions of this side are stale; undefined when they need not be told. */
+  #beginClosing(reason: StaleReason | undefined): GracefulClose {
+    if (this.#closing !== undefined) return this.#closing;
+    const closing = new GracefulClose(this.#wheel, {
+      send: (control, sequence) => this.#sendControl(control, sequence),
+      isIdle: () => this.#requests.size === 0 && this.#served === 0,
+      finish: () => this.destroy(this.#closeReason),
+    });
+    this.#closing = closing;
+    this.#endSubscriptions(reason);
+    // A listener may have ended the connection.
+    if (this.#open) guard(this, 'closing', () => this.emit('closing'));
+    return closing;
+  }
+
+  #endSubscriptions(reason: StaleReason | undefined): void {
+    const subscribers = [...this.#subscriptions.values()];
+    this.#subscriptions.clear();
+    this.#early.length = 0;
+    for (const subscriber of subscribers) this.#unwatch(subscriber);
+    if (reason === undefined) return;
+    for (const subscriber of subscribers) this.#tellStale(subscriber, reason);
+  }
 
   #break(error: Error | undefined): void {
     if (!this.#open) return;
@@ -607,25 +872,41 @@ export class InteractionConnection
     if (!this.#open) return;
     this.#open = false;
     this.#keepAlive.stop();
+    this.#closing?.stop();
     this.#requests.rejectAll(connectionLostError(error?.message));
-    const subscribers = [...this.#subscriptions.values()];
-    this.#subscriptions.clear();
     this.#subscribers.clear();
     this.#abandoned.clear();
-    this.#forgetEarly();
-    for (const { listener } of subscribers) guard(this, 'stale', () => listener.stale?.());
+    this.#unknownNotifications += this.#early.length;
+    this.#endSubscriptions('connectionLost');
     guard(this, 'close', () => this.emit('close', error));
   }
 }
 
+/** @throws HawserError ERR_HAWSER_ARGUMENT. */
+export function checkCloseOptions(options: CloseOptions): ClosePlan {
+  checkOptions('options', options, closeOptionNames);
+  checkString('reason', options.reason ?? '');
+  const { ackTimeoutMs, drainTimeoutMs } = defaultClosePlan;
+  return {
+    ackTimeoutMs: checkInteger('ackTimeoutMs', options.ackTimeoutMs ?? ackTimeoutMs, 0, dayMs),
+    drainTimeoutMs: checkInteger('drainTimeoutMs', options.drainTimeoutMs ?? drainTimeoutMs, 0, dayMs),
+  };
+}
+
+function notConnected(): HawserError {
+  return new HawserError('ERR_HAWSER_NOT_CONNECTED', 'the connection is over, or the other side closes it');
+}
+
+/** Each object is written out: to spread one into another would take longer than all else here. */
 function responseOf(messageId: number, answer: Answer): Response {
-  const response = { type: 'response', messageId } as const;
   if ('error' in answer) {
     const { error: status, detail } = answer;
-    return { ...response, status, ...(detail !== undefined && { payload: errorPayload(detail) }) };
+    if (detail === undefined) return { type: 'response', messageId, status };
+    return { type: 'response', messageId, status, payload: errorPayload(detail) };
   }
   const { payload } = answer;
-  return { ...response, status: 'SUCCESS', ...(payload !== undefined && { payload }) };
+  if (payload === undefined) return { type: 'response', messageId, status: 'SUCCESS' };
+  return { type: 'response', messageId, status: 'SUCCESS', payload };
 }
 
 function primingOf({ terms }: Subscriber, subscriptionId: number, changes: AttributeValues): Notification {

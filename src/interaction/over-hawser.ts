@@ -1,23 +1,38 @@
-// The interaction protocol over our own transport: a reliable, ordered channel between a gateway and each of its peers.
+// The interaction protocol over our own transport: two channels between a gateway and each of its peers, beside any others.
 
+import { throwIfAborted } from '../base/abort.js';
 import { HawserError } from '../base/errors.js';
-import type { MessageConnection, MessageReceiver } from '../base/message-connection.js';
-import { type Channel, reliable } from '../transport/channels.js';
+import type { Connector, Farewell, MessageConnection, MessageReceiver } from '../base/message-connection.js';
+import { type Channel, type ChannelMap, reliable, unreliable } from '../transport/channels.js';
+import { type ConnectOptions, connect } from '../transport/client.js';
 import { bytes } from '../transport/codecs.js';
 import type { Connection } from '../transport/connection.js';
 import type { Link } from '../transport/link.js';
 import type { Peer } from '../transport/peer.js';
-import { type DisconnectInfo, disconnectCodes } from '../transport/results.js';
+import { type DisconnectInfo, disconnectCodes, type GoawayInfo } from '../transport/results.js';
 import type { Server } from '../transport/server.js';
+import type { TokenSource } from '../transport/token-source.js';
 import { limits } from './codec.js';
 
-/** What servers and clients declare that speak the interaction protocol. */
-export type InteractionChannels = { readonly interaction: Channel<Uint8Array, 'reliable'> };
+/** What servers and clients declare that speak the interaction protocol, perhaps among others. */
+export type InteractionChannels = {
+  /** What must arrive, in order. */
+  readonly interaction: Channel<Uint8Array, 'reliable'>;
+  /** What the next message makes up for: notifications that say everything. */
+  readonly interactionState: Channel<Uint8Array, 'unreliable'>;
+};
 
-/** What to give as the option `channels` of `Server.listen`, `Client.open` and `connect`. */
+/**
+ * What to give as the option `channels` of `Server.listen`, `Client.open` and `connect`; with channels of your own as
+ * `{ chat: reliable(text()), ...interactionChannels }`.
+ */
 export const interactionChannels: InteractionChannels = {
   interaction: reliable(bytes(), { maxMessageBytes: limits.messageBytes }),
+  interactionState: unreliable(bytes()),
 };
+
+/** Channels of which two are those of the interaction protocol. */
+type WithInteraction = ChannelMap & InteractionChannels;
 
 const mostReason = 80;
 
@@ -26,6 +41,8 @@ class ChannelConnection implements MessageConnection {
   readonly detectsLoss = true;
   readonly #link: Link<InteractionChannels>;
   readonly #disconnect: (reason: string) => void;
+  #receiver: MessageReceiver | undefined = undefined;
+  #end: { readonly error: HawserError | undefined } | undefined = undefined;
 
   constructor(link: Link<InteractionChannels>, disconnect: (reason: string) => void) {
     this.#link = link;
@@ -33,71 +50,212 @@ class ChannelConnection implements MessageConnection {
   }
 
   send(message: Uint8Array): boolean {
-    // The transport drops and counts what is sent to a side that is gone; a protocol is to know of it.
-    if (!this.#link.connected) throw new HawserError('ERR_HAWSER_NOT_CONNECTED', 'it is not connected');
+    this.#checkConnected();
     return this.#link.send('interaction', message);
+  }
+
+  sendUnreliable(message: Uint8Array): void {
+    this.#checkConnected();
+    this.#link.send('interactionState', message);
+  }
+
+  roundTripMs(): number {
+    return this.#link.rttMs;
   }
 
   close(reason: string): void {
     // So many characters are never more bytes than the transport carries.
-    this.#disconnect(reason.slice(0, mostReason));
+    if (this.#end === undefined) this.#disconnect(reason.slice(0, mostReason));
+  }
+
+  /** The transport drops and counts what is sent to a side that is gone; a protocol is to know of it. */
+  #checkConnected(): void {
+    if (this.#end === undefined && this.#link.connected) return;
+    throw new HawserError('ERR_HAWSER_NOT_CONNECTED', 'it is not connected');
+  }
+
+  // ---- What the receiver is told -----------------------------------------------------------------------------------
+
+  attach(receiver: MessageReceiver): void {
+    this.#receiver = receiver;
+    if (this.#end !== undefined) receiver.closed(this.#end.error);
+  }
+
+  /** @param channel any: messages of others are not for the receiver. */
+  message(message: Uint8Array, channel: string): void {
+    if (this.#end !== undefined) return;
+    if (channel === 'interaction') this.#receiver?.message(message);
+    else if (channel === 'interactionState') this.#receiver?.unreliableMessage?.(message);
+  }
+
+  drained(): void {
+    if (this.#end === undefined) this.#receiver?.drained();
+  }
+
+  farewell(farewell: Farewell): void {
+    if (this.#end === undefined) this.#receiver?.farewell?.(farewell);
+  }
+
+  ended(error: HawserError | undefined): void {
+    if (this.#end !== undefined) return;
+    this.#end = { error };
+    this.#receiver?.closed(error);
   }
 }
 
 /**
- * Speaks the interaction protocol with every peer of a server.
+ * Speaks the interaction protocol with every peer of a server, which may have further channels: their messages are left to its own
+ * listeners. Peers that speak netcode, which has no reliable channels, are left alone; with the option `onBatch` nothing is heard at all.
  *
- * @param accept called for each peer that connects: makes what its messages go to.
+ * @param accept called for each peer that connects: makes what its messages go to. When it throws, the peer is disconnected.
  */
-export function serveInteraction(
-  server: Server<InteractionChannels>,
-  accept: (connection: MessageConnection, peer: Peer<InteractionChannels>) => MessageReceiver,
+export function serveInteraction<C extends WithInteraction>(
+  server: Server<C>,
+  accept: (connection: MessageConnection, peer: Peer<C>) => MessageReceiver,
 ): void {
-  const receivers = new Map<Peer<InteractionChannels>, MessageReceiver>();
-  server.on('connect', (peer) => {
+  // It has the two channels, whatever others it has: types cannot follow that into its events.
+  const own = server as unknown as Server<InteractionChannels>;
+  const acceptOwn = accept as unknown as (
+    connection: MessageConnection,
+    peer: Peer<InteractionChannels>,
+  ) => MessageReceiver;
+  const connections = new Map<Peer<InteractionChannels>, ChannelConnection>();
+  own.on('connect', (peer) => {
+    if (peer.wire === 'netcode') return;
     const connection = new ChannelConnection(
       peer,
       (reason) => void peer.disconnect(disconnectCodes.NONE, reason),
     );
     try {
-      receivers.set(peer, accept(connection, peer));
+      connection.attach(acceptOwn(connection, peer));
+      connections.set(peer, connection);
     } catch (error) {
       // Nobody would ever answer it.
       connection.close('not accepted');
       throw error;
     }
   });
-  server.on('message', (peer, message) => receivers.get(peer)?.message(message));
-  server.on('drain', (peer) => receivers.get(peer)?.drained());
-  server.on('disconnect', (peer, info) => {
-    const receiver = receivers.get(peer);
-    receivers.delete(peer);
-    receiver?.closed(lossOf(info));
+  own.on('message', (peer, message, channel) => connections.get(peer)?.message(message, channel));
+  own.on('drain', (peer) => connections.get(peer)?.drained());
+  own.on('disconnect', (peer, info) => {
+    const connection = connections.get(peer);
+    connections.delete(peer);
+    connection?.ended(lossOf(info));
   });
 }
 
 /**
- * Speaks the interaction protocol over a client's connection.
+ * Speaks the interaction protocol over a client's connection, which may have further channels: their messages are left to its own
+ * listeners.
  *
- * @param make makes what the messages of the connection go to.
+ * Requests and subscriptions do not outlive a session: when the gateway has lost the connection (`reset`) the receiver is told `closed`,
+ * also where the transport connects anew, and hears nothing of the new session. Call this again on `reconnected` for a receiver of that.
+ *
+ * @param connection one that is connected: messages that come before this is called are lost. Those that come with the connection itself
+ *   wait for whoever awaits `connect`.
+ * @param make called once, at once: makes what the messages of the connection go to.
  * @returns that.
+ * @throws HawserError ERR_HAWSER_NOT_CONNECTED; ERR_HAWSER_WIRE for netcode, which has no reliable channels; what `make` throws.
  */
-export function overConnection<R extends MessageReceiver>(
-  connection: Connection<InteractionChannels>,
+export function overConnection<C extends WithInteraction, R extends MessageReceiver>(
+  connection: Connection<C>,
   make: (connection: MessageConnection) => R,
 ): R {
-  const receiver = make(
-    new ChannelConnection(connection, (reason) => void connection.close(disconnectCodes.NONE, reason)),
-  );
-  connection.on('message', (message) => receiver.message(message));
-  connection.on('drain', () => receiver.drained());
-  // Requests and subscriptions do not outlive a session, also where the transport makes another.
-  connection.on('reset', () => receiver.closed(lossOf({ result: 'reset' })));
-  connection.on('disconnect', (info) => receiver.closed(lossOf(info)));
-  return receiver;
+  // As for a server.
+  const link = connection as unknown as Connection<InteractionChannels>;
+  if (link.wire === 'netcode') {
+    throw new HawserError('ERR_HAWSER_WIRE', 'netcode has no reliable channels, which interactions need');
+  }
+  if (!link.connected) throw new HawserError('ERR_HAWSER_NOT_CONNECTED', 'it is not connected');
+  const own = new ChannelConnection(link, (reason) => void link.close(disconnectCodes.NONE, reason));
+  const detach = listen(link, own);
+  try {
+    const receiver = make(own);
+    own.attach(receiver);
+    return receiver;
+  } catch (error) {
+    detach();
+    throw error;
+  }
+}
+
+/** Tells what comes by a connection until its session ends. @returns what stops that before. */
+function listen(link: Connection<InteractionChannels>, own: ChannelConnection): () => void {
+  const message = (value: Uint8Array, channel: string): void => own.message(value, channel);
+  const drain = (): void => own.drained();
+  const goaway = (info: GoawayInfo): void => {
+    const { deadlineMs, elsewhere, reconnectSpreadMs } = info;
+    own.farewell({ deadlineMs, elsewhere, reconnectSpreadMs });
+  };
+  const reset = (): void => end({ result: 'reset' });
+  const disconnect = (info: DisconnectInfo): void => {
+    if (info.result === 'disconnected') {
+      own.farewell({ deadlineMs: 0, elsewhere: undefined, reconnectSpreadMs: info.reconnectSpreadMs });
+    }
+    end(info);
+  };
+  const detach = (): void => {
+    link.off('message', message).off('drain', drain).off('goaway', goaway);
+    link.off('reset', reset).off('disconnect', disconnect);
+  };
+  const end = (info: Pick<DisconnectInfo, 'result'>): void => {
+    detach();
+    own.ended(lossOf(info));
+  };
+  link.on('message', message).on('drain', drain).on('goaway', goaway);
+  link.on('reset', reset).on('disconnect', disconnect);
+  return detach;
+}
+
+/** Options of {@link hawserConnector}: those of `connect`, but for what a connector decides. */
+export type HawserConnectorOptions<C extends WithInteraction = InteractionChannels> = Omit<
+  ConnectOptions<C>,
+  'signal' | 'reconnectOnReset'
+>;
+
+/**
+ * Makes connections to gateways with our own transport. A connection that the gateway has lost is over, as any other loss: whoever uses the
+ * connector connects anew.
+ *
+ * @param token as of `connect`. A function is asked for each connection; one token that is not single-use serves until it expires.
+ * @param options as of `connect`. `channels` are {@link interactionChannels} by default; those of `client`, where that is given, must have
+ *   them.
+ * @param connected told of each connection before it is used: for further channels.
+ * @returns what rejects as `connect` does, and with ERR_HAWSER_WIRE for a netcode token.
+ */
+export function hawserConnector<C extends WithInteraction = InteractionChannels>(
+  token: TokenSource,
+  options: HawserConnectorOptions<C> = {},
+  connected?: (connection: Connection<C>) => void,
+): Connector {
+  return async (attach, signal) => {
+    const own = { ...options, reconnectOnReset: false, signal };
+    const connection = await connect<C>(token, withChannels<C>(own));
+    try {
+      throwIfAborted(signal);
+      connected?.(connection);
+      overConnection(connection, attach);
+    } catch (error) {
+      void connection.close();
+      throw error;
+    }
+  };
+}
+
+/** Where none are declared, C is its default. */
+function withChannels<C extends WithInteraction>(options: ConnectOptions<C>): ConnectOptions<C> {
+  if (options.client !== undefined || options.channels !== undefined) return options;
+  return { ...options, channels: interactionChannels as C };
 }
 
 function lossOf({ result }: Pick<DisconnectInfo, 'result'>): HawserError | undefined {
-  if (result === 'closed' || result === 'disconnected') return undefined;
-  return new HawserError('ERR_HAWSER_CONNECTION_LOST', `the connection ended: ${result}`);
+  switch (result) {
+    case 'closed':
+    case 'disconnected':
+      return undefined;
+    case 'replaced':
+      return new HawserError('ERR_HAWSER_REPLACED', 'the same client connected anew elsewhere');
+    default:
+      return new HawserError('ERR_HAWSER_CONNECTION_LOST', `the connection ended: ${result}`);
+  }
 }

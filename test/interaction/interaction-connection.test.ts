@@ -2,120 +2,11 @@
 
 import { expect, test } from 'vitest';
 import { HawserError } from '../../src/base/errors.js';
-import type { MessageConnection, MessageReceiver } from '../../src/base/message-connection.js';
-import type { MessageCodec } from '../../src/interaction/codec.js';
-import { Device } from '../../src/interaction/device.js';
 import { hawserCodec } from '../../src/interaction/hawser-codec.js';
-import {
-  type Answer,
-  InteractionConnection,
-  type InteractionConnectionOptions,
-  type SubscriptionListener,
-} from '../../src/interaction/interaction-connection.js';
+import type { Answer } from '../../src/interaction/interaction-connection.js';
 import { mashCodec } from '../../src/interaction/mash-codec.js';
-import type { Message, Notification, Request, Response } from '../../src/interaction/messages.js';
-import { subscribeResult } from '../../src/interaction/payloads.js';
-import type { Value } from '../../src/interaction/values.js';
-import { settled, VirtualTime } from './virtual-time.js';
-
-/** One end of a connection in memory. What is sent is kept, and arrives at the other end once it is let through. */
-class End implements MessageConnection {
-  readonly detectsLoss: boolean;
-  readonly codec: MessageCodec;
-  readonly sent: Message[] = [];
-  readonly closings: string[] = [];
-  receiver: MessageReceiver | undefined;
-  far: End | undefined;
-  /** What the next sends throw, each once. */
-  readonly errors: HawserError[] = [];
-  hasRoom = true;
-
-  constructor(detectsLoss: boolean, codec: MessageCodec) {
-    this.detectsLoss = detectsLoss;
-    this.codec = codec;
-  }
-
-  send(bytes: Uint8Array): boolean {
-    const error = this.errors.shift();
-    if (error !== undefined) throw error;
-    const copy = bytes.slice();
-    this.sent.push(this.codec.decode(copy));
-    queueMicrotask(() => this.far?.receiver?.message(copy));
-    return this.hasRoom;
-  }
-
-  close(reason: string): void {
-    this.closings.push(reason);
-    queueMicrotask(() => {
-      this.receiver?.closed(undefined);
-      this.far?.receiver?.closed(undefined);
-    });
-  }
-
-  /** What was sent of a type. */
-  ofType<T extends Message['type']>(type: T): Extract<Message, { type: T }>[] {
-    return this.sent.filter((each): each is Extract<Message, { type: T }> => each.type === type);
-  }
-}
-
-type Options = Omit<InteractionConnectionOptions, 'wheel'>;
-
-/** A connection whose other side is the test: `hear` is what comes from there. */
-function alone({ detectsLoss = true, ...options }: Options & { detectsLoss?: boolean } = {}) {
-  const time = new VirtualTime();
-  const codec = options.codec ?? hawserCodec();
-  const end = new End(detectsLoss, codec);
-  const connection = new InteractionConnection(end, { wheel: time.wheel, ...options });
-  end.receiver = connection;
-  const events: unknown[][] = [];
-  connection.on('close', (error) => events.push(['close', error?.message]));
-  connection.on('unexpectedReply', ({ messageId }) => events.push(['unexpectedReply', messageId]));
-  connection.on('listenerError', (error, source) => events.push([source, (error as Error).message]));
-  const hear = (message: Message): void => connection.message(codec.encode(message));
-  return { time, end, connection, events, hear };
-}
-
-/** Two connections with one another. */
-function pair(near: Options = {}, far: Options = {}, detectsLoss = true) {
-  const time = new VirtualTime();
-  const ends = [near, far].map(({ codec }) => new End(detectsLoss, codec ?? hawserCodec()));
-  const [a, b] = ends as [End, End];
-  [a.far, b.far] = [b, a];
-  const one = new InteractionConnection(a, { wheel: time.wheel, ...near });
-  const other = new InteractionConnection(b, { wheel: time.wheel, ...far });
-  [a.receiver, b.receiver] = [one, other];
-  return { time, a, b, one, other };
-}
-
-const terms = { endpoint: 1, feature: 2, attributes: [7] } as const;
-
-function notification(subscriptionId: number, value: Value, more: Partial<Notification> = {}): Notification {
-  const changes = new Map([[7, value]]);
-  return { type: 'notification', subscriptionId, endpoint: 1, feature: 2, changes, kind: 'change', ...more };
-}
-
-function subscribed(
-  messageId: number,
-  subscriptionId: number,
-  values = new Map<number, Value>([[7, 0]]),
-): Response {
-  const result = { subscriptionId, values, minIntervalMs: 1, maxIntervalMs: 2 };
-  return { type: 'response', messageId, status: 'SUCCESS', payload: subscribeResult(result, 'hawser') };
-}
-
-function read(messageId: number): Request {
-  return { type: 'request', operation: 'read', messageId, endpoint: 1, feature: 2, attributes: [] };
-}
-
-function listening(log: unknown[], more: Partial<SubscriptionListener> = {}): SubscriptionListener {
-  return {
-    notified: ({ kind, changes }) => log.push([kind, changes.get(7)]),
-    stale: () => log.push('stale'),
-    ...more,
-  };
-}
-
-const full = () => new HawserError('ERR_HAWSER_QUEUE_FULL', 'full');
+import { alone, full, listening, notification, pair, read, serving, subscribed, terms } from './ends.js';
+import { settled } from './virtual-time.js';
 
 // ---- Requests ------------------------------------------------------------------------------------------------------
 
@@ -263,7 +154,7 @@ test('an answer after its time, or after the end, is not sent', async () => {
   hear(read(2));
   finish[0]?.({ payload: 1 });
   await settled();
-  connection.close();
+  connection.destroy();
   finish[1]?.({ payload: 1 });
   await settled();
   expect(end.ofType('response').map(({ status }) => status)).toEqual(['TIMEOUT']);
@@ -358,7 +249,7 @@ test('a subscription id that is there already ends the connection, and nobody is
   const outcome = expect(second).rejects.toMatchObject({ code: 'ERR_HAWSER_CONNECTION_LOST' });
   hear(subscribed(2, 5));
   await outcome;
-  expect(log).toEqual([['priming', 0], 'stale']);
+  expect(log).toEqual([['priming', 0], 'connectionLost']);
   expect(events).toEqual([['close', 'subscription 5 is there already']]);
 });
 
@@ -386,7 +277,7 @@ test.each([
     hear(subscribed(1, 5));
     await subscription;
     hear(notification(5, 1, more));
-    expect(log).toEqual([['priming', 0], 'stale']);
+    expect(log).toEqual([['priming', 0], 'connectionLost']);
     expect(connection.open).toBe(false);
   },
 );
@@ -410,6 +301,8 @@ test('a subscribe that is given up, and made all the same, is ended', async () =
   expect(end.ofType('request').slice(2)).toMatchObject([
     { operation: 'unsubscribe', subscriptionId: 5 },
     { operation: 'unsubscribe', subscriptionId: 6 },
+    // Its end was asked for 30 s before, without an answer.
+    { operation: 'unsubscribe', subscriptionId: 5 },
   ]);
   expect(log).toEqual([]);
   expect(events).toEqual([
@@ -443,6 +336,35 @@ test('nothing is told after unsubscribe, and an old subscription does not end a 
   expect(end.ofType('request')).toHaveLength(3);
 });
 
+test('a subscription that could not be ended when that was wanted is ended with its next notification', async () => {
+  const { connection, end, hear } = alone();
+  const subscribing = connection.subscribe(terms, listening([]));
+  hear(subscribed(1, 5));
+  const subscription = await subscribing;
+  const ends = (): number[] =>
+    end.ofType('request').flatMap((each) => (each.operation === 'unsubscribe' ? each.messageId : []));
+  await expect(subscription.unsubscribe({ signal: AbortSignal.abort() })).rejects.toMatchObject({
+    code: 'ERR_HAWSER_ABORTED',
+  });
+  expect(ends()).toEqual([]);
+  hear(notification(5, 1));
+  hear(notification(5, 2));
+  expect(ends()).toEqual([2]);
+  hear({ type: 'response', messageId: 2, status: 'BUSY' });
+  await settled();
+  hear(notification(5, 3));
+  expect(ends()).toEqual([2, 3]);
+  hear({ type: 'response', messageId: 3, status: 'SUCCESS' });
+  await settled();
+  expect([connection.unknownNotifications, connection.pending]).toEqual([3, 0]);
+});
+
+test('whoever notifies of a thousand subscriptions that are none is asked to end a few at a time', () => {
+  const { connection, end, hear } = alone();
+  for (let id = 1; id <= 1000; ++id) hear(notification(id, 1));
+  expect([connection.unknownNotifications, end.ofType('request').length]).toEqual([1000, 16]);
+});
+
 // ---- Listeners -----------------------------------------------------------------------------------------------------
 
 test('a listener that throws keeps nobody from being told', async () => {
@@ -457,8 +379,8 @@ test('a listener that throws keeps nobody from being told', async () => {
   hear(subscribed(2, 6));
   await Promise.all([first, second]);
   hear(notification(5, 1));
-  hear({ type: 'control', control: 'close', sequence: 0 });
-  expect(log).toEqual([['priming', 0], 'stale']);
+  connection.closed(undefined);
+  expect(log).toEqual([['priming', 0], 'connectionLost']);
   expect(events).toEqual([
     ['notified', 'mine'],
     ['notified', 'mine'],
@@ -475,25 +397,25 @@ test('a listener may end the connection, and nothing is told after that', async 
     listening(log, {
       notified: ({ kind }) => {
         log.push(kind);
-        connection.close('enough');
+        connection.destroy('enough');
       },
-      stale: () => {
-        log.push('stale');
-        connection.close('again');
+      stale: (reason) => {
+        log.push(reason);
+        connection.destroy('again');
       },
     }),
   );
-  connection.on('close', () => connection.close('and again'));
+  connection.on('close', () => connection.destroy('and again'));
   const waiting = expect(connection.read(1, 2)).rejects.toMatchObject({ code: 'ERR_HAWSER_CONNECTION_LOST' });
   hear(notification(5, 1));
   hear(notification(5, 2));
   hear(subscribed(1, 5));
   hear(notification(5, 3));
   await Promise.all([waiting, subscription]);
-  expect(log).toEqual(['priming', 'stale']);
+  expect(log).toEqual(['priming', 'connectionLost']);
   expect(events).toEqual([['close', undefined]]);
   expect(end.closings).toEqual(['enough']);
-  expect(end.sent.at(-1)).toEqual({ type: 'control', control: 'close', sequence: 0 });
+  expect(end.ofType('control')).toEqual([]);
 });
 
 // ---- Keep-alive ----------------------------------------------------------------------------------------------------
@@ -531,7 +453,7 @@ test('TC-PROTO-008: a side that answers no ping is given up after 95 s, with its
   time.runTo(95_000);
   await waiting;
   expect(events).toEqual([['close', 'the other side answers no ping']]);
-  expect([log.at(-1), end.closings.length]).toEqual(['stale', 1]);
+  expect([log.at(-1), end.closings.length]).toEqual(['connectionLost', 1]);
   time.runTo(300_000);
   expect(end.ofType('control')).toHaveLength(3);
 });
@@ -546,29 +468,10 @@ test('over a connection that detects losses no ping is sent, and pings are answe
 
 // ---- A device ------------------------------------------------------------------------------------------------------
 
-function serving(value: () => Value, codec: MessageCodec = hawserCodec()) {
-  const time = new VirtualTime();
-  const device = new Device({
-    wheel: time.wheel,
-    handlers: { read: () => new Map([[7, value()]]) },
-    connections: { codec },
-    subscriptions: { minIntervalMs: 0 },
-  });
-  const end = new End(true, codec);
-  const connection = device.accept(end);
-  end.receiver = connection;
-  const errors: string[] = [];
-  connection.on('listenerError', (_, source) => errors.push(source));
-  const hear = (message: Message): void => connection.message(codec.encode(message));
-  const subscribe = (messageId: number): void =>
-    hear({ type: 'request', operation: 'subscribe', messageId, ...terms });
-  return { device, end, connection, errors, hear, subscribe };
-}
-
 test.each([hawserCodec(), mashCodec()])(
   '$name: a subscribe whose values are too long is refused, and there is no subscription',
   (codec) => {
-    const { device, end, subscribe } = serving(() => 'x'.repeat(70_000), codec);
+    const { device, end, subscribe } = serving(() => 'x'.repeat(70_000), { codec });
     subscribe(9);
     expect(end.ofType('response')).toMatchObject([{ messageId: 9, status: 'RESOURCE_EXHAUSTED' }]);
     expect(device.subscriptions).toBe(0);
