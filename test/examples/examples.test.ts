@@ -7,7 +7,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 import { afterEach, beforeAll, expect, test } from 'vitest';
-import { formatKey, generateKey } from '../../src/token/index.js';
+import { hawserConnector, InteractionClient } from '../../src/interaction/index.js';
+import { formatKey, generateKey, mintToken } from '../../src/token/index.js';
 
 const folder = fileURLToPath(new URL('../../examples/', import.meta.url));
 // Inside the package, so that `hawser` is this package.
@@ -49,7 +50,11 @@ const names = readdirSync(folder).map((file) => file.replace(/\.ts$/, ''));
 
 /** Puts a program without its types where {@link Example} runs it. */
 function prepare(name: string, source: string): void {
-  const compilerOptions = { module: ModuleKind.ESNext, target: ScriptTarget.ES2023 };
+  const compilerOptions = {
+    module: ModuleKind.ESNext,
+    target: ScriptTarget.ES2023,
+    rewriteRelativeImportExtensions: true,
+  };
   writeFileSync(`${output}${name}.js`, transpileModule(source, { compilerOptions }).outputText);
 }
 
@@ -64,7 +69,15 @@ afterEach(() => {
 });
 
 test('there is no example without a test', () => {
-  expect(names.sort()).toEqual(['echo-client', 'echo-server', 'tick-broadcast', 'token-backend']);
+  expect(names.sort()).toEqual([
+    'echo-client',
+    'echo-server',
+    'thermostat-controller',
+    'thermostat-device',
+    'thermostat-model',
+    'tick-broadcast',
+    'token-backend',
+  ]);
 });
 
 test('echo-client talks to echo-server with the token that it prints', async () => {
@@ -112,6 +125,54 @@ test('tick-broadcast tells every player about every tick', async () => {
   const heard = Number((await game.line('20 ticks, 3 players; each heard at least ')).trim());
   expect(heard).toBeGreaterThan(0);
   expect(await game.exit()).toBe(0);
+});
+
+test('thermostat-controller has thermostat-device heat, and hears when it is warm', async () => {
+  const device = new Example('thermostat-device');
+  const controller = new Example('thermostat-controller', [await device.line('token ')]);
+  expect(await controller.line('it is ')).toMatch(/^\d+(\.\d)? degrees, and is to be 21$/);
+  await controller.line('it heats until ');
+  await controller.line('it is warm');
+  expect(await controller.exit()).toBe(0);
+  expect(await device.line('the target is ')).toMatch(/degrees now$/);
+  device.process.kill('SIGTERM');
+  expect(await device.exit()).toBe(0);
+});
+
+test('a thermostat-device that is killed and started again is found again, and its values heard anew', async () => {
+  const serverKey = generateKey();
+  const key = { HAWSER_KEY: formatKey(serverKey) };
+  const device = new Example('thermostat-device', [], key);
+  const address = await device.line('listening on ');
+  const user = { protocolId: 1n, key: serverKey, clientId: 1n, timeoutMs: 2000 };
+  const token = await mintToken({ ...user, addresses: [address] });
+  const client = new InteractionClient({ connector: hawserConnector(token), resubscribe: true });
+  const heard: string[] = [];
+  let tell: () => void = () => undefined;
+  const next = (what: string): Promise<void> =>
+    new Promise((resolve) => {
+      tell = () => heard.at(-1) === what && resolve();
+      tell();
+    });
+  const hear = (what: string): void => {
+    if (heard.at(-1) !== what) heard.push(what);
+    tell();
+  };
+  try {
+    await client.connect();
+    const listener = { notified: ({ kind }: { kind: string }) => hear(kind), stale: hear };
+    await client.subscribe({ endpoint: 1, feature: 2, attributes: [1], minIntervalMs: 0 }, listener);
+    await next('change');
+    device.process.kill('SIGKILL');
+    await next('connectionLost');
+    const again = new Example('thermostat-device', [address], key);
+    await next('change');
+    expect(heard).toEqual(['priming', 'change', 'connectionLost', 'priming', 'change']);
+    again.process.kill('SIGTERM');
+    expect(await again.exit()).toBe(0);
+  } finally {
+    await client.close();
+  }
 });
 
 test('the program of docs/transport.md about channels runs', async () => {
