@@ -50,6 +50,26 @@ const drivers = {
     reliable: true,
     note: 'WebSocket over TCP on loopback, without TLS; many messages share a segment',
   },
+  'requests-hawser': {
+    encrypted: true,
+    reliable: true,
+    note: '`Device` and `InteractionConnection` over a reliable, ordered channel; XChaCha20-Poly1305',
+  },
+  'requests-pipe': {
+    encrypted: false,
+    reliable: true,
+    note: '`Device` and `InteractionConnection` without a transport: messages are handed over in memory',
+  },
+  'requests-ws': {
+    encrypted: false,
+    reliable: true,
+    note: 'JSON over WebSockets over TCP on loopback, without TLS; the requests of one turn in one write',
+  },
+  'requests-net': {
+    encrypted: false,
+    reliable: true,
+    note: 'JSON with its length in front, over TCP on loopback, without TLS; the requests of one turn in one write',
+  },
 };
 
 /** Which driver each contender has in the rows with unreliable messages of one peer. */

@@ -7,7 +7,7 @@ import { importRival } from './contract.mjs';
  *
  * @typedef {object} WebSocket
  * @property {number} bufferedAmount bytes that wait to be written
- * @property {(data: Uint8Array, onWritten?: () => void) => void} send a client copies the data, a server keeps it
+ * @property {(data: Uint8Array | string, onWritten?: () => void) => void} send a client copies the data, a server keeps it
  * @property {(name: 'message', listener: (data: Buffer) => void) => void} on
  * @property {() => void} terminate
  *
@@ -18,7 +18,7 @@ import { importRival } from './contract.mjs';
  * @property {new (options: {host: string, port: number}) => WebSocketServer} WebSocketServer
  */
 
-const library = /** @type {Package} */ (await importRival('ws'));
+export const library = /** @type {Package} */ (await importRival('ws'));
 
 /** In the socket's own queue, before the sender waits. */
 const queueBytes = 1024 * 1024;
@@ -76,7 +76,7 @@ export const driver = {
  * @param {import('node:net').Socket} tcp
  * @returns {() => void} to be called before a message is sent
  */
-function gathering(tcp) {
+export function gathering(tcp) {
   let corked = false;
   return () => {
     if (corked) return;

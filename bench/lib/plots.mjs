@@ -306,7 +306,7 @@ export function quantilesPlot(result) {
 }
 
 /**
- * One small plot for each line of a row's series, side by side: x logarithmic, values from zero.
+ * One small plot for each line of a row's series, side by side: x logarithmic unless the row says otherwise, values from zero.
  *
  * @param {Result} result with series
  * @returns {string[]}
@@ -321,23 +321,23 @@ export function seriesPlots(result) {
     const curves = Object.entries(series)
       .map(([contender, points]) => ({ contender, points: points.filter((point) => point.name === name) }))
       .filter(({ points }) => points.length > 0);
-    return seriesPlot(result, { title, unit, x: axes.x, places }, curves);
+    return seriesPlot(result, { title, unit, x: axes.x, places, even: axes.even ?? false }, curves);
   });
 }
 
 /**
  * @param {Result} result
- * @param {{title: string, unit: string, x: string, places: readonly number[]}} axes
+ * @param {{title: string, unit: string, x: string, places: readonly number[], even: boolean}} axes
  * @param {readonly {contender: string, points: readonly import('./summary.mjs').SeriesPoint[]}[]} curves
  * @returns {string}
  */
 function seriesPlot(result, axes, curves) {
   const [size, left, right, top, bottom] = [290, 14, 30, 46, 178];
-  const { places } = axes;
+  const { places, even } = axes;
   const greatest = Math.max(...curves.flatMap(({ points }) => points.map(({ value }) => value)), 0) || 1;
   /** @type {[number, number]} */
   const domain = [places[0] ?? 1, (places.at(-1) ?? 1) * (places.length > 1 ? 1 : 2)];
-  const x = logScale(domain, [left + 16, size - right]);
+  const x = (even ? linearScale : logScale)(domain, [left + 16, size - right]);
   const y = linearScale([0, greatest], [bottom, top + 16]);
   const ticks = places.map((place) =>
     label(x(place), bottom + 16, exactFigure(place), { class: 'tick', 'text-anchor': 'middle' }),

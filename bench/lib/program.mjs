@@ -3,7 +3,7 @@ import { RivalUnavailable } from './unavailable.mjs';
 
 /**
  * @typedef {object} ProcessMark what a process has used since it was started
- * @property {number} timeMs monotonic; the same origin for all processes of this machine
+ * @property {number} timeMs as of `sharedTimeMs`
  * @property {number} cpuMicros user and system time of all its threads
  * @property {number} rssBytes
  */
@@ -50,11 +50,16 @@ export function configuration() {
   return JSON.parse(process.argv[2] ?? 'null');
 }
 
+/** @returns {number} monotonic milliseconds with the same origin for all processes of this machine */
+export function sharedTimeMs() {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
 /** @returns {ProcessMark} */
 export function processMark() {
   const { user, system } = process.cpuUsage();
   return {
-    timeMs: Number(process.hrtime.bigint()) / 1e6,
+    timeMs: sharedTimeMs(),
     cpuMicros: user + system,
     rssBytes: process.memoryUsage.rss(),
   };

@@ -11,13 +11,13 @@ import {
   protocolId,
 } from '../lib/hawser.mjs';
 import { configuration, processMark, serve } from '../lib/program.mjs';
+import { hasSourceAddresses, sourceAddress } from '../lib/source-address.mjs';
 import { percentile } from '../lib/statistics.mjs';
 import { StreamReceiver } from '../lib/stream.mjs';
 
 /** As many handshakes at a time as the gateway's queue takes without dropping any. */
 const handshakesAtOnce = 256;
 const socketCount = 4;
-const hostsPerBlock = 254;
 const messageBytes = 64;
 /** How often `watchPings` looks. */
 const lookEveryMs = 2;
@@ -37,10 +37,9 @@ const lookEveryMs = 2;
 
 const config = /** @type {Configuration} */ (configuration());
 const { address, key, clients, timeoutMs = 60_000 } = config;
-const ownAddresses = process.platform === 'linux';
 const options = {
   maxConnections: Math.ceil(clients / socketCount),
-  address: ownAddresses ? '0.0.0.0:0' : '127.0.0.1:0',
+  address: hasSourceAddresses ? '0.0.0.0:0' : '127.0.0.1:0',
 };
 const withChannels = config.channels
   ? await Promise.all(Array.from({ length: socketCount }, () => Client.open({ ...options, channels })))
@@ -104,7 +103,7 @@ async function connectOne(index) {
   if (token === undefined) throw new Error('a token was not minted');
   const connectionOptions = {
     timeoutMs: 30_000,
-    ...(ownAddresses ? { localAddress: sourceAddress(index) } : {}),
+    ...(hasSourceAddresses ? { localAddress: sourceAddress(index) } : {}),
   };
   try {
     const socket = index % socketCount;
@@ -176,16 +175,6 @@ async function watchPings(ms) {
     await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
   }
   return watch.answers(performance.now());
-}
-
-/**
- * 127.1.0.1, 127.1.0.2 and so on, without .0 and .255.
- *
- * @param {number} index
- */
-function sourceAddress(index) {
-  const block = Math.floor(index / hostsPerBlock);
-  return `127.${1 + Math.floor(block / 256)}.${block % 256}.${1 + (index % hostsPerBlock)}`;
 }
 
 serve({

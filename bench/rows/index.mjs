@@ -11,10 +11,13 @@ import { row as memoryChannels } from './memory-channels.mjs';
 import { row as million } from './million.mjs';
 import { rows as messages } from './msgs.mjs';
 import { row as pps } from './pps-10k.mjs';
+import { rows as reconnect } from './reconnect.mjs';
 import { rows as reliable } from './reliable.mjs';
+import { rows as requests } from './requests.mjs';
 import { row as rtt } from './rtt.mjs';
 import { rows as simulated } from './simulated.mjs';
 import { row as stall } from './stall.mjs';
+import { rows as subscriptions } from './subscriptions.mjs';
 
 /** @type {readonly import('./row.mjs').Row[]} */
 export const rows = [
@@ -34,5 +37,8 @@ export const rows = [
   netcodeEcho,
   memoryChannels,
   demo,
+  ...requests,
+  ...subscriptions,
+  ...reconnect,
   ...simulated,
 ];

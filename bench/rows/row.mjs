@@ -54,8 +54,8 @@
  * @property {readonly string[]} [variants] hawser with other settings: no rivals either
  * @property {readonly Condition[]} [target] all of them must hold
  * @property {Readonly<Record<string, Does>>} [does] by contender; of a row with more than one
- * @property {{x: string, lines: Readonly<Record<string, {title: string, unit: string}>>}} [series] what the samples' series are: the
- * title of x, and of each line
+ * @property {{x: string, even?: boolean, lines: Readonly<Record<string, {title: string, unit: string}>>}} [series] what the samples'
+ * series are: the title of x, whether equal steps of it are equally long (else it is logarithmic), and the title of each line
  * @property {boolean} [exact] one run is enough: every run gives the same figure, or takes the median of several windows itself
  * @property {string} note how it is measured, in a sentence
  * @property {(contender: string, size: Size) => Promise<Sample>} measure one run in processes of its own; `hawser` or another contender,
@@ -69,6 +69,9 @@ export const channelsGroup = 'channels';
 
 /** The group of the rows about netcode. */
 export const netcodeGroup = 'netcode';
+
+/** The group of the rows about requests, subscriptions and reconnecting. */
+export const interactionGroup = 'interaction';
 
 /** The cores of a row with two busy processes, where there are two. */
 export const cores = { near: 0, far: 1 };

@@ -231,6 +231,20 @@ describe('the other plots', () => {
     expect(attributes(memory, 'dot', 'cx')).toEqual([attributes(cpu, 'dot', 'cx')[1]]);
   });
 
+  it('are logarithmic in x, unless the row says that equal steps are equally long', () => {
+    const gaps = (even: boolean): number[] => {
+      const axes = { x: 's', even, lines: { line: { title: 'clients', unit: 'clients' } } };
+      const points = [1, 3, 5].map((x) => ({ name: 'line', x, value: 1 }));
+      const [svg = ''] = seriesPlots({ ...madeUpRow('x', { hawser: 1 }), axes, series: { hawser: points } });
+      const [first = 0, second = 0, third = 0] = attributes(svg, 'dot', 'cx');
+      return [second - first, third - second];
+    };
+    const [before = 0, after = 0] = gaps(true);
+    expect(after).toBeCloseTo(before);
+    const [wide = 0, narrow = 0] = gaps(false);
+    expect(wide / narrow).toBeCloseTo(Math.log(3) / Math.log(5 / 3));
+  });
+
   it('break long titles of a series, and keep its figures off its curve', () => {
     const title = 'a title that is much longer than a small plot is wide';
     const axes = { x: 'peers', lines: { line: { title, unit: 'bytes' } } };

@@ -2,19 +2,21 @@
 
 import { describe, expect, it, vi } from 'vitest';
 import { importRival } from '../../bench/drivers/contract.mjs';
+import { JsonAsker, jsonAnswer } from '../../bench/lib/json-requests.mjs';
 import { contendersOf, measureRow, rowsNamed } from '../../bench/lib/rows.mjs';
 import { tableLines } from '../../bench/lib/table.mjs';
 import { RivalUnavailable } from '../../bench/lib/unavailable.mjs';
 import { main } from '../../bench/main.mjs';
 import { rows } from '../../bench/rows/index.mjs';
+import { densest, firstAttemptFaults, histogram } from '../../bench/rows/reconnect.mjs';
 import { faultsOf } from '../../bench/rows/reliable.mjs';
-import { bundlingFault, lossFault, type Row } from '../../bench/rows/row.mjs';
+import { bundlingFault, interactionGroup, lossFault, type Row } from '../../bench/rows/row.mjs';
 import { type Figures, simulatedRows } from '../../bench/rows/simulated.mjs';
 import { pingFaults } from '../../bench/rows/stall.mjs';
 
 describe('the rows of the benchmark', () => {
-  // The simulated ones need a native build for measuring.
-  const quick = rows.filter(({ exact }) => exact !== true);
+  // Others that are exact need a native build for measuring.
+  const quick = rows.filter(({ exact, group }) => exact !== true || group === interactionGroup);
   it.each(quick.map((row) => [row.id, row] as const))('%s runs', async (_, row) => {
     const lines: string[] = [];
     const result = await measureRow(row, 1, 'smoke', (line) => lines.push(line));
@@ -169,6 +171,66 @@ describe('the rows about channels', () => {
     expect(faultsOf({ sent: 5, received: 5, misplaced: 0 })).toEqual([]);
     expect(faultsOf({ sent: 5, received: 4, misplaced: 1 })).toHaveLength(2);
     expect(faultsOf({ sent: 5, received: 6, misplaced: 0 })).toEqual(['6 of 5 messages arrived']);
+  });
+});
+
+describe('the rows about interactions', () => {
+  it('are a group', () => {
+    expect(rowsNamed('interaction').map(({ id }) => id)).toEqual([
+      'interaction-one',
+      'interaction-1000',
+      'interaction-local',
+      'interaction-fanout',
+      'interaction-fanout-window',
+      'interaction-idle',
+      'interaction-reconnect',
+      'interaction-reconnect-spread',
+    ]);
+  });
+
+  it('count in classes that leave none out', () => {
+    expect([...histogram([1000, 1049.9, 1050, 1200], 50)]).toEqual([
+      [1000, 2],
+      [1050, 1],
+      [1100, 0],
+      [1150, 0],
+      [1200, 1],
+    ]);
+  });
+
+  it('look for the busiest second wherever it begins', () => {
+    // Two in the second from 0 and two in that from 1,000, but three from 900 on.
+    expect(densest([0, 900, 1800, 1899, 5000], 1000)).toBe(0.6);
+    expect(densest([0, 1000], 1000)).toBe(0.5);
+  });
+
+  it('demand that first attempts keep to their delay', () => {
+    const faults = (firstAttemptMs: number[]): string[] =>
+      firstAttemptFaults({ firstAttemptMs, backMs: [], attempts: 0 }, 1250);
+    expect(faults([1000, 1100, 1250])).toEqual([]);
+    expect(faults([999.9, 1100, 1252])).toEqual([
+      'a first attempt after 999.9 ms',
+      'a first attempt after 1252.0 ms',
+    ]);
+    expect(faults([1000, Number.NaN])).not.toEqual([]);
+  });
+});
+
+describe('JSON requests of the rivals', () => {
+  it('find the promise of their response, in whatever order it comes', async () => {
+    const sent: string[] = [];
+    const asker = new JsonAsker((request) => sent.push(request));
+    const answers = [asker.ask(), asker.ask()];
+    for (const request of sent.reverse()) asker.receive(jsonAnswer(request));
+    expect(await Promise.all(answers)).toEqual([1.5, 1.5]);
+  });
+
+  it('are refused when nothing is there', async () => {
+    expect(jsonAnswer('{"id":1,"method":"read","params":{"endpoint":9,"feature":2,"attributes":[1]}}')).toBe(
+      '{"id":1,"error":"no such feature"}',
+    );
+    const asker = new JsonAsker((request) => asker.receive(jsonAnswer(request.replace('[1]', '[7]'))));
+    await expect(asker.ask()).rejects.toThrow('no such attribute');
   });
 });
 
