@@ -106,7 +106,7 @@ export interface ConnectionManagerOptions<T> {
    * as soon as it is made. With more, a gateway that accepts and then drops its client is tried less and less often.
    */
   readonly stableMs?: number;
-  /** The machine's by default, whose timers do not keep a process alive that only waits to reconnect. */
+  /** The machine's by default: with it, a process lives for as long as a connection is being made or is to be made anew. */
   readonly clock?: Clock;
   /** Where jitter and spread are taken from; {@link systemRandom} by default. */
   readonly random?: Random;
@@ -156,6 +156,8 @@ const optionNames = [
 const maxAttemptTimeoutMs = 3_600_000;
 const maxSpreadMs = 3_600_000;
 const maxStableMs = 86_400_000;
+/** The longest delay that the timers of Node.js know. */
+const maxDelayMs = 2 ** 31 - 1;
 
 /** An attempt that is under way. One that is not the manager's any more has failed or was given up. */
 interface Attempt<T> {
@@ -216,6 +218,8 @@ export class ConnectionManager<T = void>
   /** Attempts to reconnect since the backoff was reset, those at once included. */
   #attempts = 0;
   #nextSpreadMs: number | undefined;
+  /** Keeps the process alive. */
+  #alive: NodeJS.Timeout | undefined;
   readonly #calls: Call[] = [];
   #calling = false;
 
@@ -349,8 +353,15 @@ export class ConnectionManager<T = void>
     const to = nextManagerState(from, input, autoReconnect);
     if (to === undefined) return false;
     this.#state = to;
+    this.#keepProcess(to === 'CONNECTING' || to === 'RECONNECTING');
     if (to !== from) this.#later('stateChange', () => this.emit('stateChange', from, to));
     return true;
+  }
+
+  /** The timers of the machine's clock leave that to others; who waits to connect again has nothing else that would do it. */
+  #keepProcess(keep: boolean): void {
+    clearInterval(this.#alive);
+    this.#alive = keep && this.#clock === systemClock ? setInterval(() => undefined, maxDelayMs) : undefined;
   }
 
   #reconnectsAfter(reason: unknown): boolean {

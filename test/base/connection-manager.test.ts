@@ -1350,3 +1350,30 @@ describe('10,000 clients that lose their gateway at the same instant', () => {
     expect(mostInOneSecond(backs)).toBeLessThanOrEqual(0.15);
   });
 });
+
+test('with the clock of the machine the process lives while a connection is made or to be made, and no longer', async () => {
+  // Those that keep the process alive.
+  const timers = (): number => process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
+  const before = timers();
+  let fails = true;
+  const manager = new ConnectionManager<object>({
+    connect: async () => {
+      if (fails) throw refusedError;
+      return {};
+    },
+    release: () => undefined,
+  });
+  manager.connect().catch(() => undefined);
+  expect(timers()).toBe(before + 1);
+  await settle();
+  expect([manager.state, timers()]).toEqual(['RECONNECTING', before + 1]);
+  manager.disconnect();
+  expect(timers()).toBe(before);
+  fails = false;
+  await manager.connect();
+  expect([manager.state, timers()]).toEqual(['CONNECTED', before]);
+  manager.notifyConnectionLost('lost');
+  expect(timers()).toBe(before + 1);
+  manager.close();
+  expect(timers()).toBe(before);
+});
