@@ -46,7 +46,7 @@ export class CborError extends Error {
 }
 
 /** The kinds of items, as the first three bits of an item number them. */
-const major = { unsigned: 0, negative: 1, bytes: 2, text: 3, list: 4, map: 5, tag: 6 } as const;
+export const major = { unsigned: 0, negative: 1, bytes: 2, text: 3, list: 4, map: 5, tag: 6 } as const;
 
 /** In the other five bits: the item has no declared length. */
 const indefinite = 31;

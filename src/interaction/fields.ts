@@ -107,7 +107,8 @@ export function parseResponse(fields: Fields): Response {
   const status = statusOf(code);
   if (status === undefined) throw new ProtocolError(`there is no status ${code}`, 'UNSUPPORTED');
   const payload = fields.get(3);
-  return { type: 'response', messageId, status, ...(payload !== undefined && { payload }) };
+  if (payload === undefined) return { type: 'response', messageId, status };
+  return { type: 'response', messageId, status, payload };
 }
 
 export function putNotification(fields: Map<number, Value>, notification: Notification): void {
@@ -123,15 +124,13 @@ export function parseNotification(
   kind: NotificationKind,
   sequence: number | undefined,
 ): Notification {
-  return {
-    type: 'notification',
-    subscriptionId: parseInteger(fields, 2, 'subscriptionId', 1, maxU32),
-    endpoint: parseInteger(fields, 3, 'endpoint', 0, maxU8),
-    feature: parseInteger(fields, 4, 'feature', 0, maxU8),
-    changes: parseAttributeValues(fields.get(5), 'changes', limits.attributes),
-    kind,
-    ...(sequence !== undefined && { sequence }),
-  };
+  const type = 'notification';
+  const subscriptionId = parseInteger(fields, 2, 'subscriptionId', 1, maxU32);
+  const endpoint = parseInteger(fields, 3, 'endpoint', 0, maxU8);
+  const feature = parseInteger(fields, 4, 'feature', 0, maxU8);
+  const changes = parseAttributeValues(fields.get(5), 'changes', limits.attributes);
+  if (sequence === undefined) return { type, subscriptionId, endpoint, feature, changes, kind };
+  return { type, subscriptionId, endpoint, feature, changes, kind, sequence };
 }
 
 /** A sequence of 0 is left out: absent means 0. */
@@ -153,8 +152,13 @@ export function attributeValues(
   values: AttributeValues,
   maxCount: number = Number.MAX_SAFE_INTEGER,
 ): AttributeValues {
+  if (!(values instanceof Map))
+    throw argumentError(name, 'a Map of values by the ids of attributes', describe(values));
+  if (!(values instanceof Map))
+    throw argumentError(name, 'a Map of values by the ids of attributes', describe(values));
   checkCount(name, values.size, maxCount);
-  for (const id of values.keys()) checkInteger(`a key of ${name}`, id, 0, maxAttributeId);
+  const what = `a key of ${name}`;
+  for (const id of values.keys()) checkInteger(what, id, 0, maxAttributeId);
   return values;
 }
 

@@ -1,12 +1,4 @@
-// Our own format of messages: a CBOR map with numbered keys, of which key 0 says what the message is. What is left out
-// has its default; 0 is 0.
-//
-//   request       0: 1, 1: messageId, 2: operation, 3: endpoint, 4: feature, 5: payload
-//   response      0: 2, 1: messageId, 2: status, 3: payload
-//   notification  0: 3, 2: subscriptionId, 3: endpoint, 4: feature, 5: changes, 6: flags, 7: sequence
-//   control       0: 4, 1: control type, 2: sequence
-//
-// A request to unsubscribe has neither endpoint nor feature.
+// The codec of our own format of messages, which hawser-format.ts describes.
 
 import { type CborRules, encodeCbor } from '../base/cbor.js';
 import {
@@ -36,8 +28,10 @@ import {
   putResponse,
   requireNumberedKeys,
 } from './fields.js';
-import type { Control, Message, Notification, NotificationKind, Operation, Request } from './messages.js';
+import { kindFlags, kindMask, kinds, messageTypes, operationCodes, operations } from './hawser-format.js';
+import type { Control, Message, Notification, NotificationKind, Request } from './messages.js';
 import { parseRequest, parseUnsubscribe, requestPayload } from './payloads.js';
+import { decodePlain, encodePlain } from './plain-messages.js';
 import type { Value } from './values.js';
 
 export interface HawserCodecOptions {
@@ -50,16 +44,6 @@ export interface HawserCodecOptions {
 
 const rules: CborRules = { maxBytes: limits.messageBytes, maxDepth: limits.depth, allowIndefinite: false };
 
-const messageTypes = { request: 1, response: 2, notification: 3, control: 4 } as const;
-
-const operationCodes = { read: 1, write: 2, subscribe: 3, invoke: 4, unsubscribe: 5 } as const;
-const operations: readonly Operation[] = ['read', 'write', 'subscribe', 'invoke', 'unsubscribe'];
-
-/** The bits of a notification's flags that say what it is sent for. Those above are free. */
-const kindFlags = { change: 0, priming: 1, heartbeat: 2 } as const;
-const kindMask = 3;
-const kinds: readonly NotificationKind[] = ['change', 'priming', 'heartbeat'];
-
 /**
  * The codec of our own format, for both sides that run this package. Keys that it does not know are ignored.
  *
@@ -71,11 +55,21 @@ export function hawserCodec(options: HawserCodecOptions = {}): MessageCodec {
   return {
     name: 'hawser',
     encode(message) {
-      const isNamed = stringControl && message.type === 'control';
-      return encodeCbor(isNamed ? namedControl(message) : fieldsOf(message), rules);
+      if (stringControl && message.type === 'control') return encodeCbor(namedControl(message), rules);
+      return encodePlain(message) ?? encodeAny(message);
     },
-    decode: (bytes) => parseMessage(decodeFields(bytes, rules)),
+    decode: (bytes) => decodePlain(bytes) ?? decodeAny(bytes),
   };
+}
+
+/** As `encode` of the codec, for whatever message. */
+export function encodeAny(message: Message): Uint8Array {
+  return encodeCbor(fieldsOf(message), rules);
+}
+
+/** As `decode` of the codec, for whatever bytes. */
+export function decodeAny(bytes: Uint8Array): Message {
+  return parseMessage(decodeFields(bytes, rules));
 }
 
 function fieldsOf(message: Message): Value {
@@ -136,8 +130,13 @@ function parseMessage(fields: Fields): Message {
     case messageTypes.control:
       return parseControl(fields);
     default:
-      throw new ProtocolError(`the type of a message is ${describe(fields.get(0))}`, 'UNSUPPORTED');
+      throw new ProtocolError(wrongType(fields.get(0)), 'UNSUPPORTED');
   }
+}
+
+function wrongType(type: Value | undefined): string {
+  if (type === undefined) return 'a message has no type (key 0): does the other side use another codec?';
+  return `the type of a message is ${describe(type)}`;
 }
 
 function parseRequestFields(fields: Fields): Request {
