@@ -4,6 +4,7 @@ import { abortedError, checkSignal, throwIfAborted } from '../base/abort.js';
 import { argumentError, checkFunction, checkInteger, checkOptions, describe } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
 import { TimingWheel, WheelTimer } from '../base/timing-wheel.js';
+import { IdTable } from './id-table.js';
 import type { Response } from './messages.js';
 import type { ErrorStatus } from './status.js';
 import type { Value } from './values.js';
@@ -32,7 +33,7 @@ export interface PendingRequestsOptions {
   readonly emptied?: () => void;
 }
 
-/** Options of {@link PendingRequests.request}. */
+/** Options of one request. */
 export interface RequestOptions {
   /** Instead of that of all requests, 1 to 4,294,967,295. */
   readonly timeoutMs?: number;
@@ -77,6 +78,9 @@ class PendingRequest {
   timer: WheelTimer | undefined;
   signal: AbortSignal | undefined;
   abort: (() => void) | undefined;
+  /** Those without a timeout of their own that were sent next and last before. */
+  next: PendingRequest | undefined;
+  previous: PendingRequest | undefined;
 
   constructor(
     messageId: number,
@@ -93,6 +97,8 @@ class PendingRequest {
     this.timer = undefined;
     this.signal = undefined;
     this.abort = undefined;
+    this.next = undefined;
+    this.previous = undefined;
   }
 }
 
@@ -107,8 +113,10 @@ export class PendingRequests {
   readonly #leastMessageId: number;
   readonly #unexpectedReply: ((response: Response) => void) | undefined;
   readonly #emptied: (() => void) | undefined;
-  /** By id, in the order in which they were sent: those without a timeout of their own are due in that order. */
-  readonly #pending = new Map<number, PendingRequest>();
+  readonly #pending: IdTable<PendingRequest>;
+  /** Of those without a timeout of their own, which are due in the order in which they were sent. */
+  #first: PendingRequest | undefined;
+  #last: PendingRequest | undefined;
   /** Of all that have no timeout of their own. It is not moved when a response comes: a timer for each would cost more than all else here. */
   readonly #timer: WheelTimer = new WheelTimer(() => this.#expireDue());
   #nextMessageId: number;
@@ -124,6 +132,7 @@ export class PendingRequests {
     this.#wheel = wheel;
     this.#timeoutMs = checkInteger('timeoutMs', timeoutMs, 1, maxU32);
     this.#maxInFlight = checkInteger('maxInFlight', maxInFlight, 1, greatestMaxInFlight);
+    this.#pending = new IdTable(maxInFlight);
     this.#leastMessageId = checkInteger('leastMessageId', leastMessageId, 1, maxU32 - maxInFlight + 1);
     this.#nextMessageId = checkInteger('firstMessageId', firstMessageId, leastMessageId, maxU32);
     if (unexpectedReply !== undefined) checkFunction('unexpectedReply', unexpectedReply);
@@ -166,7 +175,7 @@ export class PendingRequests {
       const messageId = this.#takeMessageId();
       const deadlineMs = this.#wheel.clock.now() + timeoutMs;
       const pending = new PendingRequest(messageId, timeoutMs, deadlineMs, resolve, reject);
-      this.#pending.set(messageId, pending);
+      this.#pending.add(pending);
       this.#watch(pending, options?.signal);
       try {
         send(messageId);
@@ -202,7 +211,7 @@ export class PendingRequests {
    * @returns how many there were.
    */
   rejectAll(error: HawserError): number {
-    const all = [...this.#pending.values()];
+    const all = this.#pending.values();
     this.#wheel.cancel(this.#timer);
     for (const pending of all) {
       this.#remove(pending);
@@ -221,8 +230,8 @@ export class PendingRequests {
 
   #takeMessageId(): number {
     let messageId = this.#nextMessageId;
-    // After the ids have begun again, one that has waited all that time may be in the way.
-    while (this.#pending.has(messageId)) messageId = this.#after(messageId);
+    // One that has waited all the time since its place was last come by may be in the way.
+    while (!this.#pending.makePlace(messageId)) messageId = this.#after(messageId);
     this.#nextMessageId = this.#after(messageId);
     return messageId;
   }
@@ -236,8 +245,9 @@ export class PendingRequests {
     if (pending.timeoutMs !== this.#timeoutMs) {
       pending.timer = new WheelTimer(() => this.#expire(pending));
       this.#wheel.schedule(pending.timer, pending.deadlineMs);
-    } else if (!this.#timer.armed) {
-      this.#wheel.schedule(this.#timer, pending.deadlineMs);
+    } else {
+      this.#append(pending);
+      if (!this.#timer.armed) this.#wheel.schedule(this.#timer, pending.deadlineMs);
     }
     if (signal === undefined) return;
     pending.signal = signal;
@@ -248,16 +258,28 @@ export class PendingRequests {
     signal.addEventListener('abort', pending.abort);
   }
 
+  #append(pending: PendingRequest): void {
+    pending.previous = this.#last;
+    if (this.#last === undefined) this.#first = pending;
+    else this.#last.next = pending;
+    this.#last = pending;
+  }
+
+  #unlink(pending: PendingRequest): void {
+    const { previous, next } = pending;
+    if (previous !== undefined) previous.next = next;
+    else if (this.#first === pending) this.#first = next;
+    if (next !== undefined) next.previous = previous;
+    else if (this.#last === pending) this.#last = previous;
+    // Nothing that is gone may keep what is to go.
+    pending.next = undefined;
+    pending.previous = undefined;
+  }
+
   #expireDue(): void {
     const nowMs = this.#wheel.clock.now();
-    for (const pending of this.#pending.values()) {
-      if (pending.timer !== undefined) continue;
-      if (pending.deadlineMs > nowMs) {
-        this.#wheel.schedule(this.#timer, pending.deadlineMs);
-        return;
-      }
-      this.#expire(pending);
-    }
+    while (this.#first !== undefined && this.#first.deadlineMs <= nowMs) this.#expire(this.#first);
+    if (this.#first !== undefined) this.#wheel.schedule(this.#timer, this.#first.deadlineMs);
   }
 
   #expire(pending: PendingRequest): void {
@@ -268,9 +290,9 @@ export class PendingRequests {
 
   /** Every way out leads through here. Harmless for one that is out already. */
   #remove(pending: PendingRequest): void {
-    const { messageId, timer, abort } = pending;
-    if (this.#pending.get(messageId) !== pending) return;
-    this.#pending.delete(messageId);
+    const { timer, abort } = pending;
+    if (!this.#pending.delete(pending)) return;
+    this.#unlink(pending);
     if (timer !== undefined) this.#wheel.cancel(timer);
     if (abort !== undefined) pending.signal?.removeEventListener('abort', abort);
     if (this.#pending.size === 0) this.#emptied?.();
