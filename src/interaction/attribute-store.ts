@@ -288,7 +288,10 @@ export class AttributeStore<D extends ModelDefinition> extends EventEmitter<Attr
   ): AttributeValues | ErrorStatus {
     // Its subscriber would never hear of a change.
     if (operation === 'subscribe' && this.#devices.size === 0) {
-      throw new HawserError('ERR_HAWSER_ARGUMENT', 'the device must be attached to its store');
+      throw new HawserError(
+        'ERR_HAWSER_ARGUMENT',
+        'the device has a store that it is not attached to: call store.attach(device)',
+      );
     }
     const found = this.#model.find(endpoint, feature);
     if (typeof found === 'string') return found;

@@ -43,6 +43,13 @@ export interface SubscriptionHost {
   readonly ended: (subscription: ClientSubscription) => void;
 }
 
+/** How a subscription is kept. */
+export interface SubscriptionManner {
+  readonly sustained: boolean;
+  readonly critical: boolean;
+  readonly timeoutMs: number | undefined;
+}
+
 /** The delays between attempts that nothing but time calls for. */
 const sustainedBackoff: BackoffOptions = { initialMs: 15_000, maxMs: 3_600_000 };
 
@@ -58,6 +65,8 @@ export class ClientSubscription implements Subscription {
   #rejectEstablished: (error: unknown) => void = () => undefined;
   readonly #host: SubscriptionHost;
   readonly #listener: SubscriptionListener;
+  /** Of each attempt. */
+  readonly #options: RequestOptions;
   readonly #backoff: Backoff;
   readonly #retry: WheelTimer = new WheelTimer(() => void this.resume());
   /** The latest one of a connection. */
@@ -68,19 +77,22 @@ export class ClientSubscription implements Subscription {
   #attempt = 0;
   #subscribing = false;
   #state: ClientSubscriptionState = 'PENDING';
+  /** Why it has ended. */
+  #endedBy: HawserError | undefined;
 
   /** For `InteractionClient` only. */
   constructor(
     host: SubscriptionHost,
     terms: SubscriptionTerms,
     listener: SubscriptionListener,
-    { sustained, critical }: { readonly sustained: boolean; readonly critical: boolean },
+    { sustained, critical, timeoutMs }: SubscriptionManner,
   ) {
     this.#host = host;
     this.terms = terms;
     this.#listener = listener;
     this.sustained = sustained;
     this.critical = critical;
+    this.#options = timeoutMs === undefined ? {} : { timeoutMs };
     this.#backoff = new Backoff(sustainedBackoff, host.random);
     this.established = new Promise((resolve, reject) => {
       this.#resolveEstablished = resolve;
@@ -125,7 +137,9 @@ export class ClientSubscription implements Subscription {
    *
    * @throws (rejects) as `Requester.subscribe`; ERR_HAWSER_ABORTED when it has ended meanwhile.
    */
-  async make(requester: Requester, options?: RequestOptions): Promise<void> {
+  async make(requester: Requester, signal?: AbortSignal): Promise<void> {
+    if (this.#endedBy !== undefined) throw this.#endedBy;
+    const options = signal === undefined ? this.#options : { ...this.#options, signal };
     const attempt = ++this.#attempt;
     const isLatest = (): boolean => attempt === this.#attempt;
     this.#subscribing = true;
@@ -134,7 +148,7 @@ export class ClientSubscription implements Subscription {
       const made = await requester.subscribe(this.terms, this.#listenerOf(isLatest), options);
       if (!isLatest()) {
         made.unsubscribe().catch(() => undefined);
-        throw endedError();
+        throw this.#endedBy ?? endedError();
       }
       this.#made = made;
       // The priming came before the promise; so may have the end of the connection.
@@ -182,6 +196,7 @@ export class ClientSubscription implements Subscription {
   end(error: HawserError = endedError()): void {
     if (this.#state === 'ENDED') return;
     this.#state = 'ENDED';
+    this.#endedBy = error;
     this.#live = false;
     ++this.#attempt;
     this.#host.wheel.cancel(this.#retry);

@@ -1,6 +1,6 @@
 // The side that has attributes: it answers reads, writes, subscribes and invokes, and tells subscribers of changes.
 
-import { argumentError, checkBoolean, checkOptions, describe } from '../base/check.js';
+import { argumentError, checkBoolean, checkFunction, checkOptions, describe } from '../base/check.js';
 import { reportListenerError } from '../base/isolate.js';
 import type { MessageConnection } from '../base/message-connection.js';
 import { systemWheel, type TimingWheel } from '../base/timing-wheel.js';
@@ -8,6 +8,7 @@ import {
   type Answer,
   type CloseOptions,
   checkCloseOptions,
+  checkConnectionOptions,
   InteractionConnection,
   type InteractionConnectionOptions,
   type Refusal,
@@ -59,9 +60,21 @@ export interface DeviceOptions extends Pick<InteractionConnectionOptions, 'wheel
    * codec `mash`, whose notifications cannot be put in order. False by default.
    */
   readonly unreliableState?: boolean;
+  /**
+   * Told what a handler threw, or a listener of a connection, and where. The other side has been answered BUSY. Without it, and without a
+   * listener of `listenerError` of that connection, it is an uncaught exception.
+   */
+  readonly listenerError?: (error: unknown, source: string, connection: InteractionConnection) => void;
 }
 
-const optionNames = ['wheel', 'handlers', 'connections', 'subscriptions', 'unreliableState'] as const;
+const optionNames = [
+  'wheel',
+  'handlers',
+  'connections',
+  'subscriptions',
+  'unreliableState',
+  'listenerError',
+] as const;
 
 /** A device with any number of connections. */
 export class Device implements AsyncDisposable {
@@ -79,6 +92,8 @@ export class Device implements AsyncDisposable {
     const isUnreliable = checkBoolean('unreliableState', options.unreliableState ?? false);
     this.#options = options;
     this.#wheel = options.wheel ?? systemWheel();
+    if (options.listenerError !== undefined) checkFunction('listenerError', options.listenerError);
+    checkConnectionOptions({ ...options.connections, wheel: this.#wheel });
     this.#subscriptions = new SubscriptionManager({
       ...(isUnreliable ? fullState(options) : options.subscriptions),
       wheel: this.#wheel,
@@ -113,6 +128,10 @@ export class Device implements AsyncDisposable {
       serve: (request, from) => this.#serve(request, from),
     });
     this.#connections.add(interaction);
+    const { listenerError } = this.#options;
+    if (listenerError !== undefined) {
+      interaction.on('listenerError', (error, source) => listenerError(error, source, interaction));
+    }
     interaction.on('drained', () => this.#subscriptions.drained(interaction));
     interaction.on('closing', () => this.#subscriptions.clear(interaction));
     interaction.on('close', () => {
@@ -173,7 +192,7 @@ export class Device implements AsyncDisposable {
     const { read, write, invoke } = this.#options.handlers;
     switch (request.operation) {
       case 'read':
-        return read === undefined ? unsupported : readAnswer(read(request, from));
+        return read === undefined ? unsupported : readAnswer(checkedRead(read(request, from)));
       case 'write':
         return write === undefined ? unsupported : writeAnswer(write(request, from));
       case 'invoke':
@@ -183,7 +202,7 @@ export class Device implements AsyncDisposable {
         const { codec } = from;
         let refusal: Refusal | undefined;
         const subscribed = this.#subscriptions.subscribe(from, request, () => {
-          const values = read(request, from);
+          const values = checkedRead(read(request, from));
           if (!isRefusal(values)) return values;
           refusal = refusalOf(values);
           return refusal.error;
@@ -202,6 +221,14 @@ export class Device implements AsyncDisposable {
 }
 
 const unsupported: Answer = { error: 'UNSUPPORTED' };
+
+/** What changes while it is awaited would be told before it: so it is there at once. */
+function checkedRead(
+  outcome: AttributeValues | ErrorStatus | Refusal,
+): AttributeValues | ErrorStatus | Refusal {
+  if (outcome instanceof Map || isRefusal(outcome)) return outcome;
+  throw argumentError('what read returns', 'a Map, or a status, at once', describe(outcome));
+}
 
 function isRefusal(outcome: AttributeValues | WriteOutcome): outcome is ErrorStatus | Refusal {
   return typeof outcome === 'string' || (outcome !== undefined && 'error' in outcome);

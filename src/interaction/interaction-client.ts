@@ -2,7 +2,14 @@
 
 import { EventEmitter } from 'node:events';
 import { abortedError, checkSignal, throwIfAborted } from '../base/abort.js';
-import { argumentError, checkBoolean, checkFunction, checkOptions, describe } from '../base/check.js';
+import {
+  argumentError,
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkOptions,
+  describe,
+} from '../base/check.js';
 import {
   ConnectionManager,
   type ConnectionManagerOptions,
@@ -24,12 +31,14 @@ import { hawserCodec } from './hawser-codec.js';
 import { HeldRequests, type HoldOptions } from './held-requests.js';
 import {
   type CloseOptions,
+  checkCloseOptions,
+  checkConnectionOptions,
   InteractionConnection,
   type InteractionConnectionOptions,
 } from './interaction-connection.js';
 import type { Request, Response } from './messages.js';
-import type { RequestOptions } from './pending-requests.js';
-import type { Requester, SubscriptionListener } from './requester.js';
+import { connectionLostError, type RequestOptions, StatusError } from './pending-requests.js';
+import { checkSubscription, type Requester, type SubscriptionListener } from './requester.js';
 import type { SubscriptionTerms } from './subscriptions.js';
 import type { AttributeValues, Value } from './values.js';
 
@@ -118,6 +127,8 @@ const maxResubscribing = 8;
 /** What a gateway may ask for at most: whatever it says, its clients come back. */
 const maxAskedSpreadMs = 600_000;
 
+const maxU32 = 0xffff_ffff;
+
 type RequestBody<R extends Request = Request> = R extends Request ? Omit<R, 'type' | 'messageId'> : never;
 
 /** One request of the application. */
@@ -152,6 +163,8 @@ export class InteractionClient
   /** What the held requests go to: the connection, once the subscriptions are made anew. */
   #ready: InteractionConnection | undefined;
   #order = 0;
+  /** To connect again would end the connection that took the place of the last one, and so on for ever. */
+  #isReplaced = false;
   /** The connection that this side ends. */
   #leaving: InteractionConnection | undefined;
 
@@ -169,12 +182,14 @@ export class InteractionClient
     this.#accepted = accepted && checkFunction('accepted', accepted);
     this.#wheel = wheel;
     this.#connectionOptions = { ...options.connection, wheel };
+    checkConnectionOptions(this.#connectionOptions);
     this.#resubscribes = checkBoolean('resubscribe', options.resubscribe ?? false);
     this.#held = hold && new HeldRequests(wheel, hold);
     const { reconnectAfter = () => true, ...reconnection } = options.reconnection ?? {};
+    checkFunction('reconnectAfter', reconnectAfter);
     this.#manager = new ConnectionManager({
       ...reconnection,
-      reconnectAfter: (reason) => !isReplaced(reason) && reconnectAfter(reason),
+      reconnectAfter: (reason) => !this.#isReplaced && !isArgumentError(reason) && reconnectAfter(reason),
       connect: (signal) => this.#open(signal),
       release: (connection) => connection.destroy(),
       clock: wheel.clock,
@@ -220,6 +235,7 @@ export class InteractionClient
    * @throws (rejects) as `ConnectionManager.connect`.
    */
   async connect(options?: ManagedConnectOptions): Promise<void> {
+    this.#isReplaced = false;
     await this.#manager.connect(options);
   }
 
@@ -308,8 +324,11 @@ export class InteractionClient
     const { sustained = false, critical = false, ...rest } = options;
     checkBoolean('sustained', sustained);
     checkBoolean('critical', critical);
-    checkFunction('notified', listener.notified);
-    const subscription = new ClientSubscription(this.#host, terms, listener, { sustained, critical });
+    checkSubscription(terms, listener);
+    const { timeoutMs } = rest;
+    if (timeoutMs !== undefined) checkInteger('timeoutMs', timeoutMs, 1, maxU32);
+    const how = { sustained, critical, timeoutMs };
+    const subscription = new ClientSubscription(this.#host, terms, listener, how);
     if (this.state === 'CLOSED') throw new HawserError('ERR_HAWSER_CLOSED', 'the client is closed');
     throwIfAborted(checkSignal(rest.signal));
     this.#subscriptions.add(subscription);
@@ -327,7 +346,7 @@ export class InteractionClient
       body: { operation: 'subscribe', ...subscription.terms },
       repeatable: true,
       signal: options.signal,
-      send: (connection) => subscription.make(connection, options),
+      send: (connection) => subscription.make(connection, options.signal),
     });
   }
 
@@ -360,9 +379,7 @@ export class InteractionClient
         try {
           resolve(await asked.send(this.#connectionOrThrow()));
         } catch (error) {
-          const again = held !== undefined && asked.repeatable && isLost(error);
-          if (again && this.state === 'RECONNECTING') orElse(reject, hold);
-          else reject(error);
+          if (!this.#mayAgain(error, asked.repeatable) || !tried(hold)) reject(error);
         }
       };
       // Whatever was made before goes first.
@@ -372,6 +389,27 @@ export class InteractionClient
         hold();
       }
     });
+  }
+
+  /** Whether a request is to wait for the next connection: it was not carried out, or to do that twice is no harm. */
+  #mayAgain(error: unknown, repeatable: boolean): boolean {
+    if (this.#held === undefined || !(error instanceof HawserError)) return false;
+    const connection = this.#manager.handle;
+    const isOver = connection === undefined ? this.#isConnecting : !connection.open && !this.#isLeaving;
+    if (!isOver) return false;
+    // A side that closes takes no further requests.
+    if (error instanceof StatusError) return error.status === 'BUSY';
+    if (error.code === 'ERR_HAWSER_CONNECTION_LOST') return repeatable;
+    return error.code === 'ERR_HAWSER_NOT_CONNECTED';
+  }
+
+  /** Whether this side ends the connection. */
+  get #isLeaving(): boolean {
+    return this.#leaving !== undefined && this.#leaving === this.#manager.handle;
+  }
+
+  get #isConnecting(): boolean {
+    return this.state === 'CONNECTING' || this.state === 'RECONNECTING';
   }
 
   #sizeOf(body: RequestBody): number {
@@ -400,25 +438,34 @@ export class InteractionClient
 
   async #open(signal: AbortSignal): Promise<InteractionConnection> {
     let connection: InteractionConnection | undefined;
-    await this.#connector((link) => {
-      connection = this.#attach(link);
-      return connection;
-    }, signal);
-    if (connection === undefined) {
-      throw argumentError('connector', 'a function that calls attach', 'one that does not');
+    try {
+      await this.#connector((link) => {
+        connection = this.#attach(link);
+        return connection;
+      }, signal);
+      if (connection !== undefined) await this.#accept(connection, signal);
+    } catch (error) {
+      connection?.destroy('not accepted');
+      throw error;
     }
-    await this.#accept(connection, signal);
-    return connection;
+    if (connection !== undefined) return connection;
+    throw argumentError('connector', 'a function that calls attach', 'one that does not');
   }
 
   #attach(link: MessageConnection): InteractionConnection {
     const connection = new InteractionConnection(link, this.#connectionOptions);
+    let spreadMs = 0;
     connection.on('close', (error) => {
-      if (connection !== this.#leaving) this.#manager.notifyConnectionLost(error, connection);
+      if (connection === this.#leaving) return;
+      this.#isReplaced ||= isReplaced(error);
+      if (spreadMs > 0 && connection === this.#manager.handle) this.#manager.spreadNextAttempt(spreadMs);
+      this.#manager.notifyConnectionLost(error, connection);
+    });
+    connection.on('closing', () => {
+      if (this.#ready === connection) this.#ready = undefined;
     });
     connection.on('farewell', (farewell) => {
-      const spreadMs = Math.min(farewell.reconnectSpreadMs, maxAskedSpreadMs);
-      if (spreadMs > 0) this.#manager.spreadNextAttempt(spreadMs);
+      spreadMs = Math.min(Math.max(spreadMs, farewell.reconnectSpreadMs), maxAskedSpreadMs);
       guard(this, 'farewell', () => this.emit('farewell', farewell));
     });
     connection.on('unexpectedReply', (response) =>
@@ -431,20 +478,21 @@ export class InteractionClient
 
   async #accept(connection: InteractionConnection, signal: AbortSignal): Promise<void> {
     if (this.#accepted === undefined) return;
+    const lost = new Promise<never>((_, reject) => {
+      connection.once('close', (error) => reject(error ?? connectionLostError()));
+    });
     const giveUp = (): void => connection.destroy('the attempt to connect was given up');
     signal.addEventListener('abort', giveUp, { once: true });
     try {
       throwIfAborted(signal);
-      await this.#accepted(connection, signal);
-    } catch (error) {
-      connection.destroy('not accepted');
-      throw error;
+      await Promise.race([this.#accepted(connection, signal), lost]);
     } finally {
       signal.removeEventListener('abort', giveUp);
     }
   }
 
   async #leave(options: CloseOptions | undefined, stop: () => void): Promise<void> {
+    checkCloseOptions(options ?? {});
     const connection = this.#manager.handle;
     if (connection !== undefined) {
       // Its end is no loss.
@@ -494,22 +542,21 @@ export class InteractionClient
 const invokeOptionNames: readonly string[] = ['timeoutMs', 'signal', 'idempotent'];
 const subscribeOptionNames: readonly string[] = ['timeoutMs', 'signal', 'sustained', 'critical'];
 
-function isLost(error: unknown): boolean {
-  return (
-    error instanceof HawserError &&
-    (error.code === 'ERR_HAWSER_CONNECTION_LOST' || error.code === 'ERR_HAWSER_NOT_CONNECTED')
-  );
+/** Another attempt would meet the same. */
+function isArgumentError(reason: unknown): boolean {
+  return reason instanceof HawserError && reason.code === 'ERR_HAWSER_ARGUMENT';
 }
 
-/** To connect again would end the connection that took the place of this one, and so on for ever. */
 function isReplaced(reason: unknown): boolean {
   return reason instanceof HawserError && reason.code === 'ERR_HAWSER_REPLACED';
 }
 
-function orElse(reject: (error: unknown) => void, run: () => void): void {
+/** @returns whether it did not throw. */
+function tried(run: () => void): boolean {
   try {
     run();
-  } catch (error) {
-    reject(error);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -20,7 +20,13 @@ import { KeepAlive, type KeepAliveOptions } from './keep-alive.js';
 import type { Control, Message, Notification, Request, Response } from './messages.js';
 import { errorPayload, parseReadResult, parseSubscribeResult, type SubscribeResult } from './payloads.js';
 import { connectionLostError, PendingRequests, type RequestOptions } from './pending-requests.js';
-import type { Requester, StaleReason, Subscription, SubscriptionListener } from './requester.js';
+import {
+  checkSubscription,
+  type Requester,
+  type StaleReason,
+  type Subscription,
+  type SubscriptionListener,
+} from './requester.js';
 import type { ErrorStatus } from './status.js';
 import type { SubscriptionTerms } from './subscriptions.js';
 import type { AttributeValues, Value } from './values.js';
@@ -208,6 +214,8 @@ export class InteractionConnection
   readonly #early: Notification[] = [];
   #writable = true;
   #served = 0;
+  /** Of requests whose answer is awaited. */
+  readonly #serveTimers = new Set<WheelTimer>();
   #unknownNotifications = 0;
   #outdatedNotifications = 0;
   #misplacedMessages = 0;
@@ -354,7 +362,7 @@ export class InteractionConnection
     listener: SubscriptionListener,
     options?: RequestOptions,
   ): Promise<Subscription> {
-    checkFunction('notified', listener.notified);
+    checkSubscription(terms, listener);
     const subscriber = new Subscriber(terms, listener);
     const response = await this.#requestSubscription(subscriber, options);
     const { subscriptionId, minIntervalMs, maxIntervalMs } = parseSubscribeResult(response.payload);
@@ -539,7 +547,8 @@ export class InteractionConnection
 
   /** The connection is over. */
   closed(error: HawserError | undefined): void {
-    this.#end(error);
+    // Where either side closes, the end is what was wanted.
+    this.#end(this.#closing === undefined ? error : undefined);
     this.#gone = true;
     this.#resolveGone?.();
   }
@@ -626,14 +635,17 @@ export class InteractionConnection
 
   /** Waits for an answer, but not for ever. */
   #await(messageId: number, answer: Promise<Answer>): void {
-    let isWaiting = true;
     const finishOnce = (final: Answer): void => {
-      if (!isWaiting) return;
-      isWaiting = false;
+      // Nobody waits for it any more: there was no answer in time, or the connection is over.
+      if (!this.#serveTimers.delete(timer)) {
+        this.#undo(final);
+        return;
+      }
       this.#wheel.cancel(timer);
       this.#finish(messageId, final);
     };
     const timer = new WheelTimer(() => finishOnce({ error: 'TIMEOUT' }));
+    this.#serveTimers.add(timer);
     this.#wheel.schedule(timer, this.#wheel.clock.now() + this.#serveTimeoutMs);
     answer.then(finishOnce, (error: unknown) => {
       finishOnce({ error: statusFor(error) });
@@ -664,6 +676,10 @@ export class InteractionConnection
       this.#break(second instanceof Error ? second : undefined);
     }
     reportListenerError(this, error, 'serve');
+    this.#undo(answer);
+  }
+
+  #undo(answer: Answer): void {
     // Who writes plain JavaScript may have answered anything.
     if (answer instanceof Object && 'undo' in answer) guard(this, 'serve', () => answer.undo?.());
   }
@@ -676,7 +692,7 @@ export class InteractionConnection
     const subscriber = this.#subscriptions.get(notification.subscriptionId);
     if (subscriber !== undefined) {
       this.#tellSubscriber(subscriber, notification);
-    } else if (this.#subscribers.size === 0) {
+    } else if (this.#subscribers.size === 0 || this.#leaving.has(notification.subscriptionId)) {
       ++this.#unknownNotifications;
       // One whose end could not be asked for when it was wanted, or was refused.
       this.#leave(notification.subscriptionId);
@@ -873,6 +889,8 @@ export class InteractionConnection
     this.#open = false;
     this.#keepAlive.stop();
     this.#closing?.stop();
+    for (const timer of this.#serveTimers) this.#wheel.cancel(timer);
+    this.#serveTimers.clear();
     this.#requests.rejectAll(connectionLostError(error?.message));
     this.#subscribers.clear();
     this.#abandoned.clear();
@@ -891,6 +909,16 @@ export function checkCloseOptions(options: CloseOptions): ClosePlan {
     ackTimeoutMs: checkInteger('ackTimeoutMs', options.ackTimeoutMs ?? ackTimeoutMs, 0, dayMs),
     drainTimeoutMs: checkInteger('drainTimeoutMs', options.drainTimeoutMs ?? drainTimeoutMs, 0, dayMs),
   };
+}
+
+/**
+ * Refuses what connections would refuse, before there is one.
+ *
+ * @throws HawserError ERR_HAWSER_ARGUMENT.
+ */
+export function checkConnectionOptions(options: InteractionConnectionOptions): void {
+  const inert: MessageConnection = { detectsLoss: true, send: () => true, close: () => undefined };
+  new InteractionConnection(inert, options).destroy();
 }
 
 function notConnected(): HawserError {

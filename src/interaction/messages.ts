@@ -58,7 +58,7 @@ export interface Response {
   readonly type: 'response';
   readonly messageId: number;
   readonly status: Status;
-  /** By the operation: see {@link readResult} and its neighbours in `payloads.ts`. Undefined for none. */
+  /** By the operation: the values of a read, the id and the values of a subscribe, the result of an invoke, or the text of an error. Undefined for none. */
   readonly payload?: Value;
 }
 

@@ -1,6 +1,7 @@
 // The interaction protocol over our own transport: two channels between a gateway and each of its peers, beside any others.
 
 import { throwIfAborted } from '../base/abort.js';
+import { argumentError, checkFunction, describe } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
 import type { Connector, Farewell, MessageConnection, MessageReceiver } from '../base/message-connection.js';
 import { type Channel, type ChannelMap, reliable, unreliable } from '../transport/channels.js';
@@ -10,8 +11,8 @@ import type { Connection } from '../transport/connection.js';
 import type { Link } from '../transport/link.js';
 import type { Peer } from '../transport/peer.js';
 import { type DisconnectInfo, disconnectCodes, type GoawayInfo } from '../transport/results.js';
-import type { Server } from '../transport/server.js';
-import type { TokenSource } from '../transport/token-source.js';
+import { Server } from '../transport/server.js';
+import { checkToken, type TokenSource } from '../transport/token-source.js';
 import { limits } from './codec.js';
 
 /** What servers and clients declare that speak the interaction protocol, perhaps among others. */
@@ -113,6 +114,8 @@ export function serveInteraction<C extends WithInteraction>(
   server: Server<C>,
   accept: (connection: MessageConnection, peer: Peer<C>) => MessageReceiver,
 ): void {
+  if (!(server instanceof Server)) throw argumentError('server', 'a Server', describe(server));
+  checkFunction('accept', accept);
   // It has the two channels, whatever others it has: types cannot follow that into its events.
   const own = server as unknown as Server<InteractionChannels>;
   const acceptOwn = accept as unknown as (
@@ -127,7 +130,7 @@ export function serveInteraction<C extends WithInteraction>(
       (reason) => void peer.disconnect(disconnectCodes.NONE, reason),
     );
     try {
-      connection.attach(acceptOwn(connection, peer));
+      connection.attach(checkReceiver('accept', acceptOwn(connection, peer)));
       connections.set(peer, connection);
     } catch (error) {
       // Nobody would ever answer it.
@@ -171,7 +174,7 @@ export function overConnection<C extends WithInteraction, R extends MessageRecei
   const detach = listen(link, own);
   try {
     const receiver = make(own);
-    own.attach(receiver);
+    own.attach(checkReceiver('make', receiver));
     return receiver;
   } catch (error) {
     detach();
@@ -198,7 +201,7 @@ function listen(link: Connection<InteractionChannels>, own: ChannelConnection): 
     link.off('message', message).off('drain', drain).off('goaway', goaway);
     link.off('reset', reset).off('disconnect', disconnect);
   };
-  const end = (info: Pick<DisconnectInfo, 'result'>): void => {
+  const end = (info: LossInfo): void => {
     detach();
     own.ended(lossOf(info));
   };
@@ -222,12 +225,14 @@ export type HawserConnectorOptions<C extends WithInteraction = InteractionChanne
  *   them.
  * @param connected told of each connection before it is used: for further channels.
  * @returns what rejects as `connect` does, and with ERR_HAWSER_WIRE for a netcode token.
+ * @throws HawserError ERR_HAWSER_TOKEN_INVALID, ERR_HAWSER_ARGUMENT for a token that cannot be one.
  */
 export function hawserConnector<C extends WithInteraction = InteractionChannels>(
   token: TokenSource,
   options: HawserConnectorOptions<C> = {},
   connected?: (connection: Connection<C>) => void,
 ): Connector {
+  checkToken(token);
   return async (attach, signal) => {
     const own = { ...options, reconnectOnReset: false, signal };
     const connection = await connect<C>(token, withChannels<C>(own));
@@ -248,14 +253,30 @@ function withChannels<C extends WithInteraction>(options: ConnectOptions<C>): Co
   return { ...options, channels: interactionChannels as C };
 }
 
-function lossOf({ result }: Pick<DisconnectInfo, 'result'>): HawserError | undefined {
+type LossInfo = Pick<DisconnectInfo, 'result'> & { readonly reason?: string };
+
+function lossOf({ result, reason = '' }: LossInfo): HawserError | undefined {
   switch (result) {
     case 'closed':
-    case 'disconnected':
       return undefined;
+    case 'disconnected':
+      // Without a reason it is simply over.
+      return reason === '' ? undefined : lostError(`the other side ended it: ${describe(reason)}`);
     case 'replaced':
       return new HawserError('ERR_HAWSER_REPLACED', 'the same client connected anew elsewhere');
     default:
-      return new HawserError('ERR_HAWSER_CONNECTION_LOST', `the connection ended: ${result}`);
+      return lostError(`the connection ended: ${result}`);
   }
+}
+
+function lostError(text: string): HawserError {
+  return new HawserError('ERR_HAWSER_CONNECTION_LOST', text);
+}
+
+/** Who forgets to return one would have peers whose requests nobody hears. */
+function checkReceiver(name: string, receiver: MessageReceiver): MessageReceiver {
+  const methods = [receiver?.message, receiver?.drained, receiver?.closed];
+  if (methods.every((method) => typeof method === 'function')) return receiver;
+  const rule = 'a function that returns a receiver, such as what `device.accept` returns';
+  throw argumentError(name, rule, `one that returns ${describe(receiver)}`);
 }

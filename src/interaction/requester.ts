@@ -1,9 +1,13 @@
 // What the users of this layer ask the other side with, be it one connection or a client that keeps one.
 
+import { checkArray, checkFunction, checkOptions } from '../base/check.js';
 import type { Notification } from './messages.js';
 import type { RequestOptions } from './pending-requests.js';
 import type { SubscriptionTerms } from './subscriptions.js';
 import type { AttributeValues, Value } from './values.js';
+
+const maxU16 = 0xffff;
+const termNames = ['endpoint', 'feature', 'attributes', 'minIntervalMs', 'maxIntervalMs'] as const;
 
 /**
  * Why the values of a subscription may be out of date.
@@ -29,6 +33,15 @@ export interface Subscription {
   readonly maxIntervalMs: number | undefined;
   /** Ends it; no notification follows. @throws (rejects) as `Requester.read`. */
   unsubscribe(options?: RequestOptions): Promise<void>;
+}
+
+/** @throws HawserError ERR_HAWSER_ARGUMENT when it cannot be what to subscribe to and who is told. */
+export function checkSubscription(terms: SubscriptionTerms, listener: SubscriptionListener): void {
+  checkOptions('terms', terms, termNames);
+  checkArray('terms.attributes', terms.attributes, 0, maxU16 + 1);
+  const { notified, stale } = checkOptions('listener', listener, ['notified', 'stale']);
+  checkFunction('listener.notified', notified);
+  if (stale !== undefined) checkFunction('listener.stale', stale);
 }
 
 /** Asks the other side. */

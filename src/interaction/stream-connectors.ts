@@ -25,6 +25,7 @@ export type TlsConnectorOptions = Omit<tls.ConnectionOptions, 'socket'> & Stream
  *   option that Node.js refuses; what `attach` throws.
  */
 export function tcpConnector(options: TcpConnectorOptions): Connector {
+  checkIsOptions(options);
   const settings = settingsOf(options);
   refuseOption(options, 'onread', 'left out: what comes is read here');
   const asked = { ...options };
@@ -50,6 +51,7 @@ export function tcpConnector(options: TcpConnectorOptions): Connector {
  *   DEPTH_ZERO_SELF_SIGNED_CERT or ERR_TLS_CERT_ALTNAME_INVALID.
  */
 export function tlsConnector(options: TlsConnectorOptions): Connector {
+  checkIsOptions(options);
   const settings = settingsOf(options);
   refuseOption(options, 'socket', 'left out: each connection has one of its own');
   const least: tls.SecureContextOptions =
@@ -71,6 +73,12 @@ export function tlsConnector(options: TlsConnectorOptions): Connector {
       signal,
       settings,
     );
+}
+
+/** Their names are those of Node.js, which are not checked. */
+function checkIsOptions(options: object): void {
+  if (typeof options !== 'object' || options === null)
+    throw argumentError('options', 'an object', describe(options));
 }
 
 function refuseOption(options: object, name: string, rule: string): void {
@@ -170,7 +178,8 @@ const connectCodes: Readonly<Record<string, HawserErrorCode>> = {
 function connectError(cause: unknown): HawserError {
   // The error of several addresses has no text of its own.
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-  const why = cause instanceof Error && cause.message !== '' ? cause.message : code;
+  const [text = ''] = cause instanceof Error ? cause.message.split('\n') : [];
+  const why = text === '' ? code : text;
   return new HawserError(connectCodes[code] ?? otherCode(code), `cannot connect: ${why}`, { cause });
 }
 

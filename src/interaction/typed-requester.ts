@@ -187,8 +187,7 @@ export class TypedRequester<D extends ModelDefinition, R extends Requester = Req
    * Runs a command.
    *
    * @param parameters are sent as they are given: what their schema makes of them is for the other side. To be left out
-   *   where the command takes nothing.
-   * @param options what `invoke` of the requester takes.
+   *   where the command takes nothing. After them come options, those that `invoke` of the requester takes.
    * @returns what the schema makes of the result; undefined where the command returns nothing.
    * @throws (rejects) as `Requester.invoke`, ERR_HAWSER_ARGUMENT also for a name that the model does not have and parameters
    *   that cannot be sent or that their schema refuses; ProtocolError when the result is not what its schema takes.

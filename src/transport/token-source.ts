@@ -41,6 +41,15 @@ export async function takeToken(
   return { ...read(bytes), bytes, heldSinceMs: clock.now() };
 }
 
+/**
+ * Refuses what can never become a connection; a function is not called.
+ *
+ * @throws HawserError ERR_HAWSER_TOKEN_INVALID, ERR_HAWSER_ARGUMENT.
+ */
+export function checkToken(source: TokenSource): void {
+  if (typeof source !== 'function') read(bytesOf(source));
+}
+
 function read(bytes: Uint8Array): Omit<HeldToken, 'bytes' | 'heldSinceMs'> {
   const wire = wireOfToken(bytes);
   if (wire === 'netcode') {

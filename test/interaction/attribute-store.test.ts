@@ -491,7 +491,7 @@ test('a device that is not attached takes no subscriptions: they would never hea
   expect(heard).toHaveBeenCalledTimes(1);
   expect(await statusOf(controller.subscribe(terms, { notified: heard }))).toBe('BUSY');
   expect(errors.map(([error]) => (error as Error).message)).toEqual([
-    'the device must be attached to its store',
+    'the device has a store that it is not attached to: call store.attach(device)',
   ]);
   expect(await controller.read(1, 2, [1])).toEqual(new Map([[1, 1]]));
   store.attach(device);

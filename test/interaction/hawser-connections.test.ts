@@ -224,7 +224,8 @@ describe('overConnection', () => {
       });
       await world.settle();
       expect(receiver.log).toEqual([['closed', undefined]]);
-      expect(recorders[0]?.log).toEqual([['closed', undefined]]);
+      // The other side is told why.
+      expect(recorders[0]?.log).toEqual([['closed', 'ERR_HAWSER_CONNECTION_LOST']]);
       expect(() => overConnection(connection, (own) => new Recorder(own))).toThrow(
         expect.objectContaining({ code: 'ERR_HAWSER_NOT_CONNECTED' }),
       );

@@ -11,7 +11,7 @@ import {
 } from '../../src/interaction/interaction-client.js';
 import type { Request } from '../../src/interaction/messages.js';
 import type { SubscriptionListener } from '../../src/interaction/requester.js';
-import type { SubscriptionManagerOptions } from '../../src/interaction/subscriptions.js';
+import type { SubscriptionManagerOptions, SubscriptionTerms } from '../../src/interaction/subscriptions.js';
 import type { Value } from '../../src/interaction/values.js';
 import { MemoryGateway } from './memory-gateway.js';
 import { settled, VirtualTime } from './virtual-time.js';
@@ -389,13 +389,96 @@ test('a connector that makes no connection fails the attempt', async () => {
   await expect(client.connect()).rejects.toMatchObject({ code: 'ERR_HAWSER_ARGUMENT' });
 });
 
-test('a client that was replaced does not connect again', async () => {
+const replaced = () => new HawserError('ERR_HAWSER_REPLACED', 'replaced');
+
+test('a client that was replaced does not connect again, until it is told to', async () => {
   const { client, gateway, events, runTo } = world();
   await client.connect();
-  gateway.cut(new HawserError('ERR_HAWSER_REPLACED', 'replaced'));
+  gateway.cut(replaced());
   await runTo(100_000);
   expect(gateway.attempts).toEqual([0]);
   expect(events.at(-1)).toEqual(['DISCONNECTED']);
+  await client.connect();
+  gateway.cut();
+  await runTo(101_000);
+  expect(gateway.attempts).toEqual([0, 100_000, 101_000]);
+});
+
+test.each<[string, NonNullable<InteractionClientOptions['accepted']>]>([
+  ['asks', (connection) => connection.invoke(endpoint, feature, 1).then(() => undefined)],
+  ['waits for something else', () => new Promise(() => undefined)],
+])('so with one that is replaced while the application %s', async (_, accepted) => {
+  const { client, gateway, runTo } = world({
+    accepted,
+    handlers: { invoke: () => new Promise(() => undefined) },
+  });
+  const outcome = expect(client.connect()).rejects.toBeDefined();
+  await settled();
+  gateway.cut(replaced());
+  await outcome;
+  await runTo(100_000);
+  expect([gateway.attempts, client.state]).toEqual([[0], 'DISCONNECTED']);
+});
+
+test('a connection that is lost while the application accepts fails the attempt at once', async () => {
+  const { client, gateway, events, runTo } = world({ accepted: () => new Promise(() => undefined) });
+  client.connect().catch(() => undefined);
+  await settled();
+  gateway.cut();
+  await runTo(0);
+  expect(events.slice(1)).toEqual([['failed', 0, 'it was cut'], ['RECONNECTING'], ['reconnecting', 1, 1000]]);
+});
+
+test.each<[string, WorldOptions]>([
+  ['of connections', { connection: { maxServed: 0 } }],
+  ['of connections', { connection: { keepAlive: { pingIntervalMs: 0 } } }],
+  ['of reconnection', { reconnection: { stableMs: -1 } }],
+  ['of reconnection', { reconnection: { reconnectAfter: 5 as unknown as () => boolean } }],
+  ['of holding', { hold: { maxAgeMs: 0 } }],
+])('wrong options %s are refused before there is a connection: %o', (_, options) => {
+  expect(() => world(options)).toThrow(expect.objectContaining({ code: 'ERR_HAWSER_ARGUMENT' }));
+});
+
+test('what another attempt can only meet again is not tried again', async () => {
+  const time = new VirtualTime();
+  let attempts = 0;
+  const client = new InteractionClient({
+    wheel: time.wheel,
+    connector: async () => {
+      ++attempts;
+      throw new HawserError('ERR_HAWSER_ARGUMENT', 'misspelt');
+    },
+  });
+  await expect(client.connect()).rejects.toThrow('misspelt');
+  time.runTo(1_000_000);
+  expect([attempts, client.state]).toEqual([1, 'DISCONNECTED']);
+});
+
+test('a connector that fails after it has made a connection leaves nothing of it', async () => {
+  const time = new VirtualTime();
+  const ends: string[] = [];
+  const client = new InteractionClient({
+    wheel: time.wheel,
+    reconnection: { autoReconnect: false },
+    connector: async (attach) => {
+      attach({ send: () => true, close: (reason) => ends.push(reason), detectsLoss: false });
+      throw new Error('late');
+    },
+  });
+  await expect(client.connect()).rejects.toThrow('late');
+  expect([time.wheel.size, ends]).toEqual([0, ['not accepted']]);
+});
+
+test('wrong options of a close are refused, and nothing of it has happened', async () => {
+  const { client, gateway, runTo } = world();
+  await expect(client.close({ ackTimeoutMs: -1 })).rejects.toMatchObject({ code: 'ERR_HAWSER_ARGUMENT' });
+  await client.connect();
+  await expect(client.disconnect({ ackTimeoutMs: -1 })).rejects.toMatchObject({
+    code: 'ERR_HAWSER_ARGUMENT',
+  });
+  gateway.cut();
+  await runTo(1000);
+  expect([client.state, gateway.attempts]).toEqual(['CONNECTED', [0, 1000]]);
 });
 
 test('the spread that a gateway asks for is kept for one attempt, up to ten minutes', async () => {
@@ -412,6 +495,9 @@ test('the spread that a gateway asks for is kept for one attempt, up to ten minu
   gateway.cut();
   expect(events.at(-1)).toEqual(['reconnecting', 1, 1000]);
   await runTo(20_000);
+  // A connection that was not lost does not count.
+  await client.disconnect();
+  await client.connect();
   gateway.tell((receiver) => receiver.farewell?.({ ...farewell, reconnectSpreadMs: 0xffff_ffff }));
   gateway.cut();
   const greatestMs = Number(events.at(-1)?.[2]);
@@ -687,4 +773,104 @@ test('the age of a held request counts from when it was made, and what has left 
   expect(client.held).toBe(1);
   await client.close();
   await expect(next).rejects.toMatchObject({ code: 'ERR_HAWSER_CLOSED' });
+});
+
+test('a request that is made while the other side closes, or crosses its close, waits for the next connection', async () => {
+  let finish: () => void = () => undefined;
+  const { client, device, gateway, runTo, time } = world({
+    hold: {},
+    handlers: { invoke: () => new Promise((resolve) => (finish = () => resolve({ payload: 1 }))) },
+  });
+  await client.connect();
+  await settled();
+  const invoked = client.invoke(endpoint, feature, 1);
+  await settled();
+  const closed = device.close();
+  const crossing = client.read(endpoint, feature, [7]);
+  await settled();
+  expect([client.state, client.connection?.open]).toEqual(['CONNECTED', false]);
+  const later = client.read(endpoint, feature, [7]);
+  finish();
+  expect(await invoked).toBe(1);
+  const other = new Device({ wheel: time.wheel, handlers: { read: () => new Map([[7, 5]]) } });
+  gateway.accept = (connection) => other.accept(connection);
+  await runTo(3000);
+  await closed;
+  expect(await Promise.all([crossing, later])).toEqual([new Map([[7, 5]]), new Map([[7, 5]])]);
+});
+
+test('a subscribe that is ended while it is held stays ended', async () => {
+  const { client, gateway, runTo, device } = world({ hold: {}, resubscribe: true });
+  await client.connect();
+  await settled();
+  gateway.cut();
+  const log: unknown[] = [];
+  const subscribing = client.subscribe(terms(7), listening(log));
+  const outcome = expect(subscribing).rejects.toMatchObject({ code: 'ERR_HAWSER_ABORTED' });
+  await client.subscriptions[0]?.unsubscribe();
+  await runTo(3000);
+  await outcome;
+  expect([log, device.subscriptions, client.subscriptions]).toEqual([[], 0, []]);
+});
+
+test('requests on their way that find no room to wait are told that the connection was lost', async () => {
+  const { client, gateway } = world({ hold: { maxRequests: 1 } });
+  await client.connect();
+  await settled();
+  const one = client.write(endpoint, feature, new Map([[7, 2]]));
+  const other = client.write(endpoint, feature, new Map([[8, 3]]));
+  one.catch(() => undefined);
+  gateway.cut();
+  // Not that there was no room: it may have been carried out.
+  await expect(other).rejects.toMatchObject({ code: 'ERR_HAWSER_CONNECTION_LOST' });
+});
+
+test('a command that could not be sent waits, for nobody has carried it out', async () => {
+  const served: number[] = [];
+  const { client, gateway, runTo } = world({
+    hold: {},
+    handlers: {
+      invoke: ({ command }) => {
+        served.push(command);
+        return { payload: command };
+      },
+    },
+  });
+  await client.connect();
+  await settled();
+  let invoked: Promise<unknown> | undefined;
+  await client.subscribe(terms(7), {
+    notified: () => undefined,
+    stale: () => {
+      invoked = client.invoke(endpoint, feature, 3);
+    },
+  });
+  gateway.cut();
+  await runTo(3000);
+  expect([await invoked, served]).toEqual([3, [3]]);
+});
+
+test('each attempt of a sustained subscription has the timeout that was given, which is checked', async () => {
+  const { client, gateway, events, runTo } = world();
+  await client.connect();
+  const wrong = client.subscribe(terms(7), listening([]), { sustained: true, timeoutMs: -5 });
+  await expect(wrong).rejects.toMatchObject({ code: 'ERR_HAWSER_ARGUMENT' });
+  gateway.mute = true;
+  client.subscribe(terms(7), listening([]), { sustained: true, timeoutMs: 1000 }).catch(() => undefined);
+  await runTo(17_000);
+  expect(events.filter(([name]) => name === 'resubscribeFailed')).toHaveLength(2);
+});
+
+test.each<[unknown, unknown]>([
+  [terms(7), undefined],
+  [terms(7), { notified: 5 }],
+  [terms(7), { notified: () => undefined, stale: 5 }],
+  [terms(7), { notified: () => undefined, changed: () => undefined }],
+  [{ endpoint, feature }, listening([])],
+  [{ ...terms(7), maxInterval: 5 }, listening([])],
+])('it is not subscribed to %o with the listener %o', async (asked, listener) => {
+  const { client } = world();
+  await client.connect();
+  const subscribing = client.subscribe(asked as SubscriptionTerms, listener as SubscriptionListener);
+  await expect(subscribing).rejects.toMatchObject({ code: 'ERR_HAWSER_ARGUMENT' });
 });

@@ -498,3 +498,32 @@ test('a subscriber who cannot be told of a change hears of it by the end of the 
   expect([connection.open, device.subscriptions]).toEqual([false, 0]);
   expect(end.closings).toEqual(['a subscription ended: failed']);
 });
+
+test('notifications of a subscription that is being ended do not count as early ones of another', async () => {
+  const { connection, events, hear } = alone();
+  const first = connection.subscribe(terms, listening([]));
+  hear(subscribed(1, 9));
+  void (await first).unsubscribe();
+  void connection.subscribe(terms, listening([]));
+  for (let count = 1; count <= 257; ++count) hear(notification(9, count));
+  expect([connection.open, events]).toEqual([true, []]);
+});
+
+test('an answer that comes too late is undone', async () => {
+  let undone = 0;
+  let answer: (late: Answer) => void = () => undefined;
+  const { time, hear, end } = alone({ serve: () => new Promise((resolve) => (answer = resolve)) });
+  hear(read(1));
+  time.runTo(25_000);
+  expect(end.ofType('response').map(({ status }) => status)).toEqual(['TIMEOUT']);
+  answer({ payload: undefined, undo: () => ++undone });
+  await settled();
+  expect(undone).toBe(1);
+});
+
+test('after the end no timer of what was being served is left', () => {
+  const { time, hear, connection } = alone({ serve: () => new Promise(() => undefined) });
+  hear(read(1));
+  connection.destroy();
+  expect(time.wheel.size).toBe(0);
+});
