@@ -7,8 +7,11 @@ import { hawserConnector, InteractionClient, typed } from 'hawser/interaction';
 import { model } from './thermostat-model.ts';
 
 // It connects again after each loss, and then subscribes again; but with the same token, so not when that is the reason.
+const [, , token] = process.argv;
+if (token === undefined)
+  throw new Error('node thermostat-controller.ts <token>: thermostat-device.ts prints one');
 const client = new InteractionClient({
-  connector: hawserConnector(process.argv[2] ?? ''),
+  connector: hawserConnector(token),
   reconnection: {
     reconnectAfter: (reason) =>
       !(reason instanceof HawserError && reason.code.startsWith('ERR_HAWSER_TOKEN')),

@@ -27,6 +27,8 @@ export interface CborLimits {
   readonly maxBytes: number;
   /** Lists and maps within each other, the outermost included: 1 to 100, for reading and writing recurse. */
   readonly maxDepth: number;
+  /** Lists and maps in all: an empty one is a byte long, and takes some hundred where it is kept. */
+  readonly maxContainers: number;
 }
 
 /** What is accepted of the other side. */
@@ -103,10 +105,12 @@ export function decodeCbor(bytes: Uint8Array, rules: CborRules): CborValue {
  *
  * @throws HawserError ERR_HAWSER_ARGUMENT when CBOR cannot say a part of it (NaN, an infinity, `undefined`, a string
  * with half a surrogate pair, a bigint outside -2^64 to 2^64 - 1, any other object) or it is nested deeper than
- * `maxDepth`; ERR_HAWSER_MESSAGE_TOO_LONG when it takes more than `maxBytes`.
+ * `maxDepth`, or has more lists and maps than `maxContainers`; ERR_HAWSER_MESSAGE_TOO_LONG when it takes more than `maxBytes`.
  */
 export function encodeCbor(value: CborValue, limits: CborLimits): Uint8Array {
-  checkValue(value, limits.maxDepth);
+  if (checkValue(value, limits.maxDepth) > limits.maxContainers) {
+    throw argumentError('a value', `of at most ${limits.maxContainers} lists and maps`, 'more');
+  }
   const bytes: Uint8Array = encode(value, encodeOptions);
   if (bytes.length <= limits.maxBytes) return bytes;
   throw new HawserError(
@@ -131,6 +135,7 @@ class Walk {
   readonly #bytes: Uint8Array;
   readonly #rules: CborRules;
   #at = 0;
+  #containers = 0;
 
   constructor(bytes: Uint8Array, rules: CborRules) {
     this.#bytes = bytes;
@@ -217,6 +222,9 @@ class Walk {
 
   #open(info: number, depth: number): void {
     if (depth === 0) throw new CborError(`nested deeper than ${this.#rules.maxDepth}`);
+    if (++this.#containers > this.#rules.maxContainers) {
+      throw new CborError(`more than ${this.#rules.maxContainers} lists and maps`);
+    }
     if (info === indefinite && !this.#rules.allowIndefinite) throw new CborError('an indefinite length');
   }
 
@@ -330,29 +338,31 @@ const minInteger = -(2n ** 64n);
 const maxInteger = 2n ** 64n - 1n;
 const halfPair = /\p{Surrogate}/u;
 
-/** @param depth how many more lists and maps may open; it ends cycles, too. */
-function checkValue(value: unknown, depth: number): void {
+/**
+ * @param depth how many more lists and maps may open; it ends cycles, too.
+ * @returns how many lists and maps there are.
+ */
+function checkValue(value: unknown, depth: number): number {
   switch (typeof value) {
     case 'boolean':
-      return;
+      return 0;
     case 'number':
       if (!Number.isFinite(value)) throw argumentError('a value', 'a finite number', describe(value));
-      return;
+      return 0;
     case 'string':
       checkText(value);
-      return;
+      return 0;
     case 'bigint':
       if (value < minInteger || value > maxInteger) {
         throw argumentError('a value', 'a bigint from -(2n ** 64n) to 2n ** 64n - 1n', describe(value));
       }
-      return;
+      return 0;
     default:
-      if (value === null || value instanceof Uint8Array) return;
-      checkContainer(value, depth);
+      return value === null || value instanceof Uint8Array ? 0 : checkContainer(value, depth);
   }
 }
 
-function checkContainer(value: unknown, depth: number): void {
+function checkContainer(value: unknown, depth: number): number {
   const isMap = value instanceof Map;
   if (!isMap && !Array.isArray(value)) {
     throw argumentError(
@@ -365,7 +375,9 @@ function checkContainer(value: unknown, depth: number): void {
     throw argumentError('a value', 'nested less deeply, and not in itself', 'more lists and maps');
   }
   if (isMap) checkKeys(value);
-  for (const element of value.values()) checkValue(element, depth - 1);
+  let containers = 1;
+  for (const element of value.values()) containers += checkValue(element, depth - 1);
+  return containers;
 }
 
 function checkKeys(map: ReadonlyMap<unknown, unknown>): void {

@@ -28,6 +28,14 @@ export function reportListenerError(target: ListenerErrorTarget, error: unknown,
   throwLater(uncaught);
 }
 
+/**
+ * As {@link reportListenerError} for an error that the other side can bring about: without a listener it is not told, for nobody outside may
+ * end the process.
+ */
+export function reportToListeners(target: ListenerErrorTarget, error: unknown, source: string): void {
+  if (target.listenerCount('listenerError') > 0) reportListenerError(target, error, source);
+}
+
 /** Makes an error an uncaught exception, once what is under way is through. */
 export function throwLater(error: unknown): void {
   process.nextTick(() => {

@@ -49,7 +49,7 @@ export interface MessageReceiver {
   drained(): void;
   /** The other side will end the connection, or is about to: then `closed` follows at once. */
   farewell?(farewell: Farewell): void;
-  /** The connection is over: lost for a reason, or ended by either side (undefined). */
+  /** The connection is over: lost, or ended by the other side for a reason (an error); or simply ended by either side (undefined). */
   closed(error: HawserError | undefined): void;
 }
 

@@ -28,6 +28,8 @@ export const limits = {
   messageBytes: 65_536,
   /** Lists and maps within each other, the message itself included. */
   depth: 8,
+  /** Lists and maps in all. Whatever is plain (plain-cbor.ts) has fewer. */
+  containers: 4096,
   /** Ids or values of one request or notification. */
   attributes: 100,
 } as const;

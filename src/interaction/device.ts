@@ -1,7 +1,7 @@
 // The side that has attributes: it answers reads, writes, subscribes and invokes, and tells subscribers of changes.
 
 import { argumentError, checkBoolean, checkFunction, checkOptions, describe } from '../base/check.js';
-import { reportListenerError } from '../base/isolate.js';
+import { reportToListeners } from '../base/isolate.js';
 import type { MessageConnection } from '../base/message-connection.js';
 import { systemWheel, type TimingWheel } from '../base/timing-wheel.js';
 import {
@@ -48,7 +48,7 @@ export interface DeviceOptions extends Pick<InteractionConnectionOptions, 'wheel
   readonly handlers: DeviceHandlers;
   /** How its connections are kept. */
   readonly connections?: Omit<InteractionConnectionOptions, 'wheel' | 'serve'>;
-  /** How its subscriptions are: those of the source document by default. */
+  /** How its subscriptions are: those of the source document by default, with maximum intervals from a second to an hour. */
   readonly subscriptions?: Omit<
     SubscriptionManagerOptions<InteractionConnection>,
     'wheel' | 'notify' | 'cancelled'
@@ -95,6 +95,8 @@ export class Device implements AsyncDisposable {
     if (options.listenerError !== undefined) checkFunction('listenerError', options.listenerError);
     checkConnectionOptions({ ...options.connections, wheel: this.#wheel });
     this.#subscriptions = new SubscriptionManager({
+      leastMaxIntervalMs: 1000,
+      greatestMaxIntervalMs: 3_600_000,
       ...(isUnreliable ? fullState(options) : options.subscriptions),
       wheel: this.#wheel,
       notify: (connection, notification) => {
@@ -104,7 +106,8 @@ export class Device implements AsyncDisposable {
       },
       // A subscriber who is not told would take old values for new ones for ever; so all of its subscriptions become stale.
       cancelled: (connection, _, reason, error) => {
-        if (reason === 'failed') reportListenerError(connection, error, 'notify');
+        // Its values may be those that another side has written.
+        if (reason === 'failed') reportToListeners(connection, error, 'notify');
         connection.destroy(`a subscription ended: ${reason}`);
       },
     });
@@ -231,7 +234,8 @@ function checkedRead(
 }
 
 function isRefusal(outcome: AttributeValues | WriteOutcome): outcome is ErrorStatus | Refusal {
-  return typeof outcome === 'string' || (outcome !== undefined && 'error' in outcome);
+  // Who writes plain JavaScript may have returned anything.
+  return typeof outcome === 'string' || (outcome instanceof Object && 'error' in outcome);
 }
 
 function refusalOf(outcome: ErrorStatus | Refusal): Refusal {

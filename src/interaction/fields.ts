@@ -154,8 +154,6 @@ export function attributeValues(
 ): AttributeValues {
   if (!(values instanceof Map))
     throw argumentError(name, 'a Map of values by the ids of attributes', describe(values));
-  if (!(values instanceof Map))
-    throw argumentError(name, 'a Map of values by the ids of attributes', describe(values));
   checkCount(name, values.size, maxCount);
   const what = `a key of ${name}`;
   for (const id of values.keys()) checkInteger(what, id, 0, maxAttributeId);

@@ -42,7 +42,12 @@ export interface HawserCodecOptions {
   readonly stringControl?: boolean;
 }
 
-const rules: CborRules = { maxBytes: limits.messageBytes, maxDepth: limits.depth, allowIndefinite: false };
+const rules: CborRules = {
+  maxBytes: limits.messageBytes,
+  maxDepth: limits.depth,
+  maxContainers: limits.containers,
+  allowIndefinite: false,
+};
 
 /**
  * The codec of our own format, for both sides that run this package. Keys that it does not know are ignored.
@@ -135,7 +140,7 @@ function parseMessage(fields: Fields): Message {
 }
 
 function wrongType(type: Value | undefined): string {
-  if (type === undefined) return 'a message has no type (key 0): does the other side use another codec?';
+  if (type === undefined) return 'no type (key 0): does the other side use another codec?';
   return `the type of a message is ${describe(type)}`;
 }
 

@@ -8,7 +8,7 @@ import { type TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 
 /** How much may wait while there is no connection. */
 export interface HoldOptions {
-  /** Requests, 1 to 65,536; 100 by default. */
+  /** Requests, 1 to 4,096; 100 by default. */
   readonly maxRequests?: number;
   /** Bytes of their messages, 1 to 1,073,741,824; 1,000,000 by default. */
   readonly maxBytes?: number;
@@ -56,7 +56,7 @@ export class HeldRequests {
     checkOptions('hold', options, ['maxRequests', 'maxBytes', 'maxAgeMs']);
     const { maxRequests = 100, maxBytes = 1_000_000, maxAgeMs = 60_000 } = options;
     this.#wheel = wheel;
-    this.#maxRequests = checkInteger('maxRequests', maxRequests, 1, 65_536);
+    this.#maxRequests = checkInteger('maxRequests', maxRequests, 1, 4096);
     this.#maxBytes = checkInteger('maxBytes', maxBytes, 1, 2 ** 30);
     this.#maxAgeMs = checkInteger('maxAgeMs', maxAgeMs, 1, maxU32);
   }

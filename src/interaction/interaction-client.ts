@@ -90,7 +90,7 @@ export interface InteractionClientEvents {
   stateChange: [from: ManagerState, to: ManagerState];
   /** There is a connection, which the application has accepted. */
   connected: [connection: InteractionConnection];
-  /** The connection of the last `connected` is over, for that reason; undefined when either side ended it. */
+  /** The connection of the last `connected` is over, for that reason; undefined when either side closed it. */
   disconnected: [reason: unknown];
   /** An attempt to connect anew follows in so many milliseconds: the first (1), second ... since the delays began anew. */
   reconnecting: [attempt: number, delayMs: number];
@@ -397,8 +397,8 @@ export class InteractionClient
     const connection = this.#manager.handle;
     const isOver = connection === undefined ? this.#isConnecting : !connection.open && !this.#isLeaving;
     if (!isOver) return false;
-    // A side that closes takes no further requests.
-    if (error instanceof StatusError) return error.status === 'BUSY';
+    // A side that closes takes no further requests; but BUSY is also what a handler is answered for with that threw half-way.
+    if (error instanceof StatusError) return repeatable && error.status === 'BUSY';
     if (error.code === 'ERR_HAWSER_CONNECTION_LOST') return repeatable;
     return error.code === 'ERR_HAWSER_NOT_CONNECTED';
   }
@@ -481,10 +481,13 @@ export class InteractionClient
     const lost = new Promise<never>((_, reject) => {
       connection.once('close', (error) => reject(error ?? connectionLostError()));
     });
+    // It may be settled before anybody waits for it.
+    lost.catch(() => undefined);
     const giveUp = (): void => connection.destroy('the attempt to connect was given up');
     signal.addEventListener('abort', giveUp, { once: true });
     try {
       throwIfAborted(signal);
+      if (!connection.open) throw connectionLostError();
       await Promise.race([this.#accepted(connection, signal), lost]);
     } finally {
       signal.removeEventListener('abort', giveUp);
@@ -533,9 +536,9 @@ export class InteractionClient
     const lost = this.subscriptions.filter((each) => each.awaitsConnection);
     const inTurn = [...lost.filter(({ critical }) => critical), ...lost.filter(({ critical }) => !critical)];
     await inOrder(inTurn, maxResubscribing, (each) => each.resume());
-    if (!isCurrent()) return;
+    if (!isCurrent() || !connection.open) return;
     this.#ready = connection;
-    await this.#held?.release(isCurrent);
+    await this.#held?.release(() => this.#ready === connection);
   }
 }
 

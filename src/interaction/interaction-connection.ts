@@ -10,10 +10,10 @@ import {
   describe,
 } from '../base/check.js';
 import { HawserError, type HawserErrorCode } from '../base/errors.js';
-import { guard, isolateRejections, reportListenerError } from '../base/isolate.js';
+import { guard, isolateRejections, reportListenerError, reportToListeners } from '../base/isolate.js';
 import type { Farewell, MessageConnection, MessageReceiver } from '../base/message-connection.js';
 import { systemWheel, TimingWheel, WheelTimer } from '../base/timing-wheel.js';
-import { type MessageCodec, ProtocolError } from './codec.js';
+import { limits, type MessageCodec, ProtocolError } from './codec.js';
 import { type ClosePlan, defaultClosePlan, GracefulClose, proofSequence } from './graceful-close.js';
 import { hawserCodec } from './hawser-codec.js';
 import { KeepAlive, type KeepAliveOptions } from './keep-alive.js';
@@ -97,7 +97,10 @@ export interface CloseOptions {
 
 /** The events of an {@link InteractionConnection} with the arguments of their listeners. */
 export interface InteractionConnectionEvents {
-  /** The connection is over: lost, or broken by a rule (an error), or ended by either side (undefined). No event follows. */
+  /**
+   * The connection is over: lost, broken by a rule, or ended by the other side for a reason (an error); or closed by either side (undefined).
+   * No event follows.
+   */
   close: [error: Error | undefined];
   /**
    * One side closes: what waits for its answer goes on, nothing else begins. `close` follows, within 15 s unless this side chose otherwise.
@@ -174,6 +177,11 @@ const serveNothing: RequestHandler = () => ({ error: 'UNSUPPORTED' });
 
 /** Notifications that may come before the response to their subscribe; more of them break the connection. */
 const maxEarly = 256;
+/** The bytes of them together: what is made of them takes a multiple. */
+const maxEarlyBytes = limits.messageBytes;
+
+/** No subscription is taken for silent before that. */
+const leastSilenceMs = 1000;
 
 /** Subscribes given up before their response that are remembered, the latest of them. */
 const maxAbandoned = 1024;
@@ -211,8 +219,11 @@ export class InteractionConnection
   /** The ids of subscriptions that the other side has been asked to end, until it answers. */
   readonly #leaving = new Set<number>();
   /** Notifications that came before the response that names their subscription. */
-  readonly #early: Notification[] = [];
+  readonly #early: { readonly notification: Notification; readonly length: number }[] = [];
+  #earlyBytes = 0;
   #writable = true;
+  /** The sequence of a ping that could not be answered yet. */
+  #owedPong: number | undefined = undefined;
   #served = 0;
   /** Of requests whose answer is awaited. */
   readonly #serveTimers = new Set<WheelTimer>();
@@ -267,7 +278,7 @@ export class InteractionConnection
       wheel,
       {
         sendPing: (sequence) => this.#sendControl('ping', sequence),
-        sendPong: (sequence) => this.#sendControl('pong', sequence),
+        sendPong: (sequence) => this.#sendPong(sequence),
         latency: (latencyMs) => guard(this, 'latency', () => this.emit('latency', latencyMs)),
         roundTripMs: connection.roundTripMs && (() => connection.roundTripMs?.()),
         timeout: () =>
@@ -493,6 +504,12 @@ export class InteractionConnection
     this.#writable = this.#connection.send(this.#codec.encode(message));
   }
 
+  /** Who pings and reads nothing gets one pong, once it reads: the latest ping is the one that counts. */
+  #sendPong(sequence: number): boolean {
+    this.#owedPong = this.#writable ? undefined : sequence;
+    return this.#writable && this.#sendControl('pong', sequence);
+  }
+
   #sendControl(control: Control['control'], sequence: number): boolean {
     try {
       this.#send({ type: 'control', control, sequence });
@@ -511,7 +528,7 @@ export class InteractionConnection
     try {
       const message = this.#codec.decode(bytes);
       if (message.type !== 'control') this.#keepAlive.onTraffic();
-      this.#dispatch(message);
+      this.#dispatch(message, bytes.length);
     } catch (error) {
       this.#refuse(error);
     }
@@ -523,7 +540,8 @@ export class InteractionConnection
     try {
       const message = this.#codec.decode(bytes);
       this.#keepAlive.onTraffic();
-      if (message.type === 'notification' && message.sequence !== undefined) this.#notified(message);
+      if (message.type === 'notification' && message.sequence !== undefined)
+        this.#notified(message, bytes.length);
       else ++this.#misplacedMessages;
     } catch (error) {
       // Transports that have such messages authenticate them: this is the other side's own doing.
@@ -536,6 +554,7 @@ export class InteractionConnection
   drained(): void {
     this.#writable = true;
     if (!this.#open) return;
+    if (this.#owedPong !== undefined) this.#sendPong(this.#owedPong);
     this.#closing?.advance();
     if (this.open) guard(this, 'drained', () => this.emit('drained'));
   }
@@ -547,13 +566,15 @@ export class InteractionConnection
 
   /** The connection is over. */
   closed(error: HawserError | undefined): void {
-    // Where either side closes, the end is what was wanted.
-    this.#end(this.#closing === undefined ? error : undefined);
+    // Where either side closes, the end is what was wanted; but whoever was replaced has to know.
+    const isReplaced = error?.code === 'ERR_HAWSER_REPLACED';
+    this.#end(this.#closing === undefined || isReplaced ? error : undefined);
     this.#gone = true;
     this.#resolveGone?.();
   }
 
-  #dispatch(message: Message): void {
+  /** @param length of its encoding, in bytes. */
+  #dispatch(message: Message, length: number): void {
     switch (message.type) {
       case 'request':
         this.#answer(message);
@@ -562,7 +583,7 @@ export class InteractionConnection
         this.#settle(message);
         return;
       case 'notification':
-        this.#notified(message);
+        this.#notified(message, length);
         return;
       case 'control':
         this.#control(message);
@@ -675,7 +696,8 @@ export class InteractionConnection
     } catch (second) {
       this.#break(second instanceof Error ? second : undefined);
     }
-    reportListenerError(this, error, 'serve');
+    // Too long, or nested too deeply, are also values that the other side has written.
+    reportToListeners(this, error, 'serve');
     this.#undo(answer);
   }
 
@@ -686,7 +708,7 @@ export class InteractionConnection
 
   // ---- Our subscriptions -------------------------------------------------------------------------------------------
 
-  #notified(notification: Notification): void {
+  #notified(notification: Notification, length: number): void {
     // All subscriptions have ended: it was on its way.
     if (this.#closing !== undefined) return;
     const subscriber = this.#subscriptions.get(notification.subscriptionId);
@@ -697,9 +719,10 @@ export class InteractionConnection
       // One whose end could not be asked for when it was wanted, or was refused.
       this.#leave(notification.subscriptionId);
     } else {
-      if (this.#early.length === maxEarly)
+      this.#earlyBytes += length;
+      if (this.#early.length === maxEarly || this.#earlyBytes > maxEarlyBytes)
         throw new ProtocolError('too many notifications before a response');
-      this.#early.push(notification);
+      this.#early.push({ notification, length });
     }
   }
 
@@ -742,9 +765,7 @@ export class InteractionConnection
   /** Tells a new subscriber the values, and what came before the response. */
   #prime(subscriber: Subscriber, { subscriptionId, values }: SubscribeResult): void {
     this.#subscriptions.set(subscriptionId, subscriber);
-    const early = this.#early.filter((each) => each.subscriptionId === subscriptionId);
-    const others = this.#early.filter((each) => each.subscriptionId !== subscriptionId);
-    this.#early.splice(0, this.#early.length, ...others);
+    const early = this.#takeEarly(subscriptionId);
     if (early[0]?.kind !== 'priming') early.unshift(primingOf(subscriber, subscriptionId, values));
     for (const notification of early) {
       // The listener may have ended the connection.
@@ -753,11 +774,29 @@ export class InteractionConnection
     }
   }
 
+  #takeEarly(subscriptionId: number): Notification[] {
+    const all = this.#early.splice(0);
+    const taken: Notification[] = [];
+    for (const each of all) {
+      if (each.notification.subscriptionId !== subscriptionId) this.#early.push(each);
+      else {
+        taken.push(each.notification);
+        this.#earlyBytes -= each.length;
+      }
+    }
+    return taken;
+  }
+
   /** What came early and still has no subscriber, once no response is awaited that could name one. */
   #forgetEarly(): void {
     if (this.#subscribers.size > 0) return;
     this.#unknownNotifications += this.#early.length;
+    this.#dropEarly();
+  }
+
+  #dropEarly(): void {
     this.#early.length = 0;
+    this.#earlyBytes = 0;
   }
 
   #tellStale({ listener }: Subscriber, reason: StaleReason): void {
@@ -770,7 +809,8 @@ export class InteractionConnection
     if (this.#livenessGraceMs === undefined || !this.open) return;
     const { minIntervalMs = 0, maxIntervalMs = Math.max(usualMaxIntervalMs, minIntervalMs) } =
       subscriber.terms;
-    const afterMs = Math.max(1, (reportedMs ?? maxIntervalMs) + this.#livenessGraceMs);
+    // Whatever the other side reports, it is not given up, and subscribed to anew, all the time.
+    const afterMs = Math.max(leastSilenceMs, (reportedMs ?? maxIntervalMs) + this.#livenessGraceMs);
     const timer = new WheelTimer(() => this.#onSilence(subscriber));
     subscriber.silence = { timer, afterMs };
     this.#wheel.schedule(timer, subscriber.toldMs + afterMs);
@@ -872,7 +912,7 @@ export class InteractionConnection
   #endSubscriptions(reason: StaleReason | undefined): void {
     const subscribers = [...this.#subscriptions.values()];
     this.#subscriptions.clear();
-    this.#early.length = 0;
+    this.#dropEarly();
     for (const subscriber of subscribers) this.#unwatch(subscriber);
     if (reason === undefined) return;
     for (const subscriber of subscribers) this.#tellStale(subscriber, reason);

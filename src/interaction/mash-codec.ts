@@ -40,6 +40,7 @@ export const mashMessageBytes = 8_192;
 const rules: CborRules = {
   maxBytes: mashMessageBytes,
   maxDepth: limits.depth,
+  maxContainers: limits.containers,
   allowIndefinite: true,
   allowLongIntegers: true,
 };

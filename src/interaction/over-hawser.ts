@@ -37,12 +37,17 @@ type WithInteraction = ChannelMap & InteractionChannels;
 
 const mostReason = 80;
 
+/** So many messages of one connection are delivered before others have their turn. */
+const messagesPerTurn = 1024;
+
 /** A peer or a connection as the session protocols see it. */
 class ChannelConnection implements MessageConnection {
   readonly detectsLoss = true;
   readonly #link: Link<InteractionChannels>;
   readonly #disconnect: (reason: string) => void;
   #receiver: MessageReceiver | undefined = undefined;
+  /** Messages in this turn, or since the last that there were so many. */
+  #delivered = 0;
   #end: { readonly error: HawserError | undefined } | undefined = undefined;
 
   constructor(link: Link<InteractionChannels>, disconnect: (reason: string) => void) {
@@ -85,8 +90,20 @@ class ChannelConnection implements MessageConnection {
   /** @param channel any: messages of others are not for the receiver. */
   message(message: Uint8Array, channel: string): void {
     if (this.#end !== undefined) return;
-    if (channel === 'interaction') this.#receiver?.message(message);
-    else if (channel === 'interactionState') this.#receiver?.unreliableMessage?.(message);
+    if (channel === 'interaction') {
+      this.#receiver?.message(message);
+      if (++this.#delivered === messagesPerTurn) this.#yieldTurn();
+    } else if (channel === 'interactionState') this.#receiver?.unreliableMessage?.(message);
+  }
+
+  /** What the addon has not handed over yet comes in a later turn, so that others have theirs. */
+  #yieldTurn(): void {
+    if (!this.#link.connected) return;
+    this.#link.pause('interaction');
+    setImmediate(() => {
+      this.#delivered = 0;
+      if (this.#end === undefined && this.#link.connected) this.#link.resume('interaction');
+    });
   }
 
   drained(): void {

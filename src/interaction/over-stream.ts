@@ -51,6 +51,9 @@ export const streamOptionNames = [
 const greatestMessageBytes = 16_777_216;
 const greatestQueuedBytes = 1_073_741_824;
 const lengthBytes = 4;
+/** So many messages of one connection are delivered before others have their turn. */
+const messagesPerTurn = 256;
+
 /** How long the other side may take to end a connection that this one has ended; then it is cut off. */
 const endTimeoutMs = 5_000;
 
@@ -155,7 +158,11 @@ class StreamConnection implements MessageConnection {
   #ending: Timer | undefined;
   /** Messages go either way. */
   #open = true;
-  #isCorked = false;
+  /** What was sent in this turn of the loop, with its lengths. */
+  #gathered: Uint8Array[] = [];
+  #gatheredBytes = 0;
+  /** Messages that have come and are not delivered yet. */
+  #arrived: Iterator<Uint8Array> | undefined;
   /** `send` has returned false, and `drained` was not told since. */
   #isFull = false;
 
@@ -188,21 +195,15 @@ class StreamConnection implements MessageConnection {
     }
     const { maxMessageBytes, maxQueuedBytes, highWaterBytes } = this.#settings;
     const framed = frame(message, maxMessageBytes);
-    const queuedBytes = socket.writableLength + framed.length;
-    if (queuedBytes > maxQueuedBytes) {
-      throw new HawserError(
-        'ERR_HAWSER_QUEUE_FULL',
-        `${socket.writableLength} bytes wait to be sent already`,
-      );
+    const waitingBytes = socket.writableLength + this.#gatheredBytes;
+    if (waitingBytes + framed.length > maxQueuedBytes) {
+      throw new HawserError('ERR_HAWSER_QUEUE_FULL', `${waitingBytes} bytes wait to be sent already`);
     }
-    this.#cork();
-    if (queuedBytes <= highWaterBytes) {
-      socket.write(framed);
-      return true;
-    }
-    // When it has left, only what was sent after it waits: below the mark, or with a callback of its own.
+    if (this.#gathered.length === 0) process.nextTick(this.#flush);
+    this.#gathered.push(framed);
+    this.#gatheredBytes += framed.length;
+    if (waitingBytes + framed.length <= highWaterBytes) return true;
     this.#isFull = true;
-    socket.write(framed, this.#sent);
     return false;
   }
 
@@ -210,22 +211,21 @@ class StreamConnection implements MessageConnection {
     if (this.#open) this.#stop();
   }
 
-  /** Holds back what is written until this turn of the loop is over. */
-  #cork(): void {
-    if (this.#isCorked) return;
-    this.#isCorked = true;
-    this.#socket.cork();
-    process.nextTick(this.#uncork);
-  }
-
-  readonly #uncork = (): void => {
-    this.#isCorked = false;
-    this.#socket.uncork();
+  /** Writes what was sent in this turn, as one: each write that waits takes some hundred bytes more than it has. */
+  readonly #flush = (): void => {
+    if (this.#gathered.length === 0) return;
+    const [only, ...others] = this.#gathered;
+    const bytes = only !== undefined && others.length === 0 ? only : Buffer.concat(this.#gathered);
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    // When it has left, only what was sent after it waits: below the mark, or with a callback of its own.
+    if (this.#isFull) this.#socket.write(bytes, this.#sent);
+    else this.#socket.write(bytes);
   };
 
   readonly #sent = (error: Error | null | undefined): void => {
     if (error || !this.#open || !this.#isFull) return;
-    if (this.#socket.writableLength > this.#settings.highWaterBytes) return;
+    if (this.#socket.writableLength + this.#gatheredBytes > this.#settings.highWaterBytes) return;
     this.#isFull = false;
     try {
       this.#receiver?.drained();
@@ -236,17 +236,35 @@ class StreamConnection implements MessageConnection {
 
   #read(chunk: Uint8Array): void {
     if (!this.#open) return;
+    this.#arrived = this.#decoder.push(chunk)[Symbol.iterator]();
+    this.#deliverSome();
+  }
+
+  /** Delivers what has come; when that is much, the rest in later turns, so that others have theirs. */
+  readonly #deliverSome = (): void => {
     try {
-      for (const message of this.#decoder.push(chunk)) {
-        this.#awaitNothing();
-        this.#deliver(message);
+      for (let count = 0; count < messagesPerTurn; ++count) {
         if (!this.#open) return;
+        const next = this.#arrived?.next();
+        if (next === undefined || next.done) {
+          this.#allDelivered();
+          return;
+        }
+        this.#awaitNothing();
+        this.#deliver(next.value);
       }
     } catch (error) {
       // Only the decoder throws here: what the receiver throws is dealt with.
       this.#lose(error instanceof Error ? error.message : String(error), error);
       return;
     }
+    this.#socket.pause();
+    setImmediate(this.#deliverSome);
+  };
+
+  #allDelivered(): void {
+    this.#arrived = undefined;
+    if (this.#socket.isPaused()) this.#socket.resume();
     // Its time runs from its first byte, however many chunks follow.
     if (this.#decoder.end() && this.#awaited === undefined && this.#patience !== undefined) {
       this.#await(this.#patience.eachMs);
@@ -305,6 +323,7 @@ class StreamConnection implements MessageConnection {
     this.#open = false;
     this.#awaitNothing();
     const socket = this.#socket;
+    if (socket.writable) this.#flush();
     socket.end();
     if (socket.destroyed || this.#ending !== undefined) return;
     this.#ending = this.#settings.clock.setTimeout(() => socket.destroy(), endTimeoutMs);

@@ -53,7 +53,7 @@ export interface Requester {
    * @param feature 0 to 255.
    * @param attributes their ids, 0 to 65,535; none for all.
    * @throws (rejects) StatusError with what the other side answered; HawserError ERR_HAWSER_TIMED_OUT, ERR_HAWSER_ABORTED,
-   *   ERR_HAWSER_CONNECTION_LOST, ERR_HAWSER_NOT_CONNECTED, ERR_HAWSER_CLOSED, ERR_HAWSER_QUEUE_FULL, ERR_HAWSER_ARGUMENT; ProtocolError when the
+   *   ERR_HAWSER_CONNECTION_LOST, ERR_HAWSER_NOT_CONNECTED, ERR_HAWSER_CLOSED, ERR_HAWSER_QUEUE_FULL, ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_ARGUMENT; ProtocolError when the
    *   answer is none.
    */
   read(

@@ -54,6 +54,13 @@ export interface SubscriptionManagerOptions<P> {
   /** For subscribers that name none, 1 to 4,294,967,295; 60,000 by default (source document, section 3.5). */
   readonly maxIntervalMs?: number;
   /**
+   * The least maximum interval that is granted, 1 to 86,400,000; 1 by default. Who asks for less gets this, and the response says so: it is
+   * the side that has the attributes that pays for heartbeats.
+   */
+  readonly leastMaxIntervalMs?: number;
+  /** The greatest that is granted, `leastMaxIntervalMs` to 4,294,967,295, which is the default; but never less than the minimum interval. */
+  readonly greatestMaxIntervalMs?: number;
+  /**
    * Where the time begins in which changes are collected, `minIntervalMs` long: at the first of them (default), or at the last
    * notification, so that a change after a long silence is told at once. Either way two notifications of a subscription, of whatever kind,
    * are never closer than that.
@@ -382,10 +389,15 @@ export class SubscriptionManager<P> {
     const max = asked.maxIntervalMs ?? Math.max(maxIntervalMs, min);
     if (!isInteger(min, maxU32) || !isInteger(max, maxU32)) return 'INVALID_PARAMETER';
     if (max === 0) return 'CONSTRAINT_ERROR';
-    if (min <= max) return { minIntervalMs: min, maxIntervalMs: max };
-    return this.#settings.autoCorrectIntervals
-      ? { minIntervalMs: max, maxIntervalMs: min }
-      : 'CONSTRAINT_ERROR';
+    const { autoCorrectIntervals, leastMaxIntervalMs, greatestMaxIntervalMs } = this.#settings;
+    if (min > max && !autoCorrectIntervals) return 'CONSTRAINT_ERROR';
+    return {
+      minIntervalMs: Math.min(min, max),
+      maxIntervalMs: Math.max(
+        Math.min(min, max),
+        Math.min(Math.max(min, max, leastMaxIntervalMs), greatestMaxIntervalMs),
+      ),
+    };
   }
 
   #register(key: P, terms: SubscriptionTerms, wanted: Intervals): Subscription<P> {
@@ -696,6 +708,8 @@ interface Settings extends Intervals {
   readonly maxIntervalSpread: number;
   readonly maxUndelivered: number;
   readonly leastSubscriptionId: number;
+  readonly leastMaxIntervalMs: number;
+  readonly greatestMaxIntervalMs: number;
 }
 
 const defaults: Settings = {
@@ -712,6 +726,8 @@ const defaults: Settings = {
   maxIntervalSpread: 0,
   maxUndelivered: 3,
   leastSubscriptionId: 1,
+  leastMaxIntervalMs: 1,
+  greatestMaxIntervalMs: maxU32,
 };
 
 const optionNames = ['wheel', 'notify', 'cancelled', 'random', ...Object.keys(defaults)];
@@ -721,6 +737,7 @@ function checkSettings<P>(options: SubscriptionManagerOptions<P>): Settings {
   const all = { ...defaults, ...options };
   if (!(all.wheel instanceof TimingWheel)) throw argumentError('wheel', 'a TimingWheel', describe(all.wheel));
   const minIntervalMs = checkInteger('minIntervalMs', all.minIntervalMs, 0, maxU32);
+  const leastMaxIntervalMs = checkInteger('leastMaxIntervalMs', all.leastMaxIntervalMs, 1, 86_400_000);
   const maxTotal = checkInteger('maxTotal', all.maxTotal, 1, 2 ** 31);
   const maxIntervalSpread = checkNumber('maxIntervalSpread', all.maxIntervalSpread, 0, 0.9);
   if (maxIntervalSpread > 0 && all.random === undefined) {
@@ -738,6 +755,13 @@ function checkSettings<P>(options: SubscriptionManagerOptions<P>): Settings {
     maxTotal,
     maxAttributes: checkInteger('maxAttributes', all.maxAttributes, 1, limits.attributes),
     maxIntervalSpread,
+    leastMaxIntervalMs,
+    greatestMaxIntervalMs: checkInteger(
+      'greatestMaxIntervalMs',
+      all.greatestMaxIntervalMs,
+      leastMaxIntervalMs,
+      maxU32,
+    ),
     maxUndelivered: checkInteger('maxUndelivered', all.maxUndelivered, 1, 1000),
     leastSubscriptionId: checkInteger(
       'leastSubscriptionId',

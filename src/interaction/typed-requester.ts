@@ -92,8 +92,8 @@ export interface TypedListener<V> {
   /** The values may be out of date, until the next notification. */
   readonly stale?: (reason: StaleReason) => void;
   /**
-   * The other side notified values that their schemas refuse. They are left out; the others are told. Without this the
-   * error is one of the listener: `listenerError` of the connection or client.
+   * The other side notified values that their schemas refuse. They are left out; the others are told. Without this nothing
+   * more is told: what another side sends must not end this one.
    */
   readonly invalid?: (error: Error) => void;
 }
@@ -268,8 +268,7 @@ function tell<V extends object>(
   if (kind !== 'change' || Object.keys(values).length > 0) {
     attempt(errors, () => listener.changed(values, kind));
   }
-  if (error !== undefined && listener.invalid === undefined) errors.push(error);
-  else if (error !== undefined) attempt(errors, () => listener.invalid?.(error));
+  if (error !== undefined) attempt(errors, () => listener.invalid?.(error));
   if (errors.length > 1) throw new AggregateError(errors, 'several errors of one notification');
   if (errors.length > 0) throw errors[0];
 }

@@ -136,7 +136,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   #netcodeState: number | undefined;
   #hasResponded = false;
   #attempt: Attempt | undefined;
-  /** What has come with the first session, until whoever awaits that has had the chance to listen. */
+  /** What has come with a session, until whoever awaits that, or `reconnected`, has had the chance to listen. */
   #held: (() => void)[] | undefined;
   /** What is to stay paused after a reconnection. */
   readonly #paused = new Set<ReliableChannelName<C>>();
@@ -321,8 +321,8 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   }
 
   /**
-   * The packet that makes the connection may bring messages, which are delivered in the same batch; `connect` resolves, and listeners can be
-   * added, only when that is through.
+   * The packet that makes the connection may bring messages, which are delivered in the same batch; `connect` resolves, or `reconnected`
+   * follows, and listeners can be added, only when that is through.
    */
   #hold(): void {
     this.#held = [];
@@ -334,7 +334,8 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   #release(): void {
     const held = this.#held ?? [];
     this.#held = undefined;
-    for (const run of held) run();
+    // The user may end it meanwhile.
+    for (const run of held) if (!this.#ended) run();
   }
 
   #inTurn(run: () => void): void {
@@ -389,7 +390,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
         this.#maxClients = view.getUint32(connectRecord.maxClients, true);
       }
     }
-    if (!this.#established) this.#hold();
+    this.#hold();
     this.#established = true;
     for (const channel of this.#paused) Link.prototype.pause.call(this, channel);
     this.#enter('CONNECTED');

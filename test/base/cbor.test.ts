@@ -12,7 +12,7 @@ import { HawserError, type HawserErrorCode } from '../../src/base/errors.js';
 import { mutations, values } from '../interaction/made-up-messages.js';
 import { concat, fromHex, toHex, utf8 } from '../reference/bytes.js';
 
-const limits = { maxBytes: 65_536, maxDepth: 8 };
+const limits = { maxBytes: 65_536, maxDepth: 8, maxContainers: 65_536 };
 const strict: CborRules = { ...limits, allowIndefinite: false };
 const lenient: CborRules = { ...limits, allowIndefinite: true, allowLongIntegers: true };
 
@@ -286,6 +286,19 @@ describe('refused, with the rules of our own format', () => {
         expect(refusal(concat(bytes, Uint8Array.of(0)))).toBe('1 bytes follow the value');
       }),
     );
+  });
+
+  test('more lists and maps than are allowed are refused both ways, however they are arranged', () => {
+    for (const maxContainers of [1, 2, 9]) {
+      const few = { ...strict, maxContainers };
+      const flat = (count: number): CborValue => Array.from({ length: count - 1 }, () => new Map());
+      expect(decodeCbor(encodeCbor(flat(maxContainers), few), few)).toEqual(flat(maxContainers));
+      const tooMany = encodeCbor(flat(maxContainers + 1), limits);
+      expect(refusal(tooMany, few)).toBe(`more than ${maxContainers} lists and maps`);
+      expect(() => encodeCbor(flat(maxContainers + 1), few)).toThrow(
+        expect.objectContaining({ code: 'ERR_HAWSER_ARGUMENT' }),
+      );
+    }
   });
 
   test('more bytes than are allowed, without one of them being read', () => {

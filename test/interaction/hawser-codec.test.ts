@@ -15,7 +15,7 @@ const stringCodec = hawserCodec({ stringControl: true });
 type Entries = readonly (readonly [number | string, Value])[];
 
 function bytesOf(...entries: Entries): Uint8Array {
-  return encodeCbor(new Map(entries), { maxBytes: 1_000_000, maxDepth: 100 });
+  return encodeCbor(new Map(entries), { maxBytes: 1_000_000, maxDepth: 100, maxContainers: 1_000_000 });
 }
 
 /** What the bytes are refused with. */

@@ -33,8 +33,10 @@ function world({ handlers, subscriptions, ...options }: WorldOptions = {}) {
     [8, 10],
   ]);
   const asked: (readonly [Request['operation'], unknown])[] = [];
+  const events: unknown[][] = [];
   const device = new Device({
     wheel: time.wheel,
+    listenerError: (error, source) => events.push([source, (error as Error).message]),
     subscriptions: { minIntervalMs: 0, ...subscriptions },
     handlers: {
       read: (request) => {
@@ -62,7 +64,6 @@ function world({ handlers, subscriptions, ...options }: WorldOptions = {}) {
     random: () => 0,
     ...options,
   });
-  const events: unknown[][] = [];
   client.on('stateChange', (_, to) => events.push([to]));
   client.on('reconnecting', (attempt, delayMs) => events.push(['reconnecting', attempt, delayMs]));
   client.on('attemptFailed', (error, attempt) => events.push(['failed', attempt, (error as Error).message]));
@@ -873,4 +874,82 @@ test.each<[unknown, unknown]>([
   await client.connect();
   const subscribing = client.subscribe(asked as SubscriptionTerms, listener as SubscriptionListener);
   await expect(subscribing).rejects.toMatchObject({ code: 'ERR_HAWSER_ARGUMENT' });
+});
+
+test('a command whose handler threw is not sent again, though the other side closes: it may be half done', async () => {
+  let runs = 0;
+  const { client, device, runTo, gateway, time } = world({
+    hold: {},
+    handlers: {
+      invoke: () => {
+        ++runs;
+        void device.close();
+        throw new Error('half-way');
+      },
+    },
+  });
+  await client.connect();
+  await settled();
+  const other = new Device({ wheel: time.wheel, handlers: { invoke: () => ({ payload: ++runs }) } });
+  gateway.accept = (connection) => other.accept(connection);
+  const invoked = client.invoke(endpoint, feature, 1);
+  await expect(invoked).rejects.toMatchObject({ status: 'BUSY' });
+  await runTo(20_000);
+  expect(runs).toBe(1);
+});
+
+test('a close of the other side while held requests are sent lets them wait, and others have their turn', async () => {
+  const { client, device, gateway, runTo, time, values } = world({
+    hold: {},
+    handlers: { invoke: () => new Promise(() => undefined) },
+  });
+  await client.connect();
+  gateway.cut();
+  const all = Array.from({ length: 8 }, () => client.invoke(endpoint, feature, 1));
+  for (const each of all) each.catch(() => undefined);
+  const written = client.write(endpoint, feature, new Map([[7, 70]]));
+  await runTo(1000);
+  void device.close({ drainTimeoutMs: 100 });
+  const next = new Device({
+    wheel: time.wheel,
+    handlers: {
+      write: (request) => {
+        for (const [id, value] of request.values) values.set(id, value);
+        return undefined;
+      },
+    },
+  });
+  gateway.accept = (connection) => next.accept(connection);
+  await runTo(20_000);
+  await written;
+  expect([values.get(7), client.held]).toEqual([70, 0]);
+});
+
+test('closing while a connector still connects, or an application that throws at once, rejects and nothing else', async () => {
+  const time = new VirtualTime();
+  let finish: () => void = () => undefined;
+  const slow = new InteractionClient({
+    wheel: time.wheel,
+    accepted: async () => undefined,
+    connector: (attach) =>
+      new Promise((resolve) => {
+        finish = () => {
+          attach({ send: () => true, close: () => undefined, detectsLoss: true });
+          resolve();
+        };
+      }),
+  });
+  const outcome = expect(slow.connect()).rejects.toMatchObject({ code: 'ERR_HAWSER_CLOSED' });
+  await settled();
+  await slow.close();
+  finish();
+  await outcome;
+  const { client } = world({
+    reconnection: { autoReconnect: false },
+    accepted: () => {
+      throw new Error('at once');
+    },
+  });
+  await expect(client.connect()).rejects.toThrow('at once');
+  await settled();
 });

@@ -527,3 +527,48 @@ test('after the end no timer of what was being served is left', () => {
   connection.destroy();
   expect(time.wheel.size).toBe(0);
 });
+
+test('who pings and reads nothing gets one pong, the latest, once there is room', () => {
+  const { end, hear, connection } = alone();
+  end.hasRoom = false;
+  for (let sequence = 1; sequence <= 1000; ++sequence) hear({ type: 'control', control: 'ping', sequence });
+  expect(end.ofType('control')).toEqual([{ type: 'control', control: 'pong', sequence: 1 }]);
+  end.hasRoom = true;
+  connection.drained();
+  hear({ type: 'control', control: 'ping', sequence: 1001 });
+  expect(end.ofType('control').map(({ sequence }) => sequence)).toEqual([1, 1000, 1001]);
+});
+
+test('early notifications are bounded in bytes, and those that found their subscriber count no more', async () => {
+  const big = 'x'.repeat(2000);
+  const { connection, hear } = alone();
+  const subscribing = Array.from({ length: 40 }, () => connection.subscribe(terms, listening([])));
+  for (let id = 1; id <= 40; ++id) {
+    hear(notification(id, big, { kind: 'priming' }));
+    hear(subscribed(id, id, new Map([[7, big]])));
+  }
+  await Promise.all(subscribing);
+  expect(connection.open).toBe(true);
+  const other = alone();
+  other.connection.subscribe(terms, listening([])).catch(() => undefined);
+  for (let id = 1; id <= 33; ++id) other.hear(notification(id, big));
+  expect(other.events).toEqual([['close', 'too many notifications before a response']]);
+});
+
+test('an answer that is too long for its message ends nothing, and is told to those who listen', () => {
+  const answers = ['x'.repeat(70_000), new Map([[1, [[[[[[[[1]]]]]]]]]])];
+  const quiet = alone({ serve: () => ({ payload: answers.shift() ?? null }) });
+  quiet.connection.removeAllListeners('listenerError');
+  // An uncaught exception would fail the test.
+  quiet.hear(read(1));
+  quiet.hear(read(2));
+  expect(quiet.end.ofType('response').map(({ status }) => status)).toEqual(['RESOURCE_EXHAUSTED', 'BUSY']);
+  expect(quiet.connection.open).toBe(true);
+});
+
+test('who is replaced while the connection closes is told so', async () => {
+  const { connection, events } = alone();
+  void connection.close();
+  connection.closed(new HawserError('ERR_HAWSER_REPLACED', 'replaced'));
+  expect(events.at(-1)).toEqual(['close', 'replaced']);
+});

@@ -354,7 +354,7 @@ describe.each(kinds)('messages over %s', (kind) => {
     const writev = vi.spyOn(socket, '_writev' as '_write');
     for (const text of ['a', 'b', 'c']) device.by.send(utf8(text));
     await client.until(() => client.messages.length === 3);
-    expect([write.mock.calls.length, writev.mock.calls.length]).toEqual([0, 1]);
+    expect(write.mock.calls.length + writev.mock.calls.length).toBe(1);
     device.by.send(utf8('d'));
     await client.until(() => client.messages.length === 4);
     expect(write.mock.calls.length + writev.mock.calls.length).toBe(2);
@@ -558,10 +558,11 @@ describe.each(kinds)('a side that does not read, over %s', (kind) => {
     for (let quiet = 0; quiet < 10; await settled()) {
       const more = fill(device.by, message, () => undefined);
       sent += more;
+      await settled();
       quiet = more === 0 ? quiet + 1 : 0;
       expect(device.socket?.writableLength).toBeLessThanOrEqual(1_048_576);
-      expect(device.socket?.writableLength).toBeGreaterThan(1_048_576 - mashMessageBytes - 4);
     }
+    expect(device.socket?.writableLength).toBeGreaterThan(1_048_576 - mashMessageBytes - 4);
     const drainsBefore = device.drains;
     let came = 0;
     const reading = (async () => {

@@ -578,6 +578,7 @@ describe('what is read', () => {
       {
         maxBytes: 10_000,
         maxDepth: 8,
+        maxContainers: 1_000_000,
       },
     );
     expect(decodePlain(longer)).toBeUndefined();

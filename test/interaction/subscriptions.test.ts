@@ -670,6 +670,19 @@ describe('limits', () => {
     expect(device.ask({ minIntervalMs: 100, maxIntervalMs: 0 })).toBe('CONSTRAINT_ERROR');
   });
 
+  test('the maximum interval that is granted has a least and a greatest, which the minimum comes before', () => {
+    const device = new Device({ leastMaxIntervalMs: 1000, greatestMaxIntervalMs: 60_000 });
+    const granted = (minIntervalMs: number, maxIntervalMs: number) => {
+      const made = device.ask({ minIntervalMs, maxIntervalMs });
+      return typeof made === 'string' ? made : made.maxIntervalMs;
+    };
+    expect([granted(0, 1), granted(0, 1000), granted(0, 60_000), granted(0, 0xffff_ffff)]).toEqual([
+      1000, 1000, 60_000, 60_000,
+    ]);
+    expect(granted(70_000, 80_000)).toBe(70_000);
+    expect(granted(0, 0)).toBe('CONSTRAINT_ERROR');
+  });
+
   test('the defaults of the intervals can be others', () => {
     const device = new Device({ minIntervalMs: 7, maxIntervalMs: 70 });
     expect(device.ask()).toMatchObject({ minIntervalMs: 7, maxIntervalMs: 70 });
@@ -691,6 +704,8 @@ describe('limits', () => {
     { maxIntervalSpread: 1 },
     { maxIntervalSpread: 0.1 },
     { leastSubscriptionId: 0 },
+    { leastMaxIntervalMs: 0 },
+    { leastMaxIntervalMs: 10, greatestMaxIntervalMs: 9 },
     { leastSubscriptionId: 0xffff_ffff, maxTotal: 2 },
     { notify: 5 },
     { cancelled: 5 },

@@ -440,7 +440,7 @@ test('values that their schemas refuse are told as invalid, and the others are t
   ]);
 });
 
-test('without `invalid` the error is one of the listener, after the other values', async () => {
+test('without `invalid` the other values are told, and nobody is ended by what another side sends', async () => {
   const { thermostat, connection, gateway } = await pair();
   const log: unknown[] = [];
   connection.on('listenerError', (error, source) => log.push([complaintOf(error as Error), source]));
@@ -460,14 +460,7 @@ test('without `invalid` the error is one of the listener, after the other values
     ]),
   });
   gateway.tell((receiver) => receiver.message(bytes));
-  expect(log).toEqual([
-    { measured: 20, target: 21 },
-    { target: 22 },
-    [
-      'ProtocolError: thermostat.temperature.measured: Invalid input: expected number, received string',
-      'notified',
-    ],
-  ]);
+  expect(log).toEqual([{ measured: 20, target: 21 }, { target: 22 }]);
 });
 
 test('a listener that throws keeps nothing from the other one, and no error is lost', async () => {

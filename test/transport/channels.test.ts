@@ -553,6 +553,8 @@ describe('a connection', () => {
     connection.on('message', (value, channel) => heard.push([value, channel]));
     connection.on('invalidMessage', (error, channel) => heard.push([error, channel]));
     deliver([event.message, 1, 1, 1, encode('{"words":"hi"}')], [event.message, 3, 1, 1, encode('xyz')]);
+    // What comes with a session waits until those who were told of it have had their turn.
+    for (let turn = 0; turn < 2; ++turn) await settled();
     expect(heard).toEqual([
       [{ words: 'hi' }, 'chat'],
       [new RangeError('3 bytes'), 'levels'],

@@ -424,6 +424,7 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
   test('drains with a spread, which those who are asked to go are told, and those who stay too', async () => {
     const server = await world.listen();
     const stays = await world.connect(await world.token(server));
+    await world.settle();
     const atServer = next(server, 'disconnect');
     const asked = next(stays, 'goaway');
     const ended = next(stays, 'disconnect');
