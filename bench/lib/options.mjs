@@ -24,7 +24,7 @@ const usage = `Usage: npm run bench -- [--only NAME[,NAME]] [--quick] [--runs N]
        npm run bench -- --list | --report FILE | --readme
 
   --only NAME    some rows, or all of a group: ${[...groups].join(', ')}
-  --quick        1 short run of each instead of 7 full ones: less than 3 minutes in all on a calm machine, once native programs are built
+  --quick        1 short run of each instead of 7 full ones: less than 5 minutes in all on a calm machine, once native programs are built
   --runs N       another number of runs
   --json FILE    write the results as JSON, and their page beside it
   --save         replace the results in bench/results; without --only, --quick and --runs this is so anyway.
