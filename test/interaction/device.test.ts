@@ -115,3 +115,15 @@ test('options that cannot be are refused', () => {
     expect(refusal(() => new Device({ handlers: {}, ...options }))).toMatch(message);
   }
 });
+
+test.each([
+  [1, 1000],
+  [5000, 5000],
+  [0xffff_ffff, 3_600_000],
+])('who asks for a maximum interval of %i ms is granted %i ms, and told so', (asked, granted) => {
+  const { end, hear } = serving(() => 0);
+  const subscribe = { type: 'request', operation: 'subscribe', messageId: 1, ...terms } as const;
+  hear({ ...subscribe, minIntervalMs: 0, maxIntervalMs: asked });
+  const [response] = end.ofType('response');
+  expect(response?.payload instanceof Map && response.payload.get(4)).toBe(granted);
+});

@@ -360,6 +360,23 @@ describe.each(kinds)('messages over %s', (kind) => {
     expect(write.mock.calls.length + writev.mock.calls.length).toBe(2);
   });
 
+  test('that come in a flood leave other connections their turn, and arrive all and in order', async () => {
+    const { port, accepted } = await serve(kind);
+    const socket = await raw(kind, port);
+    const device = await accepted(0);
+    const count = 5000;
+    socket.write(concat(...Array.from({ length: count }, (_, index) => frame(utf8(String(index)), 64))));
+    let most = 0;
+    while (device.messages.length < count) {
+      const before = device.messages.length;
+      await settled();
+      most = Math.max(most, device.messages.length - before);
+    }
+    // One part when they come, and one in the turn that follows.
+    expect(most).toBeLessThanOrEqual(2 * 256);
+    expect(device.messages.map((each) => Number(Buffer.from(each)))).toEqual([...Array(count).keys()]);
+  });
+
   test('do not wait until there is more to send', async () => {
     const { port } = await serve(kind);
     const socket = await raw(kind, port);
