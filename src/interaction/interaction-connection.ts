@@ -453,14 +453,27 @@ export class InteractionConnection
   // ---- What the other side is told ---------------------------------------------------------------------------------
 
   /**
-   * Tells the other side of values that it has subscribed to: the `notify` of a `SubscriptionManager`.
+   * Tells the other side of values that it has subscribed to: the `notify` of a `SubscriptionManager`. What is too long for one message goes
+   * in several.
    *
    * @returns false when there is no room: `drained` or the end follows.
    * @throws HawserError ERR_HAWSER_ARGUMENT, ERR_HAWSER_MESSAGE_TOO_LONG.
    */
   notify(notification: Notification): boolean {
-    if (!this.open || !this.#writable) return false;
-    return this.#offer(this.#codec.encode(notification));
+    return this.open && this.#writable && this.#offerParts(notification);
+  }
+
+  /** What is too long for one message goes in several: a change, or a heartbeat, is no less true in parts. */
+  #offerParts(notification: Notification): boolean {
+    try {
+      return this.#offer(this.#codec.encode(notification));
+    } catch (error) {
+      const { kind, changes } = notification;
+      const isParted = kind !== 'priming' && changes.size > 1;
+      if (!isParted || !isHawserError(error, 'ERR_HAWSER_MESSAGE_TOO_LONG')) throw error;
+      const [first, second] = halvesOf(notification);
+      return this.#offerParts(first) && this.#offerParts(second);
+    }
   }
 
   /**
@@ -959,6 +972,16 @@ export function checkCloseOptions(options: CloseOptions): ClosePlan {
 export function checkConnectionOptions(options: InteractionConnectionOptions): void {
   const inert: MessageConnection = { detectsLoss: true, send: () => true, close: () => undefined };
   new InteractionConnection(inert, options).destroy();
+}
+
+/** Without the sequence, which only one of them could have: they are told in order. */
+function halvesOf({ sequence: _, changes, ...rest }: Notification): [Notification, Notification] {
+  const all = [...changes];
+  const middle = all.length >> 1;
+  return [
+    { ...rest, changes: new Map(all.slice(0, middle)) },
+    { ...rest, changes: new Map(all.slice(middle)) },
+  ];
 }
 
 function notConnected(): HawserError {

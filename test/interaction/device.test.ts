@@ -127,3 +127,18 @@ test.each([
   const [response] = end.ofType('response');
   expect(response?.payload instanceof Map && response.payload.get(4)).toBe(granted);
 });
+
+test('what is too long for one notification goes in several, and ends nobody', () => {
+  const { end, device, time, hear } = serving(() => 0);
+  hear({ type: 'request', operation: 'subscribe', messageId: 1, endpoint: 1, feature: 2, attributes: [] });
+  const big = 'x'.repeat(20_000);
+  const values = new Map([10, 11, 12, 13, 14].map((id) => [id, big] as const));
+  device.notifyChanges(1, 2, values);
+  const told = end.ofType('notification').slice(1);
+  expect(told.length).toBeGreaterThan(1);
+  expect(told.flatMap(({ changes }) => [...changes.keys()])).toEqual([10, 11, 12, 13, 14]);
+  time.runTo(60_000);
+  const heartbeats = end.ofType('notification').slice(1 + told.length);
+  expect(heartbeats.flatMap(({ changes }) => [...changes.keys()])).toEqual([7, 10, 11, 12, 13, 14]);
+  expect([device.connections, device.subscriptions]).toEqual([1, 1]);
+});
