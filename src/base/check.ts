@@ -5,6 +5,10 @@
 import { types } from 'node:util';
 import { HawserError } from './errors.js';
 
+/** The greatest integers of 8, 16 and 32 bits without a sign. */
+export const maxU8 = 0xff;
+export const maxU16 = 0xffff;
+export const maxU32 = 0xffff_ffff;
 const maxU64 = 2n ** 64n - 1n;
 
 /** The longest piece of a caller's string that a message repeats. */

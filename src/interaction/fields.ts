@@ -3,7 +3,7 @@
 // named put..., HawserError ERR_HAWSER_ARGUMENT.
 
 import { CborError, type CborRules, decodeCbor } from '../base/cbor.js';
-import { argumentError, checkInteger, describe } from '../base/check.js';
+import { argumentError, checkInteger, describe, maxU8, maxU32 } from '../base/check.js';
 import { limits, ProtocolError } from './codec.js';
 import type { Control, Notification, NotificationKind, Request, Response } from './messages.js';
 import { statusCodes, statusOf } from './status.js';
@@ -12,10 +12,6 @@ import type { AttributeValues, Value } from './values.js';
 /** What a message, or a map within it, is made of. */
 export type Fields = ReadonlyMap<number | string, Value>;
 
-/** The greatest message id, subscription id, interval and sequence. */
-export const maxU32 = 0xffff_ffff;
-/** The greatest endpoint, feature, command and number of a status or an operation. */
-export const maxU8 = 0xff;
 const maxAttributeId = 0xffff;
 
 export const noFields: Fields = new Map();

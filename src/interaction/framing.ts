@@ -1,10 +1,9 @@
 // Messages in a byte stream, which keeps no boundaries: each has its length in front, an unsigned integer of 32 bits,
 // big-endian. TCP and TLS need it; datagrams do not.
 
-import { argumentError, checkInteger, describe } from '../base/check.js';
+import { argumentError, checkInteger, describe, maxU32 } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
 import { ProtocolError } from './codec.js';
-import { maxU32 } from './fields.js';
 
 /** Bytes of the length in front of a message. */
 const headerBytes = 4;

@@ -8,14 +8,14 @@ import {
   checkOneOf,
   checkOptions,
   describe,
+  maxU8,
+  maxU32,
 } from '../base/check.js';
 import { limits, type MessageCodec, ProtocolError } from './codec.js';
 import {
   controls,
   decodeFields,
   type Fields,
-  maxU8,
-  maxU32,
   parseControl,
   parseInteger,
   parseMessageId,

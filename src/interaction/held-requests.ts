@@ -1,7 +1,7 @@
 // Requests that wait for a connection (source document, section 6.2: what goes on when one is lost).
 
 import { abortedError, checkSignal, throwIfAborted } from '../base/abort.js';
-import { checkInteger, checkOptions } from '../base/check.js';
+import { checkInteger, checkOptions, maxU32 } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
 import { inOrder } from '../base/in-order.js';
 import { type TimingWheel, WheelTimer } from '../base/timing-wheel.js';
@@ -39,7 +39,6 @@ interface Waiting {
 
 /** So many are sent at a time when the connection is back: a device of the source document serves 10 at once. */
 const maxAtOnce = 8;
-const maxU32 = 0xffff_ffff;
 
 /** The requests of a client that wait for a connection. */
 export class HeldRequests {

@@ -9,6 +9,7 @@ import {
   checkInteger,
   checkOptions,
   describe,
+  maxU32,
 } from '../base/check.js';
 import {
   ConnectionManager,
@@ -126,8 +127,6 @@ const maxResubscribing = 8;
 
 /** What a gateway may ask for at most: whatever it says, its clients come back. */
 const maxAskedSpreadMs = 600_000;
-
-const maxU32 = 0xffff_ffff;
 
 type RequestBody<R extends Request = Request> = R extends Request ? Omit<R, 'type' | 'messageId'> : never;
 

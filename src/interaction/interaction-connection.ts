@@ -8,6 +8,7 @@ import {
   checkOptions,
   checkString,
   describe,
+  maxU32,
 } from '../base/check.js';
 import { HawserError, type HawserErrorCode } from '../base/errors.js';
 import { guard, isolateRejections, reportListenerError, reportToListeners } from '../base/isolate.js';
@@ -189,7 +190,6 @@ const maxAbandoned = 1024;
 /** Subscriptions that are ended at a time because nobody here knows them. */
 const maxLeaving = 16;
 
-const maxU32 = 0xffff_ffff;
 const dayMs = 86_400_000;
 
 /** Source document, section 3.5. */

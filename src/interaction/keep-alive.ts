@@ -1,6 +1,13 @@
 // Keep-alive: pings that show whether the other side is there, and how far away (source document, section 4).
 
-import { checkBoolean, checkFunction, checkInteger, checkOneOf, checkOptions } from '../base/check.js';
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  maxU32,
+} from '../base/check.js';
 import { type Random, systemRandom } from '../base/random.js';
 import { type TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 
@@ -101,7 +108,6 @@ export const keepAliveDefaults = {
 } as const;
 
 const maxIntervalMs = 86_400_000;
-const maxU32 = 0xffff_ffff;
 
 const optionNames = [
   'source',

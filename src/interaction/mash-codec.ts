@@ -8,7 +8,7 @@
 // mash-go leaves out intervals and sequences of 0 and lists and maps without elements, and takes absence for them.
 
 import { type CborRules, encodeCbor } from '../base/cbor.js';
-import { argumentError, checkInteger, describe } from '../base/check.js';
+import { argumentError, checkInteger, describe, maxU8, maxU32 } from '../base/check.js';
 import { limits, type MessageCodec, ProtocolError } from './codec.js';
 import {
   controls,
@@ -16,8 +16,6 @@ import {
   type Fields,
   isFields,
   isList,
-  maxU8,
-  maxU32,
   noFields,
   parseControl,
   parseInteger,

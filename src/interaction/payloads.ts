@@ -2,14 +2,12 @@
 // ProtocolError. The result of an invoke is any value, so that nothing here builds or reads it; a write and an
 // unsubscribe have none.
 
-import { argumentError, checkInteger, describe } from '../base/check.js';
+import { argumentError, checkInteger, describe, maxU8, maxU32 } from '../base/check.js';
 import { limits, type MessageCodec, ProtocolError } from './codec.js';
 import {
   attributeIds,
   attributeValues,
   type Fields,
-  maxU8,
-  maxU32,
   noFields,
   parseAttributeIds,
   parseAttributeValues,

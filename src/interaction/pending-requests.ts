@@ -1,7 +1,7 @@
 // Requests that wait for their response (source document, section 2).
 
 import { abortedError, checkSignal, throwIfAborted } from '../base/abort.js';
-import { argumentError, checkFunction, checkInteger, checkOptions, describe } from '../base/check.js';
+import { argumentError, checkFunction, checkInteger, checkOptions, describe, maxU32 } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
 import { TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 import { IdTable } from './id-table.js';
@@ -9,7 +9,6 @@ import type { Response } from './messages.js';
 import type { ErrorStatus } from './status.js';
 import type { Value } from './values.js';
 
-const maxU32 = 0xffff_ffff;
 const greatestMaxInFlight = 1_048_576;
 
 /** Options of {@link PendingRequests}. */

@@ -2,9 +2,10 @@
 // and notifications whose values are plain and whose fields are in order. For whatever else there is, these return
 // undefined, and hawser-codec.ts goes the long way, which alone says what is refused, and why.
 
+import { maxU8, maxU32 } from '../base/check.js';
 import { PlainReader, PlainWriter } from '../base/plain-cbor.js';
 import { limits } from './codec.js';
-import { maxU8, maxU32 } from './fields.js';
+
 import { kindFlags, kinds, messageTypes, operationCodes, operations } from './hawser-format.js';
 import type {
   InvokeRequest,

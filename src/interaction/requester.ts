@@ -1,12 +1,11 @@
 // What the users of this layer ask the other side with, be it one connection or a client that keeps one.
 
-import { checkArray, checkFunction, checkOptions } from '../base/check.js';
+import { checkArray, checkFunction, checkOptions, maxU16 } from '../base/check.js';
 import type { Notification } from './messages.js';
 import type { RequestOptions } from './pending-requests.js';
 import type { SubscriptionTerms } from './subscriptions.js';
 import type { AttributeValues, Value } from './values.js';
 
-const maxU16 = 0xffff;
 const termNames = ['endpoint', 'feature', 'attributes', 'minIntervalMs', 'maxIntervalMs'] as const;
 
 /**

@@ -9,6 +9,9 @@ import {
   checkOneOf,
   checkOptions,
   describe,
+  maxU8,
+  maxU16,
+  maxU32,
 } from '../base/check.js';
 import { throwLater } from '../base/isolate.js';
 import type { Random } from '../base/random.js';
@@ -18,10 +21,6 @@ import { equalValues } from './equality.js';
 import type { Notification, NotificationKind, SubscribeRequest } from './messages.js';
 import type { ErrorStatus, Status } from './status.js';
 import type { AttributeValues, Value } from './values.js';
-
-const maxU8 = 0xff;
-const maxU16 = 0xffff;
-const maxU32 = 0xffff_ffff;
 
 /** Heartbeats of one peer that are due so soon after the first of them go with it, into the same datagram. */
 const heartbeatShareMs = 100;

@@ -17,6 +17,7 @@ import {
   checkString,
   checkU64,
   describe,
+  maxU32,
 } from '../base/check.js';
 import { type Clock, systemClock } from '../base/clock.js';
 import { wires as knownWires, type Wire } from '../base/wire.js';
@@ -301,7 +302,6 @@ const hourMs = 3_600_000;
 const leastTokenLifetimeMs = 1000;
 const defaultBufferBytes = 4 * 1024 * 1024;
 const maxBufferBytes = 1024 * 1024 * 1024;
-const maxU32 = 0xffff_ffff;
 const mebibyte = 1024 * 1024;
 /** What a message costs beside its length (docs/protocol.md section 12, Credit). */
 const messageCost = 64;

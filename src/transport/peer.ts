@@ -8,7 +8,7 @@ import {
   formatAddress,
   parseAddress,
 } from '../base/address.js';
-import { checkInteger, checkOptions } from '../base/check.js';
+import { checkInteger, checkOptions, maxU32 } from '../base/check.js';
 import type { Wire } from '../base/wire.js';
 import type { ChannelMap, DefaultChannels } from './channels.js';
 import { Link } from './link.js';
@@ -19,7 +19,6 @@ import type { Socket } from './socket.js';
 
 const recordBytes = connectRecord.userData;
 const chunkRecords = 1024;
-const maxU32 = 0xffff_ffff;
 
 /** The fixed part of connect records by slot. Ranges of slots that nobody uses cost next to nothing. */
 export class RecordStore {

@@ -1,5 +1,6 @@
 // Who waits for the other side: for room to send more, or for the confirmation of a message.
 
+import { maxU32 } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
 import { handleKey } from './native.js';
 import type { DisconnectInfo } from './results.js';
@@ -20,8 +21,6 @@ interface PeerWaits {
   /** By confirm id. */
   readonly confirms: Map<number, Deferred>;
 }
-
-const maxU32 = 0xffff_ffff;
 
 /** Everything that waits on one socket. */
 export class Waiting {
