@@ -147,6 +147,7 @@ export class ClientSubscription implements Subscription {
     try {
       const made = await requester.subscribe(this.terms, this.#listenerOf(isLatest), options);
       if (!isLatest()) {
+        // Should it fail, the other side is asked again when it notifies.
         made.unsubscribe().catch(() => undefined);
         throw this.#endedBy ?? endedError();
       }

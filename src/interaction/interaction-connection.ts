@@ -14,11 +14,12 @@ import { HawserError, type HawserErrorCode } from '../base/errors.js';
 import { guard, isolateRejections, reportListenerError, reportToListeners } from '../base/isolate.js';
 import type { Farewell, MessageConnection, MessageReceiver } from '../base/message-connection.js';
 import { systemWheel, TimingWheel, WheelTimer } from '../base/timing-wheel.js';
-import { limits, type MessageCodec, ProtocolError } from './codec.js';
+import { type MessageCodec, ProtocolError } from './codec.js';
 import { type ClosePlan, defaultClosePlan, GracefulClose, proofSequence } from './graceful-close.js';
 import { hawserCodec } from './hawser-codec.js';
 import { KeepAlive, type KeepAliveOptions } from './keep-alive.js';
 import type { Control, Message, Notification, Request, Response } from './messages.js';
+import { OwnSubscriptions, Subscriber } from './own-subscriptions.js';
 import { errorPayload, parseReadResult, parseSubscribeResult, type SubscribeResult } from './payloads.js';
 import { connectionLostError, PendingRequests, type RequestOptions } from './pending-requests.js';
 import {
@@ -119,47 +120,6 @@ export interface InteractionConnectionEvents {
   listenerError: [error: unknown, source: string];
 }
 
-/** Who waits for the response to a subscribe, and hears what is notified afterwards. */
-class Subscriber {
-  readonly terms: SubscriptionTerms;
-  readonly listener: SubscriptionListener;
-  /** Undefined for all. */
-  readonly #attributes: ReadonlySet<number> | undefined;
-  primed = false;
-  /** Of the notification told last, where the codec carries it. */
-  #sequence: number | undefined = undefined;
-  /** When it was told. */
-  toldMs = 0;
-  /**
-   * Due when it is silent for too long, or before: notifications do not move the timer, which is not armed once it is silent. Undefined
-   * where silence is not noticed.
-   */
-  silence: { readonly timer: WheelTimer; readonly afterMs: number } | undefined = undefined;
-
-  constructor(terms: SubscriptionTerms, listener: SubscriptionListener) {
-    this.terms = terms;
-    this.listener = listener;
-    this.#attributes = terms.attributes.length === 0 ? undefined : new Set(terms.attributes);
-  }
-
-  /** Notes that it is told of that sequence; false when it has been told of that one or a later one. */
-  advance(sequence: number | undefined): boolean {
-    if (sequence === undefined) return true;
-    // The difference in 32 bits with a sign (RFC 1982).
-    if (this.#sequence !== undefined && ((sequence - this.#sequence) | 0) <= 0) return false;
-    this.#sequence = sequence;
-    return true;
-  }
-
-  /** Whether it asked for these. */
-  covers({ endpoint, feature, changes }: Pick<Notification, 'endpoint' | 'feature' | 'changes'>): boolean {
-    if (endpoint !== this.terms.endpoint || feature !== this.terms.feature) return false;
-    if (this.#attributes === undefined) return true;
-    for (const attribute of changes.keys()) if (!this.#attributes.has(attribute)) return false;
-    return true;
-  }
-}
-
 const optionNames = [
   'wheel',
   'codec',
@@ -176,24 +136,7 @@ const closeOptionNames = ['reason', 'ackTimeoutMs', 'drainTimeoutMs'] as const;
 
 const serveNothing: RequestHandler = () => ({ error: 'UNSUPPORTED' });
 
-/** Notifications that may come before the response to their subscribe; more of them break the connection. */
-const maxEarly = 256;
-/** The bytes of them together: what is made of them takes a multiple. */
-const maxEarlyBytes = limits.messageBytes;
-
-/** No subscription is taken for silent before that. */
-const leastSilenceMs = 1000;
-
-/** Subscribes given up before their response that are remembered, the latest of them. */
-const maxAbandoned = 1024;
-
-/** Subscriptions that are ended at a time because nobody here knows them. */
-const maxLeaving = 16;
-
 const dayMs = 86_400_000;
-
-/** Source document, section 3.5. */
-const usualMaxIntervalMs = 60_000;
 
 /** The interaction protocol over one connection, which it is the receiver of. Either side may ask, and answer. */
 export class InteractionConnection
@@ -208,27 +151,13 @@ export class InteractionConnection
   readonly #serve: RequestHandler;
   readonly #maxServed: number;
   readonly #serveTimeoutMs: number;
-  /** Undefined where silence is not noticed. */
-  readonly #livenessGraceMs: number | undefined;
-  /** By the id of their subscription. */
-  readonly #subscriptions = new Map<number, Subscriber>();
-  /** By the id of their request, until its response has come. */
-  readonly #subscribers = new Map<number, Subscriber>();
-  /** The ids of subscribes that were given up: the other side may still make the subscription, which is then ended. */
-  readonly #abandoned = new Set<number>();
-  /** The ids of subscriptions that the other side has been asked to end, until it answers. */
-  readonly #leaving = new Set<number>();
-  /** Notifications that came before the response that names their subscription. */
-  readonly #early: { readonly notification: Notification; readonly length: number }[] = [];
-  #earlyBytes = 0;
+  readonly #subscriptions: OwnSubscriptions;
   #writable = true;
   /** The sequence of a ping that could not be answered yet. */
   #owedPong: number | undefined = undefined;
   #served = 0;
   /** Of requests whose answer is awaited. */
   readonly #serveTimers = new Set<WheelTimer>();
-  #unknownNotifications = 0;
-  #outdatedNotifications = 0;
   #misplacedMessages = 0;
   /** False once it is over. */
   #open = true;
@@ -258,9 +187,15 @@ export class InteractionConnection
     this.#serve = checkFunction('serve', serve);
     this.#maxServed = checkInteger('maxServed', options.maxServed ?? 64, 1, 65_536);
     this.#serveTimeoutMs = checkInteger('serveTimeoutMs', options.serveTimeoutMs ?? 25_000, 1, maxU32);
-    const { livenessGraceMs = 10_000 } = options;
-    this.#livenessGraceMs =
-      livenessGraceMs === false ? undefined : checkInteger('livenessGraceMs', livenessGraceMs, 0, dayMs);
+    const { livenessGraceMs: graceMs = 10_000 } = options;
+    this.#subscriptions = new OwnSubscriptions({
+      wheel,
+      graceMs: graceMs === false ? undefined : checkInteger('livenessGraceMs', graceMs, 0, dayMs),
+      askToEnd: (subscriptionId) => this.#askToEnd(subscriptionId),
+      isOpen: () => this.open,
+      tellsStale: () => !this.#closedHere,
+      tell: (source, run) => guard(this, source, run),
+    });
     this.#requests = new PendingRequests({
       wheel,
       ...(options.requestTimeoutMs !== undefined && { timeoutMs: options.requestTimeoutMs }),
@@ -306,12 +241,12 @@ export class InteractionConnection
 
   /** Notifications of subscriptions that this side does not have: the other side is asked to end them. */
   get unknownNotifications(): number {
-    return this.#unknownNotifications;
+    return this.#subscriptions.unknown;
   }
 
   /** Notifications that came after a later one of the same subscription, or twice; dropped. */
   get outdatedNotifications(): number {
-    return this.#outdatedNotifications;
+    return this.#subscriptions.outdated;
   }
 
   /** Messages that came unreliably and are no notifications with a sequence; dropped. */
@@ -375,59 +310,49 @@ export class InteractionConnection
   ): Promise<Subscription> {
     checkSubscription(terms, listener);
     const subscriber = new Subscriber(terms, listener);
-    const response = await this.#requestSubscription(subscriber, options);
-    const { subscriptionId, minIntervalMs, maxIntervalMs } = parseSubscribeResult(response.payload);
+    const { subscriptionId, minIntervalMs, maxIntervalMs } = await this.#requestSubscription(
+      subscriber,
+      options,
+    );
     return {
       id: subscriptionId,
       minIntervalMs,
       maxIntervalMs,
-      unsubscribe: (how) => this.#unsubscribe(subscriptionId, subscriber, how),
+      unsubscribe: async (how) => {
+        if (this.#subscriptions.remove(subscriptionId, subscriber)) await this.#askToEnd(subscriptionId, how);
+      },
     };
   }
 
-  async #unsubscribe(
-    subscriptionId: number,
-    subscriber: Subscriber,
-    options: RequestOptions | undefined,
-  ): Promise<void> {
-    const current = this.#subscriptions.get(subscriptionId);
-    // The other side has given the id to another since: this one has ended.
-    if (current !== undefined && current !== subscriber) return;
-    this.#subscriptions.delete(subscriptionId);
-    this.#unwatch(subscriber);
-    await this.#askToEnd(subscriptionId, options);
-  }
-
-  async #askToEnd(subscriptionId: number, options?: RequestOptions): Promise<void> {
-    this.#leaving.add(subscriptionId);
-    try {
-      await this.#request(
+  #askToEnd(subscriptionId: number, options?: RequestOptions): Promise<void> {
+    return this.#subscriptions.leaving(subscriptionId, () =>
+      this.#request(
         (messageId) => ({ type: 'request', messageId, operation: 'unsubscribe', subscriptionId }),
         options,
-      );
-    } finally {
-      this.#leaving.delete(subscriptionId);
-    }
+      ),
+    );
   }
 
-  async #requestSubscription(subscriber: Subscriber, options: RequestOptions | undefined): Promise<Response> {
+  async #requestSubscription(
+    subscriber: Subscriber,
+    options: RequestOptions | undefined,
+  ): Promise<SubscribeResult> {
     let sentId = 0;
     this.#checkOpen();
     try {
-      return await this.#requests.request((messageId) => {
-        this.#subscribers.set(messageId, subscriber);
+      const { payload } = await this.#requests.request((messageId) => {
+        this.#subscriptions.expect(messageId, subscriber);
         sentId = messageId;
         try {
           this.#send({ type: 'request', messageId, operation: 'subscribe', ...subscriber.terms });
         } catch (error) {
-          this.#subscribers.delete(messageId);
+          this.#subscriptions.unsent(messageId);
           throw error;
         }
       }, options);
+      return parseSubscribeResult(payload);
     } finally {
-      // Still there when it was given up: its response has not come.
-      if (this.#subscribers.delete(sentId)) this.#abandon(sentId);
-      this.#forgetEarly();
+      this.#subscriptions.settled(sentId);
     }
   }
 
@@ -439,15 +364,6 @@ export class InteractionConnection
   #checkOpen(): void {
     if (this.#closedHere) throw new HawserError('ERR_HAWSER_CLOSED', 'the connection is closed or closing');
     if (!this.open) throw notConnected();
-  }
-
-  #abandon(messageId: number): void {
-    this.#abandoned.add(messageId);
-    if (this.#abandoned.size <= maxAbandoned) return;
-    for (const oldest of this.#abandoned) {
-      this.#abandoned.delete(oldest);
-      return;
-    }
   }
 
   // ---- What the other side is told ---------------------------------------------------------------------------------
@@ -554,7 +470,7 @@ export class InteractionConnection
       const message = this.#codec.decode(bytes);
       this.#keepAlive.onTraffic();
       if (message.type === 'notification' && message.sequence !== undefined)
-        this.#notified(message, bytes.length);
+        this.#subscriptions.notified(message, bytes.length);
       else ++this.#misplacedMessages;
     } catch (error) {
       // Transports that have such messages authenticate them: this is the other side's own doing.
@@ -596,7 +512,7 @@ export class InteractionConnection
         this.#settle(message);
         return;
       case 'notification':
-        this.#notified(message, length);
+        this.#subscriptions.notified(message, length);
         return;
       case 'control':
         this.#control(message);
@@ -618,28 +534,10 @@ export class InteractionConnection
   }
 
   #settle(response: Response): void {
-    const { messageId, status } = response;
-    const subscriber = this.#subscribers.get(messageId);
-    const isUnwanted = this.#abandoned.delete(messageId);
-    const isSubscribe = subscriber !== undefined || isUnwanted;
-    const result = isSubscribe && status === 'SUCCESS' ? parseSubscribeResult(response.payload) : undefined;
-    if (subscriber !== undefined && result !== undefined) this.#checkResult(subscriber, result);
-    this.#subscribers.delete(messageId);
+    const answer = this.#subscriptions.take(response);
     const isAwaited = this.#requests.settle(response);
     // A listener of the unexpected reply may have ended the connection.
-    if (result !== undefined && this.#open) {
-      if (isAwaited && subscriber !== undefined) this.#begin(subscriber, result);
-      else this.#leave(result.subscriptionId);
-    }
-    this.#forgetEarly();
-  }
-
-  /** Ends a subscription that nobody waits for any more. */
-  #leave(subscriptionId: number): void {
-    if (this.#subscriptions.has(subscriptionId) || this.#leaving.has(subscriptionId)) return;
-    if (this.#leaving.size >= maxLeaving) return;
-    // Where it fails the other side goes on notifying, and is asked again.
-    this.#askToEnd(subscriptionId).catch(() => undefined);
+    if (answer !== undefined && this.#open) this.#subscriptions.begin(answer, isAwaited);
   }
 
   // ---- Their requests ----------------------------------------------------------------------------------------------
@@ -719,138 +617,6 @@ export class InteractionConnection
     if (answer instanceof Object && 'undo' in answer) guard(this, 'serve', () => answer.undo?.());
   }
 
-  // ---- Our subscriptions -------------------------------------------------------------------------------------------
-
-  #notified(notification: Notification, length: number): void {
-    // All subscriptions have ended: it was on its way.
-    if (this.#closing !== undefined) return;
-    const subscriber = this.#subscriptions.get(notification.subscriptionId);
-    if (subscriber !== undefined) {
-      this.#tellSubscriber(subscriber, notification);
-    } else if (this.#subscribers.size === 0 || this.#leaving.has(notification.subscriptionId)) {
-      ++this.#unknownNotifications;
-      // One whose end could not be asked for when it was wanted, or was refused.
-      this.#leave(notification.subscriptionId);
-    } else {
-      this.#earlyBytes += length;
-      if (this.#early.length === maxEarly || this.#earlyBytes > maxEarlyBytes)
-        throw new ProtocolError('too many notifications before a response');
-      this.#early.push({ notification, length });
-    }
-  }
-
-  #tellSubscriber(subscriber: Subscriber, notification: Notification): void {
-    if (!subscriber.covers(notification)) {
-      throw new ProtocolError('a notification of what was not subscribed to');
-    }
-    if (!subscriber.advance(notification.sequence)) {
-      ++this.#outdatedNotifications;
-      return;
-    }
-    this.#hear(subscriber);
-    // The listener has had its priming, be it that of the response: a second one is nothing but values.
-    const isSecondPriming = subscriber.primed && notification.kind === 'priming';
-    const told: Notification = isSecondPriming ? { ...notification, kind: 'change' } : notification;
-    subscriber.primed = true;
-    guard(this, 'notified', () => subscriber.listener.notified(told));
-  }
-
-  #checkResult(subscriber: Subscriber, { subscriptionId, values }: SubscribeResult): void {
-    if (this.#subscriptions.has(subscriptionId)) {
-      throw new ProtocolError(`subscription ${subscriptionId} is there already`);
-    }
-    if (!subscriber.covers(primingOf(subscriber, subscriptionId, values))) {
-      throw new ProtocolError('values of what was not subscribed to');
-    }
-  }
-
-  /** A subscription has been made. One that is made while the connection closes has its values and is over. */
-  #begin(subscriber: Subscriber, result: SubscribeResult): void {
-    if (this.#closing === undefined) {
-      this.#prime(subscriber, result);
-      this.#watch(subscriber, result.maxIntervalMs);
-      return;
-    }
-    this.#tellSubscriber(subscriber, primingOf(subscriber, result.subscriptionId, result.values));
-    if (!this.#closedHere) this.#tellStale(subscriber, 'connectionLost');
-  }
-
-  /** Tells a new subscriber the values, and what came before the response. */
-  #prime(subscriber: Subscriber, { subscriptionId, values }: SubscribeResult): void {
-    this.#subscriptions.set(subscriptionId, subscriber);
-    const early = this.#takeEarly(subscriptionId);
-    if (early[0]?.kind !== 'priming') early.unshift(primingOf(subscriber, subscriptionId, values));
-    for (const notification of early) {
-      // The listener may have ended the connection.
-      if (this.#subscriptions.get(subscriptionId) !== subscriber) return;
-      this.#tellSubscriber(subscriber, notification);
-    }
-  }
-
-  #takeEarly(subscriptionId: number): Notification[] {
-    const all = this.#early.splice(0);
-    const taken: Notification[] = [];
-    for (const each of all) {
-      if (each.notification.subscriptionId !== subscriptionId) this.#early.push(each);
-      else {
-        taken.push(each.notification);
-        this.#earlyBytes -= each.length;
-      }
-    }
-    return taken;
-  }
-
-  /** What came early and still has no subscriber, once no response is awaited that could name one. */
-  #forgetEarly(): void {
-    if (this.#subscribers.size > 0) return;
-    this.#unknownNotifications += this.#early.length;
-    this.#dropEarly();
-  }
-
-  #dropEarly(): void {
-    this.#early.length = 0;
-    this.#earlyBytes = 0;
-  }
-
-  #tellStale({ listener }: Subscriber, reason: StaleReason): void {
-    guard(this, 'stale', () => listener.stale?.(reason));
-  }
-
-  /** Begins to notice when a new subscription falls silent. */
-  #watch(subscriber: Subscriber, reportedMs: number | undefined): void {
-    // Its listener may have ended the connection.
-    if (this.#livenessGraceMs === undefined || !this.open) return;
-    const { minIntervalMs = 0, maxIntervalMs = Math.max(usualMaxIntervalMs, minIntervalMs) } =
-      subscriber.terms;
-    // Whatever the other side reports, it is not given up, and subscribed to anew, all the time.
-    const afterMs = Math.max(leastSilenceMs, (reportedMs ?? maxIntervalMs) + this.#livenessGraceMs);
-    const timer = new WheelTimer(() => this.#onSilence(subscriber));
-    subscriber.silence = { timer, afterMs };
-    this.#wheel.schedule(timer, subscriber.toldMs + afterMs);
-  }
-
-  #unwatch(subscriber: Subscriber): void {
-    if (subscriber.silence !== undefined) this.#wheel.cancel(subscriber.silence.timer);
-    subscriber.silence = undefined;
-  }
-
-  #hear(subscriber: Subscriber): void {
-    subscriber.toldMs = this.#wheel.clock.now();
-    if (subscriber.silence?.timer.armed === false) this.#onSilence(subscriber);
-  }
-
-  /** It has been silent for too long, unless it has been heard since the timer was set. */
-  #onSilence(subscriber: Subscriber): void {
-    if (subscriber.silence === undefined) return;
-    const { timer, afterMs } = subscriber.silence;
-    const dueMs = subscriber.toldMs + afterMs;
-    if (dueMs > this.#wheel.clock.now()) {
-      this.#wheel.schedule(timer, dueMs);
-    } else {
-      this.#tellStale(subscriber, 'silent');
-    }
-  }
-
   // ---- The end -----------------------------------------------------------------------------------------------------
 
   /**
@@ -916,19 +682,10 @@ export class InteractionConnection
       finish: () => this.destroy(this.#closeReason),
     });
     this.#closing = closing;
-    this.#endSubscriptions(reason);
+    this.#subscriptions.endAll(reason);
     // A listener may have ended the connection.
     if (this.#open) guard(this, 'closing', () => this.emit('closing'));
     return closing;
-  }
-
-  #endSubscriptions(reason: StaleReason | undefined): void {
-    const subscribers = [...this.#subscriptions.values()];
-    this.#subscriptions.clear();
-    this.#dropEarly();
-    for (const subscriber of subscribers) this.#unwatch(subscriber);
-    if (reason === undefined) return;
-    for (const subscriber of subscribers) this.#tellStale(subscriber, reason);
   }
 
   #break(error: Error | undefined): void {
@@ -945,10 +702,7 @@ export class InteractionConnection
     for (const timer of this.#serveTimers) this.#wheel.cancel(timer);
     this.#serveTimers.clear();
     this.#requests.rejectAll(connectionLostError(error?.message));
-    this.#subscribers.clear();
-    this.#abandoned.clear();
-    this.#unknownNotifications += this.#early.length;
-    this.#endSubscriptions('connectionLost');
+    this.#subscriptions.close();
     guard(this, 'close', () => this.emit('close', error));
   }
 }
@@ -998,11 +752,6 @@ function responseOf(messageId: number, answer: Answer): Response {
   const { payload } = answer;
   if (payload === undefined) return { type: 'response', messageId, status: 'SUCCESS' };
   return { type: 'response', messageId, status: 'SUCCESS', payload };
-}
-
-function primingOf({ terms }: Subscriber, subscriptionId: number, changes: AttributeValues): Notification {
-  const { endpoint, feature } = terms;
-  return { type: 'notification', subscriptionId, endpoint, feature, changes, kind: 'priming' };
 }
 
 /** What a request is answered with when an error came in place of its answer. */
