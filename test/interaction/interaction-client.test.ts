@@ -72,16 +72,7 @@ function world({ handlers, subscriptions, ...options }: WorldOptions = {}) {
     events.push(['resubscribeFailed', ...attributes, (error as Error).message]),
   );
   client.on('listenerError', (error, source) => events.push([source, (error as Error).message]));
-  /** Moves to a time, with all that promises plan on the way. */
-  const runTo = async (atMs: number): Promise<void> => {
-    await settled();
-    while (time.clock.nextDueMs <= atMs) {
-      time.runTo(time.clock.nextDueMs);
-      await settled();
-    }
-    time.runTo(atMs);
-    await settled();
-  };
+  const runTo = (atMs: number): Promise<void> => time.passTo(atMs);
   const set = (attribute: number, value: Value): void => {
     values.set(attribute, value);
     device.notifyChange(endpoint, feature, attribute, value);

@@ -16,28 +16,7 @@ import {
 } from '../../src/interaction/over-hawser.js';
 import type { Value } from '../../src/interaction/values.js';
 import { freshWorldForEachTest, next, type World, worlds } from '../transport/support.js';
-
-const endpoint = 1;
-const feature = 2;
-const powerId = 1;
-const limitId = 2;
-
-/** A device that holds two values, in what was asked for. */
-function thermostat(values: Map<number, Value>): DeviceHandlers {
-  return {
-    read: (request) => {
-      if (request.endpoint !== endpoint) return 'INVALID_ENDPOINT';
-      const { attributes } = request;
-      return new Map([...values].filter(([id]) => attributes.length === 0 || attributes.includes(id)));
-    },
-    write: (request) => {
-      if (request.values.has(powerId)) return 'READ_ONLY';
-      for (const [id, value] of request.values) values.set(id, value);
-      return undefined;
-    },
-    invoke: async (request) => ({ payload: request.parameters ?? null }),
-  };
-}
+import { endpoint, feature, limitId, powerId, thermostat } from './thermostat.js';
 
 const codecs = { hawser: hawserCodec, mash: mashCodec };
 

@@ -12,7 +12,7 @@ import { HawserError } from '../../src/base/errors.js';
 import type { Connector, MessageConnection, MessageReceiver } from '../../src/base/message-connection.js';
 import { TimingWheel } from '../../src/base/timing-wheel.js';
 import { ProtocolError } from '../../src/interaction/codec.js';
-import { Device, type DeviceHandlers } from '../../src/interaction/device.js';
+import { Device } from '../../src/interaction/device.js';
 import { FrameDecoder, frame } from '../../src/interaction/framing.js';
 import { hawserCodec } from '../../src/interaction/hawser-codec.js';
 import { InteractionConnection } from '../../src/interaction/interaction-connection.js';
@@ -28,6 +28,7 @@ import {
 import type { Value } from '../../src/interaction/values.js';
 import { refusal } from '../base/refusal.js';
 import { concat, fromHex, toHex, utf8 } from '../reference/bytes.js';
+import { endpoint, feature, limitId, powerId, thermostat } from './thermostat.js';
 import * as identities from './tls-identity.js';
 import { settled, VirtualTime } from './virtual-time.js';
 
@@ -1255,27 +1256,6 @@ describe('what is refused', () => {
 });
 
 // ---- With devices and controllers ----------------------------------------------------------------------------------
-
-const endpoint = 1;
-const feature = 2;
-const powerId = 1;
-const limitId = 2;
-
-function thermostat(values: Map<number, Value>): DeviceHandlers {
-  return {
-    read: (request) => {
-      if (request.endpoint > 1) return 'INVALID_ENDPOINT';
-      const { attributes } = request;
-      return new Map([...values].filter(([id]) => attributes.length === 0 || attributes.includes(id)));
-    },
-    write: (request) => {
-      if (request.values.has(powerId)) return 'READ_ONLY';
-      for (const [id, value] of request.values) values.set(id, value);
-      return undefined;
-    },
-    invoke: async (request) => ({ payload: request.parameters ?? new Map() }),
-  };
-}
 
 const codecs = { hawser: hawserCodec, mash: mashCodec };
 

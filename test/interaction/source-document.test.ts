@@ -38,14 +38,7 @@ async function meet(handlers: DeviceHandlers = {}, options: Partial<InteractionC
   client.on('unexpectedReply', ({ messageId }) => heard('unexpectedReply', messageId));
   client.on('latency', (latencyMs) => heard('latency', latencyMs));
   await client.connect();
-  const runTo = async (atMs: number): Promise<void> => {
-    await settled();
-    while (time.clock.nextDueMs <= atMs) {
-      time.runTo(time.clock.nextDueMs);
-      await settled();
-    }
-    time.runTo(atMs);
-  };
+  const runTo = (atMs: number): Promise<void> => time.passTo(atMs);
   const change = (value: Value): void => {
     values.set(7, value);
     device.notifyChange(endpoint, feature, 7, value);

@@ -16,6 +16,17 @@ export class VirtualTime {
     }
     this.nowMs = atMs;
   }
+
+  /** As `runTo`, with all that promises plan on the way. */
+  async passTo(atMs: number): Promise<void> {
+    await settled();
+    while (this.clock.nextDueMs <= atMs) {
+      this.runTo(this.clock.nextDueMs);
+      await settled();
+    }
+    this.runTo(atMs);
+    await settled();
+  }
 }
 
 /** Once everything that promises have planned has run. */
