@@ -44,6 +44,7 @@ export class FrameDecoder {
   #room = noRoom;
   #filled = 0;
   #failure: ProtocolError | undefined;
+  #taken = 0;
 
   /**
    * @param maxBytes the longest message that is accepted, 1 to 4,294,967,295.
@@ -55,25 +56,31 @@ export class FrameDecoder {
 
   /**
    * The messages that a chunk completes. A message may be a view into the chunk, so that it is to be decoded before the
-   * chunk's memory is used again. Go through all of them before the next chunk is pushed: the chunk is read on the way.
+   * chunk's memory is used again. The chunk is read on the way: whoever stops early pushes what is left of it, from
+   * `taken` on, before anything else.
    *
    * @throws ProtocolError once a message declares to be empty or longer than `maxBytes`, after those in front of it,
    * and from then on at once: where the next message begins is not known any more.
    */
   *push(chunk: Uint8Array): Generator<Uint8Array, void, undefined> {
-    let at = 0;
-    while (at < chunk.length) {
+    this.#taken = 0;
+    while (this.#taken < chunk.length) {
       if (this.#failure !== undefined) throw this.#failure;
+      const at = this.#taken;
       if (this.#headerLength < headerBytes) {
+        ++this.#taken;
         this.#readHeader(chunk[at] ?? 0);
-        ++at;
         continue;
       }
-      const end = Math.min(chunk.length, at + this.#length - this.#filled);
-      const message = this.#take(chunk.subarray(at, end));
-      at = end;
+      this.#taken = Math.min(chunk.length, at + this.#length - this.#filled);
+      const message = this.#take(chunk.subarray(at, this.#taken));
       if (message !== undefined) yield message;
     }
+  }
+
+  /** How many bytes of the last chunk have been read. */
+  get taken(): number {
+    return this.#taken;
   }
 
   /** Whether the stream, if it ends here, ends within a message or within the length in front of it. */

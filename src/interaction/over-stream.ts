@@ -161,8 +161,6 @@ class StreamConnection implements MessageConnection {
   /** What was sent in this turn of the loop, with its lengths. */
   #gathered: Uint8Array[] = [];
   #gatheredBytes = 0;
-  /** Messages that have come and are not delivered yet. */
-  #arrived: Iterator<Uint8Array> | undefined;
   /** `send` has returned false, and `drained` was not told since. */
   #isFull = false;
 
@@ -234,41 +232,34 @@ class StreamConnection implements MessageConnection {
     }
   };
 
-  #read(chunk: Uint8Array): void {
+  #read(chunk: Buffer): void {
     if (!this.#open) return;
-    this.#arrived = this.#decoder.push(chunk)[Symbol.iterator]();
-    this.#deliverSome();
-  }
-
-  /** Delivers what has come; when that is much, the rest in later turns, so that others have theirs. */
-  readonly #deliverSome = (): void => {
+    let count = 0;
     try {
-      for (let count = 0; count < messagesPerTurn; ++count) {
-        if (!this.#open) return;
-        const next = this.#arrived?.next();
-        if (next === undefined || next.done) {
-          this.#allDelivered();
-          return;
-        }
+      for (const message of this.#decoder.push(chunk)) {
         this.#awaitNothing();
-        this.#deliver(next.value);
+        this.#deliver(message);
+        if (!this.#open) return;
+        if (++count === messagesPerTurn) break;
       }
     } catch (error) {
       // Only the decoder throws here: what the receiver throws is dealt with.
       this.#lose(error instanceof Error ? error.message : String(error), error);
       return;
     }
-    this.#socket.pause();
-    setImmediate(this.#deliverSome);
-  };
-
-  #allDelivered(): void {
-    this.#arrived = undefined;
-    if (this.#socket.isPaused()) this.#socket.resume();
+    if (count === messagesPerTurn) this.#leaveTurn(chunk.subarray(this.#decoder.taken));
     // Its time runs from its first byte, however many chunks follow.
-    if (this.#decoder.end() && this.#awaited === undefined && this.#patience !== undefined) {
+    else if (this.#decoder.end() && this.#awaited === undefined && this.#patience !== undefined) {
       this.#await(this.#patience.eachMs);
     }
+  }
+
+  /** Lets others have their turn. The rest waits in the stream, which does not end before it is read. */
+  #leaveTurn(rest: Buffer): void {
+    const socket = this.#socket;
+    socket.pause();
+    if (rest.length > 0) socket.unshift(rest);
+    setImmediate(() => socket.resume());
   }
 
   #deliver(message: Uint8Array): void {

@@ -121,6 +121,23 @@ describe('a stream that comes in pieces', () => {
     expect(decoder.end()).toBe(false);
   });
 
+  test('what is left of a read after any of its messages can be pushed later', () => {
+    const stream = concat(...['01', '0203', '04'].map((hex) => frame(fromHex(hex), maxBytes)));
+    for (const at of [0, 2, 4, 5, 9, stream.length]) {
+      const decoder = new FrameDecoder(maxBytes);
+      const seen: string[] = [];
+      for (const chunk of cut(stream, at)) {
+        for (let rest = chunk; rest.length > 0; rest = rest.subarray(decoder.taken)) {
+          for (const message of decoder.push(rest)) {
+            seen.push(toHex(message));
+            break;
+          }
+        }
+      }
+      expect(seen).toEqual(['01', '0203', '04']);
+    }
+  });
+
   test('three bytes of a length wait for the fourth', () => {
     const decoder = new FrameDecoder(maxBytes);
     expect(decoded(decoder, fromHex('000000'))).toEqual([]);

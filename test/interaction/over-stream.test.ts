@@ -378,6 +378,33 @@ describe.each(kinds)('messages over %s', (kind) => {
     expect(device.messages.map((each) => Number(Buffer.from(each)))).toEqual([...Array(count).keys()]);
   });
 
+  test('that come in a flood arrive all when the end of the stream is right behind them', async () => {
+    const { port, accepted } = await serve(kind);
+    const socket = await raw(kind, port);
+    const device = await accepted(0);
+    const count = 5000;
+    socket.end(concat(...Array.from({ length: count }, (_, index) => frame(utf8(String(index)), 64))));
+    expect(await device.ending()).toBeUndefined();
+    expect(device.messages.map((each) => Number(Buffer.from(each)))).toEqual([...Array(count).keys()]);
+  });
+
+  test('that come in a flood do not keep a side that has left from seeing the other one leave', async () => {
+    // The time in which the other side is to end the stream does not pass.
+    const time = new VirtualTime();
+    const { port, accepted } = await serve(kind, { clock: time.clock });
+    const socket = await raw(kind, port);
+    const device = await accepted(0);
+    device.onMessage = () => {
+      // Just when others have their turn.
+      if (device.messages.length === 256) setImmediate(() => device.by.close(''));
+    };
+    const count = 5000;
+    socket.write(concat(...Array.from({ length: count }, (_, index) => frame(utf8(String(index)), 64))));
+    socket.resume();
+    expect(await device.ending()).toBeUndefined();
+    expect(device.messages.length).toBeLessThan(count);
+  });
+
   test('do not wait until there is more to send', async () => {
     const { port } = await serve(kind);
     const socket = await raw(kind, port);
