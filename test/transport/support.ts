@@ -77,8 +77,8 @@ export interface World {
 }
 
 abstract class BaseWorld implements World {
-  readonly servers: Closable[] = [];
-  readonly connections: Closable[] = [];
+  readonly servers: (Closable & Pick<Server, 'memoryBytes'>)[] = [];
+  readonly connections: (Closable & Pick<Connection, 'rttMs'>)[] = [];
 
   abstract listen<C extends ChannelMap = DefaultChannels>(
     options?: Partial<ServerOptions<C>>,
@@ -152,8 +152,21 @@ export class RealWorld extends BaseWorld {
   }
 
   override async settle(): Promise<void> {
-    // A round trip through the kernel for whatever was sent before: loopback keeps the order.
-    for (let turn = 0; turn < 20; ++turn) await new Promise((resolve) => setTimeout(resolve, 1));
+    // Whatever was sent before is at its end, and so are the answers to it, and what follows from them: each goes on by one step at least
+    // in a turn of everybody, and loopback loses nothing. However long a turn takes, no step depends on it.
+    for (let turn = 0; turn < 20; ++turn) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      this.#turnOfThreads();
+    }
+  }
+
+  /** Returns when each I/O thread has read its socket, sent what it had, and told the event loop. */
+  #turnOfThreads(): void {
+    // These are answered at the beginning of a thread's turn, so that the second time comes after the whole turn of the first.
+    for (let time = 0; time < 2; ++time) {
+      for (const { memoryBytes } of this.servers) expect(memoryBytes).toBeGreaterThanOrEqual(0);
+      for (const { rttMs } of this.connections) expect(rttMs).toBeGreaterThanOrEqual(0);
+    }
   }
 }
 
