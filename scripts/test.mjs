@@ -1,6 +1,8 @@
-// npm test [-- --only stage,stage] [--deep]: every check of the project, in the order of how soon they tell. The last
-// line is `N passed, N failed, N skipped`; a stage that could not run counts as failed.
+// npm test [-- --only stage,stage] [--deep]: every check of the project, in the order of how soon they tell. What
+// failed is said again at the end. The last line is `N passed, N failed, N skipped`; a stage that could not run counts
+// as failed.
 import { parseArgs } from 'node:util';
+import { failureLines } from './lib/failures.mjs';
 import { stages } from './lib/stages.mjs';
 
 const { values } = parseArgs({
@@ -23,6 +25,7 @@ if (deep) {
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const broken = [];
+const failures = [];
 for (const stage of stages) {
   if (wanted && !wanted.includes(stage.name)) continue;
   console.log(`\n== ${stage.name}: ${stage.title}`);
@@ -32,7 +35,8 @@ for (const stage of stages) {
     result = await stage.run({ deep });
   } catch (error) {
     console.error(error);
-    result = { passed: 0, failed: 1, skipped: 0 };
+    const failure = { name: 'the stage', message: error.stack };
+    result = { passed: 0, failed: 1, skipped: 0, failures: [failure] };
   }
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   console.log(
@@ -43,8 +47,13 @@ for (const stage of stages) {
   if (result.failed === 0 && result.passed === 0) {
     console.error(`${stage.name}: nothing ran`);
     total.failed += 1;
+    failures.push({ name: stage.name, message: 'nothing ran' });
   }
+  for (const { name, message } of result.failures) failures.push({ name: `${stage.name}: ${name}`, message });
 }
-if (broken.length > 0) console.log(`\nfailed: ${broken.join(', ')}`);
+if (broken.length > 0) {
+  console.log(`\nfailed: ${broken.join(', ')}\n`);
+  for (const line of failureLines(failures)) console.log(line);
+}
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 ? 1 : 0;

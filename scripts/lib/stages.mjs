@@ -1,9 +1,10 @@
 // The stages of `npm test`. Each returns how many checks passed, failed and were skipped; a stage that finds nothing
-// to run is for test.mjs to call a failure.
+// to run is for test.mjs to call a failure. With the counts come `failures`, what failed and why.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkSources } from '../native-sources.mjs';
+import { doctestFailures, essence } from './failures.mjs';
 import { biome, clangFormat } from './format.mjs';
 import { buildPreset, clangTidy, fuzzTargets, runFuzzer } from './native.mjs';
 import { lockFileProblems, packageProblems } from './package.mjs';
@@ -14,6 +15,8 @@ class Tally {
   passed = 0;
   failed = 0;
   skipped = 0;
+  /** @type {import('./failures.mjs').Failure[]} */
+  failures = [];
 
   /** @param {string} title @param {{code: number, output: string}} result */
   check(title, { code, output }) {
@@ -23,6 +26,7 @@ class Tally {
       return;
     }
     this.failed += 1;
+    this.failures.push({ name: title, message: essence(output) });
     console.error(output.trimEnd());
   }
 
@@ -78,9 +82,16 @@ async function unitTests(tally, preset) {
     '--no-tests=error',
   ]);
   const counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const [, name, ending] of result.output.matchAll(/^ *\d+\/\d+ Test +#\d+: (\S+) \.+([^\d\n]*)/gm)) {
+  /** @type {import('./failures.mjs').Failure[]} */
+  const failures = [];
+  const tests = /^ *\d+\/\d+ Test +#(\d+): (\S+) \.+([^\d\n]*)/gm;
+  for (const [, number, name, ending] of result.output.matchAll(tests)) {
     const passed = ending.trim() === 'Passed';
-    if (name !== 'hawser_tests') counts[passed ? 'passed' : 'failed'] += 1;
+    if (name === 'hawser_tests') continue;
+    counts[passed ? 'passed' : 'failed'] += 1;
+    if (passed) continue;
+    const lines = result.output.split('\n').filter((line) => line.startsWith(`${number}: `));
+    failures.push({ name, message: essence(lines.join('\n')) });
   }
   const summary = /test cases:\s+\d+ \|\s+(\d+) passed \|\s+(\d+) failed \|\s+(\d+) skipped/.exec(
     result.output,
@@ -93,6 +104,11 @@ async function unitTests(tally, preset) {
   // A sanitizer's report ends the process: then there is no summary, or one without failures.
   if (result.code !== 0 && counts.failed === 0) counts.failed = 1;
   for (const kind of Object.keys(counts)) tally[kind] += counts[kind];
+  failures.push(...doctestFailures(result.output));
+  if (result.code !== 0 && (!summary || failures.length === 0)) {
+    failures.push({ name: 'the test program', message: essence(result.output) });
+  }
+  for (const { name, message } of failures) tally.failures.push({ name: `${preset}: ${name}`, message });
   console.log(
     `${counts.failed === 0 ? 'ok' : 'FAILED'}  ${preset}: ${counts.passed} passed, ${counts.failed} failed`,
   );
@@ -144,10 +160,19 @@ async function fuzz({ deep }) {
 async function vitest() {
   const report = join(root, 'build-cmake', 'vitest.json');
   mkdirSync(join(root, 'build-cmake'), { recursive: true });
-  rmSync(report, { force: true });
-  const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-  const { code } = await runBin('vitest', args, { show: true });
-  if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 };
+  const failuresFile = join(root, 'build-cmake', 'vitest-failures.json');
+  for (const file of [report, failuresFile]) rmSync(file, { force: true });
+  const reporters = ['default', 'json', './scripts/lib/vitest-failures.mjs'].map(
+    (name) => `--reporter=${name}`,
+  );
+  const args = ['run', ...reporters, `--outputFile.json=${report}`];
+  const { code, output } = await runBin('vitest', args, {
+    show: true,
+    env: { HAWSER_VITEST_FAILURES: failuresFile },
+  });
+  const failures = existsSync(failuresFile) ? JSON.parse(readFileSync(failuresFile, 'utf8')) : [];
+  if (code !== 0 && failures.length === 0) failures.push({ name: 'vitest', message: essence(output) });
+  if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0, failures };
   const counts = JSON.parse(readFileSync(report, 'utf8'));
   // A file that does not load, or an error outside every test, fails the run without failing a test.
   const failed = code === 0 ? counts.numFailedTests : Math.max(counts.numFailedTests, 1);
@@ -159,7 +184,8 @@ async function vitest() {
   );
   proven.vitest = new Set(tests.map(({ name }) => name));
   for (const { name, passed } of tests) if (!passed) proven.vitest.delete(name);
-  return { passed: counts.numPassedTests, failed, skipped: counts.numPendingTests + counts.numTodoTests };
+  const skipped = counts.numPendingTests + counts.numTodoTests;
+  return { passed: counts.numPassedTests, failed, skipped, failures };
 }
 
 /** Rows of a table about lines of a document that name neither a test nor a deviation. */
