@@ -90,31 +90,55 @@ export abstract class Place {
   }
 }
 
+/**
+ * The time that the reference is told over real sockets: a tick for each turn of a timer. A machine that stands still meanwhile does not make
+ * it repeat what only waits to be read.
+ */
+class PatientClock {
+  #nowMs = Date.now();
+  readonly #timer = setInterval(() => {
+    this.#nowMs += tickMs;
+    for (const listener of this.listeners) listener(this.#nowMs);
+  }, tickMs);
+  readonly listeners = new Set<(nowMs: number) => void>();
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}
+
 class RealPlace extends Place {
   readonly #socket: Socket;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #clock: PatientClock;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, clock: PatientClock) {
     const { address, port } = socket.address();
     super({ host: address, port });
     this.#socket = socket;
+    this.#clock = clock;
     socket.on('message', (data, { address: host, port: source }) => this.take(data, { host, port: source }));
   }
 
   override nowMs(): number {
-    return Date.now();
+    return this.#clock.nowMs;
   }
 
   protected override transmit(datagram: Bytes, to: Endpoint): void {
     this.#socket.send(datagram, to.port, to.host);
   }
 
+  readonly #tick = (nowMs: number): void => this.end?.tick(nowMs);
+
   protected override startTicking(): void {
-    this.#timer ??= setInterval(() => this.end?.tick(Date.now()), tickMs);
+    this.#clock.listeners.add(this.#tick);
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#clock.listeners.delete(this.#tick);
     this.#socket.close();
   }
 }
@@ -346,13 +370,18 @@ export interface Visit extends Call {
 
 class RealCarrier extends Carrier {
   override readonly world = new RealWorld();
+  readonly #clock = new PatientClock();
   readonly #places: RealPlace[] = [];
+
+  override nowMs(): number {
+    return this.#clock.nowMs;
+  }
 
   override async place(family: Family = 'IPv4'): Promise<Place> {
     const socket = createSocket(family === 'IPv4' ? 'udp4' : 'udp6');
     socket.bind(0, family === 'IPv4' ? '127.0.0.1' : '::1');
     await once(socket, 'listening');
-    const place = new RealPlace(socket);
+    const place = new RealPlace(socket, this.#clock);
     this.#places.push(place);
     return place;
   }
@@ -385,6 +414,7 @@ class RealCarrier extends Carrier {
 
   override async close(): Promise<void> {
     await super.close();
+    this.#clock.stop();
     for (const place of this.#places) place.close();
   }
 }
