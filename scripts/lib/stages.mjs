@@ -176,11 +176,15 @@ async function vitest() {
   const counts = JSON.parse(readFileSync(report, 'utf8'));
   // A file that does not load, or an error outside every test, fails the run without failing a test.
   const failed = code === 0 ? counts.numFailedTests : Math.max(counts.numFailedTests, 1);
+  // A suite has passed when all of its tests have.
   const tests = counts.testResults.flatMap(({ assertionResults }) =>
-    assertionResults.map(({ ancestorTitles, title, status }) => ({
-      name: [...ancestorTitles, title].join(' > '),
-      passed: status === 'passed',
-    })),
+    assertionResults.flatMap(({ ancestorTitles, title, status }) => {
+      const names = [...ancestorTitles, title];
+      return names.map((_, index) => ({
+        name: names.slice(0, index + 1).join(' > '),
+        passed: status === 'passed',
+      }));
+    }),
   );
   proven.vitest = new Set(tests.map(({ name }) => name));
   for (const { name, passed } of tests) if (!passed) proven.vitest.delete(name);
