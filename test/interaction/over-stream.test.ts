@@ -260,6 +260,11 @@ async function nextGone(server: net.Server): Promise<void> {
   await once(socket, 'close');
 }
 
+/** For what nobody tells: waits, as long as a test may take, until a check does not fail. */
+function eventually(check: () => unknown): Promise<unknown> {
+  return vi.waitFor(check, { timeout: 100_000, interval: 2 });
+}
+
 async function uncaughtDuring(run: () => Promise<void>): Promise<readonly unknown[]> {
   const before = process.listeners('uncaughtException');
   process.removeAllListeners('uncaughtException');
@@ -490,7 +495,7 @@ describe.each(kinds)('the end of a connection over %s', (kind) => {
     await closed;
     expect([device.texts, device.closings.length]).toEqual([['last'], 1]);
     expect(codeOf(() => device.by.send(utf8('x')))).toBe('ERR_HAWSER_NOT_CONNECTED');
-    await vi.waitFor(() => expect(streams.connections).toBe(0));
+    await eventually(() => expect(streams.connections).toBe(0));
   });
 
   test('by this side comes after what was sent, and is told both sides once', async () => {
@@ -506,7 +511,7 @@ describe.each(kinds)('the end of a connection over %s', (kind) => {
     expect(client.messages.map(({ length }) => length)).toEqual(sent.map(({ length }) => length));
     await settled();
     expect([client.closings, device.closings]).toEqual([[undefined], [undefined]]);
-    await vi.waitFor(() => expect(streams.connections).toBe(0));
+    await eventually(() => expect(streams.connections).toBe(0));
     expect(time.clock.nextDueMs).toBe(Number.POSITIVE_INFINITY);
   });
 
@@ -752,8 +757,8 @@ describe.each(kinds)('a server over %s', (kind) => {
     expect([streams.refused, streams.accepted, streams.connections]).toEqual([1, 2, 2]);
     first.by.close('');
     await (await accepted(0)).ending();
-    await vi.waitFor(() => expect(streams.connections).toBe(1));
-    await vi.waitFor(async () => void (await join(connectorTo(kind, port))));
+    await eventually(() => expect(streams.connections).toBe(1));
+    await eventually(async () => void (await join(connectorTo(kind, port))));
     await accepted(2);
   });
 
@@ -877,7 +882,7 @@ describe.each(kinds)('a server over %s', (kind) => {
     if (!socket.closed) await once(socket, 'close');
     expect(errors).toEqual([[error, 'accept']]);
     await join(connectorTo(kind, port));
-    await vi.waitFor(() => expect([streams.connections, streams.accepted]).toEqual([1, 2]));
+    await eventually(() => expect([streams.connections, streams.accepted]).toEqual([1, 2]));
   });
 
   test('that closes ends all connections and takes no more', async () => {
@@ -929,7 +934,7 @@ describe('a server over TLS', () => {
     expect(socket.destroyed).toBe(false);
     time.runTo(10_000);
     await once(socket.resume(), 'close');
-    await vi.waitFor(() => expect(streams.handshakeErrors).toBe(1));
+    await eventually(() => expect(streams.handshakeErrors).toBe(1));
     expect(streams.timedOut).toBe(0);
   });
 
@@ -1088,7 +1093,7 @@ describe.each(kinds)('a connector over %s', (kind) => {
     server.on('connection', () => ++connections);
     answer();
     await join(connectorTo(kind, port));
-    await vi.waitFor(() => expect(streams.accepted).toBe(1));
+    await eventually(() => expect(streams.accepted).toBe(1));
     expect(connections).toBe(1);
   });
 
@@ -1099,7 +1104,7 @@ describe.each(kinds)('a connector over %s', (kind) => {
     controller.abort();
     await expect(attempt).rejects.toMatchObject({ code: 'ERR_HAWSER_ABORTED' });
     expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
-    await vi.waitFor(() => expect(streams.connections).toBe(0));
+    await eventually(() => expect(streams.connections).toBe(0));
   });
 });
 
@@ -1462,7 +1467,7 @@ describe.each(kinds)('another process over %s', (kind) => {
       code: 'ERR_HAWSER_CONNECTION_LOST',
       cause: expect.any(Error),
     });
-    await vi.waitFor(() => expect(streams.connections).toBe(0));
+    await eventually(() => expect(streams.connections).toBe(0));
   });
 
   test('that is killed within a message is lost', async () => {

@@ -37,7 +37,7 @@ test.each([
     native.handles.push(handle);
     const minting = { protocolId, key: serverKey, clientId: 1n, addresses: ['127.0.0.1:9'] };
     const connecting = client.connect(await mintToken(minting));
-    await vi.waitFor(() => expect(native.handles).toEqual([]));
+    await vi.waitFor(() => expect(native.handles).toEqual([]), { timeout: 100_000 });
     deliver([connect, 0, handle.slot, handle.generation, new Uint8Array(96)]);
     return connecting;
   };
