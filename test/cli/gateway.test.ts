@@ -161,6 +161,25 @@ test('ping sends, hears the echo, and ends with statistics', async () => {
   });
 });
 
+test('ping counts an echo that takes longer than the interval, and the last ones too', async () => {
+  await using gateway = await TestGateway.start();
+  const { code, stdout } = await gateway.run(
+    ...['ping', '--count', '3', '--interval', '10ms', '--simulate', 'delay=60ms', '--json'],
+  );
+  expect(code).toBe(0);
+  expect(jsonLines(stdout).at(-1)).toMatchObject({ statistics: { sent: 3, echoed: 3, lost: 0 } });
+});
+
+test('ping says what has not come back after a second', async () => {
+  const mute = join(folder, 'mute.mjs');
+  await writeFile(mute, 'export default () => {};\n');
+  await using gateway = await TestGateway.start('--handler', mute);
+  const { code, stdout } = await gateway.run('ping', '--count', '2', '--interval', '10ms');
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^seq=1 no echo within 1000 ms\nseq=2 no echo within 1000 ms\n/m);
+  expect(stdout).toMatch(/^2 sent, 0 echoed, 100\.0 % lost/m);
+});
+
 test('ping takes a token, and reads as ping does', async () => {
   await using gateway = await TestGateway.start();
   const { token }: { token: string } = JSON.parse(await (await post(gateway.tokenUrl, '')).text());

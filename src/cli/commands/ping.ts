@@ -19,6 +19,9 @@ import { checkMessageBytes, connectFailure, longestMessageBytes } from '../wires
 /** u32 sequence, then what no other message of a gateway begins with by chance. */
 const headerBytes = 16;
 
+/** So long at least an echo may take before it counts as lost, however short the interval is. */
+const leastWaitMs = 1000;
+
 const options = {
   token: optional(content('TOKEN|@FILE|-'), 'connect with this token'),
   ...tokenOptions,
@@ -41,7 +44,7 @@ export const ping: Command = defineCommand({
   name: 'ping',
   summary: 'connects and shows round trip and clock offset',
   details: [
-    'Each message is timed until the gateway has sent it back, as "hawser gateway" does. Beside it stand the round trip and the clock offset that the session measures by itself, which netcode has not: the offset is between the monotonic clocks of the two ends, whose origins are arbitrary.',
+    'Each message is timed until the gateway has sent it back, as "hawser gateway" does, and counts as lost when it has not after the interval, or a second if that is longer. Beside it stand the round trip and the clock offset that the session measures by itself, which netcode has not: the offset is between the monotonic clocks of the two ends, whose origins are arbitrary.',
     'Exit code 1 when no message came back.',
   ],
   options,
@@ -163,17 +166,39 @@ class Pinger {
     return this.#values.silent ? this.#heard : this.#rtt.count > 0;
   }
 
-  /** Goes on until the wanted number was sent, the signal is aborted or the connection has ended. */
+  /** Goes on until the wanted number has come back or is lost, the signal is aborted or the connection has ended. */
   async run(signal: AbortSignal): Promise<void> {
     const stop = AbortSignal.any([signal, this.#end.signal]);
     while (!stop.aborted && this.#sent < (this.#values.count ?? Number.POSITIVE_INFINITY)) {
       const sequence = ++this.#sent;
       if (this.#values.silent) this.#watch(sequence);
       else this.#send(sequence);
-      const whole = await pause(this.#values.interval, stop);
-      if (whole && this.#sentAt.delete(sequence)) {
-        this.#print({ sequence, lost: true }, `seq=${sequence} no echo within ${this.#values.interval} ms`);
-      }
+      await pause(this.#values.interval, stop);
+      this.#giveUp();
+    }
+    // The last ones have as much time as those before them.
+    for (let oldest = this.#oldest(); oldest !== undefined && !stop.aborted; oldest = this.#oldest()) {
+      await pause(Math.max(1, oldest + this.#waitMs - performance.now()), stop);
+      this.#giveUp();
+    }
+  }
+
+  get #waitMs(): number {
+    return Math.max(leastWaitMs, this.#values.interval);
+  }
+
+  /** When the oldest message was sent of those that have not come back and are not given up. */
+  #oldest(): number | undefined {
+    return this.#sentAt.values().next().value;
+  }
+
+  /** Tells which messages have been away for too long. */
+  #giveUp(): void {
+    const now = performance.now();
+    for (const [sequence, sentAt] of this.#sentAt) {
+      if (now - sentAt < this.#waitMs) return;
+      this.#sentAt.delete(sequence);
+      this.#print({ sequence, lost: true }, `seq=${sequence} no echo within ${this.#waitMs} ms`);
     }
   }
 
