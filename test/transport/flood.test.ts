@@ -170,8 +170,9 @@ test('replayed RESPONSEs open nothing', async () => {
   const victim = await connect(await token(proxy.address), { address: '127.0.0.1:0' });
   proxy.repeat(proxy.first(responseType), 200);
   const { counters, drops } = await flood('replay', [proxy.first(responseType)]);
-  // 50 peers, the victim, and the late one.
-  expect(counters.acceptsSent).toBe(peerCount + 2);
+  // 50 peers, the victim, and the late one. Whoever waited for long has asked twice, and was answered twice; of the flood nobody was.
+  expect(counters.handshakesCompleted).toBe(peerCount + 2);
+  expect(counters.acceptsSent).toBeLessThan(4 * peerCount);
   expect(drops.cookieConsumed).toBeGreaterThan(0);
   expect(drops.cookieInvalid).toBeGreaterThan(0);
   expect(victim.connected).toBe(true);
