@@ -42,16 +42,6 @@ function snapshot(tick: number): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-let tick = 0;
-const timer = setInterval(() => {
-  if (tick === ticks) {
-    void end();
-    return;
-  }
-  for (const player of world.values()) player.x += player.wish * (tickMs / 1000);
-  server.broadcast(snapshot(++tick));
-}, tickMs);
-
 // ---- The players, all on one socket
 
 const minter = await createTokenMinter({ protocolId, key, addresses: server.publicAddresses });
@@ -68,6 +58,18 @@ for (let id = 1; id <= players; ++id) {
   });
   connection.send(Uint8Array.of(id));
 }
+
+// ---- The game, which begins when all of them are there
+
+let tick = 0;
+const timer = setInterval(() => {
+  if (tick === ticks) {
+    void end();
+    return;
+  }
+  for (const player of world.values()) player.x += player.wish * (tickMs / 1000);
+  server.broadcast(snapshot(++tick));
+}, tickMs);
 
 function describe(view: DataView): string {
   const positions: string[] = [];
