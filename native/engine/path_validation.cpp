@@ -50,7 +50,8 @@ void PathValidation::on_challenged(std::size_t size, Instant now) {
   sent_ += size;
   withheld_ = size == 0;
   next_challenge_ = now + repeat_;
-  repeat_ *= 2;
+  // Each packet may call for a challenge for which there is no room: it is not doubled without end.
+  repeat_ = std::min(2 * repeat_, patience_);
 }
 
 }  // namespace hawser

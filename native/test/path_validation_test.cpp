@@ -48,6 +48,19 @@ TEST_CASE("an answer with other bytes, or from elsewhere than the candidate, mov
   CHECK(move.phase() == Phase::kValidating);
 }
 
+TEST_CASE("however many packets call for a challenge that cannot be sent, the pause between two has an end") {
+  PathValidation move = begun();
+  Instant now = kStart;
+  for (int packet = 0; packet < 200; ++packet) {
+    move.on_challenged(0, now);
+    now += milliseconds(1);
+    CHECK(move.on_packet(kNew.remote, 60, true, now) == Verdict::kNothing);
+    CHECK(move.challenge_due(now));
+  }
+  CHECK(move.next_deadline() <= kStart + seconds(3));
+  CHECK(move.over(kStart + seconds(3)));
+}
+
 TEST_CASE("what shows that the client is still at its address cancels, and none begins for a second") {
   PathValidation move = begun();
   SUBCASE("a newer packet from there") {
