@@ -200,6 +200,10 @@ bool Endpoint::push_message(Peer& peer, std::uint32_t channel, Bytes data, bool 
 // False when the peer broke a rule.
 bool Endpoint::process_channel_frame(Peer& peer, const Frame& frame, Instant now) {
   if (frame.type == FrameType::kMessage) {
+    if (frame.message.acknowledged) {
+      if ((peer.features & kFeatureChannels) == 0) return false;
+      peer.asks_acknowledgement = true;
+    }
     const std::uint32_t channel = frame.message.channel;
     if (channel >= options_.channels.size() || options_.channels[channel].mode != ChannelMode::kUnreliable)
       return false;

@@ -93,7 +93,8 @@ bool write(ByteWriter& writer, const Frame& frame) {
       return write_retire_id(writer, frame.retire_id.sequence);
     case FrameType::kMessage:
       require(frame.message.channel <= kMaxChannel);
-      return write_message(writer, frame.message.channel, frame.message.data);
+      return write_message(writer, frame.message.channel, frame.message.data, true,
+                           frame.message.acknowledged);
     case FrameType::kSequenced: {
       const SequencedFrame& part = frame.sequenced;
       check_part(part.channel, part.number, part.total, part.offset, part.data);
@@ -137,7 +138,8 @@ bool write(ByteWriter& writer, const Frame& frame) {
 bool same_content(const Frame& a, const Frame& b) {
   switch (a.type) {
     case FrameType::kMessage:
-      return a.message.channel == b.message.channel && fuzz::same(a.message.data, b.message.data);
+      return a.message.channel == b.message.channel && a.message.acknowledged == b.message.acknowledged &&
+             fuzz::same(a.message.data, b.message.data);
     case FrameType::kSequenced:
       return a.sequenced.channel == b.sequenced.channel && a.sequenced.number == b.sequenced.number &&
              a.sequenced.total == b.sequenced.total && a.sequenced.offset == b.sequenced.offset &&

@@ -264,8 +264,10 @@ void append_random_frame(RandomSource& random, ByteWriter& writer, std::vector<s
     default: {
       const std::uint32_t channel = random.below(2) == 0 ? 0 : random.below(kMaxChannel + 1);
       const Buffer data = random_bytes(random, random.below(200));
-      REQUIRE(write_message(writer, channel, data));
-      expected.push_back("message " + to_string(channel) + " " + to_hex(data));
+      const bool acknowledged = random.below(2) == 0;
+      REQUIRE(write_message(writer, channel, data, true, acknowledged));
+      expected.push_back((acknowledged ? "acknowledged message " : "message ") + to_string(channel) + " " +
+                         to_hex(data));
       break;
     }
   }
@@ -304,7 +306,8 @@ std::string describe(const Frame& frame) {
     case FrameType::kRetireId:
       return "retire " + to_string(frame.retire_id.sequence);
     case FrameType::kMessage:
-      return "message " + to_string(frame.message.channel) + " " + to_hex(frame.message.data);
+      return (frame.message.acknowledged ? "acknowledged message " : "message ") +
+             to_string(frame.message.channel) + " " + to_hex(frame.message.data);
     case FrameType::kSequenced: {
       const SequencedFrame& part = frame.sequenced;
       return "sequenced " + to_string(part.channel) + " " + to_string(part.number) + " " +
@@ -414,6 +417,11 @@ TEST_CASE("frames: the bytes of each kind") {
   CHECK(bytes([](ByteWriter& w) { return write_message(w, 1023, bytes_of("hi"), false); }) == "1143ff6869");
   CHECK(bytes([](ByteWriter& w) { return write_message(w, 0, bytes_of("hi")); }) == "12026869");
   CHECK(bytes([](ByteWriter& w) { return write_message(w, 1, bytes_of("")); }) == "130100");
+  CHECK(bytes([](ByteWriter& w) { return write_message(w, 0, bytes_of("hi"), false, true); }) == "306869");
+  CHECK(bytes([](ByteWriter& w) { return write_message(w, 1023, bytes_of("hi"), false, true); }) ==
+        "3143ff6869");
+  CHECK(bytes([](ByteWriter& w) { return write_message(w, 0, bytes_of("hi"), true, true); }) == "32026869");
+  CHECK(bytes([](ByteWriter& w) { return write_message(w, 1, bytes_of(""), true, true); }) == "330100");
   CHECK(bytes([&](ByteWriter& w) { return write_ack_ecn(w, Duration(25), ranges, {1000, 0, 7}); }) ==
         "04"
         "4064"
@@ -546,8 +554,10 @@ TEST_CASE("frames: a writer without room writes nothing") {
   check(retire_id_frame_size(kVarintMax), [](ByteWriter& w) { return write_retire_id(w, kVarintMax); });
   for (const std::uint32_t channel : {0U, 1U, 1023U}) {
     for (const bool with_length : {false, true}) {
-      check(message_frame_size(channel, 256, with_length),
-            [&](ByteWriter& w) { return write_message(w, channel, reason, with_length); });
+      for (const bool acknowledged : {false, true}) {
+        check(message_frame_size(channel, 256, with_length),
+              [&](ByteWriter& w) { return write_message(w, channel, reason, with_length, acknowledged); });
+      }
     }
   }
   const EcnCounts ecn{64, 0, kVarintMax};
@@ -629,7 +639,7 @@ TEST_CASE("frames: a packet without a frame is a fault, one of padding only is n
 
 TEST_CASE("frames: unknown types are faults") {
   for (unsigned type = 0; type < 256; ++type) {
-    const bool known = type <= 0x1c || type == 0x20;
+    const bool known = type <= 0x1c || type == 0x20 || (type >= 0x30 && type <= 0x33);
     if (known) continue;
     // Room enough for any frame's fields.
     Buffer payload(64);
@@ -665,6 +675,7 @@ TEST_CASE("frames: no truncation of a frame with an end of its own is taken for 
   check([](ByteWriter& w) { return write_retire_id(w, 1000); });
   check([](ByteWriter& w) { return write_message(w, 1000, bytes_of("data")); });
   check([](ByteWriter& w) { return write_message(w, 0, bytes_of("data")); });
+  check([](ByteWriter& w) { return write_message(w, 1000, bytes_of("data"), true, true); });
   check([&](ByteWriter& w) { return write_ack_ecn(w, Duration(1000), ranges, {64, 65, 66}); });
   check([](ByteWriter& w) { return write_key_update(w, {1, 2, {}, {}, {}}, false); });
   check([](ByteWriter& w) { return write_key_update(w, {1, 2, {}, {}, {}}, true); });
@@ -1069,7 +1080,7 @@ TEST_CASE("frames: random bytes never lead a reader outside the packet, nor mess
     for (std::byte& value : payload) {
       if (random.below(rate) == 0) value &= std::byte{0x1f};
     }
-    if (!payload.empty()) payload[0] = static_cast<std::byte>(random.below(0x21));
+    if (!payload.empty()) payload[0] = static_cast<std::byte>(random.below(0x34));
     FrameReader reader(payload);
     Frame frame;
     std::size_t message_bytes = 0;

@@ -872,6 +872,14 @@ Json invalid_handshake_datagrams(const Handshake& handshake, const Handshake& ot
 // ---- Section 6: frames
 
 // A payload and its meaning, written side by side.
+Json message_fields(std::uint32_t channel, bool acknowledged, bool with_length, Bytes data) {
+  return std::move(Json::object()
+                       .set("channel", channel)
+                       .set("acknowledged", acknowledged)
+                       .set("withLength", with_length)
+                       .set("data", hex(data)));
+}
+
 class Payload {
  public:
   Payload& padding(std::uint32_t count) {
@@ -925,9 +933,9 @@ class Payload {
     return put(write_retire_id(writer_, sequence), "retireId",
                Json::object().set("sequence", decimal(sequence)));
   }
-  Payload& message(std::uint32_t channel, Bytes data, bool with_length) {
-    return put(write_message(writer_, channel, data, with_length), "message",
-               Json::object().set("channel", channel).set("withLength", with_length).set("data", hex(data)));
+  Payload& message(std::uint32_t channel, Bytes data, bool with_length, bool acknowledged = false) {
+    return put(write_message(writer_, channel, data, with_length, acknowledged), "message",
+               message_fields(channel, acknowledged, with_length, data));
   }
   Payload& key_update(const KeyUpdateFrame& frame) {
     return put(write_key_update(writer_, frame, false), "keyUpdate",
@@ -1144,6 +1152,12 @@ Json valid_frames(RandomSource& random) {
   add("message, empty, to the end", Payload().message(0, {}, false));
   add("message, empty, with length", Payload().message(0, {}, true));
   add("message, longest", Payload().message(1023, largest, true));
+  add("acknowledged message to the end, channel 0", Payload().message(0, data, false, true));
+  add("acknowledged message to the end, channel 1023", Payload().message(1023, data, false, true));
+  add("acknowledged message with length, channel 0", Payload().message(0, data, true, true));
+  add("acknowledged message with length, channel 63", Payload().message(63, data, true, true));
+  add("acknowledged message, empty, with length", Payload().message(1, {}, true, true));
+  add("acknowledged message, longest", Payload().message(1023, largest, true, true));
   add("several frames", Payload()
                             .ping(1)
                             .ack(10, {{3, 9}})
@@ -1173,7 +1187,7 @@ Json long_varint_frames() {
   };
   add("retire id 1 in two bytes", {0x08, 0x40, 0x01}, Json::object().set("sequence", "1"), "retireId");
   add("message of two bytes, length in four", {0x12, 0x80, 0, 0, 0x02, 0x68, 0x69},
-      Json::object().set("channel", 0U).set("withLength", true).set("data", "6869"), "message");
+      message_fields(0, false, true, bytes_of("hi")), "message");
   add("sequenced, the whole message as a part", {0x15, 0x40, 0x02, 0x05, 0x02, 0x00, 0x68, 0x69},
       Json::object()
           .set("channel", 2U)
@@ -1204,7 +1218,9 @@ Json long_varint_frames() {
           .set("offset", 1U),
       "fragment");
   add("message on channel 0, written out", {0x11, 0x00, 0x68, 0x69},
-      Json::object().set("channel", 0U).set("withLength", false).set("data", "6869"), "message");
+      message_fields(0, false, false, bytes_of("hi")), "message");
+  add("acknowledged message on channel 0, written out, length in two", {0x33, 0x00, 0x40, 0x02, 0x68, 0x69},
+      message_fields(0, true, true, bytes_of("hi")), "message");
   return list;
 }
 
@@ -1224,7 +1240,7 @@ Json invalid_frames() {
     return result;
   };
   add("empty", {}, "no frame");
-  for (const unsigned type : {0x1dU, 0x1eU, 0x1fU, 0x21U, 0x3fU, 0x40U, 0x80U, 0xffU}) {
+  for (const unsigned type : {0x1dU, 0x1eU, 0x1fU, 0x21U, 0x2fU, 0x34U, 0x3fU, 0x40U, 0x80U, 0xffU}) {
     add("type " + std::to_string(type), bytes({type}, 32), "an unknown type");
   }
   add("unknown type after a valid frame", bytes({0x01, 0, 0, 0x21}), "an unknown type");
@@ -1253,6 +1269,9 @@ Json invalid_frames() {
   add("retire id cut short", bytes({0x08, 0x40}), "a field beyond the end");
   add("message on channel 1024", bytes({0x11, 0x44, 0x00}), "the channel is above 1,023");
   add("message with length on channel 1024", bytes({0x13, 0x44, 0x00, 0x00}), "the channel is above 1,023");
+  add("acknowledged message on channel 1024", bytes({0x31, 0x44, 0x00}), "the channel is above 1,023");
+  add("acknowledged message longer than the packet", bytes({0x33, 0, 3, 0x61, 0x62}),
+      "a field beyond the end");
   add("message longer than the packet", bytes({0x12, 3, 0x61, 0x62}), "a field beyond the end");
   add("message, greatest length", bytes({0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}),
       "a field beyond the end");

@@ -42,7 +42,7 @@ enum class FrameType : std::uint8_t {
   kPathResponse = 0x0d,
   kCredit = 0x0e,
   kChannelCredit = 0x0f,
-  kMessage = 0x10,    // whichever of the four forms it came in
+  kMessage = 0x10,    // whichever of the eight forms it came in
   kSequenced = 0x14,  // likewise
   kReliable = 0x18,   // or 0x19: whole messages
   kFragment = 0x1a,   // or 0x1b
@@ -53,10 +53,11 @@ enum class FrameType : std::uint8_t {
 // An ACK with ECN counts; read as kAck.
 inline constexpr std::uint8_t kAckEcnType = 0x04;
 
-// Bits of the four MESSAGE types 0x10..0x13: the channel is told (else it is 0); the length is told, so that
-// other frames may follow.
+// Bits of the MESSAGE types 0x10..0x13 and 0x30..0x33: the channel is told (else it is 0); the length is
+// told, so that other frames may follow; the packet is to be acknowledged.
 inline constexpr std::uint8_t kMessageChannelBit = 0x01;
 inline constexpr std::uint8_t kMessageLengthBit = 0x02;
+inline constexpr std::uint8_t kMessageAcknowledgedBit = 0x20;
 // Bits of the four SEQUENCED types 0x14..0x17: total and offset are told, for a part of a message; the length
 // is told.
 inline constexpr std::uint8_t kSequencedPartBit = 0x01;
@@ -169,6 +170,7 @@ struct RetireIdFrame {
 
 struct MessageFrame {
   std::uint32_t channel;  // 0 to 1,023
+  bool acknowledged;      // the packet is to be acknowledged
   Bytes data;             // not checked against kMaxMessageSize: a larger datagram may carry more
 };
 
@@ -309,11 +311,13 @@ class FrameReader {
     return false;
   }
 
-  // 0x10..0x1b: MESSAGE, SEQUENCED, RELIABLE and FRAGMENT.
+  // 0x10..0x1b: MESSAGE, SEQUENCED, RELIABLE and FRAGMENT; 0x30..0x33: MESSAGE.
   static bool is_data(std::uint8_t type) {
     constexpr auto kFirst = static_cast<std::uint8_t>(FrameType::kMessage);
     constexpr auto kBehind = static_cast<std::uint8_t>(FrameType::kExpired);
-    return static_cast<std::uint8_t>(type - kFirst) < kBehind - kFirst;
+    constexpr auto kAcknowledged = static_cast<std::uint8_t>(kFirst | kMessageAcknowledgedBit);
+    constexpr auto kForm = static_cast<std::uint8_t>(kMessageChannelBit | kMessageLengthBit);
+    return static_cast<std::uint8_t>(type - kFirst) < kBehind - kFirst || (type & ~kForm) == kAcknowledged;
   }
 
   // Inline, as all that it calls but SEQUENCED: a packet holds dozens of messages and hardly ever anything
@@ -340,8 +344,9 @@ class FrameReader {
     const std::uint64_t length = data_length((type & kMessageLengthBit) != 0);
     if (!reader_.ok() || length > reader_.remaining() || channel > kMaxChannel) return fault();
     out.type = FrameType::kMessage;
-    std::construct_at(&out.message, MessageFrame{static_cast<std::uint32_t>(channel),
-                                                 reader_.bytes(static_cast<std::size_t>(length))});
+    std::construct_at(&out.message,
+                      MessageFrame{static_cast<std::uint32_t>(channel), (type & kMessageAcknowledgedBit) != 0,
+                                   reader_.bytes(static_cast<std::size_t>(length))});
     return true;
   }
 
@@ -488,14 +493,20 @@ inline constexpr std::size_t kMtuProbeFrameSize = 1;
   return 1 + (channel != 0 ? varint_size(channel) : 0) + (with_length ? varint_size(length) : 0) + length;
 }
 
-// `channel`: 0 to 1,023.
-[[nodiscard]] inline bool write_message(ByteWriter& writer, std::uint32_t channel, Bytes data,
-                                        bool with_length = true) {
-  if (writer.remaining() < message_frame_size(channel, data.size(), with_length)) return false;
-  writer.u8(static_cast<std::uint8_t>(static_cast<std::uint8_t>(FrameType::kMessage) |
-                                      (channel != 0 ? kMessageChannelBit : 0U) |
-                                      (with_length ? kMessageLengthBit : 0U)));
+// Type and channel of a MESSAGE, for which the writer has room.
+inline void write_message_start(ByteWriter& writer, std::uint32_t channel, bool with_length,
+                                bool acknowledged) {
+  writer.u8(static_cast<std::uint8_t>(
+      static_cast<std::uint8_t>(FrameType::kMessage) | (channel != 0 ? kMessageChannelBit : 0U) |
+      (with_length ? kMessageLengthBit : 0U) | (acknowledged ? kMessageAcknowledgedBit : 0U)));
   if (channel != 0) writer.varint(channel);
+}
+
+// `channel`: 0 to 1,023. `acknowledged`: the packet is to be acknowledged.
+[[nodiscard]] inline bool write_message(ByteWriter& writer, std::uint32_t channel, Bytes data,
+                                        bool with_length = true, bool acknowledged = false) {
+  if (writer.remaining() < message_frame_size(channel, data.size(), with_length)) return false;
+  write_message_start(writer, channel, with_length, acknowledged);
   if (with_length) writer.varint(data.size());
   writer.bytes(data);
   return true;

@@ -485,7 +485,7 @@ describe('channels by hand', () => {
     ['a frame that does not belong to the mode of its channel', [expired(moves, 0n, 1)]],
     [
       'a frame that does not belong to the mode of its channel',
-      [{ type: 'MESSAGE', channel: chat, data: utf8('a'), withLength: true }],
+      [{ type: 'MESSAGE', channel: chat, acknowledged: false, data: utf8('a'), withLength: true }],
     ],
     [
       'a frame that does not belong to the mode of its channel',
@@ -734,6 +734,7 @@ describe('codecs', () => {
     fc.record({
       type: fc.constant('MESSAGE' as const),
       channel: fc.integer({ min: 0, max: 1023 }),
+      acknowledged: fc.boolean(),
       data: fc.uint8Array({ maxLength: 1158 }),
       withLength: fc.constant(true),
     }),
@@ -810,7 +811,7 @@ describe('codecs', () => {
   test('frames round trip, bundled', () => {
     fc.assert(
       fc.property(fc.array(anyFrame, { minLength: 1, maxLength: 8 }), fc.uint8Array(), (frames, data) => {
-        const last: Frame = { type: 'MESSAGE', channel: 0, data, withLength: false };
+        const last: Frame = { type: 'MESSAGE', channel: 0, acknowledged: false, data, withLength: false };
         const all = [...frames, last];
         expect(decodeFrames(concat(...all.map(encodeFrame)))).toEqual(all);
       }),
@@ -820,7 +821,8 @@ describe('codecs', () => {
   test.each<[string, Uint8Array]>([
     ['no frame', new Uint8Array(0)],
     ['an unknown type', u8(0x1d)],
-    ['a type behind the last', u8(0x21)],
+    ['a type behind MTU_PROBE', u8(0x21)],
+    ['a type behind the last', u8(0x34)],
     ['a RELIABLE without a message', concat(u8(0x18), varint(0), varint(0))],
     ['a number of 2^62', concat(u8(0x18), varint(0), varint(2n ** 62n - 1n), u8(0), u8(0))],
     ['an empty part', concat(u8(0x1a), ...[0, 0, 9, 0].map(varint))],

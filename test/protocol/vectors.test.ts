@@ -504,8 +504,8 @@ function notation(frame: Exclude<Frame, { type: 'PADDING' }>): FrameVector {
     case 'RETIRE_ID':
       return { type: 'retireId', fields: { sequence: String(frame.sequence) } };
     case 'MESSAGE': {
-      const { channel, withLength, data } = frame;
-      return { type: 'message', fields: { channel, withLength, data: toHex(data) } };
+      const { channel, acknowledged, withLength, data } = frame;
+      return { type: 'message', fields: { channel, acknowledged, withLength, data: toHex(data) } };
     }
     case 'KEY_UPDATE': {
       const { epoch, sequence, share, secretId, mac } = frame;

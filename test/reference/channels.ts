@@ -96,7 +96,7 @@ export class ReferenceChannels {
     const longest = state.mode === channelMode.unreliable ? longestUnreliable : state.maxMessageBytes;
     if (data.length > longest) throw new Error(`a message of ${data.length} bytes`);
     if (state.mode === channelMode.unreliable) {
-      this.#queue({ type: 'MESSAGE', channel, data, withLength: true });
+      this.#queue({ type: 'MESSAGE', channel, acknowledged: false, data, withLength: true });
       return;
     }
     const number = state.nextSent++;

@@ -65,6 +65,8 @@ export interface AckFrame {
 export interface MessageFrame {
   readonly type: 'MESSAGE';
   readonly channel: number;
+  /** Whether the packet is to be acknowledged. */
+  readonly acknowledged: boolean;
   readonly data: Bytes;
   /** Without a length the data goes to the end of the packet. */
   readonly withLength: boolean;
@@ -135,8 +137,13 @@ const acknowledged: ReadonlySet<Frame['type']> = new Set([
 ]);
 
 /** The column "acknowledged: yes". */
-export function isAcknowledged({ type }: Frame): boolean {
-  return acknowledged.has(type);
+export function isAcknowledged(frame: Frame): boolean {
+  return frame.type === 'MESSAGE' ? frame.acknowledged : acknowledged.has(frame.type);
+}
+
+/** Whether the frame is sent again until it is acknowledged. */
+export function isRepeated(frame: Frame): boolean {
+  return acknowledged.has(frame.type);
 }
 
 /** The bit of the feature without which a frame is unknown; 0 when it needs none (section 3). */
@@ -144,6 +151,8 @@ export function featureOf(frame: Frame): number {
   switch (frame.type) {
     case 'ACK':
       return frame.ecn === undefined ? 0 : feature.channels;
+    case 'MESSAGE':
+      return frame.acknowledged ? feature.channels : 0;
     case 'CREDIT':
     case 'CHANNEL_CREDIT':
     case 'SEQUENCED':
@@ -246,8 +255,8 @@ function encodeFragment({ channel, number, part, data, withLength }: FragmentFra
   return concat(u8(withLength ? 0x1b : 0x1a), place, withOptionalLength(data, withLength));
 }
 
-function encodeMessage({ channel, data, withLength }: MessageFrame): Uint8Array {
-  const type = 0x10 + (channel === 0 ? 0 : 1) + (withLength ? 2 : 0);
+function encodeMessage({ channel, acknowledged, data, withLength }: MessageFrame): Uint8Array {
+  const type = (acknowledged ? 0x30 : 0x10) + (channel === 0 ? 0 : 1) + (withLength ? 2 : 0);
   const none = new Uint8Array(0);
   return concat(
     u8(type),
@@ -351,7 +360,13 @@ function readPart(reader: Reader, withLength: boolean): { part: Part; data: Uint
 function readMessage(reader: Reader, type: number): Frame {
   const channel = (type & 1) === 0 ? 0 : readChannel(reader);
   const withLength = (type & 2) !== 0;
-  return { type: 'MESSAGE', channel, data: readData(reader, withLength), withLength };
+  return {
+    type: 'MESSAGE',
+    channel,
+    acknowledged: type >= 0x30,
+    data: readData(reader, withLength),
+    withLength,
+  };
 }
 
 function readSequenced(reader: Reader, type: number): Frame {
@@ -430,6 +445,10 @@ function readFrame(reader: Reader): Frame {
     case 0x11:
     case 0x12:
     case 0x13:
+    case 0x30:
+    case 0x31:
+    case 0x32:
+    case 0x33:
       return readMessage(reader, type);
     case 0x14:
     case 0x15:

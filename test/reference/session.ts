@@ -3,7 +3,15 @@
 
 import { type Bytes, Refused, refuse, require, toHex, utf8 } from './bytes.js';
 import { type Delivered, ReferenceChannels } from './channels.js';
-import { type AckRange, decodeFrames, encodeFrame, type Frame, featureOf, isAcknowledged } from './frames.js';
+import {
+  type AckRange,
+  decodeFrames,
+  encodeFrame,
+  type Frame,
+  featureOf,
+  isAcknowledged,
+  isRepeated,
+} from './frames.js';
 import {
   type ChannelDeclaration,
   type Direction,
@@ -174,7 +182,7 @@ export class ReferenceSession {
   /** One packet with any plaintext, for tests of malformed ones; `frames` are remembered until acknowledged. */
   sendPlaintext(plaintext: Bytes, frames: readonly Frame[] = []): bigint {
     const number = this.#nextPacketNumber++;
-    for (const frame of frames.filter(isAcknowledged)) {
+    for (const frame of frames.filter(isRepeated)) {
       this.#unacknowledged.push({ frame, packetNumber: number });
     }
     const key = packetKey(this.#options.prk, this.#sendDirection);
