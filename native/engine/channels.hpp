@@ -18,7 +18,7 @@ enum class ChannelMode : std::uint8_t {
 
 [[nodiscard]] constexpr bool is_reliable(ChannelMode mode) { return mode >= ChannelMode::kReliable; }
 
-// Which of a peer's reliable messages go first. Local to the sender, and no part of the digest.
+// Which of the messages that wait for a peer go first. Local to the sender, and no part of the digest.
 enum class ChannelPriority : std::uint8_t { kCritical = 0, kHigh = 1, kNormal = 2, kLow = 3 };
 inline constexpr std::size_t kPriorities = 4;
 
@@ -34,6 +34,9 @@ struct ChannelDeclaration {
   ChannelPriority priority = ChannelPriority::kNormal;
   // Not for kUnreliable, whose messages fit into one packet: 0.
   std::uint32_t max_message_bytes = 0;
+  // Of kUnreliable: messages wait until congestion control lets them go. Local to the sender, and no part of
+  // the digest.
+  bool congestion_controlled = false;
 };
 
 // By number. What an endpoint has whose user declares none: one unreliable channel.

@@ -42,6 +42,7 @@ namespace hawser {
   X(controlFramesRepeated)   \
   X(packetsLost)             \
   X(messagesExpired)         \
+  X(messagesLost)            \
   X(keyUpdates)              \
   X(keyUpdatesRefused)       \
   X(movesBegun)              \
@@ -99,6 +100,7 @@ namespace hawser {
   X(dropQueueFull)           \
   X(dropUnconfirmedOverflow) \
   X(dropResetInvalid)        \
+  X(dropPathMtu)             \
   X(dropOutputFull)          \
   X(dropNotConnected)        \
   X(dropEventQueueFull)

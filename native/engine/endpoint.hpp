@@ -79,7 +79,7 @@ struct EndpointOptions {
   std::uint16_t max_datagram = 8'972;
   // Sealed packets that wait for the socket at most; `writable` is false above half of it.
   std::uint32_t max_output_packets = 4'096;
-  // By number, 1 to kMaxChannels. Both sides have the same, but for the priorities.
+  // By number, 1 to kMaxChannels. Both sides have the same, but for what is the sender's own.
   std::vector<ChannelDeclaration> channels = default_channels();
   CongestionAlgorithm congestion = CongestionAlgorithm::kBbr;
   // What a peer may send on all its reliable channels, and on each, before the user has taken any of it, in
@@ -90,7 +90,7 @@ struct EndpointOptions {
   // max_sessions. At least eight times `credit`: the sender of a packet for which there is no room takes it
   // for lost, and slows down as though the network were full.
   std::size_t max_reassembly_bytes = std::size_t{256} * 1024 * 1024;
-  // Reliable messages of one peer that were not sent yet: beyond the first figure its user is asked to wait,
+  // Messages for one peer that wait to be sent: beyond the first figure its user is asked to wait,
   // beyond the second messages are refused. Bytes and kMessageCost for each message.
   std::uint32_t high_water_bytes = 256 * 1024;
   std::uint32_t max_queued_bytes = 16 * 1024 * 1024;
@@ -105,7 +105,7 @@ struct EndpointOptions {
 // What a sender has to know before each message; see EndpointOptions::peer_flags.
 enum PeerFlag : std::uint8_t {
   kPeerWait = 1,  // more than high_water_bytes are queued; kPeerDrain follows
-  kPeerFull = 2,  // more than max_queued_bytes are: messages of reliable channels are refused
+  kPeerFull = 2,  // more than max_queued_bytes are: messages that would wait are refused
 };
 
 struct ConnectOptions {
@@ -243,7 +243,8 @@ class Endpoint {
   void rebound(Instant now);
 
   // Sends a message on a declared channel to a connected peer; it leaves with the next flush, or, on a
-  // reliable channel, when credit and congestion control allow. An unreliable message has at most
+  // reliable channel or one that obeys congestion control, when that and credit allow. An unreliable message
+  // has at most
   // max_unreliable_message() bytes, others max_message_bytes of their channel. `options` are for reliable
   // channels only.
   SendStatus send(Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options, Instant now);
@@ -375,6 +376,8 @@ class Endpoint {
   SendStatus send_sequenced(Peer& peer, std::uint32_t channel, Bytes message, Instant now);
   SendStatus send_reliable(Peer& peer, std::uint32_t channel, Bytes message, const SendOptions& options,
                            Instant now);
+  SendStatus enqueue(Peer& peer, std::uint32_t channel, Bytes message, const SendOptions& options,
+                     Instant now);
   // Makes room for a frame of so many bytes in the peer's open packet; kSent when there is.
   SendStatus open_room(Peer& peer, std::size_t size, Instant now);
   SendStatus refuse_full();

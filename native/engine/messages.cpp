@@ -80,6 +80,9 @@ SendStatus Endpoint::send_unreliable(Peer& peer, std::uint32_t channel, Bytes me
     peer.path_mtu.want_more();
     return SendStatus::kTooLong;
   }
+  // Without the feature no frame of the message would be acknowledged: it leaves as any other.
+  if (options_.channels[channel].congestion_controlled && (peer.features & kFeatureChannels) != 0)
+    return enqueue(peer, channel, message, {}, now);
   const SendStatus room = open_room(peer, size, now);
   if (room != SendStatus::kSent) return room;
   ByteWriter writer(peer.open_packet.storage().subspan(peer.open_packet.size, size));
@@ -128,6 +131,12 @@ SendStatus Endpoint::send_sequenced(Peer& peer, std::uint32_t channel, Bytes mes
 SendStatus Endpoint::send_reliable(Peer& peer, std::uint32_t channel, Bytes message,
                                    const SendOptions& options, Instant now) {
   if (message.size() > options_.channels[channel].max_message_bytes) return SendStatus::kTooLong;
+  return enqueue(peer, channel, message, options, now);
+}
+
+// For when congestion control lets it go.
+SendStatus Endpoint::enqueue(Peer& peer, std::uint32_t channel, Bytes message, const SendOptions& options,
+                             Instant now) {
   Transfer& transfer = transfer_of(peer);
   if (transfer.queued_bytes() > std::size_t{options_.max_queued_bytes} + options_.queue_slack_bytes ||
       !transfer.enqueue(channel, message, options.ttl > Duration::zero() ? now + options.ttl : kNever,
@@ -297,11 +306,14 @@ void Endpoint::settle_transfer(Peer& peer, Instant now) {
 }
 
 void Endpoint::count_transfer(Transfer& transfer) {
-  const std::uint64_t lost = transfer.recovery().packets_lost();
-  counters_.add(Counter::packetsLost, lost - transfer.counted_lost);
-  transfer.counted_lost = lost;
-  counters_.add(Counter::messagesExpired, transfer.messages_expired() - transfer.counted_expired);
-  transfer.counted_expired = transfer.messages_expired();
+  const auto count = [&](Counter counter, std::uint64_t total, std::uint64_t& counted) {
+    counters_.add(counter, total - counted);
+    counted = total;
+  };
+  count(Counter::packetsLost, transfer.recovery().packets_lost(), transfer.counted_lost);
+  count(Counter::messagesLost, transfer.recovery().messages_lost(), transfer.counted_messages_lost);
+  count(Counter::messagesExpired, transfer.messages_expired(), transfer.counted_expired);
+  count(Counter::dropPathMtu, transfer.messages_outsized(), transfer.counted_outsized);
 }
 
 // A turn that has room for it goes on with what the peer's user is to be told.

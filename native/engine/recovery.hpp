@@ -46,14 +46,16 @@ struct SentPacket {
   SentPacketInfo info;
   std::uint64_t first_frame = 0;
   std::uint32_t frames = 0;
+  // Unreliable messages that obey congestion control: acknowledged with the packet, and never sent again.
+  std::uint16_t messages = 0;
   State state = State::kInFlight;
   // A probe of the path MTU: its loss says nothing of congestion (RFC 8899 section 3).
   bool mtu_probe = false;
 };
 
-// `Owner` has on_frame_acknowledged(const SentFrame&) and on_frame_lost(const SentFrame&), and the same for
-// whole packets that are no probes: on_packet_acknowledged(const SentPacketInfo&) and
-// on_packet_lost(const SentPacketInfo&).
+// `Owner` has on_frame_acknowledged(const SentFrame&) and on_frame_lost(const SentFrame&), the same for whole
+// packets that are no probes, on_packet_acknowledged(const SentPacketInfo&) and
+// on_packet_lost(const SentPacketInfo&), and on_probe_without_frames().
 class Recovery {
  public:
   // RFC 9002 section 6.1.
@@ -62,6 +64,8 @@ class Recovery {
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
   [[nodiscard]] bool idle() const { return packets_.empty(); }
   [[nodiscard]] std::uint64_t packets_lost() const { return packets_lost_; }
+  // Those of add_message() whose packets are among them.
+  [[nodiscard]] std::uint64_t messages_lost() const { return messages_lost_; }
   // Packets that a probe timeout wants sent, whatever the window says.
   [[nodiscard]] unsigned probes_due() const { return probes_due_; }
 
@@ -74,12 +78,15 @@ class Recovery {
     ++open_frames_;
     return true;
   }
-  [[nodiscard]] bool has_open_frames() const { return open_frames_ > 0; }
+  // Notes a message of the packet that is being written which is not sent again. There is always room for it.
+  void add_message() { ++open_messages_; }
+  // Whether the packet that is being written will be in flight.
+  [[nodiscard]] bool has_open_frames() const { return open_frames_ > 0 || open_messages_ > 0; }
   // Room for one more packet, to be asked for before its first frame is added.
   [[nodiscard]] bool reserve(BlockPool& pool) { return packets_.reserve(pool); }
   // No frame was added after all.
   void release_unused() {
-    if (packets_.empty() && open_frames_ == 0) packets_.clear();
+    if (packets_.empty() && !has_open_frames()) packets_.clear();
   }
 
   // The packet with the frames added since the last one leaves.
@@ -91,8 +98,10 @@ class Recovery {
     packet.info.bytes = static_cast<std::uint32_t>(bytes);
     packet.first_frame = frames_.end() - open_frames_;
     packet.frames = open_frames_;
+    packet.messages = open_messages_;
     packet.mtu_probe = open_frames_ == 1 && frames_.back().kind == SentFrameKind::kMtuProbe;
     open_frames_ = 0;
+    open_messages_ = 0;
     controller.on_sent(packet.info, in_flight_);
     in_flight_ += bytes;
     last_sent_ = now;
@@ -181,14 +190,22 @@ class Recovery {
     // other side waits for, which the last probes have put into younger packets, has to be in the next ones
     // again. It may be all that it has memory for.
     bool given_up = false;
+    bool has_messages = false;
     for (std::uint64_t at = packets_.begin(); at < packets_.end(); ++at) {
       SentPacket& packet = packets_[at];
-      if (packet.state != SentPacket::State::kInFlight || packet.frames == 0 || packet.mtu_probe) continue;
+      if (packet.state != SentPacket::State::kInFlight || packet.mtu_probe) continue;
+      has_messages = has_messages || packet.messages > 0;
+      if (packet.frames == 0) continue;
       give_up_frames(packet, owner);
       given_up = true;
       if (timeouts_ < kProbesFromAll) break;
     }
     if (given_up) return true;
+    // Messages that are not sent again: their packets count until something tells what became of them.
+    if (has_messages) {
+      owner.on_probe_without_frames();
+      return true;
+    }
     // What was in all of them is on its way again or has arrived, or they probe the MTU: nothing is left to
     // ask for with a probe.
     probes_due_ = 0;
@@ -295,6 +312,7 @@ class Recovery {
       give_up_frames(packet, owner);
       if (packet.mtu_probe) continue;
       ++packets_lost_;
+      messages_lost_ += packet.messages;
       summary.lost_bytes += packet.info.bytes;
       controller.on_lost(packet.info, now);
       owner.on_packet_lost(packet.info);
@@ -329,9 +347,11 @@ class Recovery {
   std::size_t in_flight_ = 0;
   std::uint64_t largest_acked_ = 0;
   std::uint64_t packets_lost_ = 0;
+  std::uint64_t messages_lost_ = 0;
   Instant last_sent_{};
   Instant loss_time_ = kNever;
   std::uint32_t open_frames_ = 0;
+  std::uint16_t open_messages_ = 0;
   std::uint8_t timeouts_ = 0;
   std::uint8_t probes_due_ = 0;
 };

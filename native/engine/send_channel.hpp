@@ -27,7 +27,8 @@ struct OutgoingMessage {
 
 // The sending end of a channel. Messages lie in one queue of bytes in the form in which RELIABLE carries them
 // (length, data), so that a run of them goes into a packet in one copy, and stay there until they are
-// acknowledged. A message's number is its place since the first.
+// acknowledged, or, where they are not sent again, until they are sent. A message's number is its place since
+// the first.
 class SendChannel {
  public:
   SendChannel(std::uint16_t own_number, const ChannelDeclaration& declaration, std::uint64_t credit)

@@ -140,7 +140,8 @@ void Transfer::write_due(ByteWriter& writer, std::size_t capacity, Instant now) 
   if (!write_lost(writer, capacity, now)) return;
   while (SendChannel* const channel = next_channel()) {
     const std::size_t before = writer.position();
-    const bool room = write_new(writer, *channel, capacity, now);
+    const bool room = channel->mode == ChannelMode::kUnreliable ? write_unreliable(writer, *channel, capacity)
+                                                                : write_new(writer, *channel, capacity, now);
     const auto priority = static_cast<std::size_t>(channel->priority);
     passed_[priority] += (writer.position() - before) * kStrides[priority];
     // Channels of one priority take turns by packets.
@@ -315,6 +316,32 @@ bool Transfer::write_new(ByteWriter& writer, SendChannel& channel, std::size_t c
     queued_ -= kMessageCost;
     channel.part_sent = 0;
     ++channel.next_unsent;
+  }
+  return true;
+}
+
+// What has been written is done with: its loss is noted, and that is all.
+bool Transfer::write_unreliable(ByteWriter& writer, SendChannel& channel, std::size_t capacity) {
+  while (channel.has_unsent()) {
+    OutgoingMessage& message = channel.messages[channel.next_unsent];
+    const std::size_t size = message_frame_size(channel.number, message.length);
+    if (size <= capacity) {
+      if (writer.remaining() < size) {
+        path_mtu_.want_more();
+        return false;
+      }
+      write_message_start(writer, channel.number, true, true);
+      const std::uint64_t end = channel.end_of(channel.next_unsent);
+      channel.bytes.copy(message.start, writer.space(static_cast<std::size_t>(end - message.start)));
+      recovery_.add_message();
+    } else {
+      // The datagrams have become smaller since it was taken.
+      path_mtu_.want_more();
+      ++messages_outsized_;
+    }
+    queued_ -= message.length + kMessageCost;
+    message.done = true;
+    channel.drop_done();
   }
   return true;
 }

@@ -1,6 +1,6 @@
 // Everything of one connection that has to do with its channels: the queues and books of both directions,
 // credit, recovery, congestion control and pacing (docs/protocol.md section 12). It exists once a channel
-// other than an unreliable one has been used.
+// has been used whose messages do not just leave as they come.
 #pragma once
 
 #include <array>
@@ -69,11 +69,12 @@ class Transfer {
 
   // ---- out
 
-  // Takes a message of a reliable channel; false when there is no memory.
+  // Takes a message of a reliable channel, or of an unreliable one that obeys congestion control, for which
+  // the last two say nothing; false when there is no memory.
   [[nodiscard]] bool enqueue(std::uint32_t channel, Bytes data, Instant expires, std::uint32_t confirm);
   // The number of the next message of a sequenced channel.
   std::uint64_t next_sequenced(std::uint32_t channel) { return send_channel(channel).next_sequenced++; }
-  // Bytes of reliable messages that were not sent yet, each with its cost beside the length.
+  // Bytes of messages that were not sent yet, each with its cost beside the length.
   [[nodiscard]] std::size_t queued_bytes() const { return queued_; }
 
   // Whether fill() would write something.
@@ -225,12 +226,16 @@ class Transfer {
 
   // Messages that this side has given up.
   [[nodiscard]] std::uint64_t messages_expired() const { return messages_expired_; }
+  // Unreliable messages that waited until the path carried no datagrams as long any more.
+  [[nodiscard]] std::uint64_t messages_outsized() const { return messages_outsized_; }
 
   // The user was told to wait for a drain event.
   bool drain_owed = false;
-  // How far packets_lost() and messages_expired() are in the endpoint's counters.
+  // How far what this and recovery() count is in the endpoint's counters.
   std::uint64_t counted_lost = 0;
+  std::uint64_t counted_messages_lost = 0;
   std::uint64_t counted_expired = 0;
+  std::uint64_t counted_outsized = 0;
 
   // For Recovery.
   void on_frame_acknowledged(const SentFrame& frame);
@@ -239,6 +244,8 @@ class Transfer {
   void on_packet_lost(const SentPacketInfo& packet) {
     static_cast<void>(path_mtu_.on_packet_lost(packet.bytes, packet.number, next_number_, now_));
   }
+  // The limit as it is, told once more, says nothing and is acknowledged.
+  void on_probe_without_frames() { received_.untold = credit_due_ = true; }
 
  private:
   [[nodiscard]] bool declared(std::uint32_t channel, ChannelMode mode) const {
@@ -319,6 +326,7 @@ class Transfer {
   bool write_lost(ByteWriter& writer, std::size_t capacity, Instant now);
   bool write_lost_messages(ByteWriter& writer, SendChannel& channel, std::size_t capacity, Instant now);
   bool write_new(ByteWriter& writer, SendChannel& channel, std::size_t capacity, Instant now);
+  bool write_unreliable(ByteWriter& writer, SendChannel& channel, std::size_t capacity);
   // Writes whole messages from `first` on, at most up to `end`, as many as there is room for; returns the
   // number behind the last one written.
   std::uint64_t write_run(ByteWriter& writer, SendChannel& channel, std::uint64_t first, std::uint64_t end);
@@ -348,6 +356,7 @@ class Transfer {
   Credit received_;
   std::uint64_t spent_ = 0;
   std::uint64_t messages_expired_ = 0;
+  std::uint64_t messages_outsized_ = 0;
   std::uint64_t limit_;
   std::size_t queued_ = 0;
   // Of the receive blocks.

@@ -39,7 +39,8 @@ std::vector<ChannelDeclaration> channels() {
   return {{"unreliable", "", ChannelMode::kUnreliable, ChannelPriority::kNormal, 0},
           {"sequenced", "", ChannelMode::kSequenced, ChannelPriority::kNormal, kLongest},
           {"reliable", "", ChannelMode::kReliable, ChannelPriority::kHigh, kLongest},
-          {"unordered", "", ChannelMode::kReliableUnordered, ChannelPriority::kLow, kLongest}};
+          {"unordered", "", ChannelMode::kReliableUnordered, ChannelPriority::kLow, kLongest},
+          {"controlled", "", ChannelMode::kUnreliable, ChannelPriority::kNormal, 0, true}};
 }
 
 Hash128 digest() {
@@ -249,8 +250,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 5: {
         const std::uint8_t how = script.u8();
-        world.send(how % 4, std::size_t{script.u8()} * 40,
-                   std::chrono::milliseconds((how & 4U) != 0 ? 20 : 0));
+        world.send(how % 5, std::size_t{script.u8()} * 40,
+                   std::chrono::milliseconds((how & 0x80U) != 0 ? 20 : 0));
         break;
       }
       case 6: {

@@ -28,7 +28,8 @@ inline constexpr std::uint32_t kState = 1;
 inline constexpr std::uint32_t kOrdered = 2;
 inline constexpr std::uint32_t kUnordered = 3;
 inline constexpr std::uint32_t kBulk = 4;
-inline constexpr std::uint32_t kTestChannels = 5;
+inline constexpr std::uint32_t kPaced = 5;
+inline constexpr std::uint32_t kTestChannels = 6;
 
 // `bulk_bytes`: the longest message of kBulk; of the others it is 64 KiB.
 inline std::vector<ChannelDeclaration> test_channels(std::uint32_t bulk_bytes = 1024 * 1024) {
@@ -39,6 +40,7 @@ inline std::vector<ChannelDeclaration> test_channels(std::uint32_t bulk_bytes = 
       {"ordered", "bytes", ChannelMode::kReliable, Priority::kHigh, 64 * 1024},
       {"unordered", "bytes", ChannelMode::kReliableUnordered, Priority::kNormal, 64 * 1024},
       {"bulk", "bytes", ChannelMode::kReliable, Priority::kLow, bulk_bytes},
+      {"paced", "bytes", ChannelMode::kUnreliable, Priority::kNormal, 0, true},
   };
 }
 

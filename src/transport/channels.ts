@@ -1,6 +1,13 @@
 // Channels: what a server or client declares of them, and the table that the sending and receiving sides look them up in.
 
-import { argumentError, checkInteger, checkOneOf, checkOptions, describe } from '../base/check.js';
+import {
+  argumentError,
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  describe,
+} from '../base/check.js';
 import { bytes, type Codec } from './codecs.js';
 import type { NativeChannel } from './native.js';
 
@@ -18,17 +25,24 @@ export type ReliableMode = 'reliable' | 'reliableUnordered';
 
 /** In the order of `ChannelPriority` of native/engine/channels.hpp. */
 const channelPriorities = ['critical', 'high', 'normal', 'low'] as const;
-/** Which of a peer's reliable messages go first. */
+/** Which of the messages that wait for a peer go first. */
 export type ChannelPriority = (typeof channelPriorities)[number];
 
 /** Options of an unreliable channel. */
 export interface UnreliableChannelOptions {
-  /** `normal` by default. Each side chooses its own for what it sends. */
+  /** `normal` by default. Each side chooses its own for what it sends; it says something of messages that wait for their turn. */
   readonly priority?: ChannelPriority;
+  /**
+   * Whether messages wait until congestion control lets them go, with those of reliable channels and within the same limits
+   * (`highWaterBytes`, `maxQueuedBytes`), instead of leaving at the end of the turn: for bulk whose loss something else makes good. What
+   * is lost is not sent again, but slows the sender down (RFC 9221 section 5). False by default. Each side chooses its own for what it
+   * sends. Netcode has no congestion control: there it says nothing.
+   */
+  readonly congestionControlled?: boolean;
 }
 
 /** Options of a channel whose messages may take several packets. */
-export interface ChannelOptions extends UnreliableChannelOptions {
+export interface ChannelOptions extends Pick<UnreliableChannelOptions, 'priority'> {
   /** The longest message in bytes, 1 to 16,777,216; 65,536 by default. Both sides must declare the same. */
   readonly maxMessageBytes?: number;
 }
@@ -40,6 +54,8 @@ export interface Channel<T, Mode extends ChannelMode = ChannelMode> {
   /** 0 for an unreliable channel, whose messages fit into one packet. */
   readonly maxMessageBytes: number;
   readonly priority: ChannelPriority;
+  /** False but for an unreliable channel that is declared so. */
+  readonly congestionControlled: boolean;
 }
 
 /** The channels of an endpoint by name. Their order counts: it is that of their numbers, which are what is sent. */
@@ -79,12 +95,20 @@ class DeclaredChannel<T, Mode extends ChannelMode> implements Channel<T, Mode> {
   readonly codec: Codec<T>;
   readonly maxMessageBytes: number;
   readonly priority: ChannelPriority;
+  readonly congestionControlled: boolean;
 
-  constructor(mode: Mode, codec: Codec<T>, maxMessageBytes: number, priority: ChannelPriority) {
+  constructor(
+    mode: Mode,
+    codec: Codec<T>,
+    maxMessageBytes: number,
+    priority: ChannelPriority,
+    congestionControlled: boolean,
+  ) {
     this.mode = mode;
     this.codec = codec;
     this.maxMessageBytes = maxMessageBytes;
     this.priority = priority;
+    this.congestionControlled = congestionControlled;
     Object.freeze(this);
   }
 }
@@ -104,8 +128,10 @@ export function unreliable(
   codec: Codec<unknown> = bytes(),
   options: UnreliableChannelOptions = {},
 ): Channel<unknown, 'unreliable'> {
-  checkOptions('options', options, ['priority']);
-  return new DeclaredChannel('unreliable', checkCodec(codec), 0, checkPriority(options.priority));
+  checkOptions('options', options, ['priority', 'congestionControlled']);
+  const congestionControlled = checkBoolean('congestionControlled', options.congestionControlled ?? false);
+  const priority = checkPriority(options.priority);
+  return new DeclaredChannel('unreliable', checkCodec(codec), 0, priority, congestionControlled);
 }
 
 /** A channel that drops what is older than what has arrived: for states of which only the newest counts. */
@@ -146,7 +172,8 @@ function declare<Mode extends ChannelMode>(
   checkOptions('options', options, ['maxMessageBytes', 'priority']);
   const wanted = options.maxMessageBytes ?? defaultMaxMessageBytes;
   const maxMessageBytes = checkInteger('maxMessageBytes', wanted, 1, greatestMaxMessageBytes);
-  return new DeclaredChannel(mode, checkCodec(codec), maxMessageBytes, checkPriority(options.priority));
+  const priority = checkPriority(options.priority);
+  return new DeclaredChannel(mode, checkCodec(codec), maxMessageBytes, priority, false);
 }
 
 function checkCodec(codec: unknown): Codec<unknown> {
@@ -186,6 +213,8 @@ export interface ChannelEntry {
   readonly number: number;
   readonly mode: ChannelMode;
   readonly reliable: boolean;
+  /** Its messages wait in the queue of their peer until congestion control lets them go; but for netcode. */
+  readonly queued: boolean;
   /** 0 for an unreliable channel. */
   readonly maxMessageBytes: number;
   readonly codec: Codec<unknown>;
@@ -274,18 +303,21 @@ function noChannels(channels: unknown, count?: number): Error {
 function entryOf(
   name: string,
   number: number,
-  { mode, codec, maxMessageBytes }: Channel<unknown>,
+  { mode, codec, maxMessageBytes, congestionControlled }: Channel<unknown>,
 ): ChannelEntry {
   const reliable = mode === 'reliable' || mode === 'reliableUnordered';
-  return { name, number, mode, reliable, maxMessageBytes, codec, raw: codec === bytes() };
+  const queued = reliable || congestionControlled;
+  return { name, number, mode, reliable, queued, maxMessageBytes, codec, raw: codec === bytes() };
 }
 
-function nativeOf(name: string, { mode, codec, maxMessageBytes, priority }: Channel<unknown>): NativeChannel {
+function nativeOf(name: string, channel: Channel<unknown>): NativeChannel {
+  const { mode, codec, maxMessageBytes, priority, congestionControlled } = channel;
   return {
     name,
     codec: codec.name,
     mode: channelModes.indexOf(mode),
     priority: channelPriorities.indexOf(priority),
     maxMessageBytes,
+    congestionControlled,
   };
 }

@@ -207,7 +207,10 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
     return { sent: cell(this, statusCell.packetsSent), received: cell(this, statusCell.packetsReceived) };
   }
 
-  /** Packets that were sent and are known to be lost. Those of unreliable messages alone are not known of. */
+  /**
+   * Packets that were sent and are known to be lost. Those of unreliable messages alone are not known of, unless their channel obeys
+   * congestion control.
+   */
   get packetsLost(): number {
     return cell(this, statusCell.packetsLost);
   }
@@ -217,7 +220,7 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
     return cell(this, statusCell.congestionWindow);
   }
 
-  /** Bytes that were sent and are neither acknowledged nor lost. Unreliable and sequenced messages do not count. */
+  /** Bytes that were sent and are neither acknowledged nor lost. Only what obeys congestion control counts. */
   get bytesInFlight(): number {
     return cell(this, statusCell.bytesInFlight);
   }
@@ -227,7 +230,7 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
     return cell(this, statusCell.pacingRate);
   }
 
-  /** Bytes of reliable messages that wait to be sent. */
+  /** Bytes of messages that wait to be sent, each counting 64 more. */
   get queuedBytes(): number {
     return cell(this, statusCell.queuedBytes);
   }

@@ -38,6 +38,8 @@ export interface NativeChannel {
   readonly priority: number;
   /** 0 for an unreliable channel. */
   readonly maxMessageBytes: number;
+  /** True for unreliable channels only. */
+  readonly congestionControlled: boolean;
 }
 
 export interface NativeEndpointOptions {
@@ -335,7 +337,7 @@ export const sendStatus = {
 
 /** Bits of {@link NativeEndpoint.peerFlags}. */
 export const peerFlag = {
-  /** More than `highWaterBytes` of reliable messages wait. */
+  /** More than `highWaterBytes` of messages wait. */
   wait: 1,
   /** So many wait that the next one is refused. */
   full: 2,

@@ -73,8 +73,8 @@ export interface SocketOptions<C extends ChannelMap = DefaultChannels> {
    */
   readonly maxReassemblyBytes?: number;
   /**
-   * Bytes of reliable messages waiting to be sent to a peer, each counting 16 more, beyond which `send` returns false; 0 to
-   * 4,294,967,295, 262,144 by default.
+   * Bytes of messages of reliable and of congestion-controlled channels waiting to be sent to a peer, each counting 64 more, beyond which
+   * `send` returns false; 0 to 4,294,967,295, 262,144 by default.
    */
   readonly highWaterBytes?: number;
   /**

@@ -243,8 +243,7 @@ export class Socket {
       this.#native.arm();
       used = 0;
     }
-    // Only reliable messages wait in a queue of their peer.
-    const flags = channel.reliable ? (this.#peerFlags[slot] ?? 0) : 0;
+    const flags = channel.queued ? (this.#peerFlags[slot] ?? 0) : 0;
     if ((flags & peerFlag.full) !== 0) this.#checkQueue(slot, generation);
     const at = this.#txHeaderBytes + used;
     const word = at >>> 2;
@@ -275,7 +274,7 @@ export class Socket {
     if (this.#state === 'STOPPED') return false;
     // What was sent before must leave before.
     if (this.#txWords[txUsed] !== 0) this.#native.flush();
-    if (channel.reliable && ((this.#peerFlags[slot] ?? 0) & peerFlag.full) !== 0)
+    if (channel.queued && ((this.#peerFlags[slot] ?? 0) & peerFlag.full) !== 0)
       this.#checkQueue(slot, generation);
     const status = this.#native.sendLong(slot, generation, channel.number, data, ttlMs, confirm);
     if (status === sendStatus.queueFull) {
@@ -350,7 +349,7 @@ export class Socket {
   /** Whether `send` would return true on that channel, or on every one. */
   #hasRoom(slot: number, channel?: ChannelEntry): boolean {
     if (this.#txWords[txWritable] === 0) return false;
-    return channel?.reliable === false || ((this.#peerFlags[slot] ?? 0) & peerFlag.wait) === 0;
+    return channel?.queued === false || ((this.#peerFlags[slot] ?? 0) & peerFlag.wait) === 0;
   }
 
   /** @returns false, and owes `drain` for it. */

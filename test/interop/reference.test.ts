@@ -11,6 +11,7 @@ import {
   type Peer,
   Server,
   type ServerOptions,
+  unreliable,
 } from '../../src/index.js';
 import { type MintTokenOptions, mintToken } from '../../src/token/index.js';
 import { toHex, utf8, varint } from '../reference/bytes.js';
@@ -21,7 +22,7 @@ import {
   ReferenceServer,
   type ReferenceServerOptions,
 } from '../reference/endpoints.js';
-import type { Frame } from '../reference/frames.js';
+import type { AckRange, Frame } from '../reference/frames.js';
 import * as reference from '../reference/hawser1.js';
 import type { ReferenceSession } from '../reference/session.js';
 import { next, protocolId, serverKey, text } from '../transport/support.js';
@@ -133,9 +134,9 @@ describe('a reference client at a gateway of the addon', () => {
     return server;
   }
 
-  async function clientOf(token: Uint8Array): Promise<{ client: ReferenceClient; wire: Wire }> {
+  async function clientOf(token: Uint8Array, features = 0): Promise<{ client: ReferenceClient; wire: Wire }> {
     const wire = await Wire.bind();
-    const client = new ReferenceClient({ token, sendDatagram: wire.send });
+    const client = new ReferenceClient({ token, sendDatagram: wire.send, features });
     wire.receiver = (datagram, from) => client.receive(datagram, from);
     return { client, wire };
   }
@@ -148,8 +149,12 @@ describe('a reference client at a gateway of the addon', () => {
     readonly wire: Wire;
   }
 
-  async function join(server: Server, options: Partial<MintTokenOptions> = {}): Promise<Joined> {
-    const { client, wire } = await clientOf(await mint(server.publicAddresses, options));
+  async function join(
+    server: Server,
+    options: Partial<MintTokenOptions> = {},
+    features = 0,
+  ): Promise<Joined> {
+    const { client, wire } = await clientOf(await mint(server.publicAddresses, options), features);
     const connecting = next(server, 'connect');
     client.start();
     const [peer] = await connecting;
@@ -215,6 +220,29 @@ describe('a reference client at a gateway of the addon', () => {
     const packets = wire.arrived.slice(before);
     expect(packets.length).toBeLessThan(10);
     for (const packet of packets) expect(packet.length).toBeLessThanOrEqual(1200);
+  });
+
+  test('messages that obey congestion control are acknowledged both ways', async () => {
+    const server = await listen({
+      channels: { default: unreliable(undefined, { congestionControlled: true }) },
+    });
+    const { peer, session, wire } = await join(server, {}, reference.feature.channels);
+    const count = 50;
+    for (let index = 0; index < count; ++index) peer.send(message(1000));
+    await wire.until(() => session.messages.length === count);
+    expect(framesOf(session, 'MESSAGE').every(({ acknowledged }) => acknowledged)).toBe(true);
+    // More than the first window: the rest came because what was before was acknowledged.
+    expect(peer.packets.received).toBeGreaterThan(1);
+    const number = session.nextPacketNumber;
+    session.queue({ type: 'MESSAGE', channel: 0, acknowledged: true, data: message(5), withLength: true });
+    const heard = next(server, 'message');
+    session.flush();
+    const [, data] = await heard;
+    expect(data).toEqual(message(5));
+    const covers = ({ ranges }: { readonly ranges: readonly AckRange[] }): boolean =>
+      ranges.some(({ smallest, largest }) => smallest <= number && number <= largest);
+    await wire.until(() => framesOf(session, 'ACK').some(covers));
+    expect(server.stats.counters.messagesLost).toBe(0);
   });
 
   test('PING is answered with PONG both ways, and both know the round trip', async () => {

@@ -245,6 +245,36 @@ describe.each(worlds)('channels %s', (_name, makeWorld) => {
     expect(peer.connected).toBe(true);
   });
 
+  test('send bulk that may be lost under congestion control, each message once', async () => {
+    const declared = { bulk: unreliable(bytes(), { congestionControlled: true }), moves: unreliable() };
+    const { server, connection } = await pair(world, declared, {}, { highWaterBytes: 100_000 });
+    const total = 3000;
+    const heard = new Set<number>();
+    let moves = 0;
+    server.on('message', (_peer, value, channel) => {
+      if (channel === 'moves') return void ++moves;
+      const number = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+      expect(heard.has(number)).toBe(false);
+      heard.add(number);
+    });
+    const send = async (): Promise<void> => {
+      for (let number = 0; number < total; ++number) {
+        const message = pattern(1000, number);
+        new DataView(message.buffer).setUint32(0, number, true);
+        if (!connection.send('bulk', message)) await connection.sent();
+        if (number % 100 === 0) connection.send('moves', message);
+      }
+    };
+    await world.until(send());
+    // What is missing was in packets that are known to be lost, none of which holds nine of them.
+    const missing = (): number =>
+      total - heard.size - server.stats.drops.eventQueueFull - 8 * connection.packetsLost;
+    while (connection.queuedBytes > 0 || connection.bytesInFlight > 0 || missing() > 0) await world.settle();
+    expect(heard.size).toBeGreaterThan(total / 2);
+    expect(moves).toBeGreaterThan(0);
+    expect(connection.connected).toBe(true);
+  });
+
   test('refuse what would wait for ever', async () => {
     const { server, peer } = await pair(
       world,
@@ -455,6 +485,36 @@ describe('channels on a bad network', () => {
     const seconds = (world.network.clock.now() - began) / 1000;
     expect((5 * longestFile) / seconds).toBeGreaterThan(0.7 * 1_250_000);
     expect(server.stats.counters.messagesReceived).toBe(5);
+    await world.close();
+  });
+
+  test('repeat no bulk that may be lost, tell its sender to wait, and count what is lost', async () => {
+    const world = new SimulatedWorld({ seed: 3, delayMs: 10, bytesPerSecond: 1_250_000, lossRate: 0.3 });
+    const declared = { bulk: unreliable(bytes(), { congestionControlled: true }) };
+    const { server, peer, connection } = await pair(world, declared, { highWaterBytes: 50_000 });
+    const heard: number[] = [];
+    connection.on('message', (value) => {
+      heard.push(new DataView(value.buffer, value.byteOffset).getUint32(0, true));
+    });
+    const total = 1000;
+    let waits = 0;
+    for (let number = 0; number < total; ++number) {
+      const message = pattern(1000, number);
+      new DataView(message.buffer).setUint32(0, number, true);
+      if (peer.send('bulk', message)) continue;
+      ++waits;
+      await world.until(peer.sent());
+    }
+    while (peer.queuedBytes > 0 || peer.bytesInFlight > 0) await world.settle();
+    const { messagesLost, bytesSent } = server.stats.counters;
+    expect(new Set(heard).size).toBe(heard.length);
+    // What came late, or whose acknowledgement was lost for good, is counted as lost too.
+    expect(heard.length + messagesLost).toBeGreaterThanOrEqual(total);
+    expect(heard.length).toBeGreaterThan(0.6 * total);
+    expect(heard.length).toBeLessThan(0.8 * total);
+    expect(messagesLost).toBeGreaterThan(0.2 * total);
+    expect(bytesSent).toBeLessThan(1.15 * 1000 * total);
+    expect(waits).toBeGreaterThan(0);
     await world.close();
   });
 

@@ -21,7 +21,7 @@ import {
 import { createTokenMinter } from '../../src/token/index.js';
 import { peerFlag } from '../../src/transport/native.js';
 import { batch, endpoints, type FakeEndpoint, type FakeEvent, fakeAddon } from './fake-addon.js';
-import { protocolId, serverKey } from './support.js';
+import { next, protocolId, serverKey } from './support.js';
 
 vi.mock('../../src/transport/native.js', async (original) => ({
   ...(await original()),
@@ -102,18 +102,62 @@ beforeEach(async () => {
 describe('the declaration', () => {
   test('goes to the addon by number', () => {
     expect(native.options.channels).toEqual([
-      { name: 'moves', codec: 'bytes', mode: 0, priority: 2, maxMessageBytes: 0 },
-      { name: 'chat', codec: 'json', mode: 2, priority: 2, maxMessageBytes: 65_536 },
-      { name: 'names', codec: 'text', mode: 1, priority: 0, maxMessageBytes: 100_000 },
-      { name: 'levels', codec: 'byte', mode: 3, priority: 3, maxMessageBytes: 65_536 },
-      { name: 'files', codec: 'bytes', mode: 2, priority: 2, maxMessageBytes: 200_000 },
+      {
+        name: 'moves',
+        codec: 'bytes',
+        mode: 0,
+        priority: 2,
+        maxMessageBytes: 0,
+        congestionControlled: false,
+      },
+      {
+        name: 'chat',
+        codec: 'json',
+        mode: 2,
+        priority: 2,
+        maxMessageBytes: 65_536,
+        congestionControlled: false,
+      },
+      {
+        name: 'names',
+        codec: 'text',
+        mode: 1,
+        priority: 0,
+        maxMessageBytes: 100_000,
+        congestionControlled: false,
+      },
+      {
+        name: 'levels',
+        codec: 'byte',
+        mode: 3,
+        priority: 3,
+        maxMessageBytes: 65_536,
+        congestionControlled: false,
+      },
+      {
+        name: 'files',
+        codec: 'bytes',
+        mode: 2,
+        priority: 2,
+        maxMessageBytes: 200_000,
+        congestionControlled: false,
+      },
     ]);
   });
 
   test('is one unreliable channel of bytes by default, and so are the limits', async () => {
     await listen({});
     expect(native.options).toMatchObject({
-      channels: [{ name: 'default', codec: 'bytes', mode: 0, priority: 2, maxMessageBytes: 0 }],
+      channels: [
+        {
+          name: 'default',
+          codec: 'bytes',
+          mode: 0,
+          priority: 2,
+          maxMessageBytes: 0,
+          congestionControlled: false,
+        },
+      ],
       congestion: 'bbr',
       creditBytes: 4 * 1024 * 1024,
       channelCreditBytes: 2 * 1024 * 1024,
@@ -122,6 +166,15 @@ describe('the declaration', () => {
       maxQueuedBytes: 16 * 1024 * 1024,
       dscp: 0,
     });
+  });
+
+  test('says which unreliable channels obey congestion control', async () => {
+    await listen({
+      channels: { bulk: unreliable(bytes(), { congestionControlled: true, priority: 'low' }) },
+    });
+    expect(native.options.channels).toEqual([
+      { name: 'bulk', codec: 'bytes', mode: 0, priority: 3, maxMessageBytes: 0, congestionControlled: true },
+    ]);
   });
 
   test('raises the credit to what its longest message needs', async () => {
@@ -390,6 +443,36 @@ describe('backpressure', () => {
     native.peerFlags[3] = 0;
     deliver([event.peerDrain, 0, 3, 9]);
     expect(drained.mock.calls).toEqual([[peer]]);
+  });
+
+  test('is for unreliable messages too where they obey congestion control', async () => {
+    const declared = { bulk: unreliable(bytes(), { congestionControlled: true }), moves: unreliable() };
+    const listening = await listen({ channels: declared });
+    const connecting = next(listening, 'connect');
+    native.generations[3] = 9;
+    deliver([event.connect, 0, 3, 9, new Uint8Array(96)]);
+    const [only] = await connecting;
+    const drained = vi.fn();
+    listening.on('drain', drained);
+    expect(only.send('bulk', encode('1'))).toBe(true);
+    native.peerFlags[3] = peerFlag.wait;
+    expect(only.send('bulk', encode('2'))).toBe(false);
+    expect(only.send('moves', encode('3'))).toBe(true);
+    native.peerFlags[3] = peerFlag.wait | peerFlag.full;
+    expect(() => only.send('bulk', encode('4'))).toThrow(
+      expect.objectContaining({ code: 'ERR_HAWSER_QUEUE_FULL' }),
+    );
+    expect(only.send('moves', encode('5'))).toBe(true);
+    native.flush();
+    expect(native.sent).toEqual([
+      [3, 9, 0, '1'],
+      [3, 9, 0, '2'],
+      [3, 9, 1, '3'],
+      [3, 9, 1, '5'],
+    ]);
+    native.peerFlags[3] = 0;
+    deliver([event.peerDrain, 0, 3, 9]);
+    expect(drained.mock.calls).toEqual([[only]]);
   });
 
   test('of who has the slot now is no affair of who had it before', () => {

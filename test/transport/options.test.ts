@@ -244,6 +244,11 @@ describe('arguments of a channel', () => {
       "one of 'critical', 'high', 'normal', 'low'; got \"hihg\"; did you mean 'high'?",
     ],
     [
+      'congestionControlled',
+      () => unreliable(bytes(), { congestionControlled: 1 as unknown as boolean }),
+      'true or false; got 1',
+    ],
+    [
       'codec',
       () => unreliable(json as unknown as undefined),
       'a codec such as bytes(), text() or json(): an object with name, encode and decode; got a function',
