@@ -14,9 +14,11 @@ export interface MessageConnection {
   /**
    * Sends one message that may be lost, and may overtake others or be overtaken. Undefined where the transport cannot.
    *
-   * @throws as `send`.
+   * @returns and throws as `send`.
    */
-  readonly sendUnreliable?: (message: Uint8Array) => void;
+  readonly sendUnreliable?: (message: Uint8Array) => boolean;
+  /** The longest message of `sendUnreliable` now, in bytes; it may change with the path. Undefined where that is. */
+  readonly maxUnreliableBytes?: () => number;
   /**
    * Ends the connection; `closed` follows unless that has come.
    *

@@ -1,18 +1,19 @@
 // The interaction protocol over our own transport: two channels between a gateway and each of its peers, beside any others.
 
-import { throwIfAborted } from '../base/abort.js';
-import { argumentError, checkFunction, describe } from '../base/check.js';
-import { HawserError } from '../base/errors.js';
-import type { Connector, Farewell, MessageConnection, MessageReceiver } from '../base/message-connection.js';
+import type { Connector, MessageConnection, MessageReceiver } from '../base/message-connection.js';
 import { type Channel, type ChannelMap, reliable, unreliable } from '../transport/channels.js';
-import { type ConnectOptions, connect } from '../transport/client.js';
 import { bytes } from '../transport/codecs.js';
 import type { Connection } from '../transport/connection.js';
-import type { Link } from '../transport/link.js';
+import {
+  type ChannelConnectorOptions,
+  channelConnector,
+  overChannels,
+  type ProtocolChannels,
+  serveChannels,
+} from '../transport/message-channels.js';
 import type { Peer } from '../transport/peer.js';
-import { type DisconnectInfo, disconnectCodes, type GoawayInfo } from '../transport/results.js';
-import { Server } from '../transport/server.js';
-import { checkToken, type TokenSource } from '../transport/token-source.js';
+import type { Server } from '../transport/server.js';
+import type { TokenSource } from '../transport/token-source.js';
 import { limits } from './codec.js';
 
 /** What servers and clients declare that speak the interaction protocol, perhaps among others. */
@@ -35,91 +36,7 @@ export const interactionChannels: InteractionChannels = {
 /** Channels of which two are those of the interaction protocol. */
 type WithInteraction = ChannelMap & InteractionChannels;
 
-const mostReason = 80;
-
-/** So many messages of one connection are delivered before others have their turn. */
-const messagesPerTurn = 1024;
-
-/** A peer or a connection as the session protocols see it. */
-class ChannelConnection implements MessageConnection {
-  readonly detectsLoss = true;
-  readonly #link: Link<InteractionChannels>;
-  readonly #disconnect: (reason: string) => void;
-  #receiver: MessageReceiver | undefined = undefined;
-  /** Messages in this turn, or since the last that there were so many. */
-  #delivered = 0;
-  #end: { readonly error: HawserError | undefined } | undefined = undefined;
-
-  constructor(link: Link<InteractionChannels>, disconnect: (reason: string) => void) {
-    this.#link = link;
-    this.#disconnect = disconnect;
-  }
-
-  send(message: Uint8Array): boolean {
-    this.#checkConnected();
-    return this.#link.send('interaction', message);
-  }
-
-  sendUnreliable(message: Uint8Array): void {
-    this.#checkConnected();
-    this.#link.send('interactionState', message);
-  }
-
-  roundTripMs(): number {
-    return this.#link.rttMs;
-  }
-
-  close(reason: string): void {
-    // So many characters are never more bytes than the transport carries.
-    if (this.#end === undefined) this.#disconnect(reason.slice(0, mostReason));
-  }
-
-  /** The transport drops and counts what is sent to a side that is gone; a protocol is to know of it. */
-  #checkConnected(): void {
-    if (this.#end === undefined && this.#link.connected) return;
-    throw new HawserError('ERR_HAWSER_NOT_CONNECTED', 'it is not connected');
-  }
-
-  // ---- What the receiver is told -----------------------------------------------------------------------------------
-
-  attach(receiver: MessageReceiver): void {
-    this.#receiver = receiver;
-    if (this.#end !== undefined) receiver.closed(this.#end.error);
-  }
-
-  /** @param channel any: messages of others are not for the receiver. */
-  message(message: Uint8Array, channel: string): void {
-    if (this.#end !== undefined) return;
-    if (channel === 'interaction') {
-      this.#receiver?.message(message);
-      if (++this.#delivered === messagesPerTurn) this.#yieldTurn();
-    } else if (channel === 'interactionState') this.#receiver?.unreliableMessage?.(message);
-  }
-
-  /** What the addon has not handed over yet comes in a later turn, so that others have theirs. */
-  #yieldTurn(): void {
-    if (!this.#link.connected) return;
-    this.#link.pause('interaction');
-    setImmediate(() => {
-      this.#delivered = 0;
-      if (this.#end === undefined && this.#link.connected) this.#link.resume('interaction');
-    });
-  }
-
-  drained(): void {
-    if (this.#end === undefined) this.#receiver?.drained();
-  }
-
-  farewell(farewell: Farewell): void {
-    if (this.#end === undefined) this.#receiver?.farewell?.(farewell);
-  }
-
-  ended(error: HawserError | undefined): void {
-    if (this.#end !== undefined) return;
-    this.#end = { error };
-    this.#receiver?.closed(error);
-  }
-}
+const channels: ProtocolChannels = { reliable: 'interaction', unreliable: 'interactionState' };
 
 /**
  * Speaks the interaction protocol with every peer of a server, which may have further channels: their messages are left to its own
@@ -131,37 +48,7 @@ export function serveInteraction<C extends WithInteraction>(
   server: Server<C>,
   accept: (connection: MessageConnection, peer: Peer<C>) => MessageReceiver,
 ): void {
-  if (!(server instanceof Server)) throw argumentError('server', 'a Server', describe(server));
-  checkFunction('accept', accept);
-  // It has the two channels, whatever others it has: types cannot follow that into its events.
-  const own = server as unknown as Server<InteractionChannels>;
-  const acceptOwn = accept as unknown as (
-    connection: MessageConnection,
-    peer: Peer<InteractionChannels>,
-  ) => MessageReceiver;
-  const connections = new Map<Peer<InteractionChannels>, ChannelConnection>();
-  own.on('connect', (peer) => {
-    if (peer.wire === 'netcode') return;
-    const connection = new ChannelConnection(
-      peer,
-      (reason) => void peer.disconnect(disconnectCodes.NONE, reason),
-    );
-    try {
-      connection.attach(checkReceiver('accept', acceptOwn(connection, peer)));
-      connections.set(peer, connection);
-    } catch (error) {
-      // Nobody would ever answer it.
-      connection.close('not accepted');
-      throw error;
-    }
-  });
-  own.on('message', (peer, message, channel) => connections.get(peer)?.message(message, channel));
-  own.on('drain', (peer) => connections.get(peer)?.drained());
-  own.on('disconnect', (peer, info) => {
-    const connection = connections.get(peer);
-    connections.delete(peer);
-    connection?.ended(lossOf(info));
-  });
+  serveChannels(server, channels, accept);
 }
 
 /**
@@ -181,57 +68,12 @@ export function overConnection<C extends WithInteraction, R extends MessageRecei
   connection: Connection<C>,
   make: (connection: MessageConnection) => R,
 ): R {
-  // As for a server.
-  const link = connection as unknown as Connection<InteractionChannels>;
-  if (link.wire === 'netcode') {
-    throw new HawserError('ERR_HAWSER_WIRE', 'netcode has no reliable channels, which interactions need');
-  }
-  if (!link.connected) throw new HawserError('ERR_HAWSER_NOT_CONNECTED', 'it is not connected');
-  const own = new ChannelConnection(link, (reason) => void link.close(disconnectCodes.NONE, reason));
-  const detach = listen(link, own);
-  try {
-    const receiver = make(own);
-    own.attach(checkReceiver('make', receiver));
-    return receiver;
-  } catch (error) {
-    detach();
-    throw error;
-  }
-}
-
-/** Tells what comes by a connection until its session ends. @returns what stops that before. */
-function listen(link: Connection<InteractionChannels>, own: ChannelConnection): () => void {
-  const message = (value: Uint8Array, channel: string): void => own.message(value, channel);
-  const drain = (): void => own.drained();
-  const goaway = (info: GoawayInfo): void => {
-    const { deadlineMs, elsewhere, reconnectSpreadMs } = info;
-    own.farewell({ deadlineMs, elsewhere, reconnectSpreadMs });
-  };
-  const reset = (): void => end({ result: 'reset' });
-  const disconnect = (info: DisconnectInfo): void => {
-    if (info.result === 'disconnected') {
-      own.farewell({ deadlineMs: 0, elsewhere: undefined, reconnectSpreadMs: info.reconnectSpreadMs });
-    }
-    end(info);
-  };
-  const detach = (): void => {
-    link.off('message', message).off('drain', drain).off('goaway', goaway);
-    link.off('reset', reset).off('disconnect', disconnect);
-  };
-  const end = (info: LossInfo): void => {
-    detach();
-    own.ended(lossOf(info));
-  };
-  link.on('message', message).on('drain', drain).on('goaway', goaway);
-  link.on('reset', reset).on('disconnect', disconnect);
-  return detach;
+  return overChannels(connection, channels, make);
 }
 
 /** Options of {@link hawserConnector}: those of `connect`, but for what a connector decides. */
-export type HawserConnectorOptions<C extends WithInteraction = InteractionChannels> = Omit<
-  ConnectOptions<C>,
-  'signal' | 'reconnectOnReset'
->;
+export type HawserConnectorOptions<C extends WithInteraction = InteractionChannels> =
+  ChannelConnectorOptions<C>;
 
 /**
  * Makes connections to gateways with our own transport. A connection that the gateway has lost is over, as any other loss: whoever uses the
@@ -249,51 +91,6 @@ export function hawserConnector<C extends WithInteraction = InteractionChannels>
   options: HawserConnectorOptions<C> = {},
   connected?: (connection: Connection<C>) => void,
 ): Connector {
-  checkToken(token);
-  return async (attach, signal) => {
-    const own = { ...options, reconnectOnReset: false, signal };
-    const connection = await connect<C>(token, withChannels<C>(own));
-    try {
-      throwIfAborted(signal);
-      connected?.(connection);
-      overConnection(connection, attach);
-    } catch (error) {
-      void connection.close();
-      throw error;
-    }
-  };
-}
-
-/** Where none are declared, C is its default. */
-function withChannels<C extends WithInteraction>(options: ConnectOptions<C>): ConnectOptions<C> {
-  if (options.client !== undefined || options.channels !== undefined) return options;
-  return { ...options, channels: interactionChannels as C };
-}
-
-type LossInfo = Pick<DisconnectInfo, 'result'> & { readonly reason?: string };
-
-function lossOf({ result, reason = '' }: LossInfo): HawserError | undefined {
-  switch (result) {
-    case 'closed':
-      return undefined;
-    case 'disconnected':
-      // Without a reason it is simply over.
-      return reason === '' ? undefined : lostError(`the other side ended it: ${describe(reason)}`);
-    case 'replaced':
-      return new HawserError('ERR_HAWSER_REPLACED', 'the same client connected anew elsewhere');
-    default:
-      return lostError(`the connection ended: ${result}`);
-  }
-}
-
-function lostError(text: string): HawserError {
-  return new HawserError('ERR_HAWSER_CONNECTION_LOST', text);
-}
-
-/** Who forgets to return one would have peers whose requests nobody hears. */
-function checkReceiver(name: string, receiver: MessageReceiver): MessageReceiver {
-  const methods = [receiver?.message, receiver?.drained, receiver?.closed];
-  if (methods.every((method) => typeof method === 'function')) return receiver;
-  const rule = 'a function that returns a receiver, such as what `device.accept` returns';
-  throw argumentError(name, rule, `one that returns ${describe(receiver)}`);
+  // Where no channels are declared, C is its default.
+  return channelConnector(channels, interactionChannels as C, token, options, connected);
 }

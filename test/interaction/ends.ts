@@ -28,7 +28,7 @@ export class End implements MessageConnection {
   /** What the next sends throw, each once. */
   readonly errors: HawserError[] = [];
   hasRoom = true;
-  readonly sendUnreliable?: (bytes: Uint8Array) => void;
+  readonly sendUnreliable?: (bytes: Uint8Array) => boolean;
 
   /** @param datagramBytes how much an unreliable message may have; none can be sent without. */
   constructor(detectsLoss: boolean, codec: MessageCodec, datagramBytes?: number) {
@@ -40,6 +40,7 @@ export class End implements MessageConnection {
       const error = this.errors.shift();
       if (error !== undefined) throw error;
       this.unreliable.push(bytes.slice());
+      return true;
     };
   }
 
