@@ -35,6 +35,12 @@ export const errorTable = {
   ERR_HAWSER_TOKEN_INVALID: 'The connect token is malformed, altered, or breaks a rule of the protocol.',
   ERR_HAWSER_TOKEN_KEY: 'None of the given server keys opens the private part of the connect token.',
   ERR_HAWSER_TOKEN_EXPIRED: 'The lifetime of the connect token passed before the connection was made.',
+  ERR_HAWSER_PACKAGE_MISSING: 'An optional package that this needs is not installed.',
+  ERR_HAWSER_STORE_LOCKED: 'Another process, or this one, has the store open already.',
+  ERR_HAWSER_STORE_FORMAT: 'The file is no store of this package, or of a version that this one cannot read.',
+  ERR_HAWSER_STORE_FULL: 'The store has reached its greatest size; what it keeps is unharmed.',
+  ERR_HAWSER_DISK_FULL: 'The disk that the store is on has no room left; what it keeps is unharmed.',
+  ERR_HAWSER_STORE: 'The store could not be read or written for a reason that has no code of its own.',
 } as const;
 
 /** One of the keys of {@link errorTable}. */
