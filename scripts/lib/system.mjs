@@ -60,6 +60,17 @@ const requirements = [
     brew: ['doctest'],
   },
   {
+    name: 'flatc with the headers of FlatBuffers',
+    purposes: ['test'],
+    present: () =>
+      which('flatc') !== undefined &&
+      ['/usr', '/usr/local', '/opt/homebrew'].some((dir) =>
+        existsSync(`${dir}/include/flatbuffers/verifier.h`),
+      ),
+    apt: ['flatbuffers-compiler', 'libflatbuffers-dev'],
+    brew: ['flatbuffers'],
+  },
+  {
     name: 'clang-tidy',
     purposes: ['test'],
     present: () => which('clang-tidy') !== undefined,
