@@ -4,14 +4,17 @@ import { type Option, type OptionSet, optionName, readOptions, type Values } fro
 
 /** How a command is declared. */
 export interface CommandDefinition<O extends OptionSet> {
+  /** Two words for one of several with the same first: `sync push`. */
   readonly name: string;
   /** One line for the list of commands. */
   readonly summary: string;
   /** What more the help says: paragraphs, each a string. */
   readonly details: readonly string[];
   readonly options: O;
-  /** @returns the exit code. */
-  run(values: Values<O>): Promise<number>;
+  /** What stands for its one operand in the help; without, it takes none. */
+  readonly operand?: string;
+  /** @param operand '' where there is none. @returns the exit code. */
+  run(values: Values<O>, operand: string): Promise<number>;
 }
 
 /** A command whose options are its own affair. */
@@ -30,8 +33,8 @@ export function defineCommand<O extends OptionSet>(definition: CommandDefinition
     summary: definition.summary,
     help,
     main: async (args) => {
-      const values = readOptions(definition.options, args);
-      if (values !== undefined) return definition.run(values);
+      const line = readOptions(definition.options, args, definition.operand);
+      if (line !== undefined) return definition.run(line.values, line.operand);
       process.stdout.write(help());
       return 0;
     },
@@ -40,7 +43,7 @@ export function defineCommand<O extends OptionSet>(definition: CommandDefinition
 
 const helpColumns = 100;
 
-function helpOf({ name, summary, details, options }: CommandDefinition<OptionSet>): string {
+function helpOf({ name, summary, details, options, operand }: CommandDefinition<OptionSet>): string {
   const shown = Object.entries(options).filter(([, option]) => !option.hidden);
   const rows: (readonly [string, string])[] = shown.map(([key, option]) => [
     option.placeholder === undefined ? `--${optionName(key)}` : `--${optionName(key)} ${option.placeholder}`,
@@ -49,7 +52,7 @@ function helpOf({ name, summary, details, options }: CommandDefinition<OptionSet
   rows.push(['--help', 'show this']);
   const paragraphs = [
     `hawser ${name}: ${summary}`,
-    `Usage: hawser ${name} [options]`,
+    `Usage: hawser ${name} ${operand === undefined ? '' : `${operand} `}[options]`,
     ...details.map((text) => wrap(text, helpColumns).join('\n')),
     `Options:\n${columns(rows)}`,
   ];

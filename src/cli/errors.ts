@@ -1,6 +1,7 @@
 // What the command line tells people when something goes wrong: one line, and what to do.
 
 import { HawserError } from '../base/errors.js';
+import { printable } from './terminal.js';
 
 /** The exit codes of every command. */
 export const exitCodes = { ok: 0, failure: 1, usage: 2, interrupted: 130 } as const;
@@ -17,7 +18,9 @@ export class CommandError extends Error {
 
 /** Whether an error is expected in use, so that its message says all; anything else is a fault of ours and needs its stack. */
 function isExpected(error: Error): boolean {
-  return error instanceof CommandError || error instanceof HawserError || systemCode(error) !== undefined;
+  if (error instanceof UsageError || error instanceof CommandError || error instanceof HawserError)
+    return true;
+  return systemCode(error) !== undefined;
 }
 
 /** The code of an error of the operating system (`EADDRINUSE`), if it is one. */
@@ -34,8 +37,11 @@ export function systemReason(error: unknown): string {
 
 /** The text for standard error. */
 export function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (!isExpected(error)) return error.stack ?? error.message;
+  const text = error instanceof Error ? error.message : String(error);
+  if (error instanceof Error && !isExpected(error)) {
+    return (error.stack ?? text).split('\n').map(printable).join('\n');
+  }
   // One line, whatever the message holds.
-  return error.message.replaceAll(/\s*\n\s*/g, ' ');
+  const lines = text.split(/[\r\n]+/).map((line) => line.trim());
+  return printable(lines.filter((line) => line !== '').join(' '));
 }

@@ -60,6 +60,21 @@ export function optional<T>(kind: Kind<T>, help: string): Option<T | undefined> 
   };
 }
 
+/** An option that must be given. */
+export function required<T>(kind: Kind<T>, help: string): Option<T> {
+  return {
+    placeholder: kind.placeholder,
+    help,
+    defaultText: undefined,
+    hidden: false,
+    read: (given) => {
+      const value = last(given, kind);
+      if (value === undefined) throw new Error('must be given');
+      return value;
+    },
+  };
+}
+
 /** An option with a default, given as the text that a user would write. */
 export function withDefault<T>(kind: Kind<T>, fallback: string, help: string): Option<T> {
   return {
@@ -161,6 +176,17 @@ export function text(placeholder: string): Kind<string> {
   return { placeholder, parse: (given) => given };
 }
 
+/** A text of 1 to `maxBytes` bytes of UTF-8. */
+export function name(maxBytes: number): Kind<string> {
+  return {
+    placeholder: 'NAME',
+    parse: (given) => {
+      if (given !== '' && Buffer.byteLength(given) <= maxBytes) return given;
+      throw wrong(given, `a text of 1 to ${maxBytes} bytes`);
+    },
+  };
+}
+
 /** An IP address with a port; the value is its canonical text. */
 export function address(placeholder = 'HOST:PORT'): Kind<string> {
   return {
@@ -246,16 +272,33 @@ export function optionName(key: string): string {
   return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
+/** The arguments of a command, read. */
+export interface CommandLine<O extends OptionSet> {
+  readonly values: Values<O>;
+  /** '' where the command takes none. */
+  readonly operand: string;
+}
+
 /**
  * Reads the arguments of a command.
  *
- * @returns the value of every option; undefined when help was asked for.
- * @throws UsageError for anything that is not declared.
+ * @param operand what stands for its one operand in the help; undefined when it takes none.
+ * @returns the value of every option, and the operand; undefined when help was asked for.
+ * @throws UsageError for anything that is not declared, and for an operand that is missing.
  */
-export function readOptions<O extends OptionSet>(options: O, args: readonly string[]): Values<O> | undefined {
+export function readOptions<O extends OptionSet>(
+  options: O,
+  args: readonly string[],
+  operand?: string,
+): CommandLine<O> | undefined {
   const byName = new Map(Object.keys(options).map((key) => [optionName(key), key]));
-  const given = collect(options, byName, args);
-  if (given === undefined) return undefined;
+  const collected = collect(options, byName, args);
+  if (collected === undefined) return undefined;
+  const { given, operands } = collected;
+  const [first = '', ...others] = operands;
+  const unexpected = operand === undefined ? operands[0] : others[0];
+  if (unexpected !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(unexpected)}`);
+  if (operand !== undefined && first === '') throw new UsageError(`${operand} is missing`);
   const values: Record<string, unknown> = {};
   for (const [name, key] of byName) {
     try {
@@ -266,15 +309,15 @@ export function readOptions<O extends OptionSet>(options: O, args: readonly stri
     }
   }
   // Every key of O was read by its own option just now, which the type of a record cannot express.
-  return values as Values<O>;
+  return { values: values as Values<O>, operand: first };
 }
 
-/** The texts of each option by its key; undefined when help was asked for. */
+/** The texts of each option by its key, and the operands; undefined when help was asked for. */
 function collect(
   options: OptionSet,
   byName: ReadonlyMap<string, string>,
   args: readonly string[],
-): Map<string, string[]> | undefined {
+): { readonly given: Map<string, string[]>; readonly operands: string[] } | undefined {
   const { tokens } = parseArgs({
     args: [...args],
     options: parserOptions(options, byName),
@@ -284,9 +327,9 @@ function collect(
   });
   if (tokens.some((token) => token.kind === 'option' && token.name === 'help')) return undefined;
   const given = new Map<string, string[]>();
+  const operands: string[] = [];
   for (const token of tokens) {
-    if (token.kind === 'positional')
-      throw new UsageError(`unexpected argument ${JSON.stringify(token.value)}`);
+    if (token.kind === 'positional') operands.push(token.value);
     if (token.kind === 'option') {
       const key = byName.get(token.name);
       if (key === undefined) throw unknownOption(token.rawName, [...byName.keys()]);
@@ -296,7 +339,7 @@ function collect(
       given.set(key, [...(given.get(key) ?? []), token.value ?? '']);
     }
   }
-  return given;
+  return { given, operands };
 }
 
 function parserOptions(

@@ -9,10 +9,24 @@ import { gateway } from './commands/gateway.js';
 import { keygen } from './commands/keygen.js';
 import { load } from './commands/load.js';
 import { ping } from './commands/ping.js';
+import { syncDump } from './commands/sync-dump.js';
+import { syncManager } from './commands/sync-manager.js';
+import { syncPush } from './commands/sync-push.js';
 import { token } from './commands/token.js';
 import { describeError, exitCodes, systemCode, UsageError } from './errors.js';
 
-const commands: readonly Command[] = [gateway, load, demo, ping, token, keygen, doctor];
+const commands: readonly Command[] = [
+  gateway,
+  load,
+  demo,
+  ping,
+  syncPush,
+  syncManager,
+  syncDump,
+  token,
+  keygen,
+  doctor,
+];
 
 /**
  * Runs one command line.
@@ -26,14 +40,15 @@ export async function main(args: readonly string[]): Promise<number> {
     if (systemCode(error) !== 'EPIPE') throw error;
     process.exit(exitCodes.ok);
   });
-  const [first = '--help', ...rest] = args;
+  const [first = '--help', ...rest] = joinName(args);
   try {
     return await dispatch(first, rest);
   } catch (error) {
     const usage = error instanceof UsageError;
     const command = commands.some(({ name }) => name === first) ? ` ${first}` : '';
-    const message = usage ? error.message : describeError(error);
-    process.stderr.write(`hawser${command}: ${message}${usage ? ` (see "hawser${command} --help")` : ''}\n`);
+    process.stderr.write(
+      `hawser${command}: ${describeError(error)}${usage ? ` (see "hawser${command} --help")` : ''}\n`,
+    );
     return usage ? exitCodes.usage : exitCodes.failure;
   }
 }
@@ -41,13 +56,43 @@ export async function main(args: readonly string[]): Promise<number> {
 async function dispatch(first: string, rest: readonly string[]): Promise<number> {
   if (first === '--version' || first === '-v') return print(`${packageVersion()}\n`);
   if (first === '--help' || first === '-h') return print(overview());
-  if (first === 'help') return print(rest[0] === undefined ? overview() : find(rest[0]).help());
+  if (first === 'help') {
+    const [name] = joinName(rest);
+    return print(name === undefined ? overview() : helpOf(name));
+  }
+  if (partsOf(first).length > 0 && (rest[0] === '--help' || rest[0] === '-h')) return print(helpOf(first));
   return find(first).main(rest);
+}
+
+/** A command whose name is two words, the second an argument of its own on the command line, as one. */
+function joinName(args: readonly string[]): readonly string[] {
+  const [first, second, ...rest] = args;
+  if (first === undefined || second === undefined || second.startsWith('-')) return args;
+  return partsOf(first).length > 0 ? [`${first} ${second}`, ...rest] : args;
+}
+
+/** The commands whose names are two words, of which this is the first. */
+function partsOf(name: string): readonly Command[] {
+  return commands.filter((command) => command.name.startsWith(`${name} `));
+}
+
+function helpOf(name: string): string {
+  const parts = partsOf(name);
+  if (parts.length === 0) return find(name).help();
+  return `Usage: hawser <command> [options]\n\nCommands:\n${list(parts)}\n\n"hawser <command> --help" tells more.\n`;
+}
+
+function list(some: readonly Command[]): string {
+  return columns(some.map(({ name, summary }) => [name, summary]));
 }
 
 function find(name: string): Command {
   const found = commands.find((command) => command.name === name);
   if (found !== undefined) return found;
+  const parts = partsOf(name);
+  if (parts.length > 0) {
+    throw new UsageError(`say which: ${parts.map((part) => part.name).join(', ')}`);
+  }
   const names = commands.map((command) => command.name);
   const close = nearest(name, names);
   const hint = close === undefined ? `; there are ${names.join(', ')}` : `; did you mean "${close}"?`;
@@ -67,7 +112,7 @@ function overview(): string {
 Usage: hawser <command> [options]
 
 Commands:
-${columns(commands.map(({ name, summary }) => [name, summary]))}
+${list(commands)}
 
 "hawser <command> --help" tells more. Exit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted.
 `;

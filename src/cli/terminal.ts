@@ -16,6 +16,28 @@ export function painter(stream: NodeJS.WriteStream): Paint {
   return wantsColour(stream) ? (style, text) => styleText(style, text) : (_, text) => text;
 }
 
+// ---- Text of others ------------------------------------------------------------------------------------------------
+
+/** What a terminal obeys or takes for the end of a line, and what turns the order of text around. */
+const commanding = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
+
+function codeOf(character: string): string {
+  return (character.codePointAt(0) ?? 0).toString(16);
+}
+
+/** Text that others may have chosen, so that it stays what it looks like, on its line: an escape character is `\u{1b}`. */
+export function printable(text: string): string {
+  return text.replaceAll(commanding, (character) => `\\u{${codeOf(character)}}`);
+}
+
+/** As `printable`, of JSON in one line, which means the same afterwards. */
+export function printableJson(json: string): string {
+  return json.replaceAll(commanding, (character) =>
+    // Between tokens, where no escape may be; within them there is none.
+    character === '\t' ? ' ' : `\\u${codeOf(character).padStart(4, '0')}`,
+  );
+}
+
 // ---- Numbers -------------------------------------------------------------------------------------------------------
 
 /** 12345 -> `12,345`. */
@@ -95,7 +117,7 @@ export function clip(line: string, width: number): string {
   return `${cut}…\x1b[0m`;
 }
 
-/** What a screen needs of a terminal's stream. */
+/** What a screen needs of a terminal's stream. One that does not know its size says 0. */
 export interface TerminalOutput {
   readonly columns: number;
   readonly rows: number;
@@ -113,7 +135,8 @@ export class Screen {
   }
 
   draw(lines: readonly string[]): void {
-    const { columns, rows } = this.#stream;
+    const columns = this.#stream.columns || 80;
+    const rows = this.#stream.rows || 24;
     // A line more than fits would scroll, and the next drawing would begin in the wrong place.
     const shown = lines.slice(0, Math.max(1, rows - 1)).map((line) => clip(line, columns));
     // One write for all, between the marks of synchronized output, so that no half of it is ever seen.

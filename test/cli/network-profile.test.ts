@@ -127,8 +127,10 @@ test('no text is worse than refused', () => {
 
 test('as an option it is optional, and its errors name it', () => {
   const options = { simulate: simulateOption };
-  expect(readOptions(options, [])).toEqual({ simulate: undefined });
-  expect(readOptions(options, ['--simulate', 'loss=5%'])?.simulate?.options).toEqual({ lossRate: 0.05 });
+  expect(readOptions(options, [])?.values).toEqual({ simulate: undefined });
+  expect(readOptions(options, ['--simulate', 'loss=5%'])?.values.simulate?.options).toEqual({
+    lossRate: 0.05,
+  });
   expect(() => readOptions(options, ['--simulate=loss=5'])).toThrow(
     new UsageError('--simulate: loss must be a percentage such as 5%, from 0% to 100%; got "5"'),
   );

@@ -30,17 +30,22 @@ test('options are named on the command line as usual there', () => {
 });
 
 test('defaults hold where nothing is given', () => {
-  expect(readOptions(options, [])).toEqual({ maxPeers: 10, name: undefined, server: [], json: false });
+  expect(readOptions(options, [])?.values).toEqual({
+    maxPeers: 10,
+    name: undefined,
+    server: [],
+    json: false,
+  });
 });
 
 test('values are read with and without an equals sign; the last of several wins', () => {
   const args = ['--max-peers', '3', '--max-peers=4', '--name', 'x', '--json'];
-  expect(readOptions(options, args)).toEqual({ maxPeers: 4, name: 'x', server: [], json: true });
+  expect(readOptions(options, args)?.values).toEqual({ maxPeers: 4, name: 'x', server: [], json: true });
 });
 
 test('lists collect what is given several times or with commas', () => {
   const args = ['--server', '127.0.0.1:1,[::1]:2', '--server=127.0.0.1:3'];
-  expect(readOptions(options, args)?.server).toEqual(['127.0.0.1:1', '[::1]:2', '127.0.0.1:3']);
+  expect(readOptions(options, args)?.values.server).toEqual(['127.0.0.1:1', '[::1]:2', '127.0.0.1:3']);
 });
 
 test('help is asked for by --help and -h, whatever else is wrong', () => {

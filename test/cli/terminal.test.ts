@@ -11,6 +11,8 @@ import {
   count,
   micros,
   percent,
+  printable,
+  printableJson,
   Screen,
   sparkline,
   wantsColour,
@@ -95,4 +97,26 @@ test('a screen draws over its last drawing, within the terminal, and gives the c
   screen.end();
   screen.end();
   expect(String(output.read())).toBe(`${ansiEscape}[?25h`);
+});
+
+test('a terminal that does not know its size is drawn to all the same', () => {
+  const output = new PassThrough({ encoding: 'utf8' });
+  new Screen(Object.assign(output, { columns: 0, rows: 0 })).draw(['one', 'x'.repeat(81)]);
+  expect(stripVTControlCharacters(String(output.read()))).toContain(`one\n${'x'.repeat(79)}…\n`);
+});
+
+test('text of others commands no terminal, begins no line and turns nothing around', () => {
+  const hostile = `a${ansiEscape}]0;b\x07\n\u009b31m\x7f\u202ec\u2066\u200f\u2028`;
+  expect(printable(hostile)).toBe(
+    'a\\u{1b}]0;b\\u{7}\\u{a}\\u{9b}31m\\u{7f}\\u{202e}c\\u{2066}\\u{200f}\\u{2028}',
+  );
+  expect(printable('Grüße, ж, 漢字, 👩‍🚀')).toBe('Grüße, ж, 漢字, 👩‍🚀');
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (text) => {
+      const json = printableJson(JSON.stringify({ [text]: text }));
+      expect(JSON.parse(json)).toEqual({ [text]: text });
+      expect(printable(json)).toBe(json);
+    }),
+  );
+  expect(printableJson('{"a":\t1}')).toBe('{"a": 1}');
 });

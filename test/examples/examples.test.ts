@@ -2,11 +2,13 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
-import { afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { hawserConnector, InteractionClient } from '../../src/interaction/index.js';
 import { formatKey, generateKey, mintToken } from '../../src/token/index.js';
 
@@ -63,6 +65,10 @@ beforeAll(() => {
   for (const name of names) prepare(name, readFileSync(`${folder}${name}.ts`, 'utf8'));
 });
 
+/** Where examples keep things. */
+const stores = mkdtempSync(join(tmpdir(), 'hawser-examples-'));
+afterAll(() => rmSync(stores, { recursive: true }));
+
 afterEach(() => {
   for (const example of running) example.process.kill('SIGKILL');
   running.clear();
@@ -72,6 +78,8 @@ test('there is no example without a test', () => {
   expect(names.sort()).toEqual([
     'echo-client',
     'echo-server',
+    'sync-agent',
+    'sync-manager',
     'thermostat-controller',
     'thermostat-device',
     'thermostat-model',
@@ -173,6 +181,45 @@ test('a thermostat-device that is killed and started again is found again, and i
   } finally {
     await client.close();
   }
+});
+
+test('sync-agent tells sync-manager its readings', async () => {
+  const manager = new Example('sync-manager', [join(stores, 'store')]);
+  const agent = new Example('sync-agent', [await manager.line('token '), join(stores, 'queue'), '3']);
+  expect(await agent.line('0 items wait ')).toBe('from before');
+  expect(await agent.line('the manager has ')).toBe('2 items on its disk');
+  expect(await agent.line("the manager's documents: ")).toBe('valid');
+  expect(await agent.exit()).toBe(0);
+  await manager.line('agent 1, CHECK: Ok');
+  expect(await manager.line('  meters/cellar ')).toBe('{"kWh":0.18}');
+  expect(await manager.line('  meters/kitchen ')).toBe('{"kWh":3.6}');
+  manager.process.kill('SIGTERM');
+  expect(await manager.exit()).toBe(0);
+});
+
+test('sync-agent and sync-manager that are killed and started again go on', async () => {
+  const key = { HAWSER_KEY: formatKey(generateKey()) };
+  const store = join(stores, 'killed-store');
+  const queue = join(stores, 'killed-queue');
+  const manager = new Example('sync-manager', [store], key);
+  const address = await manager.line('listening on ');
+  const token = await manager.line('token ');
+  const agent = new Example('sync-agent', [token, queue], key);
+  await agent.line('the manager has ');
+  manager.process.kill('SIGKILL');
+  await agent.line('no manager: ');
+  expect(await agent.line('')).toMatch(/^\d items wait: /);
+  agent.process.kill('SIGKILL');
+  await agent.exit();
+  const again = new Example('sync-manager', [store, address], key);
+  await again.line('token ');
+  const second = new Example('sync-agent', [token, queue, '1']);
+  // The last reading, and perhaps the one before, which the manager may have: nobody heard.
+  expect(await second.line('')).toMatch(/^[24] items wait from before$/);
+  expect(await second.line("the manager's documents: ")).toBe('valid');
+  expect(await second.exit()).toBe(0);
+  again.process.kill('SIGTERM');
+  expect(await again.exit()).toBe(0);
 });
 
 test('the program of docs/transport.md about channels runs', async () => {

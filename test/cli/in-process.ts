@@ -1,0 +1,25 @@
+// Runs a command in the process of the test, which costs no start of another.
+
+import { vi } from 'vitest';
+import { main } from '../../src/cli/run.js';
+import type { Outcome } from './support.js';
+
+/** What `hawser` with these arguments does and prints, in this process: for what is over at once. One at a time. */
+export async function hawserHere(...args: readonly string[]): Promise<Outcome> {
+  const written = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      written[name] += String(text);
+      return true;
+    });
+  }
+  // Each call listens for errors of the stream, as is right for a process that makes one.
+  vi.spyOn(process.stdout, 'on').mockReturnThis();
+  vi.stubEnv('HAWSER_KEY', undefined);
+  try {
+    return { code: await main(args), ...written };
+  } finally {
+    vi.restoreAllMocks();
+    vi.unstubAllEnvs();
+  }
+}
