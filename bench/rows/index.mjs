@@ -18,6 +18,9 @@ import { row as rtt } from './rtt.mjs';
 import { rows as simulated } from './simulated.mjs';
 import { row as stall } from './stall.mjs';
 import { rows as subscriptions } from './subscriptions.mjs';
+import { rows as sync } from './sync.mjs';
+import { row as syncChecksum } from './sync-checksum.mjs';
+import { rows as syncQueue } from './sync-queue.mjs';
 
 /** @type {readonly import('./row.mjs').Row[]} */
 export const rows = [
@@ -39,6 +42,9 @@ export const rows = [
   demo,
   ...requests,
   ...subscriptions,
+  ...sync,
+  syncChecksum,
+  ...syncQueue,
   ...reconnect,
   ...simulated,
 ];

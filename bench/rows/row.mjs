@@ -73,6 +73,9 @@ export const netcodeGroup = 'netcode';
 /** The group of the rows about requests, subscriptions and reconnecting. */
 export const interactionGroup = 'interaction';
 
+/** The group of the rows about agents and their manager. */
+export const syncGroup = 'sync';
+
 /** The cores of a row with two busy processes, where there are two. */
 export const cores = { near: 0, far: 1 };
 
