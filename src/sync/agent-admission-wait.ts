@@ -25,7 +25,7 @@ export class AdmissionWait {
     this.#waiting = waiting;
   }
 
-  /** The manager has let the agent in. */
+  /** The manager has let the agent get further: what it asks for from now on is another delay. */
   granted(): void {
     this.#sinceMs = undefined;
   }

@@ -66,8 +66,6 @@ export class AgentSession {
   #answerDueMs = 0;
   /** Until when a manager that has everything may apply it; undefined while it has not said so. */
   #processingDueMs: number | undefined;
-  /** The manager has asked for that much silence. */
-  #quietUntilMs = 0;
   #acknowledged = 0;
   /** The first item that the manager lacked when it last got further. */
   #firstMissing = -1;
@@ -151,16 +149,14 @@ export class AgentSession {
       return;
     }
     if (ack.status === 'Ok') this.#accepted(ack);
-    else if (ack.status === 'Offline') {
-      this.#end({ kind: 'postponed', retryAfterMs: ack.retryAfterMs, reason: ack.reason });
-    } else if (ack.status === 'Error') this.#refused(ack, ack.generation);
+    else if (ack.status === 'Offline') this.#postponed(ack);
+    else if (ack.status === 'Error') this.#refused(ack, ack.generation);
     else this.#fail('Protocol', `the manager answered Start with ${ack.status}`);
   }
 
   #accepted(ack: StartAck): void {
     this.#session = ack.session;
     this.#resumed = ack.resumed;
-    this.#setup.admission.granted();
     this.#setup.sent.items = 0;
     const { size } = this.#terms;
     // A manager that knows the session says by itself what it lacks.
@@ -229,8 +225,6 @@ export class AgentSession {
     const backoff = new Backoff(this.#backoff, random);
     const end = encodeMessage({ type: 'End', session: this.#session });
     for (let sends = 0; this.#isIn('WaitingEndAck'); ) {
-      await this.#keepQuiet();
-      if (!this.#isIn('WaitingEndAck')) return;
       const isLate =
         this.#processingDueMs === undefined ? sends > settings.retries : waits.nowMs >= this.#processingDueMs;
       if (isLate) {
@@ -244,22 +238,10 @@ export class AgentSession {
       });
       ++sends;
       await waits.until(
-        () => !this.#isIn('WaitingEndAck') || this.#isQuiet(),
+        () => !this.#isIn('WaitingEndAck'),
         () => this.#answerDueMs,
       );
-      if (this.#isQuiet()) sends = 0;
     }
-  }
-
-  async #keepQuiet(): Promise<void> {
-    await this.#setup.waits.until(
-      () => !this.#isIn('WaitingEndAck'),
-      () => this.#quietUntilMs,
-    );
-  }
-
-  #isQuiet(): boolean {
-    return this.#setup.waits.nowMs < this.#quietUntilMs;
   }
 
   /** The answer to End; or the manager's word that it does not go on with the session. */
@@ -269,7 +251,7 @@ export class AgentSession {
     if (!this.#endSent && !refuses) this.#unexpected('an EndAck');
     else if (ack.status === 'Ok') this.#done(ack);
     else if (ack.status === 'Processing') this.#processing();
-    else if (ack.status === 'Offline') this.#offline(ack);
+    else if (ack.status === 'Offline') this.#postponed(ack);
     else if (ack.status === 'Error') this.#refused(ack, 0n);
     else this.#fail('ChecksumMismatch', 'the checksums differ', ack.reason);
   }
@@ -281,7 +263,8 @@ export class AgentSession {
   }
 
   #processing(): void {
-    const { waits, settings } = this.#setup;
+    const { waits, settings, admission } = this.#setup;
+    admission.granted();
     this.#answerDueMs = waits.nowMs + settings.responseTimeoutMs;
     this.#processingDueMs = waits.nowMs + settings.processingTimeoutMs;
     this.#acknowledged = this.#terms.size;
@@ -291,16 +274,9 @@ export class AgentSession {
     waits.wake();
   }
 
-  #offline(ack: EndAck): void {
-    const { waits, admission } = this.#setup;
-    const delayMs = admission.delayMs(ack.retryAfterMs, ack.reason);
-    if (delayMs === undefined) {
-      this.#fail('Offline', 'the manager cannot apply the Data now', ack.reason);
-      return;
-    }
-    this.#quietUntilMs = waits.nowMs + delayMs;
-    this.#processingDueMs = undefined;
-    waits.wake();
+  /** The manager cannot now. It may have forgotten the session, or not: another Start with the same nonce finds out. */
+  #postponed({ retryAfterMs, reason }: StartAck | EndAck): void {
+    this.#end({ kind: 'postponed', retryAfterMs, reason });
   }
 
   /** The manager asks for Data again. */
@@ -317,6 +293,7 @@ export class AgentSession {
 
   #sendAgain(ranges: readonly SeqRange[]): void {
     this.#setup.log('debug', 'Retransmission', `the manager asks for ${itemsIn(ranges)} items`);
+    this.#setup.admission.granted();
     this.#wanted = ranges;
     this.#isAsked = true;
     this.#processingDueMs = undefined;

@@ -15,7 +15,15 @@ import type { SyncAgentEvents, SyncAgentStats, SyncCallOptions, SynchronizeOptio
 import { Generations } from './agent-generations.js';
 import { AgentMemory, type DifferenceOptions, itemsOf } from './agent-memory.js';
 import { type AgentSettings, checkAgentOptions, checkName, type SyncAgentOptions } from './agent-options.js';
-import { failure, failureOf, isNotReady, messageOf, nothing, type SessionOutcome } from './agent-outcomes.js';
+import {
+  failure,
+  failureOf,
+  isNotReady,
+  isRefusal,
+  messageOf,
+  nothing,
+  type SessionOutcome,
+} from './agent-outcomes.js';
 import { cleansOf, emptyPlan, type Plan, snapshotPlan } from './agent-plans.js';
 import type { ChecksumVerdict, LogCode, LogLevel, SyncResult } from './agent-results.js';
 import type { AgentPort } from './agent-router.js';
@@ -397,10 +405,11 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
         ...emptyPlan('FULL'),
         ...snapshotPlan(snapshot),
         option,
-        beforeData: () => this.#markKnown(),
+        beforeData: async () => this.#settings.queue?.beginFull(),
       };
       const outcome = await this.#withGeneration(run, plan);
-      await this.#markWhatCame();
+      // Else the manager may have it all, and have it applied yet.
+      if (outcome.kind === 'ok' || isRefusal(outcome)) await this.#endFull();
       if (outcome.kind === 'ok') this.#memory.remove(snapshot);
       return outcome;
     } finally {
@@ -408,15 +417,10 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
     }
   }
 
-  /** A FULL says of documents that they are there of which the queue may believe that the manager has not heard. */
-  async #markKnown(): Promise<void> {
-    await this.#settings.queue?.markKnown();
-  }
-
-  /** Likewise of those whose difference came while it was sent. */
-  async #markWhatCame(): Promise<void> {
+  /** Until then the queue takes no row for one that the manager has not heard of. When it fails, it goes on doing so. */
+  async #endFull(): Promise<void> {
     try {
-      await this.#markKnown();
+      await this.#settings.queue?.endFull();
     } catch (error) {
       this.#logQueue(error);
     }

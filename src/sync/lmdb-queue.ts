@@ -42,6 +42,9 @@ export interface QueueOptions {
   readonly durability?: Durability;
 }
 
+/** No row has such a number. */
+const noneIsNew = Number.MAX_SAFE_INTEGER;
+
 /** So many rows are moved or removed between two turns of the event loop. */
 const stepRows = 2048;
 
@@ -151,6 +154,19 @@ export class LmdbQueue implements SyncQueue {
       await this.#change(() => {
         this.#changes.state = { ...this.#changes.state, other: { ...other, isSent: true } };
       });
+    });
+  }
+
+  beginFull(): Promise<void> {
+    return this.#change(() => {
+      this.#changes.state = { ...this.#changes.state, newFromRow: noneIsNew };
+    });
+  }
+
+  endFull(): Promise<void> {
+    return this.#change(() => {
+      const { state } = this.#changes;
+      this.#changes.state = { ...state, newFromRow: state.nextRow };
     });
   }
 
@@ -302,7 +318,7 @@ export class LmdbQueue implements SyncQueue {
 
   #know(): void {
     const { state } = this.#changes;
-    this.#changes.state = { ...state, newFromRow: state.nextRow };
+    this.#changes.state = { ...state, newFromRow: Math.max(state.newFromRow, state.nextRow) };
   }
 
   #mark(): number {

@@ -67,6 +67,8 @@ export class MemoryQueue implements SyncQueue {
   #generation: bigint;
   #mark = 0;
   readonly #snapshotItems: number;
+  /** From `beginFull` to `endFull`. */
+  #isFull = false;
   #isClosed = false;
 
   /** @throws HawserError ERR_HAWSER_ARGUMENT. */
@@ -110,6 +112,16 @@ export class MemoryQueue implements SyncQueue {
     this.#checkOpen();
     markOld(this.#open);
     markOld(this.#sealed?.rows);
+  }
+
+  async beginFull(): Promise<void> {
+    await this.markKnown();
+    this.#isFull = true;
+  }
+
+  async endFull(): Promise<void> {
+    await this.markKnown();
+    this.#isFull = false;
   }
 
   async clearSyncedItems(snapshot: Snapshot): Promise<void> {
@@ -210,7 +222,8 @@ export class MemoryQueue implements SyncQueue {
     }
     // A document keeps the place of its first row, also when that is being sent.
     const order = (waiting ?? sealed)?.order ?? this.#nextOrder++;
-    this.#open.set(key, { difference, isNew: result.isNew, order, mark: this.#mark });
+    const isNew = result.isNew && !this.#isFull;
+    this.#open.set(key, { difference, isNew, order, mark: this.#mark });
   }
 
   #isPresent({ nonce }: { readonly nonce: bigint }): boolean {

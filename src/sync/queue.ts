@@ -92,10 +92,17 @@ export interface SyncQueue extends AsyncDisposable {
    */
   markSent(snapshot: Snapshot): Promise<void>;
   /**
-   * A FULL session of other items is about to leave: the manager may hear of any document by it. From then on no row that waits now is
-   * dropped because of a DELETE. Resolves once that is kept.
+   * The manager may hear of any document that waits now by another way than this queue. From then on none of these rows is dropped because
+   * of a DELETE. Resolves once that is kept.
    */
   markKnown(): Promise<void>;
+  /**
+   * A FULL session of other items is about to leave: as `markKnown`, and also for every row that comes until `endFull`, across restarts. Resolves
+   * once that is kept.
+   */
+  beginFull(): Promise<void>;
+  /** That session is over, one way or the other: nothing of it can reach the manager any more. As `markKnown` for what waits now. */
+  endFull(): Promise<void>;
   /** The manager has the snapshot: its items go. What was submitted meanwhile stays. */
   clearSyncedItems(snapshot: Snapshot): Promise<void>;
   /** The session failed: its items are pending again, merged with what was submitted meanwhile. The next snapshot is another. */

@@ -218,7 +218,7 @@ describe('Start and StartAck', () => {
     expect(await finish(agent.synchronizeModule('FULL'))).toMatchObject({ success: true, items: 3 });
     expect(manager.items.map(({ seq }) => seq)).toEqual([0, 1, 2]);
     expect(manager.all('Start')[0]).toMatchObject({ mode: 'FULL', size: 3n, indices: ['files'] });
-    expect(queue.calls).toEqual(['nextGeneration', 'markKnown', 'markKnown']);
+    expect(queue.calls).toEqual(['nextGeneration', 'beginFull', 'endFull']);
     expect(agent.inMemoryCount).toBe(0);
   });
 

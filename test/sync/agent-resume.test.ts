@@ -394,7 +394,7 @@ describe('a queue that fails', () => {
     });
   });
 
-  test.each(['nextGeneration', 'markKnown'])(
+  test.each(['nextGeneration', 'beginFull'])(
     'by %s fails a FULL, and what is in memory stays',
     async (name) => {
       const { agent, queue, finish, fill } = await world();

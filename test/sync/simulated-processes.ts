@@ -98,6 +98,14 @@ export class QueueOfProcess implements SyncQueue {
     return this.#inOrder(() => this.#queue.markKnown());
   }
 
+  beginFull(): Promise<void> {
+    return this.#inOrder(() => this.#queue.beginFull());
+  }
+
+  endFull(): Promise<void> {
+    return this.#inOrder(() => this.#queue.endFull());
+  }
+
   clearSyncedItems(snapshot: Snapshot): Promise<void> {
     return this.#inOrder(() => this.#queue.clearSyncedItems(snapshot));
   }

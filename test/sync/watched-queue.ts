@@ -58,6 +58,16 @@ export class WatchedQueue implements SyncQueue {
     await this.#queue.markKnown();
   }
 
+  async beginFull(): Promise<void> {
+    this.#call('beginFull');
+    await this.#queue.beginFull();
+  }
+
+  async endFull(): Promise<void> {
+    this.#call('endFull');
+    await this.#queue.endFull();
+  }
+
   async clearSyncedItems(snapshot: Snapshot): Promise<void> {
     this.#call('clearSyncedItems');
     await this.#queue.clearSyncedItems(snapshot);
