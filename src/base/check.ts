@@ -102,6 +102,29 @@ function stringRule(minLength: number, maxLength: number): string {
   return minLength === 0 ? 'a string' : `a string of at least ${minLength} characters`;
 }
 
+/**
+ * Whether it is a string of 1 to `maxBytes` bytes of UTF-8. Half a surrogate pair has no form in UTF-8: two names that differ
+ * would be one.
+ */
+export function isText(value: unknown, maxBytes: number): value is string {
+  if (typeof value !== 'string' || value === '' || value.length > maxBytes) return false;
+  // UTF-8 has at most three bytes for each code unit.
+  if (value.length * 3 > maxBytes && Buffer.byteLength(value) > maxBytes) return false;
+  return value.isWellFormed();
+}
+
+/** A string for which {@link isText} holds. */
+export function checkText(name: string, value: unknown, maxBytes: number): string {
+  if (isText(value, maxBytes)) return value;
+  throw textError(name, value, maxBytes);
+}
+
+/** The error of a value for which {@link isText} does not hold. */
+export function textError(name: string, value: unknown, maxBytes: number): HawserError {
+  const rule = `a string of 1 to ${maxBytes} bytes of UTF-8, without half a surrogate pair`;
+  return argumentError(name, rule, describe(value));
+}
+
 export function checkBoolean(name: string, value: unknown): boolean {
   if (typeof value === 'boolean') return value;
   throw argumentError(name, 'true or false', describe(value));

@@ -1,8 +1,8 @@
 // What `hawser sync manager` tells people: a line for each session that has ended, and on a terminal, below, how it stands.
 
-import type { SyncManager } from '../sync/manager.js';
-import type { SessionEnded } from '../sync/manager-events.js';
-import type { SyncStore } from '../sync/store.js';
+import type { SessionEnded } from '../sync/manager/events.js';
+import type { SyncManager } from '../sync/manager/manager.js';
+import type { SyncStore } from '../sync/store/store.js';
 import { bytes, count, painter, printable, Screen } from './terminal.js';
 
 const drawEveryMs = 500;

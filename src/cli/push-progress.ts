@@ -1,6 +1,6 @@
 // How far `hawser sync push` is: a bar on a terminal, a line now and then elsewhere.
 
-import type { SyncProgress } from '../sync/agent-results.js';
+import type { SyncProgress } from '../sync/agent/results.js';
 import { bar, bytes, clock, count, painter, printable, Screen } from './terminal.js';
 
 const drawEveryMs = 100;

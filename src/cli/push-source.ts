@@ -4,7 +4,7 @@ import { isUtf8 } from 'node:buffer';
 import { createReadStream, type Dirent, statSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, extname, join, relative, resolve, sep } from 'node:path';
-import { limits } from '../sync/messages.js';
+import { limits } from '../sync/wire/messages.js';
 import { CommandError, systemReason } from './errors.js';
 
 /** A document of the source. */
@@ -157,12 +157,9 @@ function parseObject(data: Uint8Array, where: string): Readonly<Record<string, u
   throw new CommandError(`${where}: a document must be a JSON object`);
 }
 
-/** UTF-8 has no form for it: two ids that differ would be one. */
-const halfPair = /\p{Surrogate}/u;
-
 function checkId(id: string, where: string): string {
   const bytes = Buffer.byteLength(id);
-  if (halfPair.test(id)) throw new CommandError(`${where}: the id has half a surrogate pair in it`);
+  if (!id.isWellFormed()) throw new CommandError(`${where}: the id has half a surrogate pair in it`);
   if (bytes >= 1 && bytes <= limits.idBytes) return id;
   throw new CommandError(`${where}: an id has 1 to ${limits.idBytes} bytes; this one has ${bytes}`);
 }

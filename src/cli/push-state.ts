@@ -5,10 +5,10 @@ import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type LmdbDatabase, type LmdbStore, openLmdb } from '../base/lmdb-store.js';
-import { documentSha1 } from '../sync/checksum.js';
-import { type LmdbQueue, openQueue } from '../sync/lmdb-queue.js';
-import { limits } from '../sync/messages.js';
-import type { Difference } from '../sync/queue.js';
+import { type LmdbQueue, openQueue } from '../sync/queue/lmdb-queue.js';
+import type { Difference } from '../sync/queue/queue.js';
+import { documentSha1 } from '../sync/store/checksum.js';
+import { limits } from '../sync/wire/messages.js';
 import type { Source, SourceDocument } from './push-source.js';
 import { randomClientId } from './tokens.js';
 

@@ -14,7 +14,6 @@ const maxDepth = limits.depth - 3;
 
 const minInteger = -(2n ** 64n);
 const maxInteger = 2n ** 64n - 1n;
-const halfPair = /\p{Surrogate}/u;
 
 const valueRule =
   'null, a boolean, a finite number, a bigint from -(2n ** 64n) to 2n ** 64n - 1n, a string without half a surrogate pair, ' +
@@ -48,7 +47,7 @@ function wireOf(value: unknown, path: string, depth: number): Value {
       if (value >= minInteger && value <= maxInteger) return value;
       break;
     case 'string':
-      if (!halfPair.test(value)) return value;
+      if (value.isWellFormed()) return value;
       break;
     case 'object':
       if (value === null) return null;
@@ -84,7 +83,7 @@ function namedEntries(value: object, path: string): [string, unknown][] {
 }
 
 function checkKey(path: string, key: unknown): number | string {
-  if (typeof key === 'string' && !halfPair.test(key)) return key;
+  if (typeof key === 'string' && key.isWellFormed()) return key;
   // An integer is sent for -0.
   if (typeof key === 'number' && Number.isSafeInteger(key)) return key;
   const rule = 'a string without half a surrogate pair or a safe integer';

@@ -19,7 +19,7 @@ export {
   type SyncAgentStats,
   type SyncCallOptions,
   type SynchronizeOptions,
-} from './agent.js';
+} from './agent/agent.js';
 export type {
   ChecksumVerdict,
   LogCode,
@@ -28,13 +28,9 @@ export type {
   SyncProgress,
   SyncResult,
   SyncWaiting,
-} from './agent-results.js';
-export type { AgentState } from './agent-states.js';
-export { checksumOf, documentSha1 } from './checksum.js';
-export { decodeMessage, encodeMessage, SyncFormatError, type UnknownMessage } from './codec.js';
-export { LmdbQueue, openQueue, type QueueOptions } from './lmdb-queue.js';
-export { LmdbSyncStore, openStore, type StoreOptions } from './lmdb-store.js';
-export { SyncManager, type SyncManagerOptions } from './manager.js';
+} from './agent/results.js';
+export type { AgentState } from './agent/states.js';
+export { SyncClient, type SyncClientEvents, type SyncClientOptions } from './agent/sync-client.js';
 export type {
   ManagerLogCode,
   SessionEnded,
@@ -42,10 +38,41 @@ export type {
   SessionStarted,
   SyncManagerEvents,
   SyncManagerStats,
-} from './manager-events.js';
-export type { ContextItem } from './manager-options.js';
-export { MemoryQueue, type MemoryQueueOptions } from './memory-queue.js';
-export { MemoryStore, type MemoryStoreOptions } from './memory-store.js';
+} from './manager/events.js';
+export { SyncManager, type SyncManagerOptions } from './manager/manager.js';
+export type { ContextItem } from './manager/options.js';
+export {
+  type AgentAcceptor,
+  type ServeSyncOptions,
+  type SyncChannels,
+  type SyncConnectorOptions,
+  serveSync,
+  syncChannels,
+  syncConnector,
+} from './over-hawser.js';
+export { LmdbQueue, openQueue, type QueueOptions } from './queue/lmdb-queue.js';
+export { MemoryQueue, type MemoryQueueOptions } from './queue/memory-queue.js';
+export {
+  type Difference,
+  type DifferenceOperation,
+  differenceOperations,
+  type PendingItem,
+  type QueueCounts,
+  type QueueMark,
+  type Snapshot,
+  type SyncQueue,
+} from './queue/queue.js';
+export { checksumOf, documentSha1 } from './store/checksum.js';
+export { LmdbSyncStore, openStore, type StoreOptions } from './store/lmdb-store.js';
+export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.js';
+export type {
+  Change,
+  CommittedSession,
+  StoredDocument,
+  StoredSession,
+  SyncStore,
+} from './store/store.js';
+export { decodeMessage, encodeMessage, SyncFormatError, type UnknownMessage } from './wire/codec.js';
 export {
   type AgentMessage,
   type AgentMetadata,
@@ -77,31 +104,4 @@ export {
   type SyncMessage,
   startOptions,
   statuses,
-} from './messages.js';
-export {
-  type AgentAcceptor,
-  type ServeSyncOptions,
-  type SyncChannels,
-  type SyncConnectorOptions,
-  serveSync,
-  syncChannels,
-  syncConnector,
-} from './over-hawser.js';
-export {
-  type Difference,
-  type DifferenceOperation,
-  differenceOperations,
-  type PendingItem,
-  type QueueCounts,
-  type QueueMark,
-  type Snapshot,
-  type SyncQueue,
-} from './queue.js';
-export type {
-  Change,
-  CommittedSession,
-  StoredDocument,
-  StoredSession,
-  SyncStore,
-} from './store.js';
-export { SyncClient, type SyncClientEvents, type SyncClientOptions } from './sync-client.js';
+} from './wire/messages.js';

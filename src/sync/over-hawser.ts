@@ -1,6 +1,6 @@
 // The sync protocol over our own transport: two channels between a manager's gateway and each agent, beside any others.
 
-import { checkFunction, checkString } from '../base/check.js';
+import { checkFunction } from '../base/check.js';
 import type { Connector, MessageConnection, MessageReceiver } from '../base/message-connection.js';
 import { type Channel, type ChannelMap, reliable, unreliable } from '../transport/channels.js';
 import { bytes } from '../transport/codecs.js';
@@ -14,7 +14,7 @@ import {
 import type { Peer } from '../transport/peer.js';
 import type { Server } from '../transport/server.js';
 import type { TokenSource } from '../transport/token-source.js';
-import { limits } from './messages.js';
+import { limits } from './wire/messages.js';
 
 /** What servers and clients declare that speak the sync protocol, perhaps among others. */
 export type SyncChannels = {
@@ -65,9 +65,7 @@ export function serveSync<C extends WithSync>(
   options: ServeSyncOptions<C> = {},
 ): void {
   const agentOf = checkFunction('agentOf', options.agentOf ?? ((peer: Peer<C>) => String(peer.clientId)));
-  serveChannels(server, channels, (connection, peer) =>
-    manager.accept(connection, checkString('the name of the agent', agentOf(peer), 1)),
-  );
+  serveChannels(server, channels, (connection, peer) => manager.accept(connection, agentOf(peer)));
 }
 
 /** Options of {@link syncConnector}: those of `connect`, but for what a connector decides. */

@@ -1,7 +1,7 @@
 // A manager in a process of its own, and what its store holds in the end.
 
 import { expect } from 'vitest';
-import { openStore } from '../../src/sync/lmdb-store.js';
+import { openStore } from '../../src/sync/store/lmdb-store.js';
 import { jsonLines, type Outcome, RunningCommand } from './support.js';
 
 /** Somebody's server key. */

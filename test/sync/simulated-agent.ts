@@ -1,12 +1,12 @@
 // An agent in a simulated network: its documents change, it syncs them now and then, its process is killed and begins again.
 
 import { TimingWheel } from '../../src/base/timing-wheel.js';
-import type { SyncAgent, SyncAgentOptions, SyncResult } from '../../src/sync/agent.js';
-import { checksumOf, documentSha1 } from '../../src/sync/checksum.js';
-import { MemoryQueue } from '../../src/sync/memory-queue.js';
+import type { SyncAgent, SyncAgentOptions, SyncResult } from '../../src/sync/agent/agent.js';
+import { SyncClient } from '../../src/sync/agent/sync-client.js';
 import { syncConnector } from '../../src/sync/over-hawser.js';
-import type { Difference } from '../../src/sync/queue.js';
-import { SyncClient } from '../../src/sync/sync-client.js';
+import { MemoryQueue } from '../../src/sync/queue/memory-queue.js';
+import type { Difference } from '../../src/sync/queue/queue.js';
+import { checksumOf, documentSha1 } from '../../src/sync/store/checksum.js';
 import { documentOf, type Fleet, numberOf } from './simulated-fleet.js';
 import { Process, QueueOfProcess } from './simulated-processes.js';
 

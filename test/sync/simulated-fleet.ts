@@ -2,10 +2,10 @@
 
 import { TimingWheel } from '../../src/base/timing-wheel.js';
 import { Server } from '../../src/index.js';
-import { SyncManager, type SyncManagerOptions } from '../../src/sync/manager.js';
-import { MemoryStore } from '../../src/sync/memory-store.js';
+import { SyncManager, type SyncManagerOptions } from '../../src/sync/manager/manager.js';
 import { type SyncChannels, serveSync, syncChannels } from '../../src/sync/over-hawser.js';
-import type { Change, StoredSession } from '../../src/sync/store.js';
+import { MemoryStore } from '../../src/sync/store/memory-store.js';
+import type { Change, StoredSession } from '../../src/sync/store/store.js';
 import { type LinkSettings, SimulatedNetwork, type VirtualClock } from '../../src/testing/index.js';
 import { createTokenMinter, type TokenMinter } from '../../src/token/index.js';
 import type { Dice } from '../interaction/simulated-home.js';

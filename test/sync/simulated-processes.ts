@@ -2,14 +2,14 @@
 
 import type { Clock, Timer } from '../../src/base/clock.js';
 import { HawserError } from '../../src/base/errors.js';
-import type { Difference, QueueCounts, QueueMark, Snapshot, SyncQueue } from '../../src/sync/queue.js';
+import type { Difference, QueueCounts, QueueMark, Snapshot, SyncQueue } from '../../src/sync/queue/queue.js';
 import type {
   Change,
   CommittedSession,
   StoredDocument,
   StoredSession,
   SyncStore,
-} from '../../src/sync/store.js';
+} from '../../src/sync/store/store.js';
 import type { VirtualClock } from '../../src/testing/index.js';
 import type { Dice } from '../interaction/simulated-home.js';
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type LmdbSyncStore, openStore } from '../../sync/lmdb-store.js';
+import { type LmdbSyncStore, openStore } from '../../sync/store/lmdb-store.js';
 import { type Command, defineCommand } from '../command.js';
 import { CommandError, exitCodes, UsageError } from '../errors.js';
 import { flag, optional, required, text, type Values } from '../options.js';

@@ -1,6 +1,6 @@
-import { type LmdbSyncStore, openStore } from '../../sync/lmdb-store.js';
-import { SyncManager } from '../../sync/manager.js';
+import { SyncManager } from '../../sync/manager/manager.js';
 import { serveSync, syncChannels } from '../../sync/over-hawser.js';
+import { type LmdbSyncStore, openStore } from '../../sync/store/lmdb-store.js';
 import { formatKey, generateKey } from '../../token/server-key.js';
 import { Server } from '../../transport/server.js';
 import { type Command, defineCommand } from '../command.js';

@@ -1,12 +1,12 @@
 import { basename, dirname, join } from 'node:path';
 import { formatAddress } from '../../base/address.js';
 import { HawserError, type HawserErrorCode } from '../../base/errors.js';
-import type { SyncAgent } from '../../sync/agent.js';
-import type { SyncResult } from '../../sync/agent-results.js';
-import { checksumOf, documentSha1 } from '../../sync/checksum.js';
-import { limits } from '../../sync/messages.js';
+import type { SyncAgent } from '../../sync/agent/agent.js';
+import type { SyncResult } from '../../sync/agent/results.js';
+import { SyncClient } from '../../sync/agent/sync-client.js';
 import { syncConnector } from '../../sync/over-hawser.js';
-import { SyncClient } from '../../sync/sync-client.js';
+import { checksumOf, documentSha1 } from '../../sync/store/checksum.js';
+import { limits } from '../../sync/wire/messages.js';
 import { createTokenMinter } from '../../token/mint.js';
 import { wireOfToken } from '../../token/netcode-format.js';
 import { decodeToken } from '../../token/open.js';

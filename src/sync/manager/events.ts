@@ -1,0 +1,169 @@
+// What a manager tells of its work.
+
+import type { LogLevel } from '../agent/results.js';
+import type { Mode, Reason, Status } from '../wire/messages.js';
+
+/**
+ * What a line of a manager's log is about:
+ * - `Malformed`: what came is no message. - `Unexpected`: a message that has no place here. - `UnknownSession`: it is of a session that the
+ *   manager does not know. - `ForeignSession`: it is of another agent's session.
+ * - `Refused`: a Start was refused. - `Superseded`: a newer Start ended a session. - `Expired`: nothing new came of a session for too long.
+ * - `BeyondSize`: items whose sequence numbers the session does not have. - `InvalidOperation`: an item with an unknown operation.
+ * - `TooManyBytes`: Data that may not be staged. - `NoProgress`: Data were asked for again too often. - `GaveWay`: others waited, and hardly
+ *   anything came of a session.
+ * - `RejectedItems`: items that were not applied. - `IndexNotAllowed`: an index that the agent may not write, or ask about.
+ * - `Store`: the store failed. - `Hook`: a function of the application threw. - `Suppressed`: lines that were not told, for there were too many.
+ */
+export type ManagerLogCode =
+  | 'Malformed'
+  | 'Unexpected'
+  | 'UnknownSession'
+  | 'ForeignSession'
+  | 'Refused'
+  | 'Superseded'
+  | 'Expired'
+  | 'BeyondSize'
+  | 'InvalidOperation'
+  | 'TooManyBytes'
+  | 'NoProgress'
+  | 'GaveWay'
+  | 'RejectedItems'
+  | 'IndexNotAllowed'
+  | 'Store'
+  | 'Hook'
+  | 'Suppressed';
+
+/** A session has begun, or goes on. */
+export interface SessionStarted {
+  readonly agent: string;
+  readonly module: string;
+  readonly mode: Mode;
+  /** How many items it has. */
+  readonly size: number;
+  /** Whether the manager had it before: the agent, or the manager, has come back. */
+  readonly resumed: boolean;
+}
+
+/** A session is over. */
+export interface SessionEnded {
+  readonly agent: string;
+  readonly module: string;
+  readonly mode: Mode;
+  readonly size: number;
+  /** Items that were applied, and those that were not. */
+  readonly applied: number;
+  readonly rejected: number;
+  /** Since it began; of one that the manager found when it was made, since then. */
+  readonly durationMs: number;
+  /** What the agent is told. */
+  readonly status: Status;
+  readonly reason: Reason;
+}
+
+/** How far a session with Data is. */
+export interface SessionProgress {
+  readonly agent: string;
+  readonly module: string;
+  readonly size: number;
+  /** Items that have arrived. */
+  readonly received: number;
+  /** Items that are applied, of those that will be. */
+  readonly applied: number;
+}
+
+/** The events of a {@link SyncManager} with the arguments of their listeners. */
+export interface SyncManagerEvents {
+  sessionStart: [session: SessionStarted];
+  sessionEnd: [session: SessionEnded];
+  /** At most four in a second for each session. */
+  progress: [progress: SessionProgress];
+  /** At most twenty in a second for each connection. */
+  log: [level: LogLevel, code: ManagerLogCode, message: string, agent: string];
+  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  listenerError: [error: unknown, source: string];
+}
+
+/** How much a {@link SyncManager} does, and did since it was made. */
+export interface SyncManagerStats {
+  /** Sessions that have begun and not ended, items that these have announced, and bytes that are staged of them. */
+  readonly sessions: number;
+  readonly items: number;
+  readonly bytes: number;
+  /** Agents that wait for their turn to begin a session, and those among them whose Start is held. */
+  readonly waiting: number;
+  readonly held: number;
+  /** Sessions that are being applied. */
+  readonly committing: number;
+  /** Connections of agents. */
+  readonly connections: number;
+  /** How often since the manager was made. */
+  readonly counts: Readonly<Counts>;
+}
+
+/** What a manager counts. */
+export interface Counts {
+  /** Messages that came, and among them those that are none. */
+  messages: number;
+  malformed: number;
+  unexpected: number;
+  /** Messages of sessions that the manager does not know, and of those of another agent. */
+  unknownSession: number;
+  foreignSession: number;
+  /** Sessions that began, went on after a new Start, were applied or answered with Ok, failed, and were forgotten after a silence. */
+  started: number;
+  resumed: number;
+  succeeded: number;
+  failed: number;
+  expired: number;
+  superseded: number;
+  /** Sessions that were put off again while others waited, for hardly anything came of them. */
+  gaveWay: number;
+  /** Starts that were answered with Offline, and with Error. */
+  postponed: number;
+  refused: number;
+  /** Items that arrived, that had arrived before, whose numbers their session does not have, and that there was no room for. */
+  itemsReceived: number;
+  itemsDuplicate: number;
+  itemsBeyond: number;
+  itemsWithoutRoom: number;
+  /** Items that were applied, and that were not for they were invalid or not allowed. */
+  itemsApplied: number;
+  itemsRejected: number;
+  /** Retransmissions that were asked for. */
+  reqRets: number;
+  /** Answers that could not be sent; those that the connection had no room for were sent again when it had. */
+  answersLost: number;
+  /** Failures of the store. */
+  storeFailures: number;
+  /** Lines of the log that were not told. */
+  suppressed: number;
+}
+
+export function noCounts(): Counts {
+  return {
+    messages: 0,
+    malformed: 0,
+    unexpected: 0,
+    unknownSession: 0,
+    foreignSession: 0,
+    started: 0,
+    resumed: 0,
+    succeeded: 0,
+    failed: 0,
+    expired: 0,
+    superseded: 0,
+    gaveWay: 0,
+    postponed: 0,
+    refused: 0,
+    itemsReceived: 0,
+    itemsDuplicate: 0,
+    itemsBeyond: 0,
+    itemsWithoutRoom: 0,
+    itemsApplied: 0,
+    itemsRejected: 0,
+    reqRets: 0,
+    answersLost: 0,
+    storeFailures: 0,
+    suppressed: 0,
+  };
+}

@@ -1,0 +1,530 @@
+// The manager: many agents tell it what changed, and it keeps that (source document, "Protocol Lifecycle").
+
+import { EventEmitter } from 'node:events';
+import { checkText } from '../../base/check.js';
+import { inOrder } from '../../base/in-order.js';
+import { guard, isolateRejections, reportToListeners } from '../../base/isolate.js';
+import type { MessageConnection, MessageReceiver } from '../../base/message-connection.js';
+import { WheelTimer } from '../../base/timing-wheel.js';
+import type { LogLevel } from '../agent/results.js';
+import type { StoredSession } from '../store/store.js';
+import { decodeMessage, SyncFormatError } from '../wire/codec.js';
+import { ItemReader } from '../wire/item-reader.js';
+import type { ChecksumModule, Start } from '../wire/messages.js';
+import { AgentLink } from './agent-link.js';
+import { CommitQueue } from './commit-queue.js';
+import { DataSession, type SessionHost } from './data-session.js';
+import {
+  type Counts,
+  type ManagerLogCode,
+  noCounts,
+  type SessionEnded,
+  type SyncManagerEvents,
+  type SyncManagerStats,
+} from './events.js';
+import { checkManagerOptions, type ManagerSettings, type SyncManagerOptions } from './options.js';
+import { Quotas } from './quotas.js';
+import { type RequestHost, RequestSession } from './request-session.js';
+import { isStale, messageOf, type SessionOutcome } from './session-outcome.js';
+import { agentOf, idleOf, newestOf, type Session, SessionTable, victimOf } from './session-table.js';
+import { keyOf, StartDesk } from './start-desk.js';
+
+export type { SyncManagerOptions } from './options.js';
+
+/** How long what waits for other sessions waits at most (schema g2). */
+const mostAppliedWaitMs = 60_000;
+const roomRetryMs = 5000;
+/** For how long hardly anything must have come of a session until it gives way to those that wait. */
+const leastIdleMs = 30_000;
+/** By how much chance changes when agents are told to come again. */
+const spread = 0.25;
+const maxAgentBytes = 256;
+
+/**
+ * Takes what agents push, asks again for what was lost, applies each session in one piece and says so when it is on the disk. Sessions are of
+ * agents, not of connections: an agent that comes back goes on, also after the manager was started anew on the same store.
+ *
+ * docs/sync.md says what happens when something is lost, and how to choose the limits.
+ */
+export class SyncManager extends EventEmitter<SyncManagerEvents> {
+  static {
+    isolateRejections(SyncManager.prototype);
+  }
+
+  readonly #settings: ManagerSettings;
+  readonly #counts: Counts = noCounts();
+  readonly #quotas: Quotas;
+  readonly #starts: StartDesk;
+  readonly #commits: CommitQueue;
+  readonly #sessions = new SessionTable();
+  readonly #sessionHost: SessionHost;
+  readonly #requestHost: RequestHost;
+  readonly #links = new Set<AgentLink>();
+  readonly #reader = new ItemReader();
+  #state: 'open' | 'draining' | 'closed' = 'open';
+  #whenDrained: (() => void)[] = [];
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Goes on with the sessions that the store has: those that were complete are applied.
+   *
+   * @throws HawserError ERR_HAWSER_ARGUMENT, and what the store throws when it cannot be read.
+   */
+  constructor(options: SyncManagerOptions) {
+    super({ captureRejections: true });
+    this.#settings = checkManagerOptions(options);
+    this.#quotas = new Quotas(this.#settings);
+    this.#commits = new CommitQueue(this.#settings.maxCommits);
+    this.#sessionHost = this.#makeSessionHost();
+    this.#requestHost = this.#makeRequestHost();
+    this.#starts = new StartDesk({
+      settings: this.#settings,
+      counts: this.#counts,
+      quotas: this.#quotas,
+      sessions: this.#sessions,
+      isOpen: () => this.#state === 'open',
+      allowIndex: (agent, index) => this.#allowIndex(agent, index),
+      openData: (link, stored) => {
+        const session = new DataSession(this.#sessionHost, stored);
+        session.link = link;
+        this.#sessions.add(session);
+      },
+      openRequest: (link, start) => this.#openRequest(link, start),
+      started: (agent, start, resumed) => this.#tellStart(agent, start, resumed),
+      later: (ms) => this.#later(ms),
+      makeWay: (isWanted) => this.#makeWay(isWanted),
+      log: (level, code, message, agent, link) => this.#log(level, code, message, agent, link),
+    });
+    this.#restore();
+  }
+
+  /** How much it does, and did. */
+  get stats(): SyncManagerStats {
+    const { sessions, items, bytes } = this.#quotas.total;
+    return {
+      sessions,
+      items,
+      bytes,
+      waiting: this.#starts.waiting.waiting,
+      held: this.#starts.waiting.held,
+      committing: this.#commits.running,
+      connections: this.#links.size,
+      counts: { ...this.#counts },
+    };
+  }
+
+  /**
+   * Serves an agent by a connection.
+   *
+   * @param agent whose connection it is, 1 to 256 bytes of UTF-8: what the transport has authenticated, never what the other side says of
+   * itself. What it syncs is kept under this name, and no other agent can reach it.
+   * @returns what is to be told of the connection.
+   * @throws HawserError ERR_HAWSER_ARGUMENT.
+   */
+  accept(connection: MessageConnection, agent: string): MessageReceiver {
+    checkText('agent', agent, maxAgentBytes);
+    const link = new AgentLink(connection, agent, this.#nowMs, () => {
+      ++this.#counts.answersLost;
+    });
+    this.#links.add(link);
+    return {
+      message: (message) => this.#receive(link, message, true),
+      unreliableMessage: (message) => this.#receive(link, message, false),
+      drained: () => link.drained(),
+      closed: () => this.#lost(link),
+    };
+  }
+
+  /**
+   * Begins no further session: agents are told to come back later. Resolves when those under way are over; `close` ends the waiting.
+   * Sessions whose agents are gone are over when they expire.
+   */
+  drain(): Promise<void> {
+    if (this.#state === 'open') this.#state = 'draining';
+    this.#starts.clear(true);
+    return new Promise((resolve) => {
+      this.#whenDrained.push(resolve);
+      this.#tellDrained();
+    });
+  }
+
+  /**
+   * Stops: what is being applied is brought to its end, and nothing that comes is looked at any more. What is staged stays in the store,
+   * which is not closed, and the next manager on it goes on. Connections are left to whoever made them. Closing twice is closing once.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#state = 'closed';
+    this.#starts.clear(false);
+    await this.#commits.stop();
+    await Promise.all(Array.from(this.#sessions.all(), (session) => session.suspend()));
+    this.#sessions.clear();
+    this.#links.clear();
+    this.#tellDrained();
+  }
+
+  #tellDrained(): void {
+    if (this.#state === 'open' || this.#sessions.size > 0) return;
+    for (const resolve of this.#whenDrained.splice(0)) resolve();
+  }
+
+  // ---- What comes --------------------------------------------------------------------------------------------------
+
+  #receive(link: AgentLink, message: Uint8Array, ordered: boolean): void {
+    if (this.#state === 'closed' || !link.open) return;
+    ++this.#counts.messages;
+    try {
+      if (this.#reader.open(message)) this.#takeItems(link, message, ordered);
+      else this.#control(link, message);
+    } catch (error) {
+      if (!(error instanceof SyncFormatError)) throw error;
+      ++this.#counts.malformed;
+      this.#log('error', 'Malformed', error.message, link.agent, link);
+    }
+  }
+
+  /** The items of the message that the reader has opened. */
+  #takeItems(link: AgentLink, message: Uint8Array, ordered: boolean): void {
+    const reader = this.#reader;
+    const fresh = new Set<DataSession>();
+    let id: bigint | undefined;
+    let session: DataSession | undefined;
+    while (reader.next()) {
+      if (reader.session !== id) {
+        id = reader.session;
+        session = this.#receiving(link, id);
+      }
+      if (session?.phase !== 'receiving') continue;
+      const isFirst = !fresh.has(session) && session.isNew(reader);
+      if (isFirst && !this.#makeRoom(session, message.length)) continue;
+      if (session.take(reader)) fresh.add(session);
+    }
+    for (const each of fresh) {
+      // It may have given way to another of the same message.
+      if (each.phase !== 'receiving') continue;
+      each.keep(message);
+      each.arrived(ordered);
+    }
+  }
+
+  #control(link: AgentLink, bytes: Uint8Array): void {
+    const message = decodeMessage(bytes);
+    switch (message.type) {
+      case 'Start':
+        this.#starts.start(link, message, bytes.length);
+        return;
+      case 'End':
+        this.#end(link, message.session);
+        return;
+      case 'ChecksumModule':
+        this.#compare(link, message);
+        return;
+      default: {
+        ++this.#counts.unexpected;
+        const what =
+          message.type === 'Unknown' ? `a message of the unknown type ${message.number}` : message.type;
+        this.#log('warning', 'Unexpected', `${what} is not for a manager`, link.agent, link);
+      }
+    }
+  }
+
+  #lost(link: AgentLink): void {
+    link.close();
+    this.#links.delete(link);
+    this.#starts.lost(link);
+  }
+
+  // ---- Sessions ----------------------------------------------------------------------------------------------------
+
+  /** The session with Data that the agent of a link may write into now. */
+  #receiving(link: AgentLink, id: bigint): DataSession | undefined {
+    const session = this.#sessionOf(link, id);
+    if (session === undefined) {
+      if (this.#sessions.ended(id)?.agent === link.agent) ++this.#counts.itemsDuplicate;
+      else this.#unknown(link, id, true);
+      return undefined;
+    }
+    if (session instanceof DataSession) {
+      if (session.phase === 'receiving') return session;
+      ++this.#counts.itemsDuplicate;
+      return undefined;
+    }
+    ++this.#counts.unexpected;
+    this.#log('warning', 'Unexpected', `Data in a session of the mode ${session.mode}`, link.agent, link);
+    return undefined;
+  }
+
+  /** A session of the agent of a link, which is where it is answered from now on. */
+  #sessionOf(link: AgentLink, id: bigint): Session | undefined {
+    const session = this.#sessions.get(id);
+    if (session === undefined || agentOf(session) !== link.agent) return undefined;
+    session.link = link;
+    return session;
+  }
+
+  #unknown(link: AgentLink, id: bigint, seldom: boolean): void {
+    const isForeign = this.#sessions.get(id) !== undefined || this.#sessions.ended(id) !== undefined;
+    ++this.#counts[isForeign ? 'foreignSession' : 'unknownSession'];
+    if (isForeign) {
+      this.#log('error', 'ForeignSession', 'a message of a session of another agent', link.agent, link);
+    } else {
+      this.#log('warning', 'UnknownSession', 'a message of a session that there is not', link.agent, link);
+    }
+    const answer = {
+      type: 'EndAck',
+      status: 'Error',
+      session: id,
+      rejected: 0n,
+      retryAfterMs: 0,
+      reason: 'UnknownSession',
+    } as const;
+    if (seldom) link.sendSeldom(answer, this.#nowMs);
+    else link.send(answer);
+  }
+
+  #end(link: AgentLink, id: bigint): void {
+    const session = this.#sessionOf(link, id);
+    if (session !== undefined) {
+      session.end();
+      return;
+    }
+    const ended = this.#sessions.ended(id);
+    if (ended?.agent !== link.agent) {
+      this.#unknown(link, id, false);
+      return;
+    }
+    const { status, reason, rejected, retryAfterMs } = ended.outcome;
+    link.send({ type: 'EndAck', status, session: id, rejected: BigInt(rejected), retryAfterMs, reason });
+  }
+
+  #compare(link: AgentLink, message: ChecksumModule): void {
+    const session = this.#sessionOf(link, message.session);
+    if (session instanceof RequestSession && session.mode === 'CHECK') {
+      session.compare(message);
+      return;
+    }
+    if (session === undefined) {
+      const isLate = this.#sessions.ended(message.session)?.agent === link.agent;
+      if (!isLate) this.#unknown(link, message.session, true);
+      return;
+    }
+    ++this.#counts.unexpected;
+    this.#log('warning', 'Unexpected', 'a checksum in a session that is no CHECK', link.agent, link);
+  }
+
+  /** @returns whether so many bytes may be staged of a session; if not, it is over. */
+  #makeRoom(session: DataSession, bytes: number): boolean {
+    const { agent } = session.stored;
+    for (;;) {
+      const of = this.#quotas.noRoomForBytes(agent, bytes);
+      if (of === undefined) return true;
+      const victim = of === 'agent' ? session : victimOf(this.#sessions.all(), session, leastIdleMs);
+      const isAlone = of === 'agent' && this.#quotas.of(agent).bytes === victim.bytes;
+      this.#counts.itemsWithoutRoom += this.#reader.count;
+      const what = `${victim.bytes} bytes are staged, and there is no room for more`;
+      this.#log('warning', 'TooManyBytes', what, victim.stored.agent, victim.link);
+      if (isAlone) victim.fail('Error', 'TooManyBytes');
+      else victim.fail('Offline', 'TooManyBytes', this.#later(roomRetryMs));
+      if (victim === session) return false;
+    }
+  }
+
+  /** Others wait because all is taken: those of which hardly anything comes give way, the one that has been so for the longest first. */
+  #makeWay(isWanted: () => boolean): void {
+    for (const session of idleOf(this.#sessions.all(), leastIdleMs)) {
+      if (!isWanted()) return;
+      const { agent, size } = session.stored;
+      ++this.#counts.gaveWay;
+      const what = `others wait, and hardly anything came of a session of ${size} items for ${session.idleMs} ms`;
+      this.#log('warning', 'GaveWay', what, agent, session.link);
+      session.fail('Offline', 'Busy', this.#later(roomRetryMs));
+    }
+  }
+
+  // ---- What sessions need ------------------------------------------------------------------------------------------
+
+  #makeSessionHost(): SessionHost {
+    return {
+      settings: this.#settings,
+      counts: this.#counts,
+      complete: ({ stored }, commit) => this.#commits.add(keyOf(stored.agent, stored.module), commit),
+      retry: ({ stored }) => this.#commits.retry(keyOf(stored.agent, stored.module)),
+      isSuperseded: ({ stored }) => this.#isSuperseded(stored),
+      staged: ({ stored }, bytes) => this.#quotas.take(stored.agent, 0, 0, bytes),
+      over: (session, outcome) => this.#dataOver(session, outcome),
+      progress: (progress) => guard(this, 'progress', () => this.emit('progress', progress)),
+      allowIndex: (agent, index) => this.#allowIndex(agent, index),
+      onContext: (agent, module, item) => {
+        this.#callHook(agent, 'onContext', () => this.#settings.onContext(agent, module, item));
+      },
+      log: (level, code, message, { stored, link }) => this.#log(level, code, message, stored.agent, link),
+    };
+  }
+
+  #makeRequestHost(): RequestHost {
+    return {
+      settings: this.#settings,
+      allowIndex: (agent, index) => this.#allowIndex(agent, index),
+      applied: (agent) => this.#applied(agent),
+      lock: (agent, locked) => this.#sessions.lock(agent, locked),
+      over: (session, outcome) => this.#requestOver(session, outcome),
+      log: (level, code, message, agent) => this.#log(level, code, message, agent),
+    };
+  }
+
+  #openRequest(link: AgentLink, start: Start): bigint {
+    const session = new RequestSession(this.#requestHost, this.#sessions.newId(), link.agent, start);
+    session.link = link;
+    this.#sessions.add(session);
+    return session.session;
+  }
+
+  #isSuperseded(stored: StoredSession): boolean {
+    for (const each of this.#sessions.dataOf(stored.agent)) {
+      if (each.stored.module === stored.module && each.stored.key > stored.key) return true;
+    }
+    return false;
+  }
+
+  /** Resolves when those sessions of an agent are applied that are complete now, but after a minute at the latest. */
+  async #applied(agent: string): Promise<void> {
+    const settled = Array.from(this.#sessions.dataOf(agent), (session) => session.settled());
+    if (settled.length === 0) return;
+    const { wheel } = this.#settings;
+    await new Promise<void>((resolve) => {
+      const timer = new WheelTimer(resolve);
+      wheel.schedule(timer, wheel.clock.now() + mostAppliedWaitMs);
+      void Promise.all(settled).then(() => {
+        wheel.cancel(timer);
+        resolve();
+      });
+    });
+  }
+
+  #dataOver(session: DataSession, outcome: SessionOutcome): void {
+    const { agent, module, mode, size } = session.stored;
+    const { status, reason, rejected } = outcome;
+    const applied = status === 'Ok' ? size - rejected : 0;
+    this.#counts.itemsApplied += applied;
+    this.#counts.itemsRejected += rejected;
+    if (rejected > 0) {
+      const what = `${rejected} of ${size} items were not applied: invalid, or of an index that is not allowed`;
+      this.#log('warning', 'RejectedItems', what, agent, session.link);
+    }
+    this.#over(session, outcome);
+    this.#starts.release(agent, size, session.bytes);
+    const { durationMs } = session;
+    this.#tellEnd({ agent, module, mode, size, applied, rejected, durationMs, status, reason });
+  }
+
+  #requestOver(session: RequestSession, outcome: SessionOutcome): void {
+    const { agent, mode, durationMs } = session;
+    const { status, reason } = outcome;
+    this.#over(session, outcome);
+    this.#starts.release(agent, 0, 0);
+    const { module } = session.start;
+    this.#tellEnd({ agent, module, mode, size: 0, applied: 0, rejected: 0, durationMs, status, reason });
+  }
+
+  #over(session: Session, outcome: SessionOutcome): void {
+    const { status, reason } = outcome;
+    // What is to begin anew is not remembered: an agent does that when its session is unknown.
+    const isForgotten = status === 'Offline' || reason === 'SessionExpired' || reason === 'StaleGeneration';
+    this.#sessions.remove(session, isForgotten ? undefined : outcome);
+    this.#tellDrained();
+  }
+
+  #restore(): void {
+    const { store } = this.#settings;
+    const receiving: DataSession[] = [];
+    const there = store.sessions();
+    const newest = newestOf(there);
+    for (const stored of there) {
+      const { agent, module } = stored;
+      // Its agent has gone on, and it has not begun to be applied.
+      const isOver = !newest.has(stored) || isStale(stored, store.committed(agent, module));
+      if (isOver && stored.state === 'receiving') {
+        this.#forget(stored);
+        continue;
+      }
+      const session = new DataSession(this.#sessionHost, stored);
+      this.#sessions.add(session);
+      this.#quotas.take(stored.agent, 1, stored.size, 0);
+      if (stored.state === 'committing') {
+        session.resumeCommit();
+        continue;
+      }
+      session.awaitRestore();
+      receiving.push(session);
+    }
+    void inOrder(receiving, 1, (session) => session.restore());
+  }
+
+  #forget(stored: StoredSession): void {
+    ++this.#counts.superseded;
+    this.#settings.store.drop(stored).catch((error: unknown) => {
+      ++this.#counts.storeFailures;
+      this.#log('error', 'Store', `could not drop: ${messageOf(error)}`, stored.agent);
+    });
+  }
+
+  // ---- The application ---------------------------------------------------------------------------------------------
+
+  #allowIndex(agent: string, index: string): boolean {
+    let isAllowed = false;
+    this.#callHook(agent, 'allowIndex', () => {
+      isAllowed = this.#settings.allowIndex(agent, index);
+    });
+    return isAllowed;
+  }
+
+  #callHook(agent: string, name: string, call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.#log('error', 'Hook', `${name}: ${messageOf(error)}`, agent);
+      reportToListeners(this, error, name);
+    }
+  }
+
+  #tellStart(agent: string, { module, mode, size }: Start, resumed: boolean): void {
+    const session = { agent, module, mode, size: Number(size), resumed };
+    guard(this, 'sessionStart', () => this.emit('sessionStart', session));
+  }
+
+  #tellEnd(session: SessionEnded): void {
+    ++this.#counts[session.status === 'Ok' || session.status === 'ChecksumMismatch' ? 'succeeded' : 'failed'];
+    guard(this, 'sessionEnd', () => this.emit('sessionEnd', session));
+  }
+
+  /** @param link whose connection is to blame: what too many lines of one connection say is not told. */
+  #log(level: LogLevel, code: ManagerLogCode, message: string, agent: string, link?: AgentLink): void {
+    if (this.listenerCount('log') === 0) return;
+    const suppressed = link === undefined ? 0 : link.takeLine(this.#nowMs);
+    if (suppressed === undefined) {
+      ++this.#counts.suppressed;
+      return;
+    }
+    guard(this, 'log', () => {
+      const what = `${suppressed} lines were not told`;
+      if (suppressed > 0) this.emit('log', 'warning', 'Suppressed', what, agent);
+      this.emit('log', level, code, message, agent);
+    });
+  }
+
+  get #nowMs(): number {
+    return this.#settings.wheel.clock.now();
+  }
+
+  #later(ms: number): number {
+    return Math.round(ms * (1 + spread * this.#settings.random()));
+  }
+}
