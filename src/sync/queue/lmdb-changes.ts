@@ -2,24 +2,47 @@
 
 import type { LmdbStore } from '../../base/lmdb-store.js';
 import { limits } from '../wire/messages.js';
-import type { EncodedRow, Place } from './lmdb-encoding.js';
-import { Epoch } from './lmdb-epoch.js';
+import { type EncodedRow, indexOfRow, itemBytesOf, keyOfRow, type Place } from './lmdb-encoding.js';
+import { Epoch, type Row } from './lmdb-epoch.js';
+import { QueueRecords } from './lmdb-records.js';
 import {
-  decodeState,
-  type EpochNumber,
-  encodeState,
+  noRows,
   otherNumber,
   type QueueState,
+  type RowCounts,
   type SealedState,
+  totalOf,
 } from './lmdb-state.js';
-import { canBeNamed, merged, newNonce, restored, tooManyIndicesError } from './rows.js';
+import {
+  canBeNamed,
+  type FullLimits,
+  itemOverheadBytes,
+  merged,
+  newNonce,
+  restored,
+  tooManyIndicesError,
+} from './rows.js';
 
-export const stateName = 'state';
-const stateKey = Buffer.from('state');
-const moduleKey = Buffer.from('module');
+/** How much one step of what takes several may have: then other work is done. */
+const stepLimits = { rows: 2048, bytes: 2 ** 20 } as const;
 
-/** A sealed epoch and the snapshot that it is. */
-export type Sealed = SealedState & { readonly epoch: Epoch };
+/** A snapshot, and where its rows are. */
+export type Sealed = SealedState & {
+  readonly epoch: Epoch;
+  readonly fromRow: number;
+  /** Those of its values. */
+  readonly indices: readonly string[];
+};
+
+/** What has been looked through for a snapshot. */
+export interface Scanned extends RowCounts {
+  readonly endRow: number;
+  readonly bytes: number;
+  readonly valueIndices: ReadonlySet<string>;
+  readonly contextIndices: ReadonlySet<string>;
+  /** Whether it is all that there is, or all that a snapshot may have. */
+  readonly isOver: boolean;
+}
 
 interface Removed {
   readonly removed: number;
@@ -28,228 +51,386 @@ interface Removed {
 
 /** The databases of a queue and what can be done to them; each method that changes something is a step of a transaction. */
 export class QueueChanges {
-  readonly #store: LmdbStore;
+  readonly records: QueueRecords;
   readonly #epochs: readonly [Epoch, Epoch];
   /** Rows too long for any message. */
   readonly parked: Epoch;
+  /** While a snapshot is being made: rows that have been looked at change no more. */
+  #isScanning = false;
+  // Of one call of `submit`:
+  #hasParked = false;
+  #noted: { readonly epoch: Epoch; readonly index: string } | undefined;
 
   constructor(store: LmdbStore) {
-    this.#store = store;
+    this.records = new QueueRecords(store);
     this.#epochs = [new Epoch(store, 'epoch0'), new Epoch(store, 'epoch1')];
     this.parked = new Epoch(store, 'parked');
   }
 
   // ---- State -------------------------------------------------------------------------------------------------------
 
-  /** @returns undefined of a queue that has just been made. */
-  readState(): QueueState | undefined {
-    const bytes = this.#store.database(stateName).get(stateKey);
-    return bytes === undefined ? undefined : decodeState(bytes);
-  }
-
   get state(): QueueState {
-    const state = this.readState();
-    if (state === undefined) throw new Error('the queue has no state');
-    return state;
+    return this.records.state;
   }
 
   set state(state: QueueState) {
-    this.#store.database(stateName).putSync(stateKey, encodeState(state));
+    this.records.state = state;
   }
 
-  /** The module that the queue is of, as it was made. */
-  get module(): string | undefined {
-    return this.#store.database(stateName).get(moduleKey)?.toString();
+  main({ main }: QueueState): Epoch {
+    return this.#epochs[main];
   }
 
-  set module(module: string) {
-    this.#store.database(stateName).putSync(moduleKey, Buffer.from(module));
+  later({ main }: QueueState): Epoch {
+    return this.#epochs[otherNumber(main)];
   }
 
-  epoch(number: EpochNumber): Epoch {
-    return this.#epochs[number];
-  }
-
-  otherEpoch({ open }: QueueState): Epoch {
-    return this.epoch(otherNumber(open));
+  /** How many rows of the main epoch are not over. */
+  liveRows(state: QueueState): RowCounts {
+    const { values, contexts } = this.main(state).rowCounts;
+    return { values: values - state.over.values, contexts: contexts - state.over.contexts };
   }
 
   sealed(state: QueueState): Sealed | undefined {
-    return state.other.is === 'sealed' ? { ...state.other, epoch: this.otherEpoch(state) } : undefined;
+    const { phase, fromRow } = state;
+    if (phase.is !== 'sealed') return undefined;
+    return { ...phase, epoch: this.main(state), fromRow, indices: this.records.valueIndices };
   }
 
   // ---- Submitting --------------------------------------------------------------------------------------------------
 
   submit(rows: readonly EncodedRow[]): void {
-    let state = this.state;
-    const open = this.epoch(state.open);
-    let parked = this.parked.count > 0 ? this.parked : undefined;
-    let index: string | undefined;
+    let state = this.#withRoom(this.state);
+    this.#hasParked = this.parked.count > 0;
+    this.#noted = undefined;
     for (const row of rows) {
-      if (!row.difference.isContext && row.difference.index !== index) {
-        index = row.difference.index;
-        this.#noteIndex(open, this.otherEpoch(state), index);
+      if (state.phase.is === 'failed' && !this.#isScanning) {
+        this.#joinFailed(state, row.key);
+        if (this.#hasParked) this.#joinParked(state, row.key);
       }
-      if (state.other.is === 'joining') this.#join(state, row.key);
-      if (this.#submitOne(state, row, open, parked)) state = { ...state, nextRow: state.nextRow + 1 };
-      if (isTooLong(row)) parked = this.parked;
+      if (this.#submitOne(state, row)) state = { ...state, nextRow: state.nextRow + 1 };
     }
     this.state = state;
   }
 
+  /** So that not more than a snapshot goes to the later epoch: when its session fails, it has to go to the main one. */
+  #withRoom(state: QueueState): QueueState {
+    const { phase } = state;
+    if (phase.is !== 'sealed' || !phase.isWhole || this.later(state).count < totalOf(phase)) return state;
+    return { ...state, phase: { ...phase, isWhole: false } };
+  }
+
   /** @returns whether it took a new number. */
-  #submitOne(state: QueueState, encoded: EncodedRow, open: Epoch, parked: Epoch | undefined): boolean {
-    const { key, row } = encoded;
-    const { operation, isContext } = encoded.difference;
-    const inOpen = open.find(key);
-    const waiting = inOpen ?? parked?.find(key);
-    const from = inOpen === undefined ? parked : open;
-    const sealed =
-      waiting === undefined && state.other.is === 'sealed' ? this.otherEpoch(state).find(key) : undefined;
-    const result = merged(waiting && asKnown(waiting, state), sealed !== undefined, operation);
-    const to = isTooLong(encoded) ? this.parked : open;
-    if (waiting !== undefined && (result === undefined || from !== to || waiting.isContext !== isContext)) {
+  #submitOne(state: QueueState, encoded: EncodedRow): boolean {
+    const { key, difference } = encoded;
+    const { operation, isContext, index } = difference;
+    const { waiting, from, sealed } = this.#find(state, key);
+    const present = waiting && asKnown(waiting, state, from === this.parked);
+    const result = merged(present, sealed !== undefined, operation);
+    const { to, row } = this.#target(state, isTooLong(encoded), { waiting, from, sealed });
+    if (
+      waiting !== undefined &&
+      (result === undefined || from !== to || waiting.isContext !== isContext || waiting.row !== row)
+    ) {
       from?.remove(key, waiting);
     }
     if (result === undefined) return false;
+    if (to === this.parked) this.#hasParked = true;
+    if (!isContext) this.#noteIndex(state, to === this.parked ? this.main(state) : to, index);
+    to.put(key, { ...result, isContext, row: row ?? state.nextRow, mark: state.mark }, encoded.row);
+    return row === undefined;
+  }
+
+  /** The row of a document that waits, and the one that is of the snapshot. */
+  #find(state: QueueState, key: Buffer): Found {
+    const later = this.later(state);
+    const inLater = state.phase.is === 'open' ? undefined : later.find(key);
+    if (inLater !== undefined) return { waiting: inLater, from: later, sealed: undefined };
+    const main = this.main(state);
+    const inMain = this.#findLive(state, key);
+    if (inMain !== undefined && inMain.row >= this.#sealedToRow(state)) {
+      return { waiting: inMain, from: main, sealed: undefined };
+    }
+    const inParked = this.#hasParked ? this.parked.find(key) : undefined;
+    return { waiting: inParked, from: inParked && this.parked, sealed: inMain };
+  }
+
+  #findLive(state: QueueState, key: Buffer): Place | undefined {
+    const place = this.main(state).find(key);
+    return place !== undefined && place.row >= state.fromRow ? place : undefined;
+  }
+
+  /** Rows of the main epoch with lower numbers do not change. */
+  #sealedToRow({ phase }: QueueState): number {
+    if (phase.is === 'sealed') return phase.endRow;
+    return phase.is === 'failed' && this.#isScanning ? phase.scannedRow : 0;
+  }
+
+  /** Where the row goes, and with which number; undefined for a new one. */
+  #target(
+    state: QueueState,
+    isLong: boolean,
+    { waiting, from, sealed }: Found,
+  ): { readonly to: Epoch; readonly row: number | undefined } {
     // A document keeps the place of its first row, also when that is being sent.
-    const present = waiting ?? sealed;
-    const place = { ...result, isContext, row: present?.row ?? state.nextRow, mark: state.mark };
-    to.put(key, place, row);
-    return present === undefined;
+    if (isLong) return { to: this.parked, row: (waiting ?? sealed)?.row };
+    if (sealed !== undefined) return { to: this.later(state), row: sealed.row };
+    if (waiting !== undefined && from !== undefined && from !== this.parked)
+      return { to: from, row: waiting.row };
+    // What was parked comes behind the others: its place may be one of those that are over.
+    const isLater = state.phase.is === 'sealed' && state.phase.isWhole;
+    return { to: isLater ? this.later(state) : this.main(state), row: undefined };
   }
 
   /** So that a snapshot never has more indices than one Start can name. */
-  #noteIndex(open: Epoch, other: Epoch, index: string): void {
-    if (open.hasIndex(index)) return;
-    const names = new Set([...open.indexNames(), ...other.indexNames(), index]);
+  #noteIndex(state: QueueState, to: Epoch, index: string): void {
+    if (this.#noted?.epoch === to && this.#noted.index === index) return;
+    this.#noted = { epoch: to, index };
+    if (to.hasIndex(index)) return;
+    const [main, later] = [this.main(state), this.later(state)];
+    const names = new Set([...main.indexNames(), ...later.indexNames(), index]);
     if (!canBeNamed(names)) {
-      // Of some of them nothing may be left. What the other epoch has may be on its way to the open one.
-      for (const name of open.indexNames()) {
-        if (other.hasIndex(name) || open.keysOfIndex(name, 1).length > 0) continue;
-        open.removeIndex(name);
+      // Of some of them nothing may be left.
+      for (const name of main.indexNames()) {
+        if (later.hasIndex(name) || main.hasOfIndex(name, ({ row }) => row >= state.fromRow)) continue;
+        main.removeIndex(name);
         names.delete(name);
       }
       if (!canBeNamed(names)) throw tooManyIndicesError();
     }
-    open.addIndex(index);
+    to.addIndex(index);
   }
 
   // ---- The begin of a snapshot -------------------------------------------------------------------------------------
 
   /**
-   * Makes a snapshot of the first rows, at most `most`, where there is none. It is one small write when there are no more; else they are moved
-   * to the other epoch, at most `stepRows` by one call, and are as good as not moved until the last call.
+   * Makes everything that waits the snapshot if it may be: one small write.
    *
-   * @returns whether it has to be called again.
+   * @returns false if it is more; then it has to be looked through by `scan`, and `seal` makes it the snapshot. Until then what has been looked
+   * at does not change.
    */
-  seal(most: number, stepRows: number): boolean {
-    const state = this.state;
-    const open = this.epoch(state.open);
-    const other = this.otherEpoch(state);
-    const room = most - other.count;
-    if (other.count > 0 || open.count > most) {
-      // What was submitted meanwhile may have taken some back: they are the first again.
-      const moved = open.moveFirst(other, Math.min(room, stepRows));
-      if (moved === stepRows && room > stepRows) {
-        this.state = { ...state, other: { is: 'joining', isOlder: true } };
-        return true;
-      }
-      for (const name of other.indexNames()) {
-        if (open.keysOfIndex(name, 1).length === 0) open.removeIndex(name);
-      }
-      this.#seal(state, state.open, other);
-    } else {
-      other.clear();
-      this.#seal(state, otherNumber(state.open), open);
+  sealAll(most: FullLimits): boolean {
+    const { state } = this;
+    const main = this.main(state);
+    const live = this.liveRows(state);
+    const items = totalOf(live);
+    if (items === 0) return true;
+    const bytes = main.pageBytes + items * itemOverheadBytes;
+    if (items > most.items || bytes > most.bytes) {
+      this.#isScanning = true;
+      this.state = { ...state, phase: { is: 'failed', scannedRow: state.fromRow } };
+      return false;
     }
-    return false;
+    if (totalOf(state.over) === 0) {
+      for (const name of main.indexNames()) if (!main.hasOfIndex(name, () => true)) main.removeIndex(name);
+    }
+    this.records.valueIndices = main.indexNames();
+    this.records.contextIndices = undefined;
+    this.#seal({ ...live, endRow: main.lastRow + 1, bytes });
+    return true;
   }
 
-  #seal(state: QueueState, open: EpochNumber, sealed: Epoch): void {
-    if (sealed.count === 0) {
-      this.state = { ...state, other: { is: 'empty' } };
+  /** Looks at some more rows. @param before what was looked at; nothing at first. */
+  scan(before: Scanned | undefined, most: FullLimits): Scanned {
+    const { state } = this;
+    let { endRow, values, contexts, bytes } = before ?? { ...noRows, endRow: state.fromRow, bytes: 0 };
+    const valueIndices = new Set(before?.valueIndices);
+    const contextIndices = new Set(before?.contextIndices);
+    const found = this.main(state).rows({ from: endRow, ...stepLimits });
+    let isOver = found.length === 0;
+    for (const { number, isContext, row } of found) {
+      const rowBytes = itemBytesOf(row);
+      const count = values + contexts;
+      isOver = count === most.items || (count > 0 && bytes + rowBytes > most.bytes);
+      if (isOver) break;
+      bytes += rowBytes;
+      if (isContext) ++contexts;
+      else ++values;
+      (isContext ? contextIndices : valueIndices).add(indexOfRow(row));
+      endRow = number + 1;
+    }
+    // In the state, with which it is undone: what comes before it when it comes once more must not take it for looked at.
+    this.state = { ...state, phase: { is: 'failed', scannedRow: endRow } };
+    return { values, contexts, endRow, bytes, valueIndices, contextIndices, isOver };
+  }
+
+  seal(scanned: Scanned): void {
+    if (totalOf(scanned) === 0) {
+      this.state = { ...this.state, phase: { is: 'open' } };
       return;
     }
+    this.records.valueIndices = [...scanned.valueIndices];
+    this.records.contextIndices = [...scanned.contextIndices];
+    this.#seal(scanned);
+  }
+
+  /** The snapshot is kept, or nothing becomes of it. Not before: a transaction may be undone, and come once more. */
+  endScan(): void {
+    this.#isScanning = false;
+  }
+
+  #seal({ values, contexts, endRow, bytes }: Pick<Sealed, 'values' | 'contexts' | 'endRow' | 'bytes'>): void {
+    const { state } = this;
     const generation = state.generation + 1n;
-    const endRow = sealed.lastRow + 1;
-    this.state = {
-      ...state,
-      open,
-      other: { is: 'sealed', nonce: newNonce(), generation, endRow, isSent: false },
-      generation,
-    };
+    const isWhole = this.main(state).lastRow < endRow;
+    const sealed = { values, contexts, endRow, bytes, nonce: newNonce(), generation, isSent: false, isWhole };
+    this.state = { ...state, phase: { is: 'sealed', ...sealed }, generation };
   }
 
   // ---- The end of a snapshot ---------------------------------------------------------------------------------------
 
-  /** The session of the snapshot has failed: both epochs are to be one. `join` does it in steps. */
-  unseal(sealed: Sealed): void {
-    const state = this.state;
-    const newFromRow = sealed.isSent ? Math.max(state.newFromRow, sealed.endRow) : state.newFromRow;
-    const open = this.epoch(state.open);
-    // What is parked belongs to no epoch. It came after what is sealed.
-    for (const key of this.parked.count > 0 ? this.parked.firstKeys(Number.MAX_SAFE_INTEGER) : []) {
-      this.#joinParked({ ...state, newFromRow }, sealed.epoch, key);
-    }
-    // The smaller one goes to the larger one.
-    const stays = sealed.epoch.count >= open.count;
-    const target = stays ? sealed.epoch : open;
-    for (const name of (stays ? open : sealed.epoch).indexNames()) target.addIndex(name);
-    this.state = {
-      ...state,
-      newFromRow,
-      open: stays ? otherNumber(state.open) : state.open,
-      other: { is: 'joining', isOlder: !stays },
-    };
-  }
-
-  /** Moves at most so many rows to the open epoch. @returns whether some are left. */
-  join(limit: number): boolean {
-    const state = this.state;
-    if (state.other.is !== 'joining') return false;
-    const source = this.otherEpoch(state);
-    const keys = source.firstKeys(limit);
-    for (const key of keys) this.#join(state, key);
-    if (keys.length === limit) return true;
-    source.clear();
-    this.state = { ...this.state, other: { is: 'empty' } };
-    return false;
-  }
-
-  /** Moves the row of one document to the open epoch, if the other one has it. */
-  #join(state: QueueState, key: Buffer): void {
-    if (state.other.is !== 'joining') return;
-    const source = this.otherEpoch(state);
-    const place = source.find(key);
-    const row = place && source.rowAt(place);
-    if (place === undefined || row === undefined) return;
-    source.remove(key, place);
-    const open = this.epoch(state.open);
-    const present = open.find(key);
-    const presentRow = present && open.rowAt(present);
-    if (present === undefined || presentRow === undefined) {
-      open.put(key, { ...asKnown(place, state) }, row);
+  /** The session of the snapshot has succeeded: its rows are over. */
+  succeed(sealed: Sealed): void {
+    const { state } = this;
+    const [main, later] = [this.main(state), this.later(state)];
+    if (main.lastRow < sealed.endRow) {
+      main.clear();
+      this.state = {
+        ...state,
+        main: otherNumber(state.main),
+        phase: { is: 'open' },
+        fromRow: 0,
+        over: noRows,
+      };
       return;
     }
-    open.remove(key, present);
-    const { isOlder } = state.other;
-    const first = asKnown(isOlder ? place : present, state);
-    const later = isOlder ? present : place;
-    const result = restored(first, later);
-    if (result === undefined) return;
-    open.put(key, { ...later, ...result, row: first.row }, isOlder ? presentRow : row);
+    const over = {
+      values: state.over.values + sealed.values,
+      contexts: state.over.contexts + sealed.contexts,
+    };
+    this.#beginJoin({ ...state, fromRow: sealed.endRow, over }, 'succeeded', later);
   }
 
-  #joinParked(state: QueueState, sealed: Epoch, key: Buffer): void {
-    const first = sealed.find(key);
+  /** The session of the snapshot has failed: its rows wait again. `join` merges what came meanwhile, in steps. */
+  fail(sealed: Sealed): void {
+    const { state } = this;
+    const unsentFromRow = Math.max(state.unsentFromRow, sealed.isSent ? sealed.endRow : 0);
+    const failed = { ...state, unsentFromRow };
+    this.#joinAllParked(failed);
+    this.#beginJoin(failed, 'failed', this.later(state));
+  }
+
+  /** As `fail`, and the row of a snapshot that has one only is parked, unless another has come in its place. */
+  park(sealed: Sealed): void {
+    const [only, ...others] = sealed.epoch.rows({
+      from: sealed.fromRow,
+      to: sealed.endRow,
+      rows: 2,
+      bytes: Infinity,
+    });
+    const key = only && keyOfRow(only.row);
+    const later = this.later(this.state);
+    const isAlone = key !== undefined && others.length === 0 && later.find(key) === undefined;
+    this.fail(sealed);
+    const { state } = this;
+    const place = isAlone ? this.#findLive(state, key) : undefined;
+    if (only === undefined || key === undefined || place === undefined) return;
+    this.main(state).remove(key, place);
+    this.parked.put(key, asKnown(place, state), only.row);
+  }
+
+  #beginJoin(state: QueueState, is: 'failed' | 'succeeded', later: Epoch): void {
+    if (later.count > 0) {
+      for (const name of later.indexNames()) this.main(state).addIndex(name);
+      this.state = { ...state, phase: is === 'failed' ? { is, scannedRow: 0 } : { is } };
+      return;
+    }
+    later.clear();
+    this.state = { ...state, phase: { is: 'open' } };
+  }
+
+  /** Moves some rows of the later epoch to the main one. @returns whether some are left. */
+  join(): boolean {
+    const { state } = this;
+    const { is } = state.phase;
+    if (is !== 'failed' && is !== 'succeeded') return false;
+    const later = this.later(state);
+    const rows = later.rows({ ...stepLimits, isReverse: true });
+    if (rows.length === 0) {
+      // Where it was the making of a snapshot that failed.
+      if (is === 'failed') this.#joinAllParked(state);
+      later.clear();
+      this.state = { ...state, phase: { is: 'open' } };
+      return false;
+    }
+    if (is === 'failed') for (const { row } of rows) this.#joinFailed(state, keyOfRow(row));
+    else this.state = this.#joinSucceeded(state, rows);
+    return true;
+  }
+
+  /** The row of one document, if the later epoch has one. */
+  #joinFailed(state: QueueState, key: Buffer): void {
+    const [main, epoch] = [this.main(state), this.later(state)];
+    const later = epoch.find(key);
+    const row = later && epoch.rowAt(later);
+    if (later === undefined || row === undefined) return;
+    epoch.remove(key, later);
+    const first = this.#findLive(state, key);
+    if (first === undefined) {
+      main.put(key, asKnown(later, state), row);
+      return;
+    }
+    main.remove(key, first);
+    const result = restored(asKnown(first, state), later);
+    if (result !== undefined) main.put(key, { ...later, ...result, row: first.row }, row);
+  }
+
+  /** What is parked belongs to no epoch. It came after what was sealed of its document, or looked at to be. */
+  #joinAllParked(state: QueueState): void {
+    const keys = this.parked.count > 0 ? this.parked.keys() : [];
+    for (const key of keys) this.#joinParked(state, key);
+  }
+
+  #joinParked(state: QueueState, key: Buffer): void {
+    const first = this.#findLive(state, key);
     const later = this.parked.find(key);
     const row = later && this.parked.rowAt(later);
     if (first === undefined || later === undefined || row === undefined) return;
-    sealed.remove(key, first);
+    this.main(state).remove(key, first);
     this.parked.remove(key, later);
     const result = restored(asKnown(first, state), later);
     if (result !== undefined) this.parked.put(key, { ...later, ...result, row: first.row }, row);
+  }
+
+  /**
+   * Rows of documents that were sent take, last first, the last places of those that are over: thus they stay before all others, and in their
+   * order. There are enough, as each has had one of them. @param rows from the last one.
+   */
+  #joinSucceeded(before: QueueState, rows: readonly Row[]): QueueState {
+    let state = before;
+    const [main, later] = [this.main(state), this.later(state)];
+    for (const { number, row } of rows) {
+      const key = keyOfRow(row);
+      const place = later.find(key);
+      if (place === undefined) continue;
+      later.remove(key, place);
+      // What came anew meanwhile has a place behind them.
+      const isNew = number >= state.fromRow;
+      if (!isNew) state = this.#withPlaceBefore(state);
+      main.put(key, { ...place, row: isNew ? number : state.fromRow }, row);
+    }
+    return state;
+  }
+
+  /** Makes the last place of those that are over free. */
+  #withPlaceBefore(state: QueueState): QueueState {
+    const fromRow = state.fromRow - 1;
+    const main = this.main(state);
+    const present = main.rowOfNumber(fromRow);
+    if (present === undefined) return { ...state, fromRow };
+    main.removeRow(present);
+    return { ...state, fromRow, over: less(state.over, [present]) };
+  }
+
+  /** Removes some of the rows that are over. @returns whether there may be more. */
+  removeOver(): boolean {
+    const { state } = this;
+    if (totalOf(state.over) === 0) return false;
+    const main = this.main(state);
+    const rows = main.rows({ to: state.fromRow, ...stepLimits });
+    for (const row of rows) main.removeRow(row);
+    this.state = { ...state, over: rows.length === 0 ? noRows : less(state.over, rows) };
+    return rows.length > 0;
   }
 
   // ---- Removing ----------------------------------------------------------------------------------------------------
@@ -257,27 +438,42 @@ export class QueueChanges {
   /** Ends the snapshot if it has documents of the index. */
   unsealIndex(index: string): void {
     const sealed = this.sealed(this.state);
-    if (sealed !== undefined && sealed.epoch.keysOfIndex(index, 1).length > 0) this.unseal(sealed);
+    if (sealed !== undefined && this.#hasOfIndex(sealed, index)) this.fail(sealed);
+  }
+
+  #hasOfIndex({ epoch, fromRow, endRow }: Sealed, index: string): boolean {
+    const { valueIndices, contextIndices } = this.records;
+    if (contextIndices !== undefined && ![...valueIndices, ...contextIndices].includes(index)) return false;
+    return epoch.hasOfIndex(index, ({ row }) => row >= fromRow && row < endRow);
   }
 
   /**
-   * Removes documents of an index that were last submitted before a mark, from what is open or parked. Looks at so many at most.
+   * Removes documents of an index that were last submitted before a mark and are of no snapshot. Looks at so many at most.
    *
    * @param after the last one that it looked at before.
    * @returns how many it removed, and the last one that it looked at if there may be more.
    */
-  removeOfIndex(epoch: Epoch, index: string, mark: number, limit: number, after?: Buffer): Removed {
+  removeOfIndex(epoch: Epoch, index: string, mark: number, after?: Buffer): Removed {
+    const { state } = this;
+    const fromRow = epoch === this.main(state) ? state.fromRow : 0;
     let removed = 0;
-    const keys = epoch.keysOfIndex(index, limit, after);
+    const keys = epoch.keysOfIndex(index, stepLimits.rows, after);
     for (const key of keys) {
       const place = epoch.find(key);
-      if (place === undefined || place.mark >= mark) continue;
+      if (place === undefined || place.mark >= mark || place.row < fromRow) continue;
       epoch.remove(key, place);
       ++removed;
     }
     if (epoch.keysOfIndex(index, 1).length === 0) epoch.removeIndex(index);
-    return { removed, last: keys.length === limit ? keys.at(-1) : undefined };
+    return { removed, last: keys.length === stepLimits.rows ? keys.at(-1) : undefined };
   }
+}
+
+interface Found {
+  readonly waiting: Place | undefined;
+  /** Where that is. */
+  readonly from: Epoch | undefined;
+  readonly sealed: Place | undefined;
 }
 
 function isTooLong({ difference }: EncodedRow): boolean {
@@ -285,6 +481,12 @@ function isTooLong({ difference }: EncodedRow): boolean {
 }
 
 /** A row of which the manager may have heard is not new. */
-function asKnown(place: Place, { newFromRow }: QueueState): Place {
-  return place.isNew && place.row < newFromRow ? { ...place, isNew: false } : place;
+function asKnown(place: Place, { newFromRow, unsentFromRow }: QueueState, isParked = false): Place {
+  const known = isParked ? newFromRow : Math.max(newFromRow, unsentFromRow);
+  return place.isNew && place.row < known ? { ...place, isNew: false } : place;
+}
+
+function less(over: RowCounts, removed: readonly Row[]): RowCounts {
+  const contexts = removed.filter(({ isContext }) => isContext).length;
+  return { values: over.values - (removed.length - contexts), contexts: over.contexts - contexts };
 }

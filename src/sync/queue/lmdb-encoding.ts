@@ -8,7 +8,7 @@
 
 import type { DataItem } from '../wire/messages.js';
 import { type Difference, differenceOperations } from './queue.js';
-import type { FullDifference, RowState } from './rows.js';
+import { type FullDifference, itemOverheadBytes, type RowState } from './rows.js';
 
 const newFlag = 0x04;
 const contextFlag = 0x08;
@@ -117,9 +117,29 @@ export function indexPrefix(index: string): Buffer {
   return prefix;
 }
 
-/** The index that a key begins with. */
-export function indexOfKey(key: Buffer): string {
-  return key.toString('utf8', 2, 2 + key.readUInt16BE(0));
+/** The names of indices, one after the other, each as `indexPrefix` has it. */
+export function encodeNames(names: readonly string[]): Buffer {
+  return Buffer.concat(names.map(indexPrefix));
+}
+
+export function decodeNames(bytes: Buffer): string[] {
+  const names: string[] = [];
+  for (let end = 0; end < bytes.length; ) {
+    const start = end + 2;
+    end = start + bytes.readUInt16BE(end);
+    names.push(bytes.toString('utf8', start, end));
+  }
+  return names;
+}
+
+/** The index of a row. */
+export function indexOfRow(row: Buffer): string {
+  return row.toString('utf8', at.key + 2, at.key + 2 + row.readUInt16BE(at.key));
+}
+
+/** What the item of a row takes in a message, at most. */
+export function itemBytesOf(row: Buffer): number {
+  return row.length - at.key - 2 + itemOverheadBytes;
 }
 
 /** The key of a row: a view. */

@@ -1,11 +1,10 @@
 // One part of a persistent queue: rows in the order of their numbers, values and contexts apart, and where the row of each document is.
 
 import { HawserError } from '../../base/errors.js';
-import type { LmdbDatabase, LmdbStore } from '../../base/lmdb-store.js';
+import { bytesOf, type LmdbDatabase, type LmdbStore } from '../../base/lmdb-store.js';
 import {
   decodePlace,
   encodePlace,
-  indexOfKey,
   indexPrefix,
   keyOfRow,
   type Place,
@@ -13,6 +12,7 @@ import {
   rowOfKey,
   setState,
 } from './lmdb-encoding.js';
+import type { RowCounts } from './lmdb-state.js';
 
 const parts = ['values', 'contexts', 'places', 'indices'] as const;
 
@@ -22,6 +22,42 @@ export function epochDatabases(name: string): string[] {
 }
 
 const present = Buffer.of(1);
+const afterAllRows = Buffer.alloc(7, 0xff);
+
+/** A row and its number. */
+export interface Row {
+  readonly number: number;
+  readonly isContext: boolean;
+  readonly row: Buffer;
+}
+
+interface RowRange {
+  readonly from?: number;
+  readonly to?: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly isReverse?: boolean;
+}
+
+/** The rows of a database, one at a time. */
+class RowSource {
+  readonly #iterator: Iterator<{ readonly key: Uint8Array; readonly value: Buffer }>;
+  row: Omit<Row, 'isContext'> | undefined;
+
+  constructor(database: LmdbDatabase, range: Parameters<LmdbDatabase['getRange']>[0]) {
+    this.#iterator = database.getRange(range)[Symbol.iterator]();
+    this.next();
+  }
+
+  next(): void {
+    const { done, value } = this.#iterator.next();
+    this.row = done === true ? undefined : { number: rowOfKey(value.key), row: value.value };
+  }
+
+  close(): void {
+    this.#iterator.return?.();
+  }
+}
 
 /** All methods that change something are for transactions only. */
 export class Epoch {
@@ -48,10 +84,6 @@ export class Epoch {
     return bytes === undefined ? undefined : decodePlace(bytes);
   }
 
-  has(key: Buffer): boolean {
-    return this.places.getBinaryFast(key) !== undefined;
-  }
-
   /** Writes a row where there is none, or in the same place. @param row its flags become those of the place. */
   put(key: Buffer, place: Place, row: Buffer): void {
     setState(row, place);
@@ -73,9 +105,8 @@ export class Epoch {
     return place.isContext ? this.contexts : this.values;
   }
 
-  /** The first keys, at most so many. */
-  firstKeys(limit: number): Buffer[] {
-    return keysOf(this.places, { limit });
+  keys(): Buffer[] {
+    return keysOf(this.places, {});
   }
 
   /** The first keys of an index, at most so many: of all, or of those after one. */
@@ -85,28 +116,64 @@ export class Epoch {
     return keysOf(this.places, { start, end: afterPrefix(prefix), limit });
   }
 
-  /** Moves its first rows to another epoch, at most so many. @returns how many. */
-  moveFirst(to: Epoch, limit: number): number {
-    const first = [this.values, this.contexts].flatMap((database) =>
-      keysOf(database, { limit }).map((number) => ({ database, number })),
-    );
-    first.sort((a, b) => Buffer.compare(a.number, b.number));
-    let name: string | undefined;
-    const moved = first.slice(0, limit);
-    for (const { database, number } of moved) {
-      const row = database.get(number);
-      if (row === undefined) throw missingError();
-      const key = keyOfRow(row);
-      const place = this.find(key);
-      if (place === undefined) throw missingError();
-      this.remove(key, place);
-      to.put(key, place, row);
-      const index = indexOfKey(key);
-      if (place.isContext || index === name) continue;
-      to.addIndex(index);
-      name = index;
+  /** Whether one of the documents of an index is in such a place. */
+  hasOfIndex(index: string, isMeant: (place: Place) => boolean): boolean {
+    const prefix = indexPrefix(index);
+    for (const { value } of this.places.getRange({ start: prefix, end: afterPrefix(prefix) })) {
+      if (isMeant(decodePlace(value))) return true;
     }
-    return moved.length;
+    return false;
+  }
+
+  /** Its rows from a number to before another one, in order or in reverse: at most so many, and none after those that have so many bytes. */
+  rows({ from = 0, to, rows, bytes, isReverse = false }: RowRange): Row[] {
+    const low = rowKey(from);
+    const high = to === undefined ? afterAllRows : rowKey(to);
+    const range = isReverse ? { start: high, end: low, reverse: true } : { start: low, end: high };
+    const sources = [this.values, this.contexts].map((database) => new RowSource(database, range));
+    const found: Row[] = [];
+    try {
+      for (let room = bytes; found.length < rows && room > 0; ) {
+        const [values, contexts] = sources.map((source) => source.row);
+        if (values === undefined && contexts === undefined) break;
+        const isContext =
+          values === undefined || (contexts !== undefined && contexts.number < values.number !== isReverse);
+        const next = isContext ? contexts : values;
+        if (next === undefined) break;
+        found.push({ ...next, isContext });
+        room -= next.row.length;
+        sources[isContext ? 1 : 0]?.next();
+      }
+    } finally {
+      for (const source of sources) source.close();
+    }
+    return found;
+  }
+
+  /** Removes a row, and the place of its document if it is that of this row. */
+  removeRow({ number, isContext, row }: Row): void {
+    (isContext ? this.contexts : this.values).removeSync(rowKey(number));
+    const key = keyOfRow(row);
+    if (this.find(key)?.row === number) this.places.removeSync(key);
+  }
+
+  /** The row of that number, if there is one. */
+  rowOfNumber(number: number): Row | undefined {
+    for (const isContext of [false, true]) {
+      const row = (isContext ? this.contexts : this.values).get(rowKey(number));
+      if (row !== undefined) return { number, isContext, row };
+    }
+    return undefined;
+  }
+
+  /** How many rows there are of each kind. */
+  get rowCounts(): RowCounts {
+    return { values: countOf(this.values), contexts: countOf(this.contexts) };
+  }
+
+  /** The pages of its rows, in bytes: more than those have. */
+  get pageBytes(): number {
+    return bytesOf(this.values.getStats()) + bytesOf(this.contexts.getStats());
   }
 
   /** The number of its last row; 0 where there is none. */

@@ -1,27 +1,41 @@
 // The queue of an agent that outlives the process, in LMDB.
 //
-// Two epochs of databases: differences go to the open one; making a snapshot is making the other one the open one, so that no row is
-// written again for it. When its session has succeeded the sealed epoch is emptied, when it has failed both become one.
+// Two epochs of databases. What waits is in the main one; a snapshot is its first rows, so that no row is written again for it. What comes
+// meanwhile of its documents goes to the later epoch, and to the main one when the session has ended. When that has succeeded the main epoch
+// is emptied, and both change places; or, where something waits behind the snapshot, its rows are over, and are removed by and by.
 
 import { checkInteger, checkOneOf, checkOptions, checkString } from '../../base/check.js';
 import { systemClock } from '../../base/clock.js';
+import type { Durability } from '../../base/durability.js';
 import { HawserError } from '../../base/errors.js';
 import { storeError } from '../../base/lmdb-errors.js';
-import { type Durability, type LmdbDatabase, type LmdbStore, openLmdb } from '../../base/lmdb-store.js';
+import { type LmdbStore, openLmdb } from '../../base/lmdb-store.js';
 import { limits } from '../wire/messages.js';
-import { QueueChanges, stateName } from './lmdb-changes.js';
-import { decodeDifference, encodeRows } from './lmdb-encoding.js';
-import { epochDatabases, isBytes, toBuffer } from './lmdb-epoch.js';
+import { QueueChanges, type Scanned } from './lmdb-changes.js';
+import { decodeDifference, encodeRows, rowKey, rowOfKey } from './lmdb-encoding.js';
+import { type Epoch, epochDatabases } from './lmdb-epoch.js';
+import { recordsName } from './lmdb-records.js';
 import { LmdbSnapshot } from './lmdb-snapshot.js';
-import type { Difference, PendingItem, QueueCounts, QueueMark, Snapshot, SyncQueue } from './queue.js';
+import { firstState, totalOf } from './lmdb-state.js';
+import type {
+  Difference,
+  PendingItem,
+  QueueCounts,
+  QueueMark,
+  Snapshot,
+  SnapshotLimits,
+  SyncQueue,
+} from './queue.js';
 import {
   checkDifferences,
   checkGeneration,
   checkIndex,
   checkMark,
   checkPendingOptions,
-  checkSnapshotItems,
+  checkSnapshotOptions,
+  type FullLimits,
   firstGeneration,
+  lowerLimits,
 } from './rows.js';
 
 export interface QueueOptions {
@@ -34,6 +48,8 @@ export interface QueueOptions {
    * agent at a time.
    */
   readonly snapshotItems?: number;
+  /** The same in bytes of messages, 1 to 2^40; 2^29 (512 MiB) by default. A single item goes always. */
+  readonly snapshotBytes?: number;
   /**
    * - `durable`, the default: a promise resolves once the disk has all that it is about (fdatasync).
    * - `relaxed`: it resolves one sync of the disk earlier. The end of the process loses nothing; when the machine loses power, the last
@@ -44,9 +60,6 @@ export interface QueueOptions {
 
 /** No row has such a number. */
 const noneIsNew = Number.MAX_SAFE_INTEGER;
-
-/** So many rows are moved or removed between two turns of the event loop. */
-const stepRows = 2048;
 
 /**
  * Opens the persistent queue of one module of an agent.
@@ -59,35 +72,34 @@ const stepRows = 2048;
  */
 export async function openQueue(path: string, options: QueueOptions = {}): Promise<LmdbQueue> {
   checkString('path', path, 1);
-  checkOptions('options', options, ['module', 'maxBytes', 'snapshotItems', 'durability']);
+  checkOptions('options', options, ['module', 'maxBytes', 'snapshotItems', 'snapshotBytes', 'durability']);
   const { module, maxBytes = 2 ** 30, durability = 'durable' } = options;
   if (module !== undefined) checkString('options.module', module, 1, limits.moduleBytes);
-  const snapshotItems = checkSnapshotItems(options.snapshotItems);
+  const snapshotLimits = checkSnapshotOptions(options);
   const store = await openLmdb(path, {
     maxBytes: checkInteger('options.maxBytes', maxBytes, 2 ** 20, 2 ** 40),
     databases: [
       ...epochDatabases('epoch0'),
       ...epochDatabases('epoch1'),
       ...epochDatabases('parked'),
-      stateName,
+      recordsName,
     ],
     format: { name: 'hawser sync queue', version: 1 },
     durability: checkOneOf('options.durability', durability, ['durable', 'relaxed']),
   });
   try {
     const changes = new QueueChanges(store);
-    if (changes.readState() === undefined) {
+    if (changes.records.isEmpty) {
       await store.transaction(() => {
-        const generation = firstGeneration(systemClock.wallNow());
-        changes.state = { open: 0, other: { is: 'empty' }, nextRow: 1, newFromRow: 0, generation, mark: 0 };
-        if (module !== undefined) changes.module = module;
+        changes.state = firstState(firstGeneration(systemClock.wallNow()));
+        if (module !== undefined) changes.records.module = module;
       });
     }
-    if (module !== undefined && (changes.module ?? module) !== module) {
-      const message = `${path} is the queue of the module ${changes.module}`;
+    if (module !== undefined && (changes.records.module ?? module) !== module) {
+      const message = `${path} is the queue of the module ${changes.records.module}`;
       throw new HawserError('ERR_HAWSER_STORE_FORMAT', message);
     }
-    return new LmdbQueue(store, changes, snapshotItems);
+    return new QueueOnDisk(store, changes, snapshotLimits);
   } catch (error) {
     await store.close();
     throw storeError(error, path);
@@ -95,27 +107,36 @@ export async function openQueue(path: string, options: QueueOptions = {}): Promi
 }
 
 /** A queue that outlives the process. Made by {@link openQueue}. */
-export class LmdbQueue implements SyncQueue {
+export interface LmdbQueue extends SyncQueue {
+  /** Where it is: the directory. */
+  readonly path: string;
+  /** What it keeps, in bytes of whole pages, and how much that may be. */
+  readonly usage: { readonly bytes: number; readonly maxBytes: number };
+}
+
+/** Not exported: who compiles against this package need not have lmdb. */
+class QueueOnDisk implements LmdbQueue {
   readonly #store: LmdbStore;
   readonly #changes: QueueChanges;
-  readonly #snapshotItems: number;
+  readonly #snapshotLimits: FullLimits;
   /** The last of those that are done one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
+  #removing: Promise<void> | undefined;
+  /** While it does, nothing is removed: a snapshot is waited for. */
+  #isScanning = false;
   #isClosed = false;
 
-  /** Not for applications. */
-  constructor(store: LmdbStore, changes: QueueChanges, snapshotItems: number) {
+  constructor(store: LmdbStore, changes: QueueChanges, snapshotLimits: FullLimits) {
     this.#store = store;
     this.#changes = changes;
-    this.#snapshotItems = snapshotItems;
+    this.#snapshotLimits = snapshotLimits;
+    void this.#removeOver();
   }
 
-  /** Where it is: the directory. */
   get path(): string {
     return this.#store.path;
   }
 
-  /** What it keeps, in bytes of whole pages, and how much that may be. */
   get usage(): { readonly bytes: number; readonly maxBytes: number } {
     return this.#store.usage;
   }
@@ -123,10 +144,9 @@ export class LmdbQueue implements SyncQueue {
   get counts(): QueueCounts {
     return this.#read(() => {
       const { state, parked } = this.#changes;
-      const other = this.#changes.otherEpoch(state).count;
-      const open = this.#changes.epoch(state.open).count;
-      const isSealed = state.other.is === 'sealed';
-      return { pending: isSealed ? open : open + other, syncing: isSealed ? other : 0, parked: parked.count };
+      const waiting = totalOf(this.#changes.liveRows(state)) + this.#changes.later(state).count;
+      const syncing = state.phase.is === 'sealed' ? totalOf(state.phase) : 0;
+      return { pending: waiting - syncing, syncing, parked: parked.count };
     });
   }
 
@@ -136,23 +156,25 @@ export class LmdbQueue implements SyncQueue {
     if (rows.length > 0) await this.#store.transaction(() => this.#changes.submit(rows));
   }
 
-  fetchAndMarkForSync(): Promise<Snapshot | undefined> {
+  async fetchAndMarkForSync(limits: SnapshotLimits = {}): Promise<Snapshot | undefined> {
+    const most = lowerLimits(this.#snapshotLimits, limits);
     return this.#inTurn(async () => {
       await this.#joinAll();
       const present = this.#read(() => this.#changes.sealed(this.#changes.state));
       if (present !== undefined) return this.#snapshotOf(true);
-      await this.#seal();
+      await this.#seal(most);
       return this.#snapshotOf(false);
     });
   }
 
   markSent(snapshot: Snapshot): Promise<void> {
     return this.#inTurn(async () => {
-      const { state } = this.#changes;
-      const { other } = state;
-      if (other.is !== 'sealed' || other.nonce !== snapshot.nonce || other.isSent) return;
+      const { phase } = this.#changes.state;
+      if (phase.is !== 'sealed' || phase.nonce !== snapshot.nonce || phase.isSent) return;
       await this.#change(() => {
-        this.#changes.state = { ...this.#changes.state, other: { ...other, isSent: true } };
+        const { state } = this.#changes;
+        if (state.phase.is !== 'sealed') return;
+        this.#changes.state = { ...state, phase: { ...state.phase, isSent: true } };
       });
     });
   }
@@ -175,22 +197,30 @@ export class LmdbQueue implements SyncQueue {
   }
 
   clearSyncedItems(snapshot: Snapshot): Promise<void> {
-    return this.#inTurn(() =>
-      this.#change(() => {
-        const { state } = this.#changes;
-        const sealed = this.#changes.sealed(state);
-        if (sealed?.nonce !== snapshot.nonce) return;
-        sealed.epoch.clear();
-        this.#changes.state = { ...state, other: { is: 'empty' } };
-      }),
-    );
+    return this.#inTurn(async () => {
+      await this.#change(() => {
+        const sealed = this.#changes.sealed(this.#changes.state);
+        if (sealed?.nonce === snapshot.nonce) this.#changes.succeed(sealed);
+      });
+      void this.#removeOver();
+    });
   }
 
   resetSyncingItems(snapshot: Snapshot): Promise<void> {
     return this.#inTurn(async () => {
       await this.#change(() => {
         const sealed = this.#changes.sealed(this.#changes.state);
-        if (sealed?.nonce === snapshot.nonce) this.#changes.unseal(sealed);
+        if (sealed?.nonce === snapshot.nonce) this.#changes.fail(sealed);
+      });
+      await this.#joinAll();
+    });
+  }
+
+  park(snapshot: Snapshot): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#change(() => {
+        const sealed = this.#changes.sealed(this.#changes.state);
+        if (sealed?.nonce === snapshot.nonce) this.#changes.park(sealed);
       });
       await this.#joinAll();
     });
@@ -206,7 +236,7 @@ export class LmdbQueue implements SyncQueue {
   }
 
   async raiseGeneration(least: bigint): Promise<void> {
-    const checked = checkGeneration(least);
+    const checked = checkGeneration(least, systemClock.wallNow());
     await this.#change(() => {
       const { state } = this.#changes;
       if (checked > state.generation) this.#changes.state = { ...state, generation: checked };
@@ -214,28 +244,36 @@ export class LmdbQueue implements SyncQueue {
   }
 
   mark(): Promise<QueueMark> {
-    return this.#change(() => ({ number: this.#mark() }));
+    return this.#change(() => {
+      const { state } = this.#changes;
+      const number = state.mark + 1;
+      this.#changes.state = { ...state, mark: number };
+      return { number };
+    });
   }
 
   async clearItemsByIndex(index: string, before?: QueueMark): Promise<number> {
     checkIndex(index);
-    const given = before === undefined ? undefined : checkMark(before).number;
+    if (before !== undefined) checkMark(before);
+    // At once: what is submitted from here on stays, also while this waits for its turn.
+    const { number: mark } = before ?? (await this.mark());
     return this.#inTurn(async () => {
+      // What is over would be looked at too.
+      await this.#removeOver();
       // A snapshot does not change, and what is left of one must not come after what came later: there is none any more.
-      const mark = await this.#change(() => {
-        if (given !== undefined) this.#know();
+      await this.#change(() => {
+        if (before !== undefined) this.#know();
         this.#changes.unsealIndex(index);
-        return given ?? this.#mark();
       });
       await this.#joinAll();
       const { state, parked } = this.#changes;
       let total = 0;
-      for (const epoch of [this.#changes.epoch(state.open), parked]) {
+      for (const epoch of [this.#changes.main(state), this.#changes.later(state), parked]) {
         let after: Buffer | undefined;
         do {
           const from = after;
           const { removed, last } = await this.#change(() =>
-            this.#changes.removeOfIndex(epoch, index, mark, stepRows, from),
+            this.#changes.removeOfIndex(epoch, index, mark, from),
           );
           total += removed;
           after = last;
@@ -251,17 +289,16 @@ export class LmdbQueue implements SyncQueue {
     const { limit, onlyDataValues } = checkPendingOptions(options);
     return this.#read(() => {
       const { state, parked } = this.#changes;
-      const open = this.#changes.epoch(state.open);
-      const other = this.#changes.otherEpoch(state);
+      const { phase, fromRow } = state;
+      const statusOf = (row: number): PendingItem['status'] =>
+        phase.is === 'sealed' && row < phase.endRow ? 'syncing' : 'pending';
       const found = [
-        ...[open, other, parked].flatMap((epoch) => {
-          const databases = onlyDataValues ? [epoch.values] : [epoch.values, epoch.contexts];
-          const isSyncing = epoch === other && state.other.is === 'sealed';
-          const status = isSyncing ? 'syncing' : epoch === parked ? 'parked' : 'pending';
-          return databases.flatMap((database) => firstRows(database, limit, status));
-        }),
+        ...firstRows(this.#changes.main(state), limit, onlyDataValues, statusOf, fromRow),
+        ...firstRows(this.#changes.later(state), limit, onlyDataValues, () => 'pending'),
+        ...firstRows(parked, limit, onlyDataValues, () => 'parked'),
       ];
-      found.sort((a, b) => Buffer.compare(a.key, b.key));
+      const isParked = ({ status }: FoundRow): number => Number(status === 'parked');
+      found.sort((a, b) => isParked(a) - isParked(b) || a.number - b.number);
       return found.slice(0, limit).map(({ row, status }) => ({ difference: decodeDifference(row), status }));
     });
   }
@@ -311,8 +348,25 @@ export class LmdbQueue implements SyncQueue {
   }
 
   async #joinAll(): Promise<void> {
-    while (this.#changes.state.other.is === 'joining') {
-      await this.#change(() => this.#changes.join(stepRows));
+    const isJoining = (): boolean => ['failed', 'succeeded'].includes(this.#changes.state.phase.is);
+    while (isJoining()) await this.#change(() => this.#changes.join());
+  }
+
+  /** Removes what is over while other work is done. What it leaves, since it failed or was closed, is for the next one. */
+  #removeOver(): Promise<void> {
+    this.#removing ??= this.#removeSteps().finally(() => {
+      this.#removing = undefined;
+    });
+    return this.#removing;
+  }
+
+  async #removeSteps(): Promise<void> {
+    const isOver = (): boolean =>
+      !this.#isClosed && !this.#isScanning && totalOf(this.#changes.state.over) > 0;
+    try {
+      while (isOver()) await this.#change(() => this.#changes.removeOver());
+    } catch {
+      // Nobody waits for it, and whoever uses the queue hears of a store that has failed.
     }
   }
 
@@ -321,21 +375,23 @@ export class LmdbQueue implements SyncQueue {
     this.#changes.state = { ...state, newFromRow: Math.max(state.newFromRow, state.nextRow) };
   }
 
-  #mark(): number {
-    const { state } = this.#changes;
-    const mark = state.mark + 1;
-    this.#changes.state = { ...state, mark };
-    return mark;
-  }
-
   /** Makes a snapshot if anything is pending. */
-  async #seal(): Promise<void> {
-    const most = this.#snapshotItems;
-    const step = (most: number): Promise<boolean> => this.#change(() => this.#changes.seal(most, stepRows));
-    // Each submit may take back what was moved: then it does not go on for ever, but with what one step can move.
-    for (let moved = 0; moved <= 2 * most; moved += stepRows) if (!(await step(most))) return;
-    await this.#joinAll();
-    await step(Math.min(most, stepRows));
+  async #seal(most: FullLimits): Promise<void> {
+    this.#isScanning = true;
+    try {
+      if (await this.#change(() => this.#changes.sealAll(most))) return;
+      let scanned: Scanned | undefined;
+      do {
+        const before = scanned;
+        scanned = await this.#change(() => this.#changes.scan(before, most));
+      } while (!scanned.isOver);
+      const all = scanned;
+      await this.#change(() => this.#changes.seal(all));
+    } finally {
+      this.#changes.endScan();
+      this.#isScanning = false;
+      void this.#removeOver();
+    }
   }
 
   #snapshotOf(resumed: boolean): Snapshot | undefined {
@@ -343,8 +399,8 @@ export class LmdbQueue implements SyncQueue {
       const sealed = this.#changes.sealed(this.#changes.state);
       if (sealed === undefined) return undefined;
       const isPresent = (): boolean => {
-        const { other } = this.#read(() => this.#changes.state);
-        return other.is === 'sealed' && other.nonce === sealed.nonce;
+        const { phase } = this.#read(() => this.#changes.state);
+        return phase.is === 'sealed' && phase.nonce === sealed.nonce;
       };
       return new LmdbSnapshot(sealed, resumed, isPresent);
     });
@@ -352,15 +408,24 @@ export class LmdbQueue implements SyncQueue {
 }
 
 interface FoundRow {
-  readonly key: Buffer;
+  readonly number: number;
   readonly row: Buffer;
   readonly status: PendingItem['status'];
 }
 
-function firstRows(database: LmdbDatabase, limit: number, status: FoundRow['status']): FoundRow[] {
+function firstRows(
+  epoch: Epoch,
+  limit: number,
+  onlyDataValues: boolean,
+  statusOf: (row: number) => FoundRow['status'],
+  fromRow = 0,
+): FoundRow[] {
   const found: FoundRow[] = [];
-  for (const { key, value } of database.getRange({ limit })) {
-    if (isBytes(key)) found.push({ key: toBuffer(key), row: value, status });
+  for (const database of onlyDataValues ? [epoch.values] : [epoch.values, epoch.contexts]) {
+    for (const { key, value } of database.getRange({ start: rowKey(fromRow), limit })) {
+      const number = rowOfKey(key);
+      found.push({ number, row: value, status: statusOf(number) });
+    }
   }
   return found;
 }

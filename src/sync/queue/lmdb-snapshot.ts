@@ -5,7 +5,7 @@ import type { LmdbDatabase } from '../../base/lmdb-store.js';
 import type { DataItem } from '../wire/messages.js';
 import type { Sealed } from './lmdb-changes.js';
 import { decodeItem, rowKey, rowOfKey } from './lmdb-encoding.js';
-import { countOf, isBytes, missingError, toBuffer } from './lmdb-epoch.js';
+import { isBytes, missingError, toBuffer } from './lmdb-epoch.js';
 import type { Snapshot } from './queue.js';
 import { endedError } from './rows.js';
 
@@ -16,6 +16,7 @@ export class LmdbSnapshot implements Snapshot {
   readonly nonce: bigint;
   readonly generation: bigint;
   readonly size: number;
+  readonly bytes: number;
   readonly indices: readonly string[];
   readonly resumed: boolean;
   readonly #values: RowList;
@@ -26,10 +27,12 @@ export class LmdbSnapshot implements Snapshot {
   constructor(sealed: Sealed, resumed: boolean, isPresent: () => boolean) {
     this.nonce = sealed.nonce;
     this.generation = sealed.generation;
-    this.#values = new RowList(sealed.epoch.values);
-    this.#contexts = new RowList(sealed.epoch.contexts);
-    this.size = this.#values.length + this.#contexts.length;
-    this.indices = sealed.epoch.indexNames().sort();
+    const { epoch, fromRow, values, contexts } = sealed;
+    this.#values = new RowList(epoch.values, fromRow, values);
+    this.#contexts = new RowList(epoch.contexts, fromRow, contexts);
+    this.size = values + contexts;
+    this.bytes = sealed.bytes;
+    this.indices = sealed.indices;
     this.resumed = resumed;
     this.#isPresent = isPresent;
   }
@@ -45,16 +48,18 @@ export class LmdbSnapshot implements Snapshot {
   }
 }
 
-/** The rows of a database, which does not change, by their places in it. */
+/** Rows of a database that do not change, one after the other, by their places among them. */
 class RowList {
   readonly length: number;
   readonly #database: LmdbDatabase;
   /** From which row on block n is. */
-  readonly #starts: number[] = [0];
+  readonly #starts: number[];
 
-  constructor(database: LmdbDatabase) {
+  /** @param fromRow all rows are those from this number on, so many. */
+  constructor(database: LmdbDatabase, fromRow: number, length: number) {
     this.#database = database;
-    this.length = countOf(database);
+    this.#starts = [fromRow];
+    this.length = length;
   }
 
   /** The rows from a place to the end of its block. */
@@ -64,7 +69,8 @@ class RowList {
     const offset = place % blockRows;
     const rows: Buffer[] = [];
     let last: unknown;
-    for (const { key, value } of this.#database.getRange({ start, offset, limit: blockRows - offset })) {
+    const limit = Math.min(blockRows - offset, this.length - place);
+    for (const { key, value } of this.#database.getRange({ start, offset, limit })) {
       last = key;
       rows.push(value);
     }

@@ -27,13 +27,21 @@ export interface Difference {
 /** An item that waits. */
 export interface PendingItem {
   readonly difference: Difference;
-  /** - `pending`: goes with the next sync. - `syncing`: of the present snapshot. - `parked`: too long for any message. */
+  /** - `pending`: goes with the next sync. - `syncing`: of the present snapshot. - `parked`: too long for a message. */
   readonly status: 'pending' | 'syncing' | 'parked';
 }
 
 /** A moment of a queue, made by `mark`: what was submitted before it, and what after. Of use to the queue that made it only, until it is closed. */
 export interface QueueMark {
   readonly number: number;
+}
+
+/** How much a snapshot may have; the first item goes always. */
+export interface SnapshotLimits {
+  /** 1 to 2^32. */
+  readonly items?: number;
+  /** Of Data in messages, 1 to 2^40. */
+  readonly bytes?: number;
 }
 
 /** How many items there are. */
@@ -54,6 +62,8 @@ export interface Snapshot {
   readonly generation: bigint;
   /** 1 to 2^32. */
   readonly size: number;
+  /** What its Data take in messages, at most. */
+  readonly bytes: number;
   /** The indices of its values, sorted; perhaps with some of which nothing is left. */
   readonly indices: readonly string[];
   /** Whether it was made by an earlier call and has not ended: its Data may have been sent. */
@@ -80,12 +90,14 @@ export interface SyncQueue extends AsyncDisposable {
    */
   submit(differences: readonly Difference[]): Promise<void>;
   /**
-   * Makes what is pending the snapshot, or returns the snapshot that there is. Of more items than a snapshot may have it takes the first; the
-   * others wait for the next, as what is submitted from then on does.
+   * Makes what is pending the snapshot, or returns the snapshot that there is. Of more than a snapshot may have it takes the first; the others
+   * wait for the next, as what is submitted from then on does.
    *
+   * @param limits for this snapshot, where they are lower than those of the queue.
    * @returns undefined when nothing is pending. Resolves once the marks, nonce and generation are kept.
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
    */
-  fetchAndMarkForSync(): Promise<Snapshot | undefined>;
+  fetchAndMarkForSync(limits?: SnapshotLimits): Promise<Snapshot | undefined>;
   /**
    * Data of the snapshot are about to leave: the manager may apply them, whatever the agent hears of it. From then on a row of the snapshot
    * is never dropped because of a DELETE. Resolves once that is kept.
@@ -107,9 +119,19 @@ export interface SyncQueue extends AsyncDisposable {
   clearSyncedItems(snapshot: Snapshot): Promise<void>;
   /** The session failed: its items are pending again, merged with what was submitted meanwhile. The next snapshot is another. */
   resetSyncingItems(snapshot: Snapshot): Promise<void>;
+  /**
+   * The connection takes no message with the only item of the snapshot: it is parked, unless another difference has taken its place meanwhile.
+   * The snapshot is none any more, as after `resetSyncingItems`.
+   */
+  park(snapshot: Snapshot): Promise<void>;
   /** A generation for a session that sends no snapshot of this queue: greater than all before. Resolves once it is kept. */
   nextGeneration(): Promise<bigint>;
-  /** The manager has seen that generation, which this queue has not: all later ones are greater. For a queue that was restored or lost. */
+  /**
+   * The manager has seen that generation, which this queue has not: all later ones are greater. For a queue that was restored or lost.
+   *
+   * @param least not more than ten years ahead of the time of day in microseconds.
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
+   */
   raiseGeneration(least: bigint): Promise<void>;
   /** Now: after everything whose `submit` was called before. Resolves once it is kept. */
   mark(): Promise<QueueMark>;
@@ -122,7 +144,11 @@ export interface SyncQueue extends AsyncDisposable {
    * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
    */
   clearItemsByIndex(index: string, before?: QueueMark): Promise<number>;
-  /** What waits, by order of first insertion; nothing changes. @param limit 1 to 100,000; 1,000 by default. */
+  /**
+   * What waits, by order of first insertion, what is parked at the end; nothing changes.
+   *
+   * @param options `limit`: 1 to 100,000, 1,000 by default. `onlyDataValues`: without those with `isContext`; false by default.
+   */
   fetchPendingItems(options?: { readonly limit?: number; readonly onlyDataValues?: boolean }): PendingItem[];
   /** Waits for what is being written, and lets go of the store. Closing twice is closing once. */
   close(): Promise<void>;

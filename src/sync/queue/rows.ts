@@ -18,7 +18,13 @@ import {
 } from '../../base/check.js';
 import { HawserError } from '../../base/errors.js';
 import { type DataItem, limits } from '../wire/messages.js';
-import { type Difference, type DifferenceOperation, differenceOperations, type QueueMark } from './queue.js';
+import {
+  type Difference,
+  type DifferenceOperation,
+  differenceOperations,
+  type QueueMark,
+  type SnapshotLimits,
+} from './queue.js';
 
 /** What the table says of a row. */
 export interface RowState {
@@ -149,10 +155,38 @@ export function checkMark(value: unknown): QueueMark {
   return { number: checkInteger('before.number', number, 1, Number.MAX_SAFE_INTEGER) };
 }
 
-/** The option of queues: the most items of a snapshot. By default fewer than what a manager takes from an agent by default. */
-export function checkSnapshotItems(value: unknown = 1_000_000): number {
-  return checkInteger('options.snapshotItems', value, 1, 2 ** 32);
+/** What bounds a snapshot. */
+export type FullLimits = Required<SnapshotLimits>;
+
+/** The options of queues that bound their snapshots. By default less than what a manager takes from an agent by default. */
+export function checkSnapshotOptions(options: {
+  readonly snapshotItems?: unknown;
+  readonly snapshotBytes?: unknown;
+}): FullLimits {
+  const { snapshotItems = 1_000_000, snapshotBytes = 2 ** 29 } = options;
+  return {
+    items: checkInteger('options.snapshotItems', snapshotItems, 1, maxSnapshotItems),
+    bytes: checkInteger('options.snapshotBytes', snapshotBytes, 1, maxSnapshotBytes),
+  };
 }
+
+/** What `fetchAndMarkForSync` takes: what is lower, of each. */
+export function lowerLimits(limits: FullLimits, value: unknown): FullLimits {
+  const { items = maxSnapshotItems, bytes = maxSnapshotBytes } = checkOptions('limits', value, [
+    'items',
+    'bytes',
+  ]);
+  return {
+    items: Math.min(limits.items, checkInteger('limits.items', items, 1, maxSnapshotItems)),
+    bytes: Math.min(limits.bytes, checkInteger('limits.bytes', bytes, 1, maxSnapshotBytes)),
+  };
+}
+
+const maxSnapshotItems = 2 ** 32;
+const maxSnapshotBytes = 2 ** 40;
+
+/** What an item takes in a message besides its data, id and index, at most; a context has a message of its own. */
+export const itemOverheadBytes = 128;
 
 /** The snapshot is not that of the queue any more. */
 export function endedError(): HawserError {
@@ -183,17 +217,25 @@ export function newNonce(): bigint {
   }
 }
 
-/** The greatest generation that another may make a queue begin from: so many are left that they do not run out. */
-const maxRaised = 2n ** 63n;
-
 /** What `raiseGeneration` takes. */
-export function checkGeneration(least: unknown): bigint {
+export function checkGeneration(least: unknown, wallNowMs: number): bigint {
   const checked = checkU64('least', least);
-  if (checked <= maxRaised) return checked;
-  throw argumentError('least', 'at most 2n ** 63n', describe(least));
+  const most = greatestGeneration(wallNowMs);
+  if (checked <= most) return checked;
+  throw argumentError('least', `at most ${most}, ten years ahead in microseconds`, describe(least));
 }
 
 /** The first generation of a new queue: above those of one of the same module that was lost, unless somebody set the clock back. */
 export function firstGeneration(wallNowMs: number): bigint {
   return BigInt(Math.max(0, Math.floor(wallNowMs))) * 1000n;
+}
+
+const tenYearsMs = 10 * 365.25 * 24 * 3_600_000;
+
+/**
+ * The greatest generation that another may make an agent begin from. Those that agents make themselves are of the time of day; a manager
+ * that names one far ahead of it would have each later manager, and a queue made anew, begin from there, until generations run out.
+ */
+export function greatestGeneration(wallNowMs: number): bigint {
+  return firstGeneration(wallNowMs + tenYearsMs);
 }

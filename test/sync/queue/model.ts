@@ -1,7 +1,7 @@
 // The table of docs/sync.md, written down as it stands there: one list of rows, looked through from its start.
 
 import type { Difference, DifferenceOperation } from '../../../src/sync/queue/queue.js';
-import type { QueueKind } from './queues.js';
+import { itemOverheadBytes } from '../../../src/sync/queue/rows.js';
 
 type Status = 'PENDING' | 'SYNCING' | 'SYNCING_UPDATED';
 
@@ -15,14 +15,11 @@ export interface ModelRow {
   create: 'EXISTING' | 'NEW' | 'NEW_DELETED';
   /** The last mark before it was last submitted. */
   mark: number;
-  readonly place: number;
 }
 
 interface Sealed {
   readonly items: string[];
   readonly size: number;
-  readonly lastPlace: number;
-  readonly isSent: boolean;
 }
 
 /** One list of rows with the columns of the table (docs/sync.md), and what was in it when it was sealed. */
@@ -30,12 +27,8 @@ export class Model {
   rows: ModelRow[] = [];
   sealed: Sealed | undefined;
   marks = 0;
-  #places = 0;
-  readonly #kind: QueueKind['name'];
-
-  constructor(kind: QueueKind['name']) {
-    this.#kind = kind;
-  }
+  /** Whether a FULL is under way. */
+  isFull = false;
 
   submit({ index, id, operation, data, isContext = false }: Difference): void {
     const key = `${index}/${id}`;
@@ -47,8 +40,7 @@ export class Model {
         key,
         ...what,
         status: 'PENDING',
-        create: operation === 'CREATE' ? 'NEW' : 'EXISTING',
-        place: ++this.#places,
+        create: operation === 'CREATE' && !this.isFull ? 'NEW' : 'EXISTING',
       });
       return;
     }
@@ -58,13 +50,23 @@ export class Model {
     }
     if (operation === 'DELETE' && row.create === 'NEW') row.create = 'NEW_DELETED';
     if (operation !== 'DELETE' && row.create === 'NEW_DELETED') row.create = 'NEW';
+    // What was parked comes behind the others.
+    if (row.isLong && !what.isLong && row.status === 'PENDING') {
+      this.rows.push(...this.rows.splice(this.rows.indexOf(row), 1));
+    }
     Object.assign(row, what);
     if (row.status === 'SYNCING') row.status = 'SYNCING_UPDATED';
   }
 
-  /** Of the first rows, at most so many. */
-  seal(most: number): void {
-    const goes = this.rows.filter((row) => !row.isLong).slice(0, most);
+  /** Of the first rows, at most so many, and so many bytes, but one. */
+  seal(most: number, mostBytes = Infinity): void {
+    const goes: ModelRow[] = [];
+    let room = mostBytes;
+    for (const row of this.rows.filter(({ isLong }) => !isLong)) {
+      room -= row.key.length - 1 + row.text.length + itemOverheadBytes;
+      if (goes.length === most || (goes.length > 0 && room < 0)) break;
+      goes.push(row);
+    }
     if (this.sealed !== undefined || goes.length === 0) return;
     const text = (row: ModelRow): string => {
       const operation = row.operation === 'DELETE' ? 'Delete' : 'Upsert';
@@ -74,8 +76,6 @@ export class Model {
     this.sealed = {
       items: [...values, ...contexts].map(text),
       size: goes.length,
-      lastPlace: Math.max(...goes.map((row) => row.place)),
-      isSent: false,
     };
     for (const row of goes) row.status = 'SYNCING';
   }
@@ -85,7 +85,11 @@ export class Model {
     for (const row of this.rows) {
       if (all || row.status !== 'PENDING') row.create = 'EXISTING';
     }
-    if (this.sealed !== undefined) this.sealed = { ...this.sealed, isSent: !all || this.sealed.isSent };
+  }
+
+  full(isFull: boolean): void {
+    this.know(true);
+    this.isFull = isFull;
   }
 
   succeed(): void {
@@ -97,12 +101,17 @@ export class Model {
   }
 
   fail(): void {
-    // The persistent one tells a DELETE of what was parked among rows that were sent once too often.
-    const heard = this.#kind === 'LmdbQueue' && this.sealed?.isSent === true ? this.sealed.lastPlace : 0;
-    for (const row of this.rows) if (row.place <= heard) row.create = 'EXISTING';
     this.sealed = undefined;
     for (const row of this.rows) row.status = 'PENDING';
     this.rows = this.rows.filter((row) => !(row.operation === 'DELETE' && row.create === 'NEW_DELETED'));
+  }
+
+  /** As `fail`; the row of a snapshot that has one only is parked, unless it was changed meanwhile. */
+  park(): void {
+    const [only, ...others] = this.rows.filter((row) => row.status !== 'PENDING');
+    const isAlone = only?.status === 'SYNCING' && others.length === 0;
+    this.fail();
+    if (only !== undefined && isAlone) only.isLong = true;
   }
 
   /** A snapshot with documents of the index is none any more. @returns how many were removed. */
@@ -117,17 +126,20 @@ export class Model {
   }
 
   copy(): Model {
-    const copy = new Model(this.#kind);
+    const copy = new Model();
     copy.rows = this.rows.map((row) => ({ ...row }));
     copy.sealed = this.sealed;
     copy.marks = this.marks;
-    copy.#places = this.#places;
+    copy.isFull = this.isFull;
     return copy;
   }
 
+  /** What is parked at the end, in any order. */
   waiting(): string[] {
-    return this.rows
-      .filter((row) => row.status !== 'SYNCING')
-      .map((row) => `${row.isLong ? 'parked' : 'pending'} ${row.operation} ${row.key}`);
+    const rows = this.rows.filter((row) => row.status !== 'SYNCING');
+    const parked = rows.filter((row) => row.isLong).sort((a, b) => (a.key < b.key ? -1 : 1));
+    return [...rows.filter((row) => !row.isLong), ...parked].map(
+      (row) => `${row.isLong ? 'parked' : 'pending'} ${row.operation} ${row.key}`,
+    );
   }
 }

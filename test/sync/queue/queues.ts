@@ -5,13 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQueue, type QueueOptions } from '../../../src/sync/queue/lmdb-queue.js';
 import { MemoryQueue } from '../../../src/sync/queue/memory-queue.js';
-import type { Difference, DifferenceOperation, Snapshot, SyncQueue } from '../../../src/sync/queue/queue.js';
+import type {
+  Difference,
+  DifferenceOperation,
+  Snapshot,
+  SnapshotLimits,
+  SyncQueue,
+} from '../../../src/sync/queue/queue.js';
 import type { DataItem } from '../../../src/sync/wire/messages.js';
 
 /** One that tests open, and perhaps close and open again. */
 export interface QueueKind {
   readonly name: 'MemoryQueue' | 'LmdbQueue';
-  open(path: string, options?: Pick<QueueOptions, 'snapshotItems'>): Promise<SyncQueue>;
+  open(path: string, options?: Pick<QueueOptions, 'snapshotItems' | 'snapshotBytes'>): Promise<SyncQueue>;
 }
 
 export const queueKinds: readonly QueueKind[] = [
@@ -50,10 +56,21 @@ export async function submitAll(queue: SyncQueue, text: string, id = 'a'): Promi
   return differences;
 }
 
-export async function seal(queue: SyncQueue): Promise<Snapshot> {
-  const snapshot = await queue.fetchAndMarkForSync();
+export async function seal(queue: SyncQueue, limits?: SnapshotLimits): Promise<Snapshot> {
+  const snapshot = await queue.fetchAndMarkForSync(limits);
   if (snapshot === undefined) throw new Error('nothing is pending');
   return snapshot;
+}
+
+/** The ids of all that is sent until nothing is left. */
+export async function drained(queue: SyncQueue): Promise<string[]> {
+  const ids: string[] = [];
+  for (;;) {
+    const snapshot = await queue.fetchAndMarkForSync();
+    if (snapshot === undefined) return ids;
+    ids.push(...[...snapshot.items()].map((item) => ('id' in item ? item.id : '')));
+    await queue.clearSyncedItems(snapshot);
+  }
 }
 
 /** The items as they can be compared when they are no views any more. */
@@ -72,4 +89,12 @@ export function waiting(queue: SyncQueue): string[] {
   return queue
     .fetchPendingItems({ limit: 100_000 })
     .map(({ difference: { operation, index, id }, status }) => `${status} ${operation} ${index}/${id}`);
+}
+
+/** What `waiting` gives, with what is parked by its names: its order means nothing. */
+export function inModelOrder(rows: readonly string[]): string[] {
+  const isParked = (row: string): boolean => row.startsWith('parked');
+  const key = (row: string): string => row.split(' ').slice(2).join(' ');
+  const parked = rows.filter(isParked).sort((a, b) => (key(a) < key(b) ? -1 : 1));
+  return [...rows.filter((row) => !isParked(row)), ...parked];
 }

@@ -7,7 +7,7 @@ import { readFileSync, writeSync } from 'node:fs';
 import { openQueue } from 'hawser/sync';
 
 /** @typedef {{id: string, operation: 'CREATE' | 'MODIFY' | 'DELETE', index: string, text: string, isContext: boolean}} Told */
-/** @typedef {{do: 'submit', batches: Told[][]} | {do: 'seal' | 'sent' | 'clear' | 'reset' | 'known'}} Order */
+/** @typedef {{do: 'submit', batches: Told[][]} | {do: 'seal' | 'sent' | 'clear' | 'reset' | 'park' | 'known' | 'full' | 'full over'}} Order */
 
 const [, , path = '', file = '', snapshotItems = ''] = process.argv;
 /** @type {Order[]} */
@@ -40,9 +40,12 @@ for (const order of orders) {
   say(`begin ${own}`);
   if (order.do === 'seal') snapshot = await queue.fetchAndMarkForSync();
   else if (order.do === 'known') await queue.markKnown();
+  else if (order.do === 'full') await queue.beginFull();
+  else if (order.do === 'full over') await queue.endFull();
   else if (snapshot !== undefined) {
     if (order.do === 'sent') await queue.markSent(snapshot);
     else if (order.do === 'clear') await queue.clearSyncedItems(snapshot);
+    else if (order.do === 'park') await queue.park(snapshot);
     else await queue.resetSyncingItems(snapshot);
     if (order.do !== 'sent') snapshot = undefined;
   }
