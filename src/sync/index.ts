@@ -1,9 +1,13 @@
 // hawser/sync: agents that push their state to a manager, and nothing is lost.
 
 export type { BackoffOptions } from '../base/backoff.js';
-export type { ConnectionManagerOptions, ManagerState } from '../base/connection-manager.js';
+export type {
+  ConnectionManagerOptions,
+  ManagedConnectOptions,
+  ManagerState,
+} from '../base/connection-manager.js';
+export type { Durability } from '../base/durability.js';
 export { errorTable, HawserError, type HawserErrorCode } from '../base/errors.js';
-export type { Durability } from '../base/lmdb-store.js';
 export type {
   Connector,
   Farewell,
@@ -20,6 +24,7 @@ export {
   type SyncCallOptions,
   type SynchronizeOptions,
 } from './agent/agent.js';
+export type { DifferenceOptions } from './agent/memory.js';
 export type {
   ChecksumVerdict,
   LogCode,
@@ -29,9 +34,11 @@ export type {
   SyncResult,
   SyncWaiting,
 } from './agent/results.js';
+export type { RouterStats } from './agent/router.js';
 export type { AgentState } from './agent/states.js';
 export { SyncClient, type SyncClientEvents, type SyncClientOptions } from './agent/sync-client.js';
 export type {
+  Counts,
   ManagerLogCode,
   SessionEnded,
   SessionProgress,
@@ -50,7 +57,7 @@ export {
   syncChannels,
   syncConnector,
 } from './over-hawser.js';
-export { LmdbQueue, openQueue, type QueueOptions } from './queue/lmdb-queue.js';
+export { type LmdbQueue, openQueue, type QueueOptions } from './queue/lmdb-queue.js';
 export { MemoryQueue, type MemoryQueueOptions } from './queue/memory-queue.js';
 export {
   type Difference,
@@ -60,10 +67,12 @@ export {
   type QueueCounts,
   type QueueMark,
   type Snapshot,
+  type SnapshotLimits,
   type SyncQueue,
 } from './queue/queue.js';
+export type { AgentUsage } from './store/agent-share.js';
 export { checksumOf, documentSha1 } from './store/checksum.js';
-export { LmdbSyncStore, openStore, type StoreOptions } from './store/lmdb-store.js';
+export { type LmdbSyncStore, openStore, type StoreOptions } from './store/lmdb-store.js';
 export { MemoryStore, type MemoryStoreOptions } from './store/memory-store.js';
 export type {
   Change,
@@ -72,36 +81,21 @@ export type {
   StoredSession,
   SyncStore,
 } from './store/store.js';
-export { decodeMessage, encodeMessage, SyncFormatError, type UnknownMessage } from './wire/codec.js';
 export {
-  type AgentMessage,
   type AgentMetadata,
   type AgentMode,
-  type ChecksumModule,
-  type DataBatch,
-  type DataClean,
-  type DataContext,
   type DataItem,
-  type DataValue,
-  type End,
-  type EndAck,
   limits,
-  type ManagerMessage,
   type Mode,
   type ModuleMode,
   modes,
-  noSession,
   type Operation,
   operations,
-  type Pair,
   type Reason,
-  type ReqRet,
   reasons,
   type Start,
-  type StartAck,
   type StartOption,
   type Status,
-  type SyncMessage,
   startOptions,
   statuses,
 } from './wire/messages.js';

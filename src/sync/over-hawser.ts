@@ -48,7 +48,8 @@ export interface AgentAcceptor {
 export interface ServeSyncOptions<C extends WithSync> {
   /**
    * The name of the agent behind a peer: 1 to 256 bytes of UTF-8. Everything that an agent syncs is kept under it. By default the client id
-   * of its token, in decimal digits.
+   * of its token, in decimal digits. When it throws, or gives what is no name, the peer is disconnected (`not accepted`), and the event
+   * `listenerError` of the server has the error.
    */
   readonly agentOf?: (peer: Peer<C>) => string;
 }

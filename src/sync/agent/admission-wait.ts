@@ -16,6 +16,7 @@ export class AdmissionWait {
   readonly #nowMs: () => number;
   readonly #waiting: (waiting: SyncWaiting) => void;
   #sinceMs: number | undefined;
+  #furthest = -1;
 
   /** @param limitMs for how long the manager may put the agent off at a stretch; 0: not at all. */
   constructor(limitMs: number, nowMs: () => number, random: Random, waiting: (waiting: SyncWaiting) => void) {
@@ -25,8 +26,13 @@ export class AdmissionWait {
     this.#waiting = waiting;
   }
 
-  /** The manager has let the agent get further: what it asks for from now on is another delay. */
-  granted(): void {
+  /**
+   * The manager has all items before that one. Where it has let the agent get further than ever before, what it asks for from now on is
+   * another delay; a manager that lets it get as far again and again, and no further, has put it off all the while.
+   */
+  granted(acknowledged: number): void {
+    if (acknowledged <= this.#furthest) return;
+    this.#furthest = acknowledged;
     this.#sinceMs = undefined;
   }
 

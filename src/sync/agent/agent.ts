@@ -18,29 +18,22 @@ import type { Random } from '../../base/random.js';
 import type { TimingWheel } from '../../base/timing-wheel.js';
 import { TokenBucket } from '../../base/token-bucket.js';
 import type { Difference, DifferenceOperation } from '../queue/queue.js';
-import { newNonce } from '../queue/rows.js';
 import { type AgentMode, limits, type ModuleMode, type StartOption, startOptions } from '../wire/messages.js';
 import { Conductor } from './conductor.js';
-import { tellDifferences } from './delta.js';
+import { SnapshotBounds, tellDifferences } from './delta.js';
 import type { SyncAgentEvents, SyncAgentStats, SyncCallOptions, SynchronizeOptions } from './events.js';
-import { Generations } from './generations.js';
+import { tellMemory } from './full.js';
+import { conductAnew, Generations } from './generations.js';
 import { AgentMemory, type DifferenceOptions, itemsOf } from './memory.js';
 import { type AgentSettings, checkAgentOptions, type SyncAgentOptions } from './options.js';
-import {
-  failure,
-  failureOf,
-  isNotReady,
-  isRefusal,
-  messageOf,
-  nothing,
-  type SessionOutcome,
-} from './outcomes.js';
-import { cleansOf, emptyPlan, type Plan, snapshotPlan } from './plans.js';
+import { failure, messageOf, nothing, type SessionOutcome } from './outcomes.js';
+import { cleansOf, emptyPlan } from './plans.js';
 import type { ChecksumVerdict, LogCode, LogLevel, SyncResult } from './results.js';
 import type { AgentPort } from './router.js';
 import { AgentRun } from './run.js';
 import type { AgentState } from './states.js';
-import { Submissions } from './submissions.js';
+import { asKnown, Submissions } from './submissions.js';
+import { SyncTally } from './tally.js';
 import { Waits } from './waits.js';
 
 export type * from './events.js';
@@ -59,8 +52,6 @@ export interface AgentHost {
 }
 
 const agentModes = ['METADATA_DELTA', 'METADATA_CHECK', 'GROUP_DELTA', 'GROUP_CHECK'] as const;
-/** So many failures in a row are borne before the log warns. */
-const toleratedFailures = 3;
 /** Lines of the log about what the manager sends, a second. */
 const linesPerSecond = 20;
 const checksumPattern = /^[0-9a-f]{40}$/i;
@@ -81,16 +72,9 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
   readonly #generations: Generations;
   readonly #waits: Waits;
   readonly #conductor: Conductor;
+  readonly #bounds = new SnapshotBounds();
   readonly #lines: TokenBucket;
-  readonly #stats = {
-    syncs: 0,
-    succeeded: 0,
-    failed: 0,
-    items: 0,
-    bytes: 0,
-    retransmitted: 0,
-    unexpected: 0,
-  };
+  readonly #tally: SyncTally;
   #state: AgentState = 'Idle';
   #run: AgentRun | undefined;
   /** A FULL is under way. */
@@ -99,7 +83,6 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
   #ended: Promise<void> = Promise.resolve();
   #isStopped = false;
   #isClosed = false;
-  #consecutiveFailures = 0;
 
   static {
     isolateRejections(SyncAgent.prototype);
@@ -108,6 +91,7 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
   /**
    * For `SyncClient` only.
    *
+   * @internal
    * @throws HawserError ERR_HAWSER_ARGUMENT.
    */
   constructor(host: AgentHost, options: SyncAgentOptions, attach: (port: AgentPort) => void) {
@@ -115,6 +99,7 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
     this.#settings = checkAgentOptions(options);
     this.#host = host;
     this.#waits = new Waits(host.wheel);
+    this.#tally = new SyncTally((level, code, message) => this.#log(level, code, message));
     this.#generations = new Generations(this.#settings.queue, () => host.wheel.clock.wallNow());
     this.#conductor = this.#newConductor();
     this.#lines = new TokenBucket(linesPerSecond, linesPerSecond, this.#waits.nowMs);
@@ -142,11 +127,11 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
 
   /** How many syncs in a row failed after Start was sent. What `stop` ended does not count. */
   get consecutiveFailures(): number {
-    return this.#consecutiveFailures;
+    return this.#tally.consecutiveFailures;
   }
 
   get stats(): SyncAgentStats {
-    return { ...this.#stats };
+    return this.#tally.stats;
   }
 
   // ---- Differences -------------------------------------------------------------------------------------------------
@@ -154,9 +139,14 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
   /**
    * Keeps a difference in the queue, for the next DELTA. Until it is kept its data must stay as they are.
    *
-   * @param id, operation, index, data, options: see {@link Difference}.
+   * @param id 1 to 1,024 bytes of UTF-8; of the document, in its index.
+   * @param operation what happened to it.
+   * @param index 1 to 256 bytes of UTF-8.
+   * @param data the document, JSON, 0 to 16,777,216 bytes; empty for DELETE. See {@link Difference} for what is too long to be sent.
+   * @param options `version`: u64, 0 by default. `isContext`: false by default.
    * @returns a promise that resolves once the queue keeps it for good.
-   * @throws HawserError (rejects) as `SyncQueue.submit`; ERR_HAWSER_ARGUMENT when the agent has no queue.
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT, also when the agent has no queue; ERR_HAWSER_CLOSED when agent or queue are; of a queue
+   * on the disk ERR_HAWSER_STORE_FULL, ERR_HAWSER_DISK_FULL and ERR_HAWSER_STORE: then it was not kept, and the call can be repeated.
    */
   persistDifference(
     id: string,
@@ -168,7 +158,13 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
     return this.persistDifferences([{ ...options, id, operation, index, data }]);
   }
 
-  /** As `persistDifference` for several: all are kept, or none. */
+  /**
+   * As `persistDifference` for several, which is far cheaper than one by one: all are kept, or none.
+   *
+   * @param differences at most 100,000, in the order in which they happened.
+   * @returns a promise that resolves once the queue keeps them for good.
+   * @throws HawserError (rejects) as `persistDifference`.
+   */
   async persistDifferences(differences: readonly Difference[]): Promise<void> {
     this.#checkOpen();
     const { queue } = this.#settings;
@@ -176,14 +172,19 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
       this.#log('error', 'Queue', 'a difference is not kept: there is no queue');
       throw argumentError('queue', 'given to the agent', 'none');
     }
-    await this.#submissions.submit(queue, differences, this.#isFull || this.#memory.size > 0);
+    if (this.#isFull) await this.#submissions.submit(queue, asKnown(differences), true);
+    else await this.#submissions.submit(queue, differences, this.#memory.size > 0);
   }
 
   /**
    * Keeps a difference in memory, for FULL (source document, "In-Memory Recovery Mode"). Its bytes are copied.
    *
-   * @param id, operation, index, data, options: see {@link Difference}; data of 0 to 61,440 bytes.
-   * @throws HawserError ERR_HAWSER_ARGUMENT, ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_CLOSED.
+   * @param id 1 to 1,024 bytes of UTF-8.
+   * @param operation CREATE and MODIFY are the same here.
+   * @param index 1 to 256 bytes of UTF-8.
+   * @param data 0 to 61,440 bytes.
+   * @param options `version`: u64, 0 by default. `isContext`: false by default.
+   * @throws HawserError ERR_HAWSER_ARGUMENT; ERR_HAWSER_MESSAGE_TOO_LONG for more data; ERR_HAWSER_CLOSED.
    */
   persistDifferenceInMemory(
     id: string,
@@ -215,13 +216,18 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
    *
    * When there is nothing to tell, nothing is sent. When another sync is under way, nothing is done: the result is a success that was
    * `skipped`.
+   *
+   * @param mode any other than FULL and DELTA results in a failure, `InvalidMode`.
+   * @param options `signal` ends the sync, which is then `stopped`; `option` is for managers that tell them apart.
+   * @returns how it ended: `reason` says why it failed.
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT for the options; ERR_HAWSER_CLOSED.
    */
   async synchronizeModule(mode: ModuleMode, options: SynchronizeOptions = {}): Promise<SyncResult> {
     const option = checkOneOf('option', options.option ?? 'Sync', startOptions);
     return this.#exclusively(
       options,
       ['signal', 'option'],
-      () => ({ ...this.#result(nothing), skipped: true }),
+      () => ({ ...this.#tally.result(nothing), skipped: true }),
       async (run) => {
         if (mode === 'FULL') return this.#full(run, option);
         if (mode === 'DELTA') return this.#delta(run, option);
@@ -234,8 +240,10 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
    * Whether the manager has of an index what the agent has (source document, "Integrity Check Mode").
    *
    * @param index 1 to 256 bytes of UTF-8.
-   * @param checksum 40 hexadecimal digits: docs/sync.md says of what.
+   * @param checksum 40 hexadecimal digits: `checksumOf` of the SHA-1s of all its documents.
+   * @param options `signal` ends it, with `unknown`.
    * @returns `mismatch` means that a FULL is needed. `unknown`: nothing is said of it; see `log` for why.
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT, ERR_HAWSER_CLOSED.
    */
   async requiresFullSync(
     index: string,
@@ -261,8 +269,12 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
    * Tells the manager the metadata of the agent, or its groups: what the option `metadata` gives (source document, "Metadata/Groups
    * Synchronization Mode").
    *
+   * @param mode any other than these four results in a failure, `InvalidMode`.
    * @param indices at most 1,024, of 1 to 256 bytes of UTF-8.
    * @param globalVersion u64.
+   * @param options `signal` ends the sync, which is then `stopped`.
+   * @returns how it ended; a failure, `Busy`, when another sync of the module is under way.
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT, ERR_HAWSER_CLOSED.
    */
   async synchronizeMetadataOrGroups(
     mode: AgentMode,
@@ -284,7 +296,10 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
    * Tells the manager to delete all that it has of some indices, and then removes from the queue what it had of them when the call began:
    * what was submitted meanwhile stays, and is told by the next DELTA.
    *
-   * @param indices 1 to 1,024, of 1 to 256 bytes of UTF-8.
+   * @param indices at most 1,024, of 1 to 256 bytes of UTF-8; none results in a failure, `NoIndices`.
+   * @param options `signal` ends the sync, which is then `stopped`.
+   * @returns how it ended; a failure, `Busy`, when another sync of the module is under way.
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT, ERR_HAWSER_CLOSED.
    */
   async notifyDataClean(indices: readonly string[], options: SyncCallOptions = {}): Promise<SyncResult> {
     checkIndices(indices);
@@ -302,7 +317,11 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
     this.#isStopped = false;
   }
 
-  /** Ends the sync that is under way, and the agent: another one may then have the module. The queue stays open. */
+  /**
+   * Ends the sync that is under way, and the agent: another one may then have the module. The queue stays open.
+   *
+   * @returns a promise that resolves once that sync has ended; it never rejects. Closing twice is closing once.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.stop();
@@ -325,10 +344,11 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
     checkOptions('options', options, names);
     const signal = checkSignal(options.signal);
     this.#checkOpen();
-    if (this.#isStopped || signal?.aborted) return this.#result({ kind: 'interrupted', by: 'stopped' });
+    if (this.#isStopped || signal?.aborted) return this.#tally.result({ kind: 'interrupted', by: 'stopped' });
     if (this.#run !== undefined) return whenBusy();
     const connection = this.#host.connection();
-    if (connection === undefined) return this.#result(failure('NotConnected', 'there is no connection'));
+    if (connection === undefined)
+      return this.#tally.result(failure('NotConnected', 'there is no connection'));
     const run = new AgentRun(connection, this.#waits);
     this.#run = run;
     const stop = (): void => run.interrupt('stopped');
@@ -355,82 +375,29 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
     } finally {
       this.#run = undefined;
     }
-    this.#count(run, outcome);
-    return this.#result(outcome, run);
+    this.#tally.count(run, outcome);
+    return this.#tally.result(outcome, run);
   }
 
-  readonly #busy = (): SyncResult => this.#result(failure('Busy', 'another sync of the module is under way'));
-
-  #count(run: AgentRun, outcome: SessionOutcome): void {
-    const stats = this.#stats;
-    stats.bytes += run.sent.bytes;
-    stats.retransmitted += run.sent.retransmitted;
-    stats.items += run.toldItems;
-    if (!run.startSent) return;
-    ++stats.syncs;
-    if (outcome.kind === 'ok') {
-      ++stats.succeeded;
-      this.#consecutiveFailures = 0;
-    } else if (outcome.kind !== 'interrupted' || outcome.by !== 'stopped') {
-      ++stats.failed;
-      ++this.#consecutiveFailures;
-    }
-  }
-
-  #result(outcome: SessionOutcome, run?: AgentRun): SyncResult {
-    const failed = failureOf(outcome);
-    if (failed !== undefined) {
-      const level = this.#consecutiveFailures > toleratedFailures ? 'warning' : 'info';
-      this.#log(level, 'Failed', `the sync failed: ${failed.message}`);
-    }
-    const { bytes = 0, retransmitted = 0, retransmittedBytes = 0 } = run?.sent ?? {};
-    return {
-      success: outcome.kind === 'ok',
-      failureReason: failed?.message ?? '',
-      reason: failed?.reason,
-      managerReason: failed?.managerReason ?? 'None',
-      stopped: outcome.kind === 'interrupted' && outcome.by === 'stopped',
-      managerNotReady: failed !== undefined && isNotReady(failed),
-      consecutiveFailures: this.#consecutiveFailures,
-      items: run?.size ?? 0,
-      toldItems: run?.toldItems ?? 0,
-      bytes,
-      retransmitted,
-      retransmittedBytes,
-      rejected: run?.rejected ?? 0,
-      skipped: false,
-    };
-  }
+  readonly #busy = (): SyncResult =>
+    this.#tally.result(failure('Busy', 'another sync of the module is under way'));
 
   // ---- What is told ------------------------------------------------------------------------------------------------
 
   async #full(run: AgentRun, option: StartOption): Promise<SessionOutcome> {
-    const snapshot = this.#memory.snapshot();
-    if (snapshot.size === 0) return nothing;
     this.#isFull = true;
     try {
-      const plan = {
-        ...emptyPlan('FULL'),
-        ...snapshotPlan(snapshot),
+      return await tellMemory({
+        run,
+        conductor: this.#conductor,
+        generations: this.#generations,
+        memory: this.#memory,
+        queue: this.#settings.queue,
         option,
-        beforeData: async () => this.#settings.queue?.beginFull(),
-      };
-      const outcome = await this.#withGeneration(run, plan);
-      // Else the manager may have it all, and have it applied yet.
-      if (outcome.kind === 'ok' || isRefusal(outcome)) await this.#endFull();
-      if (outcome.kind === 'ok') this.#memory.remove(snapshot);
-      return outcome;
+        queueFailed: (error) => this.#logQueue(error),
+      });
     } finally {
       this.#isFull = false;
-    }
-  }
-
-  /** Until then the queue takes no row for one that the manager has not heard of. When it fails, it goes on doing so. */
-  async #endFull(): Promise<void> {
-    try {
-      await this.#settings.queue?.endFull();
-    } catch (error) {
-      this.#logQueue(error);
     }
   }
 
@@ -442,7 +409,9 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
       conductor: this.#conductor,
       queue,
       option,
+      bounds: this.#bounds,
       queueFailed: (error) => this.#logQueue(error),
+      log: (level, code, message) => this.#log(level, code, message),
     });
   }
 
@@ -452,7 +421,7 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
     if (queue === undefined) return failure('NoQueue', 'the agent has no queue');
     // What is submitted from here on may come after the manager has cleaned.
     const begun = await queue.mark();
-    const outcome = await this.#withGeneration(run, {
+    const outcome = await conductAnew(this.#conductor, this.#generations, run, {
       ...emptyPlan('DELTA'),
       size: indices.length,
       indices: [...new Set(indices)].sort(),
@@ -462,16 +431,6 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
       for (const index of indices) await queue.clearItemsByIndex(index, begun);
     }
     return outcome;
-  }
-
-  /** For Data that are no snapshot of the queue, in sessions that are never resumed. */
-  async #withGeneration(run: AgentRun, plan: Plan): Promise<SessionOutcome> {
-    for (let again = false; ; again = true) {
-      const generation = await this.#generations.next();
-      const outcome = await this.#conductor.conduct(run, { ...plan, nonce: newNonce(), generation });
-      if (outcome.kind !== 'stale' || again) return outcome;
-      await this.#generations.raise(outcome.generation);
-    }
   }
 
   #newConductor(): Conductor {
@@ -503,7 +462,7 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
 
   /** What the manager can bring about without end is not told without end. */
   #logSession(level: LogLevel, code: LogCode, message: string): void {
-    if (code === 'Unexpected') ++this.#stats.unexpected;
+    if (code === 'Unexpected') this.#tally.unexpected();
     if (this.#lines.take(1, this.#waits.nowMs)) this.#log(level, code, message);
   }
 

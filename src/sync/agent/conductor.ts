@@ -2,6 +2,7 @@
 
 import type { Random } from '../../base/random.js';
 import type { TokenBucket } from '../../base/token-bucket.js';
+import { greatestGeneration } from '../queue/rows.js';
 import type { AgentMetadata } from '../wire/messages.js';
 import { AdmissionWait } from './admission-wait.js';
 import type { AgentSettings } from './options.js';
@@ -15,8 +16,6 @@ import type { Waits } from './waits.js';
 
 /** How often to ask for metadata that are not there. */
 const metadataPollMs = 1000;
-/** A manager that names a later one would end the module for good: generations would run out. */
-const maxGeneration = 2n ** 63n;
 
 /** What a conductor works with, and who is told. */
 export interface ConductorSetup {
@@ -72,13 +71,19 @@ export class Conductor {
         if (++lost > settings.retries) {
           return failure('SessionLost', 'the manager forgets the session', outcome.reason);
         }
-      } else if (outcome.kind === 'stale' && outcome.generation > maxGeneration) {
-        return failure('Protocol', 'the manager has seen a generation that no agent comes to');
+      } else if (outcome.kind === 'stale' && outcome.generation > this.#greatestGeneration()) {
+        const message =
+          'the manager names a generation more than ten years ahead of the clock of this machine';
+        return failure('Protocol', message);
       } else {
         if (outcome.kind === 'ok') run.told(outcome.rejected);
         return outcome;
       }
     }
+  }
+
+  #greatestGeneration(): bigint {
+    return greatestGeneration(this.#setup.waits.wallNowMs);
   }
 
   #sessionSetup(run: AgentRun, admission: AdmissionWait): SessionSetup {

@@ -1,10 +1,12 @@
 // A DELTA: what waits in the queue, in as many sessions as its snapshots take, one after the other.
 
-import type { Snapshot, SyncQueue } from '../queue/queue.js';
+import type { Snapshot, SnapshotLimits, SyncQueue } from '../queue/queue.js';
 import type { StartOption } from '../wire/messages.js';
 import type { Conductor } from './conductor.js';
+import { StaleTries } from './generations.js';
 import { failure, isRefusal, nothing, type SessionOutcome } from './outcomes.js';
 import { emptyPlan, snapshotPlan } from './plans.js';
+import type { Log } from './results.js';
 import type { AgentRun } from './run.js';
 
 /** What a DELTA works with. */
@@ -13,8 +15,43 @@ export interface DeltaSetup {
   readonly conductor: Conductor;
   readonly queue: SyncQueue;
   readonly option: StartOption;
+  readonly bounds: SnapshotBounds;
   /** Told of a failure of the queue that changes nothing in how the session ended. */
   readonly queueFailed: (error: unknown) => void;
+  readonly log: Log;
+}
+
+/** How much the snapshots of an agent may have: less after each that its manager refused for having too much. */
+export class SnapshotBounds {
+  #limits: SnapshotLimits = {};
+  /** While an item is looked for that the connection does not take. */
+  #narrowItems: number | undefined;
+
+  get limits(): SnapshotLimits {
+    const items = this.#narrowItems;
+    return items === undefined
+      ? this.#limits
+      : { ...this.#limits, items: Math.min(items, this.#limits.items ?? items) };
+  }
+
+  narrow({ size }: Snapshot): void {
+    this.#narrowItems = Math.floor(size / 2);
+  }
+
+  widen(): void {
+    this.#narrowItems = undefined;
+  }
+
+  /** @returns whether less may be told now than what was refused. */
+  lower({ size, bytes }: Snapshot, outcome: SessionOutcome): boolean {
+    if (outcome.kind !== 'failed' || outcome.reason !== 'Refused' || size === 1) return false;
+    const { managerReason } = outcome;
+    if (managerReason === 'TooManyItems') this.#limits = { ...this.#limits, items: Math.floor(size / 2) };
+    else if (managerReason === 'TooManyBytes')
+      this.#limits = { ...this.#limits, bytes: Math.ceil(bytes / 2) };
+    else return false;
+    return true;
+  }
 }
 
 /**
@@ -23,13 +60,14 @@ export interface DeltaSetup {
  * @throws (rejects) what the queue throws.
  */
 export async function tellDifferences(setup: DeltaSetup): Promise<SessionOutcome> {
-  const { run, queue } = setup;
+  const { run, queue, bounds } = setup;
+  bounds.widen();
   const { pending, syncing } = queue.counts;
   const waiting = pending + syncing;
   do {
     const outcome = await tellSnapshot(setup, waiting);
     if (outcome === undefined) return nothing;
-    if (outcome.kind !== 'ok') return withAdvice(outcome);
+    if (outcome.kind !== 'ok') return outcome;
     if (run.isInterrupted() && run.toldItems < waiting) return run.interrupted();
   } while (run.toldItems < waiting);
   return nothing;
@@ -37,27 +75,43 @@ export async function tellDifferences(setup: DeltaSetup): Promise<SessionOutcome
 
 /** @returns undefined when nothing waits. */
 async function tellSnapshot(setup: DeltaSetup, waiting: number): Promise<SessionOutcome | undefined> {
-  const { run, conductor, queue, option } = setup;
-  for (let again = false; ; again = true) {
-    const snapshot = await queue.fetchAndMarkForSync();
+  const { run, conductor, queue, option, bounds } = setup;
+  for (const tries = new StaleTries(); ; ) {
+    const snapshot = await queue.fetchAndMarkForSync(bounds.limits);
     if (snapshot === undefined) return undefined;
     const left = waiting - run.toldItems - snapshot.size;
     run.laterItems = Math.max(0, Math.min(left, queue.counts.pending));
+    let hasBegun = false;
     const outcome = await conductor.conduct(run, {
       ...emptyPlan('DELTA'),
       ...snapshotPlan(snapshot),
       option,
       nonce: snapshot.nonce,
       generation: snapshot.generation,
-      beforeData: () => queue.markSent(snapshot),
+      beforeData: () => {
+        hasBegun = true;
+        return queue.markSent(snapshot);
+      },
     });
+    // Of which item is not said: with ever fewer it is found.
+    const isTooLong = hasBegun && outcome.kind === 'failed' && outcome.reason === 'TooLong';
+    if (isTooLong && snapshot.size === 1) {
+      await park(setup, snapshot, outcome.message);
+      continue;
+    }
     const isSettled = await settle(setup, snapshot, outcome);
     // It would be told again and again.
     if (outcome.kind === 'ok' && !isSettled && left > 0) {
       return failure('QueueFailed', 'the queue keeps what the manager has');
     }
-    if (outcome.kind !== 'stale' || again) return outcome;
+    if (isTooLong && isSettled) {
+      bounds.narrow(snapshot);
+      continue;
+    }
+    if (isSettled && bounds.lower(snapshot, outcome)) continue;
+    if (outcome.kind !== 'stale') return outcome;
     await queue.raiseGeneration(outcome.generation);
+    if (!tries.again(outcome.generation)) return outcome;
   }
 }
 
@@ -78,12 +132,13 @@ async function settle(
   }
 }
 
-/** What there is to do where the manager takes no snapshot as great as that. */
-function withAdvice(outcome: SessionOutcome): SessionOutcome {
-  const isTooMuch =
-    outcome.kind === 'failed' &&
-    outcome.reason === 'Refused' &&
-    (outcome.managerReason === 'TooManyItems' || outcome.managerReason === 'TooManyBytes');
-  if (!isTooMuch) return outcome;
-  return { ...outcome, message: `${outcome.message}; open the queue with fewer snapshotItems` };
+/** The one item of a snapshot is to block nothing, as the connection carries no message with it. */
+async function park({ queue, bounds, log }: DeltaSetup, snapshot: Snapshot, why: string): Promise<void> {
+  let what = '';
+  for (const item of snapshot.items()) {
+    if (item.kind !== 'clean') what = `the document ${item.id} of the index ${item.index}`;
+  }
+  await queue.park(snapshot);
+  bounds.widen();
+  log('error', 'Queue', `${what} is parked: ${why}`);
 }

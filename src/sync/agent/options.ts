@@ -28,7 +28,10 @@ export interface SyncAgentOptions {
    * How long to wait for StartAck and EndAck, in milliseconds, 1 to 3,600,000; 30,000 by default (source document, "Timeout Handling").
    */
   readonly responseTimeoutMs?: number;
-  /** How often Start and End are sent again, 0 to 1,000; 3 by default, which makes four in all. */
+  /**
+   * How often Start and End are sent again, and how often a session is begun again that the manager has forgotten, 0 to 1,000; 3 by
+   * default, which makes four in all.
+   */
   readonly retries?: number;
   /**
    * How the waits for an answer grow with each that was in vain. By default they do not: each is `responseTimeoutMs` and, by chance, up
@@ -50,11 +53,17 @@ export interface SyncAgentOptions {
   readonly endDelayMs?: number;
   /** Whether to wait, and try again, when the manager answers that it cannot now and says when it may. True by default. */
   readonly waitForAdmission?: boolean;
-  /** For how long to do that at most, in milliseconds, 1 to 86,400,000; 600,000 by default. */
+  /**
+   * For how long to do that at most, in milliseconds, 1 to 86,400,000; 600,000 by default. It begins anew each time the manager has got
+   * further with the session than ever before.
+   */
   readonly admissionTimeoutMs?: number;
   /** How often the manager may ask for Data again without having got any further, 1 to 1,000; 5 by default. */
   readonly maxRounds?: number;
-  /** How long a manager that has everything may be silent while it applies it, in milliseconds, 1 to 86,400,000; 900,000 by default. */
+  /**
+   * How long a manager that has everything may be silent while it applies it, in milliseconds, 1 to 86,400,000; 900,000 by default. While it
+   * says now and then that it goes on, nothing but `stop` and the signal of the call ends the wait.
+   */
   readonly processingTimeoutMs?: number;
 }
 
@@ -128,9 +137,27 @@ export function checkAgentOptions(options: SyncAgentOptions): AgentSettings {
   };
 }
 
+/** What an agent asks a queue for. */
+const queueMethods = [
+  'submit',
+  'fetchAndMarkForSync',
+  'markSent',
+  'markKnown',
+  'beginFull',
+  'endFull',
+  'clearSyncedItems',
+  'resetSyncingItems',
+  'park',
+  'nextGeneration',
+  'raiseGeneration',
+  'mark',
+  'clearItemsByIndex',
+  'fetchPendingItems',
+  'close',
+] as const satisfies readonly (keyof SyncQueue)[];
+
 function checkQueue(queue: SyncQueue): SyncQueue {
-  checkFunction('queue.submit', queue.submit);
-  checkFunction('queue.fetchAndMarkForSync', queue.fetchAndMarkForSync);
+  for (const name of queueMethods) checkFunction(`queue.${name}`, queue[name]);
   return queue;
 }
 

@@ -53,7 +53,7 @@ export interface SyncResult {
   readonly managerNotReady: boolean;
   /** How many syncs of this module in a row failed after Start was sent. */
   readonly consecutiveFailures: number;
-  /** The items of the session; of all sessions of the call, where a DELTA took several. */
+  /** The items of the session, those included that it did not come to send; of all sessions until then, where a DELTA took several. */
   readonly items: number;
   /** Those of them that the manager has gone through with, all of them after a success: a DELTA may fail after some of its sessions. */
   readonly toldItems: number;
@@ -63,7 +63,7 @@ export interface SyncResult {
   readonly retransmitted: number;
   /** The share of `bytes` that is messages with items that were sent again. */
   readonly retransmittedBytes: number;
-  /** Items that the manager did not apply, for they are invalid or of an index that it does not allow. */
+  /** Items that the manager did not apply, by its own count, which is at most that of the items: invalid, or of an index that it does not allow. */
   readonly rejected: number;
   /** Another sync of the module was under way, which was left alone: nothing was done. */
   readonly skipped: boolean;

@@ -22,6 +22,8 @@ export interface AgentPort {
 const linesPerSecond = 20;
 /** Starts whose answers are told apart by their order alone. */
 const maxOrdered = 1024;
+/** Sessions whose late answers are known for such. */
+const maxEarlier = 256;
 
 /** Counts of what a manager sent. */
 export interface RouterStats {
@@ -29,7 +31,7 @@ export interface RouterStats {
   readonly malformed: number;
   /** Messages of a type that agents do not take, or that have no place at that moment. */
   readonly unexpected: number;
-  /** Messages of sessions that are not under way. */
+  /** Messages of sessions that this agent never had, or of which it has had many others since. */
   readonly wrongSession: number;
 }
 
@@ -42,6 +44,8 @@ export class AgentRouter {
   readonly #stats = { malformed: 0, unexpected: 0, wrongSession: 0 };
   /** The nonces of the Starts that no StartAck has come for, for managers that do not repeat them. */
   #ordered: bigint[] = [];
+  /** The last sessions, in the order in which they began. */
+  readonly #earlier = new Set<bigint>();
 
   /** @param log for what is of no module; `Waits`' clock. */
   constructor(nowMs: () => number, log: Log) {
@@ -134,7 +138,17 @@ export class AgentRouter {
     ) {
       ++this.#stats.wrongSession;
       this.#line('error', 'WrongSession', 'a StartAck with the session of another module is ignored');
-    } else session.startAck(ack);
+    } else {
+      session.startAck(ack);
+      if (session.session !== undefined) this.#remember(session.session);
+    }
+  }
+
+  #remember(session: bigint): void {
+    this.#earlier.delete(session);
+    this.#earlier.add(session);
+    const [oldest] = this.#earlier;
+    if (this.#earlier.size > maxEarlier && oldest !== undefined) this.#earlier.delete(oldest);
   }
 
   /** One answer to as many Starts as were sent is enough. */
@@ -150,16 +164,13 @@ export class AgentRouter {
       else session.reqRet(message);
       return;
     }
-    if (this.#find(() => true) === undefined) {
-      this.#line('debug', 'Late', `${message.type} is ignored: no session is under way`);
+    const text = `${message.type} of session ${message.session} is ignored`;
+    if (this.#earlier.has(message.session)) {
+      this.#line('debug', 'Late', `${text}: it is over`);
       return;
     }
     ++this.#stats.wrongSession;
-    this.#line(
-      'error',
-      'WrongSession',
-      `${message.type} of session ${message.session} is ignored: it is no session of this agent`,
-    );
+    this.#line('error', 'WrongSession', `${text}: it is no session of this agent`);
   }
 
   #find(matches: (session: AgentSession) => boolean): AgentSession | undefined {

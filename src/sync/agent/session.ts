@@ -259,18 +259,17 @@ export class AgentSession {
   #done(ack: EndAck): void {
     this.#acknowledged = this.#terms.size;
     this.#tellProgress();
-    this.#end({ kind: 'ok', rejected: Number(ack.rejected) });
+    // However many a manager says: there were no more.
+    this.#end({ kind: 'ok', rejected: Math.min(Number(ack.rejected), this.#terms.size) });
   }
 
   #processing(): void {
     const { waits, settings, admission } = this.#setup;
-    admission.granted();
     this.#answerDueMs = waits.nowMs + settings.responseTimeoutMs;
     this.#processingDueMs = waits.nowMs + settings.processingTimeoutMs;
-    this.#acknowledged = this.#terms.size;
-    // What it had asked for was only late.
+    admission.granted(this.#terms.size);
+    // What it had asked for was only late, or it will ask again.
     this.#wanted = [];
-    this.#tellProgress();
     waits.wake();
   }
 
@@ -293,7 +292,7 @@ export class AgentSession {
 
   #sendAgain(ranges: readonly SeqRange[]): void {
     this.#setup.log('debug', 'Retransmission', `the manager asks for ${itemsIn(ranges)} items`);
-    this.#setup.admission.granted();
+    this.#setup.admission.granted(this.#acknowledged);
     this.#wanted = ranges;
     this.#isAsked = true;
     this.#processingDueMs = undefined;

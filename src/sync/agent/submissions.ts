@@ -38,6 +38,14 @@ export class Submissions {
   }
 }
 
+/** The same, of documents that a FULL may just have told: none of them is one that nobody has heard of. */
+export function asKnown(differences: readonly Difference[]): readonly Difference[] {
+  if (!Array.isArray(differences)) return differences;
+  return differences.map((each: Difference) =>
+    each?.operation === 'CREATE' ? { ...each, operation: 'MODIFY' } : each,
+  );
+}
+
 /** The queue has yet to look at them. */
 function hasDelete(differences: readonly Difference[]): boolean {
   return Array.isArray(differences) && differences.some((each) => each?.operation === 'DELETE');

@@ -27,7 +27,7 @@ import { AgentRouter, type RouterStats } from './router.js';
 export interface SyncClientOptions {
   /** Makes each of its connections: `syncConnector`, or one of your own. */
   readonly connector: Connector;
-  /** When and how often it connects anew. */
+  /** When and how often it connects anew; always, by default. */
   readonly reconnection?: Omit<
     ConnectionManagerOptions<MessageConnection>,
     'connect' | 'release' | 'clock' | 'random'
@@ -123,7 +123,11 @@ export class SyncClient extends EventEmitter<SyncClientEvents> implements AsyncD
   /**
    * Connects: tries at once and, unless `reconnection` says otherwise, again and again until an attempt succeeds.
    *
-   * @throws (rejects) as `ConnectionManager.connect`.
+   * @param options `signal` gives up, as `disconnect` does.
+   * @returns a promise that resolves once there is a connection.
+   * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT; ERR_HAWSER_CLOSED after `close`; ERR_HAWSER_ALREADY_CONNECTED when there is a
+   * connection, or one is being made; ERR_HAWSER_ABORTED when `disconnect`, `close` or the signal ended it. And what the last attempt failed
+   * with, when `reconnection` allows no other.
    */
   async connect(options?: ManagedConnectOptions): Promise<void> {
     this.#isReplaced = false;
@@ -135,7 +139,11 @@ export class SyncClient extends EventEmitter<SyncClientEvents> implements AsyncD
     this.#manager.disconnect();
   }
 
-  /** As `disconnect`, and for good: all its agents are closed. Queues stay open. */
+  /**
+   * As `disconnect`, and for good: all its agents are closed. Queues stay open.
+   *
+   * @returns a promise that resolves once all syncs have ended; it never rejects. Closing twice is closing once.
+   */
   async close(): Promise<void> {
     const closed = [...this.#agents.values()].map((agent) => agent.close());
     await Promise.all(closed);
@@ -149,6 +157,8 @@ export class SyncClient extends EventEmitter<SyncClientEvents> implements AsyncD
   /**
    * Makes the agent of one module. It may be made, and asked to keep differences, before there is a connection.
    *
+   * @param options `module` must be given; see {@link SyncAgentOptions} for the ranges.
+   * @returns the agent, which belongs to this client until one of them is closed.
    * @throws HawserError ERR_HAWSER_ARGUMENT, also when there is one of that name that is not closed; ERR_HAWSER_CLOSED.
    */
   agent(options: SyncAgentOptions): SyncAgent {

@@ -17,6 +17,11 @@ export class Waits {
     return this.#wheel.clock.now();
   }
 
+  /** Milliseconds since 1970, as the clock has it. */
+  get wallNowMs(): number {
+    return this.#wheel.clock.wallNow();
+  }
+
   /** Something has happened: whoever waits looks again. Harmless when nobody does. */
   wake(): void {
     const resume = this.#resume;

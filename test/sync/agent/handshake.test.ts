@@ -499,6 +499,26 @@ describe('End and EndAck', () => {
     expect(queue.count('resetSyncingItems')).toBe(1);
   });
 
+  test('a manager that says Processing may ask for Data yet: they are sent, and only Ok says that it has everything', async () => {
+    const { agent, manager, finish, persist } = await world();
+    const acknowledged: number[] = [];
+    agent.on('progress', (progress) => acknowledged.push(progress.acknowledged));
+    manager.answers = {
+      End: (_, count) => (count === 0 ? [endAck({ status: 'Processing' }), reqRet([[1, 1]])] : undefined),
+    };
+    await persist(3);
+    expect(await finish(agent.synchronizeModule('DELTA'))).toMatchObject({ success: true, retransmitted: 1 });
+    expect(acknowledged.at(-1)).toBe(3);
+    expect(acknowledged.slice(0, -1).every((items) => items <= 1)).toBe(true);
+  });
+
+  test('no more items are counted as rejected than there are, whatever the manager says', async () => {
+    const { agent, manager, finish, persist } = await world();
+    manager.answers = { End: () => [endAck({ rejected: 2n ** 64n - 1n })] };
+    await persist(3);
+    expect(await finish(agent.synchronizeModule('DELTA'))).toMatchObject({ success: true, rejected: 3 });
+  });
+
   test('the items that the manager rejected are counted in a result that is a success', async () => {
     const { agent, manager, finish, persist } = await world();
     manager.answers = { End: () => [endAck({ rejected: 2n })] };

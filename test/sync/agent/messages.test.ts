@@ -53,7 +53,8 @@ describe('no session is under way', () => {
     const { parse, lines } = idleRouter();
     expect(parse(endAck())).toBe(true);
     expect(parse(reqRet([[0, 1]]))).toBe(true);
-    expect(lines).toEqual(['debug Late', 'debug Late']);
+    // They are of a session that never was.
+    expect(lines).toEqual(['error WrongSession', 'error WrongSession']);
   });
 
   test('case 40: an envelope with nothing in it is no message for agents', () => {
@@ -113,6 +114,38 @@ describe('a session is under way', () => {
     expect(client.stats.wrongSession).toBe(3);
     manager.send(endAck());
     expect(await finish(call)).toMatchObject({ success: true, retransmitted: 0 });
+  });
+
+  test('a late answer of an earlier session is for debugging only, whether another is under way or not', async () => {
+    const { agent, manager, client, log, call, persist, finish } = await waiting();
+    manager.send(endAck());
+    await finish(call);
+    manager.send(endAck(), reqRet([[0, 0]]));
+    expect(log).toEqual(['debug Late', 'debug Late']);
+    manager.answers = { Start: (start) => [startAck(start, { session: 78n })], End: () => [] };
+    await persist(1);
+    const second = agent.synchronizeModule('DELTA');
+    await turns(3);
+    manager.send(endAck(), endAck({ session: 79n }));
+    expect(log.slice(2)).toEqual(['debug Late', 'error WrongSession']);
+    expect(client.stats.wrongSession).toBe(1);
+    manager.send(endAck({ session: 78n }));
+    expect(await finish(second)).toMatchObject({ success: true });
+  });
+
+  test('of the last 256 sessions a late answer is known for such', async () => {
+    const { agent, manager, log, finish, persist } = await world();
+    let session = 100n;
+    manager.answers = {
+      Start: (start) => [startAck(start, { session: ++session })],
+      End: (end) => [endAck({ session: end.session })],
+    };
+    for (let n = 0; n < 257; ++n) {
+      await persist(1);
+      await finish(agent.synchronizeModule('DELTA'));
+    }
+    manager.send(endAck({ session: 101n }), endAck({ session: 102n }));
+    expect(log).toEqual(['error WrongSession', 'debug Late']);
   });
 
   test('a message that has no place in the state is a warning, and the sync goes on', async () => {

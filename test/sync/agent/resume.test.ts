@@ -241,6 +241,67 @@ describe('a generation that the manager has seen', () => {
     expect(manager.all('Start')).toHaveLength(2);
   });
 
+  test.each(['FULL', 'DELTA'] as const)(
+    'of a %s, of which EndAck names none, is told by the answer to the next Start',
+    async (mode) => {
+      const { agent, manager, finish, fill, persist } = await world();
+      manager.answers = {
+        Start: (start, count) =>
+          count === 1
+            ? [startAck(start, { status: 'Error', reason: 'StaleGeneration', generation: 10n ** 9n })]
+            : undefined,
+        End: (_, count) =>
+          count === 0 ? [endAck({ status: 'Error', reason: 'StaleGeneration' })] : undefined,
+      };
+      fill(agent, 3);
+      await persist(3);
+      expect(await finish(agent.synchronizeModule(mode))).toMatchObject({ success: true, items: 3 });
+      const generations = manager.all('Start').map(({ generation }) => generation);
+      expect(generations).toHaveLength(3);
+      expect(generations[2]).toBeGreaterThan(10n ** 9n);
+    },
+  );
+
+  test.each(['FULL', 'DELTA'] as const)(
+    'of a %s, of which EndAck never names one, fails it the second time',
+    async (mode) => {
+      const { agent, manager, finish, fill, persist } = await world();
+      manager.answers = { End: () => [endAck({ status: 'Error', reason: 'StaleGeneration' })] };
+      fill(agent, 3);
+      await persist(3);
+      expect(await finish(agent.synchronizeModule(mode))).toMatchObject({ reason: 'StaleGeneration' });
+      expect(manager.all('Start')).toHaveLength(2);
+    },
+  );
+
+  test('by which a call fails is raised all the same: the next one begins above it', async () => {
+    const { agent, manager, finish, persist } = await world();
+    manager.answers = {
+      Start: (start, count) => {
+        const generation = 10n ** 9n * BigInt(count + 1);
+        return [startAck(start, { status: 'Error', reason: 'StaleGeneration', generation })];
+      },
+    };
+    await persist(1);
+    expect(await finish(agent.synchronizeModule('DELTA'))).toMatchObject({ reason: 'StaleGeneration' });
+    manager.answers = {};
+    expect(await finish(agent.synchronizeModule('DELTA'))).toMatchObject({ success: true });
+    expect(manager.all('Start').at(-1)?.generation).toBeGreaterThan(2n * 10n ** 9n);
+  });
+
+  test.each([
+    [0n, true],
+    [1n, false],
+  ])('ten years ahead of the clock and %s more: is begun above: %s', async (more, isTaken) => {
+    const { agent, manager, queue, finish, persist } = await world();
+    const generation = 10n * 31_557_600_000_000n + more;
+    manager.answers = stale(generation);
+    await persist(1);
+    const result = await finish(agent.synchronizeModule('DELTA'));
+    expect(result).toMatchObject(isTaken ? { success: true } : { success: false, reason: 'Protocol' });
+    expect(queue.count('raiseGeneration')).toBe(isTaken ? 1 : 0);
+  });
+
   test('that leaves none for later ones is a fault, and raises nothing', async () => {
     const { agent, manager, queue, finish, persist } = await world();
     manager.answers = stale(2n ** 64n - 1n);
@@ -332,38 +393,72 @@ describe('a manager that cannot now', () => {
     }
   });
 
-  test('apply the Data and says when it can is sent End again then, of the same session', async () => {
-    const { agent, manager, time, waits, finish, persist } = await world({ retries: 0 });
+  test('apply the Data and says when it can is sent the same Start again then, and only what it lacks', async () => {
+    const { agent, manager, time, states, waits, finish, persist } = await world({ retries: 0 });
+    const busy = [
+      endAck({ status: 'Processing' }),
+      endAck({ status: 'Offline', retryAfterMs: 5000, reason: 'StoreFull' }),
+    ];
     manager.answers = {
-      End: () =>
-        time.nowMs < 15_000
-          ? [
-              endAck({ status: 'Processing' }),
-              endAck({ status: 'Offline', retryAfterMs: 5000, reason: 'StoreFull' }),
-            ]
-          : undefined,
-    };
-    await persist(2);
-    expect(await finish(agent.synchronizeModule('DELTA'))).toMatchObject({ success: true });
-    expect(manager.types).toEqual(['Start', 'DataBatch', 'End', 'End', 'End', 'End']);
-    expect(waits).toEqual([5000, 5000, 5000]);
-  });
-
-  test('apply the Data for admissionTimeoutMs fails the sync, and the snapshot stays', async () => {
-    const { agent, manager, queue, time, finish, persist } = await world({ admissionTimeoutMs: 60_000 });
-    manager.answers = {
-      End: () => [
-        endAck({ status: 'Processing' }),
-        endAck({ status: 'Offline', retryAfterMs: 5000, reason: 'StoreFull' }),
-      ],
+      Start: (start, count) => [startAck(start, { resumed: count > 0 })],
+      End: () => (time.nowMs < 15_000 ? busy : undefined),
     };
     await persist(2);
     expect(await finish(agent.synchronizeModule('DELTA'))).toMatchObject({
-      reason: 'Offline',
-      managerReason: 'StoreFull',
+      success: true,
+      consecutiveFailures: 0,
+      retransmitted: 0,
     });
-    expect(time.nowMs).toBe(60_000);
-    expect(queue.counts.syncing).toBe(2);
+    expect(manager.types).toEqual(['Start', 'DataBatch', 'End', ...Array(3).fill(['Start', 'End']).flat()]);
+    const starts = manager.heard.filter(({ message }) => message.type === 'Start');
+    expect(new Set(starts.map(({ bytes }) => Buffer.from(bytes).toString('hex'))).size).toBe(1);
+    expect(starts.map(({ atMs }) => atMs)).toEqual([0, 5000, 10_000, 15_000]);
+    expect(waits).toEqual([5000, 5000, 5000]);
+    expect(states.slice(0, 5)).toEqual([
+      'WaitingStartAck',
+      'DataTransfer',
+      'WaitingEndAck',
+      'Idle',
+      'WaitingStartAck',
+    ]);
+  });
+
+  const offline = endAck({ status: 'Offline', retryAfterMs: 5000, reason: 'StoreFull' });
+  test.each([
+    ['at once', () => [offline]],
+    ['after Processing', () => [endAck({ status: 'Processing' }), offline]],
+    ['after it has asked for Data again', (_, count) => (count % 2 === 0 ? [reqRet([[1, 1]])] : [offline])],
+  ] satisfies [string, Answers['End']][])(
+    'apply the Data, %s, for admissionTimeoutMs fails the sync, and the snapshot stays',
+    async (_, end) => {
+      const { agent, manager, queue, time, finish, persist } = await world({ admissionTimeoutMs: 60_000 });
+      manager.answers = { End: end };
+      await persist(2);
+      expect(await finish(agent.synchronizeModule('DELTA'))).toMatchObject({
+        success: false,
+        reason: 'Offline',
+        managerReason: 'StoreFull',
+        managerNotReady: true,
+      });
+      expect(time.nowMs).toBe(60_000);
+      expect(new Set(manager.all('Start').map(({ nonce }) => nonce)).size).toBe(1);
+      expect(queue.counts.syncing).toBe(2);
+    },
+  );
+
+  test('and gets further each time is waited for anew', async () => {
+    const { agent, manager, waits, finish, persist } = await world({ admissionTimeoutMs: 6000 });
+    // It lacks one item less after each delay.
+    manager.answers = {
+      Start: (start, count) => [startAck(start, { resumed: count > 0 })],
+      End: (_, count) => {
+        if (count === 10) return [endAck()];
+        return count % 2 === 0 ? [reqRet([[count / 2, 9]])] : [offline];
+      },
+    };
+    await persist(10);
+    expect(await finish(agent.synchronizeModule('DELTA'))).toMatchObject({ success: true });
+    expect(waits).toEqual(Array(5).fill(5000));
   });
 });
 
@@ -500,6 +595,19 @@ describe('a document that a FULL tells while its differences come', () => {
     await agent.persistDifferences([created]);
     manager.send(endAck());
     expect(await finish(call)).toMatchObject({ success: true });
+    await agent.persistDifferences([deleted]);
+    expect(queue.fetchPendingItems().map(({ difference }) => difference.operation)).toEqual(['DELETE']);
+  });
+
+  test('is told as deleted, when it was created while the queue hears that the FULL is over', async () => {
+    const { agent, queue, finish } = await world();
+    agent.persistDifferenceInMemory('ghost', 'CREATE', 'files', bytesOf('{}'));
+    const endFull = queue.endFull.bind(queue);
+    queue.endFull = async () => {
+      await endFull();
+      await agent.persistDifferences([created]);
+    };
+    expect(await finish(agent.synchronizeModule('FULL'))).toMatchObject({ success: true });
     await agent.persistDifferences([deleted]);
     expect(queue.fetchPendingItems().map(({ difference }) => difference.operation)).toEqual(['DELETE']);
   });

@@ -7,6 +7,7 @@ import type {
   QueueCounts,
   QueueMark,
   Snapshot,
+  SnapshotLimits,
   SyncQueue,
 } from '../../../src/sync/queue/queue.js';
 
@@ -43,9 +44,9 @@ export class WatchedQueue implements SyncQueue {
     await this.#queue.submit(differences);
   }
 
-  async fetchAndMarkForSync(): Promise<Snapshot | undefined> {
+  async fetchAndMarkForSync(limits?: SnapshotLimits): Promise<Snapshot | undefined> {
     this.#call('fetchAndMarkForSync');
-    return this.#queue.fetchAndMarkForSync();
+    return this.#queue.fetchAndMarkForSync(limits);
   }
 
   async markSent(snapshot: Snapshot): Promise<void> {
@@ -76,6 +77,11 @@ export class WatchedQueue implements SyncQueue {
   async resetSyncingItems(snapshot: Snapshot): Promise<void> {
     this.#call('resetSyncingItems');
     await this.#queue.resetSyncingItems(snapshot);
+  }
+
+  async park(snapshot: Snapshot): Promise<void> {
+    this.#call('park');
+    await this.#queue.park(snapshot);
   }
 
   async nextGeneration(): Promise<bigint> {
