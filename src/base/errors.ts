@@ -39,6 +39,7 @@ export const errorTable = {
   ERR_HAWSER_STORE_LOCKED: 'Another process, or this one, has the store open already.',
   ERR_HAWSER_STORE_FORMAT: 'The file is no store of this package, or of a version that this one cannot read.',
   ERR_HAWSER_STORE_FULL: 'The store has reached its greatest size; what it keeps is unharmed.',
+  ERR_HAWSER_STORE_QUOTA: 'The agent has its share of the store; what it keeps is unharmed.',
   ERR_HAWSER_DISK_FULL: 'The disk that the store is on has no room left; what it keeps is unharmed.',
   ERR_HAWSER_STORE: 'The store could not be read or written for a reason that has no code of its own.',
 } as const;

@@ -8,9 +8,10 @@
 // a child of another: each is one. Its map grows without bounds: the greatest size is checked here.
 
 import { closeSync, fsyncSync, openSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Database, RootDatabase } from 'lmdb';
 import { systemClock, type Timer } from './clock.js';
+import type { Durability } from './durability.js';
 import { HawserError } from './errors.js';
 import { checkRoom, storeError } from './lmdb-errors.js';
 import { checkLmdbFiles, takeDirectory } from './lmdb-files.js';
@@ -20,13 +21,6 @@ type Root = RootDatabase<Buffer, Uint8Array>;
 
 /** A named database of the environment: keys and values are bytes. */
 export type LmdbDatabase = Database<Buffer, Uint8Array>;
-
-/**
- * - `durable`: what is acknowledged has been given to the disk, and so has the page that makes it the current state.
- * - `relaxed`: that page follows within a second, or with the next commit. The end of the process loses nothing; when the machine loses
- *   power, the last commit before may be undone. One sync of the disk instead of two.
- */
-export type Durability = 'durable' | 'relaxed';
 
 export interface LmdbOptions {
   /** What all databases together may keep, in bytes of whole pages. The file can be larger by what one transaction replaces. */
@@ -122,7 +116,7 @@ function openOnce(open: LmdbModule['open'], directory: string, options: LmdbOpti
   };
   const root: Root = open(environment);
   try {
-    const owner = newOwner();
+    const owner = newOwner(join(directory, 'data.mdb'));
     // LMDB gives one process at a time a transaction that writes, and takes it from one that dies: of two that open, one is the owner.
     const { own, databases } = root.transactionSync(() => {
       const own = checkFormat(root, directory, options);
@@ -160,7 +154,8 @@ function checkFormat(root: Root, path: string, { format }: LmdbOptions): LmdbDat
 function takeOwnership(own: LmdbDatabase, path: string, owner: StoreOwner): void {
   const mark = own.get(ownerKey);
   const present = mark === undefined ? undefined : decodeOwner(mark);
-  if (present !== undefined && isRunning(present)) throw lockedError(path, present.pid);
+  const isOwned = present !== undefined && present.file === owner.file && isRunning(present);
+  if (isOwned) throw lockedError(path, present.pid);
   own.putSync(ownerKey, encodeOwner(owner));
 }
 
@@ -400,7 +395,8 @@ export class LmdbStore {
   }
 }
 
-function bytesOf(stats: object): number {
+/** The bytes of the pages of a database, by its statistics. */
+export function bytesOf(stats: object): number {
   const count = (name: string): number => {
     const value: unknown = Reflect.get(stats, name);
     return typeof value === 'number' ? value : 0;

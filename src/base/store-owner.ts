@@ -1,7 +1,7 @@
 // Who has a store open: a process, so that after its end, however it came about, the next one may open the store.
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync, statSync } from 'node:fs';
 
 /** One opening of a store by one process. */
 export interface StoreOwner {
@@ -12,6 +12,8 @@ export interface StoreOwner {
   readonly boot: string;
   /** The name space of process ids, of a container for example; empty where there is none. */
   readonly pidSpace: string;
+  /** Of which file, by the numbers that its disk has for it: a copy is another one, that this process has not open. */
+  readonly file: string;
   /** Tells two openings apart. */
   readonly opening: string;
 }
@@ -19,13 +21,15 @@ export interface StoreOwner {
 const selfBoot = textOf(() => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim());
 const selfPidSpace = textOf(() => readlinkSync('/proc/self/ns/pid'));
 
-/** This process, for one more opening. */
-export function newOwner(): StoreOwner {
+/** This process, for one more opening. @param path of the file. */
+export function newOwner(path: string): StoreOwner {
+  const { dev, ino } = statSync(path, { bigint: true });
   return {
     pid: process.pid,
     started: startOf(process.pid),
     boot: selfBoot,
     pidSpace: selfPidSpace,
+    file: `${dev}:${ino}`,
     opening: randomBytes(8).toString('hex'),
   };
 }
@@ -53,6 +57,7 @@ export function decodeOwner(bytes: Uint8Array): StoreOwner | undefined {
     started: text('started'),
     boot: text('boot'),
     pidSpace: text('pidSpace'),
+    file: text('file'),
     opening: text('opening'),
   };
 }

@@ -3,6 +3,7 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  copyFileSync,
   lchownSync,
   mkdirSync,
   mkdtempSync,
@@ -53,7 +54,7 @@ const key = (text: string) => Buffer.from(text);
 
 describe('the owner of a store', () => {
   it('is running while its process is, and not when another has its id, or the machine was started anew', () => {
-    const self = newOwner();
+    const self = newOwner(directory);
     expect(decodeOwner(encodeOwner(self))).toEqual(self);
     expect(isRunning(self)).toBe(true);
     expect(isRunning({ ...self, started: `${self.started}0` })).toBe(false);
@@ -134,6 +135,22 @@ describe('an LMDB store', () => {
     await open();
   });
 
+  it('can be opened as a copy that was made while it was open, and both are written', async () => {
+    const store = await open();
+    await store.transaction(() => store.database('one').putSync(key('a'), key('1')));
+    const folder = join(directory, 'copy');
+    mkdirSync(folder, { mode: 0o700 });
+    copyFileSync(join(directory, 'data.mdb'), join(folder, 'data.mdb'));
+    const copy = await open({}, folder);
+    await copy.transaction(() => copy.database('one').putSync(key('a'), key('2')));
+    await store.transaction(() => store.database('one').putSync(key('b'), key('1')));
+    expect(copy.database('one').get(key('a'))).toEqual(key('2'));
+    expect(store.database('one').get(key('a'))).toEqual(key('1'));
+    await expect(open({}, folder)).rejects.toMatchObject({ code: 'ERR_HAWSER_STORE_LOCKED' });
+    await copy.close();
+    await expect(open()).rejects.toMatchObject({ code: 'ERR_HAWSER_STORE_LOCKED' });
+  });
+
   it('writes no more when another has become the owner', async () => {
     const store = await open();
     const environment = store.database('one');
@@ -147,7 +164,7 @@ describe('an LMDB store', () => {
       keyEncoding: 'binary',
     });
     const own = root.openDB({ name: 'hawser', encoding: 'binary', keyEncoding: 'binary' });
-    own.putSync(key('owner'), encodeOwner(newOwner()));
+    own.putSync(key('owner'), encodeOwner(newOwner(directory)));
     await expect(store.transaction(() => environment.putSync(key('a'), key('c')))).rejects.toMatchObject({
       code: 'ERR_HAWSER_STORE_LOCKED',
     });

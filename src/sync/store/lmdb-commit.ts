@@ -4,19 +4,23 @@
 // session `committing`: when the process ends in between, documents may be ahead of their checksum keys, and the commit, begun again,
 // makes these anew. An index that is made anew, by FULL or Clean or because the agent had nothing there, gets a collection of its own,
 // which takes the place of the old one in the last transaction: until then readers have the old one.
+//
+// Upserts that have no room are passed over, so that deletions get through that stand behind them.
 
 import type { Allowance } from '../../base/allowance.js';
 import { HawserError } from '../../base/errors.js';
 import type { LmdbStore } from '../../base/lmdb-store.js';
 import type { Turns } from '../../base/turns.js';
+import { documentBytes, fullError, fullOfDocuments, mostModules, quotaError } from './agent-share.js';
 import { ChangeBatch } from './change-batch.js';
 import { ChecksumChanges } from './checksum-changes.js';
+import { Growth, graver, type Shortage } from './growth.js';
 import type { LmdbGarbage } from './lmdb-garbage.js';
 import {
-  type Collection,
   committedKey,
   type Databases,
   type DocumentKeys,
+  documentHeaderBytes,
   encodeCollection,
   encodeCommitted,
   type GarbageKind,
@@ -31,12 +35,18 @@ import {
 import type { LmdbNames } from './lmdb-names.js';
 import { rowsOf } from './lmdb-rows.js';
 import type { LmdbSessions, Staging } from './lmdb-sessions.js';
+import { LmdbTargets, type Place, type Target } from './lmdb-targets.js';
 import type { Change } from './store.js';
 
 /** So much goes into one transaction: changes and bytes of documents, and checksum keys. A few milliseconds of work. */
 const changesAtATime = 2048;
 const bytesAtATime = 2 ** 20;
 const checksumsAtATime = 4096;
+/** In so many indices a commit can be one transaction. */
+const indicesAtOnce = 128;
+
+const leastCaution = 2;
+const mostCaution = 16;
 
 const nothing = Buffer.alloc(0);
 
@@ -51,27 +61,12 @@ export interface CommitTools {
   readonly keys: DocumentKeys;
   /** How many changes and checksum keys are in transactions that have not ended. */
   readonly writing: Allowance;
+  /** What the documents of one agent may count for. */
+  readonly maxBytesPerAgent: number;
   /** The SHA-1 of a document, in latin1. */
   readonly sha1: (document: Uint8Array) => string;
   /** Throws when the store is closing. */
   readonly throwIfClosed: () => void;
-}
-
-/** An index that the commit changes. */
-interface Target {
-  readonly index: string;
-  /** What the dictionary says now. */
-  readonly old: Collection | undefined;
-  /** Where its documents go: the old one, or one that nobody else knows yet. */
-  present: Place;
-}
-
-interface Place {
-  readonly documents: number;
-  checksums: number;
-  readonly isNew: boolean;
-  /** Of a new one: no id that is greater has come so far. Many agents send their documents in the order of their ids. */
-  greatestId: string | undefined;
 }
 
 /** One run of one commit. */
@@ -82,9 +77,10 @@ export class LmdbCommit {
   readonly #changes: Iterator<Change | undefined>;
   readonly #rejected: () => number;
   readonly #progress: ((applied: number) => void) | undefined;
-  readonly #targets = new Map<string, Target>();
-  /** The collections that this commit has made, until they are noted as garbage, for the case that it does not end; and those that are. */
-  readonly #made: number[] = [];
+  readonly #targets: LmdbTargets;
+  /** The indices that it replaces, all of them or none. */
+  readonly #replaced: ReadonlySet<string>;
+  /** The collections that this commit has made and noted as garbage, for the case that it does not end. */
   readonly #noted = new Set<number>();
   readonly #checksums = new ChecksumChanges();
   /** One is written while the other is filled. */
@@ -93,7 +89,13 @@ export class LmdbCommit {
   #applied = 0;
   /** How many Upserts were of a lower version than what is there. */
   #outdated = 0;
+  /** How many were of an index that the agent has no room for. */
+  #refused = 0;
   #ended = false;
+  /** What kept documents out. */
+  #shortage: Shortage | undefined;
+  /** How much more than is counted documents may take: pages are half empty at worst. It grows when a transaction had no room. */
+  #caution = leastCaution;
 
   constructor(
     tools: CommitTools,
@@ -105,24 +107,61 @@ export class LmdbCommit {
     this.#tools = tools;
     this.#staging = staging;
     this.#agent = tools.names.agentToKeep(staging.session.agent);
+    this.#targets = new LmdbTargets(tools.names, this.#agent);
+    this.#replaced = new Set(staging.session.mode === 'FULL' ? staging.session.indices : []);
     this.#changes = changes[Symbol.iterator]();
     this.#rejected = rejected;
     this.#progress = progress;
   }
 
+  /** @returns a promise that rejects as `SyncStore.commit` says. */
   async run(): Promise<void> {
-    const { session } = this.#staging;
-    try {
-      if (session.mode === 'FULL') for (const index of session.indices) this.#clean(index);
+    if (this.#isOneModuleMore()) {
+      await this.#transaction(1, () => this.#tools.sessions.delete(this.#staging));
+      this.#tools.sessions.forget(this.#staging);
+      throw quotaError(`${mostModules} modules`);
+    }
+    await this.#released(async () => {
+      for (const index of this.#replaced) this.#targets.clean(index);
       const first = await this.#take();
-      if (this.#ended && !this.#staging.interrupted) await this.#writeAtOnce(first);
+      const isSmall = this.#ended && this.#targets.size <= indicesAtOnce;
+      if (isSmall && !this.#staging.interrupted) await this.#writeAtOnce(first);
       else await this.#writeInParts(first);
+    });
+    const { maxBytesPerAgent, store, sessions } = this.#tools;
+    if (this.#shortage === 'store') throw fullError(store.usage.maxBytes);
+    sessions.forget(this.#staging);
+    if (this.#shortage === 'agent') throw quotaError(`${maxBytesPerAgent} bytes`);
+  }
+
+  /** Forgets the session, whose commit was interrupted, and makes the indices whole that it has left with other checksum keys. */
+  async abandon(): Promise<void> {
+    await this.#released(async () => {
+      this.#targets.takeAll();
+      for (const target of this.#targets) await this.#makeChecksumsAnew(target);
+      await this.#transaction(this.#targets.size, () => {
+        this.#publish(this.#growth());
+        this.#tools.sessions.delete(this.#staging);
+      });
+    });
+    this.#tools.sessions.forget(this.#staging);
+  }
+
+  async #released(run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
     } finally {
       this.#changes.return?.();
       for (const number of this.#noted) this.#tools.garbage.release(number);
       this.#tools.garbage.collect();
     }
-    this.#tools.sessions.forget(this.#staging);
+  }
+
+  #isOneModuleMore(): boolean {
+    const { committed } = this.#tools.databases;
+    if (this.#staging.interrupted) return false;
+    if (committed.get(committedKey(this.#agent, this.#staging.session.module)) !== undefined) return false;
+    return committed.getKeysCount({ ...rangeOf(this.#agent), limit: mostModules }) >= mostModules;
   }
 
   // ---- Taking changes ----------------------------------------------------------------------------------------------
@@ -157,14 +196,20 @@ export class LmdbCommit {
   }
 
   #add(batch: ChangeBatch<Place>, change: Change): void {
+    const { index } = change;
     if (change.operation === 'Clean') {
-      this.#clean(change.index);
+      this.#targets.clean(index);
       return;
     }
-    const place = this.#target(change.index).present;
+    const isUpsert = change.operation === 'Upsert';
+    const place = isUpsert ? this.#targets.toWrite(index) : this.#targets.toDelete(index);
+    if (place === undefined) {
+      if (isUpsert) ++this.#refused;
+      return;
+    }
     const { id } = change;
     const isFirst = place.isNew && (place.greatestId === undefined || id > place.greatestId);
-    if (change.operation === 'Delete') {
+    if (!isUpsert) {
       if (!isFirst) batch.delete(place, id);
       return;
     }
@@ -173,47 +218,57 @@ export class LmdbCommit {
     batch.upsert(place, id, version, this.#tools.sha1(data), data, isFirst);
   }
 
-  #target(index: string): Target {
-    let target = this.#targets.get(index);
-    if (target === undefined) {
-      const old = this.#tools.names.collection(this.#agent, index);
-      target = {
-        index,
-        old,
-        present: old === undefined ? this.#newCollection() : { ...old, isNew: false, greatestId: undefined },
-      };
-      this.#targets.set(index, target);
-    }
-    return target;
-  }
-
-  /** From here on the index is another, without documents. */
-  #clean(index: string): void {
-    const present = this.#targets.get(index)?.present;
-    if (present?.isNew === true && present.greatestId === undefined) return;
-    const old = this.#tools.names.collection(this.#agent, index);
-    this.#targets.set(index, { index, old, present: this.#newCollection() });
-  }
-
-  #newCollection(): Place {
-    const number = this.#tools.names.newNumber();
-    this.#made.push(number);
-    return { documents: number, checksums: number, isNew: true, greatestId: undefined };
-  }
-
   // ---- Writing -----------------------------------------------------------------------------------------------------
 
-  /** @param amount how much it writes, so that several commits together do not keep the event loop for long. */
-  #transaction(amount: number, run: () => void): Promise<void> {
-    return this.#tools.writing.spend(amount, () => this.#tools.store.transaction(run));
+  /**
+   * What it writes beside documents leads to an end, and so to room.
+   *
+   * @param amount how much it writes, so that several commits together do not keep the event loop for long.
+   */
+  #transaction(amount: number, run: () => void, beyondMaxBytes = true): Promise<void> {
+    const { writing, store } = this.#tools;
+    return writing.spend(amount, () => store.transaction(run, { beyondMaxBytes }));
+  }
+
+  /** With documents. When they have no room it is done again with fewer, and at last with none. */
+  async #writeDocuments(amount: number, run: () => Growth<Place>): Promise<void> {
+    let growth = this.#growth();
+    const write = (): void => {
+      growth = run();
+    };
+    for (let isWritten = false; !isWritten; ) {
+      try {
+        await this.#transaction(amount, write, this.#storeRoom <= 0);
+        isWritten = true;
+      } catch (error) {
+        const isFull = error instanceof HawserError && error.code === 'ERR_HAWSER_STORE_FULL';
+        if (!isFull || this.#storeRoom <= 0) throw error;
+        this.#caution = this.#caution < mostCaution ? this.#caution * 2 : Number.POSITIVE_INFINITY;
+      }
+    }
+    for (const place of growth.places) Object.assign(place, extentOf(place, growth));
+    for (const [place, shortage] of growth.refused) place.shortage = graver(place.shortage, shortage);
+    this.#outdated += growth.outdated;
+  }
+
+  get #storeRoom(): number {
+    const { bytes, maxBytes } = this.#tools.store.usage;
+    return Math.floor((fullOfDocuments(maxBytes) - bytes) / this.#caution);
+  }
+
+  #growth(): Growth<Place> {
+    return new Growth(this.#tools.maxBytesPerAgent - this.#targets.bytes, this.#storeRoom);
   }
 
   async #writeAtOnce(batch: ChangeBatch<Place>): Promise<void> {
-    await this.#transaction(batch.length + this.#made.length, () => {
+    const made = this.#targets.takeMade();
+    await this.#writeDocuments(batch.length + made.length, () => {
       this.#checksums.rewind(0);
-      this.#outdated = this.#write(batch);
+      const growth = this.#write(batch);
       this.#checksums.write(this.#tools.databases.checksums, 0, this.#checksums.length);
-      this.#end();
+      this.#publish(growth, made);
+      this.#endSession(growth);
+      return growth;
     });
   }
 
@@ -229,30 +284,42 @@ export class LmdbCommit {
     }
     await writing;
     await this.#writeChecksums();
-    if (anew) for (const target of this.#targets.values()) await this.#makeChecksumsAnew(target);
-    await this.#transaction(this.#targets.size, () => this.#end());
+    if (anew) for (const target of this.#targets) await this.#makeChecksumsAnew(target);
+    const made = this.#targets.takeMade();
+    await this.#transaction(this.#targets.size, () => {
+      const growth = this.#growth();
+      this.#publish(growth, made);
+      this.#endSession(growth);
+    });
   }
 
   async #writePart(batch: ChangeBatch<Place>): Promise<void> {
     const { sessions } = this.#tools;
     const before = this.#checksums.length;
-    const outdatedBefore = this.#outdated;
-    const made = this.#holdNew();
-    await this.#transaction(batch.length + made.length, () => {
+    const made = this.#targets.takeMade();
+    for (const number of made) this.#hold(number);
+    await this.#writeDocuments(batch.length + made.length, () => {
       this.#checksums.rewind(before);
       sessions.keepCommitting(this.#staging);
       this.#noteAsGarbage(made);
-      this.#outdated = outdatedBefore + this.#write(batch);
+      const growth = this.#write(batch);
+      this.#keepExtents(growth);
+      return growth;
     });
   }
 
-  /** @returns the collections that are not noted yet, from now on safe from being deleted. */
-  #holdNew(): number[] {
-    const made = this.#made.splice(0);
-    for (const number of made) this.#hold(number);
-    return made;
+  /** Within a transaction: the dictionary says what is in the indices that were changed where they are. */
+  #keepExtents(growth: Growth<Place>): void {
+    for (const place of growth.places) {
+      if (!place.isNew) this.#putCollection({ ...place, ...extentOf(place, growth) });
+    }
   }
 
+  #putCollection(place: Place): void {
+    this.#tools.databases.names.putSync(indexKey(this.#agent, place.index), encodeCollection(place));
+  }
+
+  /** From now on safe from being deleted. */
   #hold(number: number): void {
     this.#noted.add(number);
     this.#tools.garbage.hold(number);
@@ -270,36 +337,45 @@ export class LmdbCommit {
     this.#tools.databases.garbage.putSync(garbageKey(kind, number), nothing);
   }
 
-  /** @returns how many were outdated. */
-  #write(batch: ChangeBatch<Place>): number {
+  #write(batch: ChangeBatch<Place>): Growth<Place> {
     const { documents } = this.#tools.databases;
-    let outdated = 0;
+    const growth = this.#growth();
+    // When a FULL replaces nothing in the end, all other indices are to have room beside what is there.
+    const replacedBytes = this.#targets.replacedBytes(this.#replaced);
     batch.forEach((place, id, row, isFirst) => {
+      if (place.isCleaned) return;
+      const reserved = this.#replaced.has(place.index) ? 0 : replacedBytes;
       const key = this.#tools.keys.document(place.documents, id);
+      const idBytes = key.length - numberBytes;
       // Valid until the next get.
       const there = isFirst ? undefined : documents.getBinaryFast(key);
+      const bytesThere = there === undefined ? 0 : bytesOf(there, idBytes);
       if (row === undefined) {
         if (there === undefined) return;
+        growth.add(place, -1, -bytesThere, reserved);
         documents.removeSync(key);
         this.#remember(place, id, there, false);
         return;
       }
-      if (there !== undefined) {
-        if (isEqual(row, there)) return;
-        if (isOutdated(row, there)) {
-          ++outdated;
-          return;
-        }
-        const isSame = hasSha1Of(row, there);
+      if (there === undefined) {
+        if (!growth.add(place, 1, bytesOf(row, idBytes), reserved)) return;
         documents.putSync(key, row);
-        if (isSame) return;
-        this.#remember(place, id, there, false);
-      } else {
-        documents.putSync(key, row);
+        this.#remember(place, id, row, true);
+        return;
       }
+      if (isEqual(row, there)) return;
+      if (isOutdated(row, there)) {
+        ++growth.outdated;
+        return;
+      }
+      if (!growth.add(place, 0, bytesOf(row, idBytes) - bytesThere, reserved)) return;
+      const isSame = hasSha1Of(row, there);
+      documents.putSync(key, row);
+      if (isSame) return;
+      this.#remember(place, id, there, false);
       this.#remember(place, id, row, true);
     });
-    return outdated;
+    return growth;
   }
 
   #remember({ checksums }: Place, id: string, document: Buffer, added: boolean): void {
@@ -341,33 +417,32 @@ export class LmdbCommit {
 
   // ---- The end -----------------------------------------------------------------------------------------------------
 
-  /** Within a transaction: the indices are what they have become, the session is the last one applied, and nothing is left of it. */
-  #end(): void {
-    const { databases, names, sessions } = this.#tools;
+  /** Within a transaction: the indices are what they have become. @param made the collections that are not noted as garbage. */
+  #publish(growth: Growth<Place>, made: readonly number[] = []): void {
+    const { names } = this.#tools;
     const { session } = this.#staging;
     names.keepAgent(session.agent, this.#agent);
     names.keepNumbers();
-    // What was cleaned away again.
-    const kept = new Set(Array.from(this.#targets.values(), ({ present }) => present.documents));
-    this.#noteAsGarbage(this.#made.filter((number) => !kept.has(number)));
-    for (const target of this.#targets.values()) this.#endTarget(target);
-    const { nonce, generation } = session;
-    const rejected = this.#rejected() + this.#outdated;
-    databases.committed.putSync(
-      committedKey(this.#agent, session.module),
-      encodeCommitted({ nonce, generation, rejected }),
+    const isAllThere = this.#targets.shortage(growth) === undefined;
+    // What was to take the place of an index and is not all there does not.
+    const published = Array.from(this.#targets).filter(
+      ({ index }) => isAllThere || !this.#replaced.has(index),
     );
-    sessions.delete(this.#staging);
+    // What was cleaned away again.
+    const kept = new Set(published.map(({ present }) => present.documents));
+    this.#noteAsGarbage(made.filter((number) => !kept.has(number)));
+    for (const target of published) this.#publishTarget(target, growth);
   }
 
-  #endTarget({ index, old, present }: Target): void {
-    const { names, garbage, documents } = this.#tools.databases;
+  #publishTarget({ index, old, present }: Target, growth: Growth<Place>): void {
+    const { names, garbage } = this.#tools.databases;
     const { documents: number, checksums } = present;
-    if (documents.getKeysCount({ ...rangeOf(number), limit: 1 }) === 0) {
+    const extent = extentOf(present, growth);
+    if (extent.count === 0) {
       // Nothing is left of the index; a note, which finds nothing to delete, goes when it is collected.
       names.removeSync(indexKey(this.#agent, index));
     } else {
-      names.putSync(indexKey(this.#agent, index), encodeCollection(present));
+      this.#putCollection({ ...present, ...extent });
       if (this.#noted.has(number)) garbage.removeSync(garbageKey('documents', number));
       if (this.#noted.has(checksums)) garbage.removeSync(garbageKey('checksums', checksums));
     }
@@ -375,6 +450,33 @@ export class LmdbCommit {
     if (old.documents !== number) this.#discard('documents', old.documents);
     if (old.checksums !== checksums) this.#discard('checksums', old.checksums);
   }
+
+  /** Within a transaction: the session is the last one applied, unless it was refused, and nothing is left of it, unless it is to be repeated. */
+  #endSession(growth: Growth<Place>): void {
+    const { databases, sessions } = this.#tools;
+    const { module, nonce, generation, mode, size } = this.#staging.session;
+    this.#shortage = this.#targets.shortage(growth);
+    if (this.#shortage === 'store') return;
+    if (this.#shortage === undefined) {
+      const rejected = this.#rejected() + this.#outdated + growth.outdated + this.#refused;
+      databases.committed.putSync(
+        committedKey(this.#agent, module),
+        encodeCommitted({ nonce, generation, mode, size, rejected }),
+      );
+    }
+    sessions.delete(this.#staging);
+  }
+}
+
+/** What there is in a place with what a transaction adds. */
+function extentOf(place: Place, growth: Growth<Place>): { count: number; bytes: number } {
+  const { count, bytes } = growth.of(place);
+  return { count: place.count + count, bytes: place.bytes + bytes };
+}
+
+/** What a row of a document counts for. */
+function bytesOf(row: Buffer, idBytes: number): number {
+  return documentBytes(row.length - documentHeaderBytes, idBytes);
 }
 
 /** The result of the first, once both have ended well; it never leaves one of them alone. */

@@ -4,6 +4,7 @@
 import { argumentError } from '../../base/check.js';
 import type { LmdbDatabase, LmdbStore } from '../../base/lmdb-store.js';
 import { limits } from '../wire/messages.js';
+import type { Extent } from './agent-share.js';
 import type { CommittedSession, StoredDocument } from './store.js';
 
 /** The length of a number, and the greatest one. */
@@ -52,8 +53,8 @@ export function databasesOf(store: LmdbStore): Databases {
   };
 }
 
-/** Where the documents of an index of an agent are, and their checksum keys. */
-export interface Collection {
+/** Where the documents of an index of an agent are, and their checksum keys; and how many they are. */
+export interface Collection extends Extent {
   readonly documents: number;
   readonly checksums: number;
 }
@@ -97,12 +98,13 @@ export function decodeNumber(bytes: Uint8Array, offset = 0): number {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).readUIntBE(offset, numberBytes);
 }
 
-export function encodeCollection({ documents, checksums }: Collection): Buffer {
-  return Buffer.concat([encodeNumber(documents), encodeNumber(checksums)]);
+export function encodeCollection({ documents, checksums, count, bytes }: Collection): Buffer {
+  return Buffer.concat([documents, checksums, count, bytes].map(encodeNumber));
 }
 
-export function decodeCollection(bytes: Uint8Array): Collection {
-  return { documents: decodeNumber(bytes), checksums: decodeNumber(bytes, numberBytes) };
+export function decodeCollection(row: Uint8Array): Collection {
+  const nth = (n: number): number => decodeNumber(row, n * numberBytes);
+  return { documents: nth(0), checksums: nth(1), count: nth(2), bytes: nth(3) };
 }
 
 /** The keys that begin with a number: from `start` on and before `end`. */
@@ -193,11 +195,15 @@ export function committedKey(agent: number, module: string): Buffer {
   return Buffer.concat([encodeNumber(agent), Buffer.from(module)]);
 }
 
-export function encodeCommitted({ nonce, generation, rejected }: CommittedSession): Buffer {
-  const bytes = Buffer.allocUnsafe(24);
+const committedModes = ['FULL', 'DELTA'] as const;
+
+export function encodeCommitted({ nonce, generation, mode, size, rejected }: CommittedSession): Buffer {
+  const bytes = Buffer.allocUnsafe(33);
   bytes.writeBigUInt64BE(nonce, 0);
   bytes.writeBigUInt64BE(generation, 8);
   bytes.writeBigUInt64BE(BigInt(rejected), 16);
+  bytes.writeBigUInt64BE(BigInt(size), 24);
+  bytes.writeUInt8(committedModes.indexOf(mode), 32);
   return bytes;
 }
 
@@ -206,6 +212,8 @@ export function decodeCommitted(bytes: Buffer): CommittedSession {
     nonce: bytes.readBigUInt64BE(0),
     generation: bytes.readBigUInt64BE(8),
     rejected: Number(bytes.readBigUInt64BE(16)),
+    size: Number(bytes.readBigUInt64BE(24)),
+    mode: committedModes[bytes.readUInt8(32)] ?? 'DELTA',
   };
 }
 

@@ -72,6 +72,14 @@ export class LmdbNames {
     this.keepNumbers();
   }
 
+  /** Within a transaction: forgets an agent and its indices. @returns these. Its number stays its own, for what may just be written of it. */
+  remove(name: string, number: number): Collection[] {
+    const collections = Array.from(this.collections(number));
+    for (const { index } of collections) this.#databases.names.removeSync(indexKey(number, index));
+    this.#databases.names.removeSync(agentKey(name));
+    return collections;
+  }
+
   collection(agent: number, index: string): Collection | undefined {
     const stored = this.#databases.names.get(indexKey(agent, index));
     return stored === undefined ? undefined : decodeCollection(stored);

@@ -1,6 +1,7 @@
 // Comparing everything in a manager's store on LMDB with everything else.
 
 import type { Turns } from '../../base/turns.js';
+import { documentBytes } from './agent-share.js';
 import {
   type Collection,
   type Databases,
@@ -57,16 +58,18 @@ export async function findProblems(
 
 async function checkCollection(
   databases: Databases,
-  { documents, checksums }: Collection,
+  { documents, checksums, count: countSaid, bytes: bytesSaid }: Collection,
   sha1: (document: Uint8Array) => string,
   turns: Turns,
   tell: (problem: string) => void,
 ): Promise<void> {
   const keys = new DocumentKeys();
   let count = 0;
+  let bytes = 0;
   for await (const rows of rowsOf(databases.documents, documents, turns)) {
     for (const { key, value } of rows) {
       ++count;
+      bytes += documentBytes(value.length - documentHeaderBytes, key.length - numberBytes);
       const id = key.toString('utf8', numberBytes);
       if (sha1Of(value) !== sha1(value.subarray(documentHeaderBytes))) {
         tell(`the SHA-1 of document ${JSON.stringify(id)} is another`);
@@ -78,6 +81,9 @@ async function checkCollection(
   }
   const keyCount = databases.checksums.getKeysCount(rangeOf(checksums));
   if (keyCount !== count) tell(`${keyCount} checksum keys of ${count} documents`);
+  if (countSaid !== count || bytesSaid !== bytes) {
+    tell(`${countSaid} documents of ${bytesSaid} bytes were counted, there are ${count} of ${bytes}`);
+  }
 }
 
 function sessionKeys(databases: Databases): Set<number> {

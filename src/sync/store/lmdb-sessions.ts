@@ -42,7 +42,10 @@ interface Row {
   readonly length: number;
 }
 
-/** All sessions that have not ended. Rows are written in the order in which they came: what is missing after a crash is the newest. */
+/**
+ * All sessions that have not ended. Rows are written in the order in which they came: what is missing after a crash is the newest. When the
+ * store is full, what has no room is refused, so that other sessions get through; a disk that fails is tried again.
+ */
 export class LmdbSessions {
   readonly #store: LmdbStore;
   readonly #databases: Databases;
@@ -53,6 +56,8 @@ export class LmdbSessions {
   #written = 0;
   /** Of those sessions among them that were not dropped, and of what the others cost still. */
   #begunBytes = 0;
+  /** Of messages that are yet to be written. */
+  #unwrittenBytes = 0;
   #writing: Promise<void> | undefined;
   #writingAll = false;
   /** Why the last transaction failed: nothing more is taken until one succeeds. */
@@ -84,6 +89,10 @@ export class LmdbSessions {
     return staging?.gone === true ? undefined : staging;
   }
 
+  get unwrittenBytes(): number {
+    return this.#unwrittenBytes;
+  }
+
   begin(given: Omit<StoredSession, 'key' | 'state'>): StoredSession {
     if (this.#begunBytes >= maxBegunBytes) {
       // What failed is tried again: nobody may be left who waits for it.
@@ -100,7 +109,7 @@ export class LmdbSessions {
 
   stage(key: number, message: Uint8Array): void {
     const staging = this.get(key);
-    if (staging === undefined) return;
+    if (staging === undefined || staging.refused !== undefined) return;
     if (this.#failure !== undefined) {
       staging.refused = this.#failure;
       return;
@@ -108,6 +117,7 @@ export class LmdbSessions {
     const bytes = Buffer.from(message);
     const n = staging.count++;
     staging.unwritten.set(n, bytes);
+    this.#unwrittenBytes += bytes.length;
     this.#append({ staging, n, length: bytes.length });
   }
 
@@ -147,16 +157,38 @@ export class LmdbSessions {
     for (let n = 0; n < count; ++n) this.#databases.staging.removeSync(stagingKey(session.key, n));
   }
 
-  /** Nothing more is written of it, and nobody finds it; a drop that fails can be repeated. */
-  async drop(key: number): Promise<void> {
+  /** Nothing more is written of a session, and nobody finds it. @returns what is to be dropped; undefined when it is gone already. */
+  letGo(key: number): Staging | undefined {
     const staging = this.#stagings.get(key);
-    if (staging === undefined) return;
+    if (staging === undefined) return undefined;
     staging.gone = true;
-    staging.unwritten.clear();
+    this.#forgetUnwritten(staging);
+    return staging;
+  }
+
+  /** As `letGo`, of all sessions of an agent. */
+  letGoOf(agent: string): Staging[] {
+    const found = Array.from(this.#stagings.values()).filter(({ session }) => session.agent === agent);
+    for (const { session } of found) this.letGo(session.key);
+    return found;
+  }
+
+  /** Whether it was not dropped yet. */
+  has({ session }: Staging): boolean {
+    return this.#stagings.has(session.key);
+  }
+
+  /** Deletes what was let go; when that fails it can be repeated. */
+  async drop(staging: Staging): Promise<void> {
     if (staging.isKept) {
       await this.#store.transaction(() => this.delete(staging), { beyondMaxBytes: true });
     } else this.#shorten(staging);
     this.forget(staging);
+  }
+
+  #forgetUnwritten({ unwritten }: Staging): void {
+    for (const { length } of unwritten.values()) this.#unwrittenBytes -= length;
+    unwritten.clear();
   }
 
   /** Who begins and drops sessions faster than the disk writes makes nothing grow but the number of rows. */
@@ -208,9 +240,12 @@ export class LmdbSessions {
     // What else comes in this turn goes with it.
     await Promise.resolve();
     const rows = this.#take();
+    // Sessions themselves are short, and lead to room.
+    const beyondMaxBytes = rows.every((row) => messageOf(row) === undefined);
     try {
-      await this.#store.transaction(() => this.#put(rows));
+      await this.#store.transaction(() => this.#put(rows), { beyondMaxBytes });
     } catch (error) {
+      if (this.#refuseLongest(rows, error)) return;
       this.#failure =
         error instanceof HawserError ? error : new HawserError('ERR_HAWSER_STORE', String(error));
       throw error;
@@ -220,8 +255,25 @@ export class LmdbSessions {
     this.#written += rows.length;
     for (const { staging, n } of rows) {
       if (n === undefined) this.#begunBytes -= lengthOf(staging.session);
-      else staging.unwritten.delete(n);
+      else this.#unwrittenBytes -= takeFrom(staging.unwritten, n);
     }
+  }
+
+  /** When the store is full, what the session that has most in these rows has unwritten is not written. @returns whether that changes anything. */
+  #refuseLongest(rows: readonly Row[], error: unknown): boolean {
+    if (!(error instanceof HawserError) || error.code !== 'ERR_HAWSER_STORE_FULL') return false;
+    const lengths = new Map<Staging, number>();
+    for (const row of rows) {
+      const length = messageOf(row)?.length ?? 0;
+      if (length > 0) lengths.set(row.staging, (lengths.get(row.staging) ?? 0) + length);
+    }
+    const [longest] = Array.from(lengths).sort((a, b) => b[1] - a[1])[0] ?? [];
+    if (longest === undefined) return false;
+    // They are the last that it has. Their rows stay, and find nothing to write.
+    longest.count -= longest.unwritten.size;
+    longest.refused = error;
+    this.#forgetUnwritten(longest);
+    return true;
   }
 
   #take(): Row[] {
@@ -250,6 +302,18 @@ export class LmdbSessions {
       if (bytes !== undefined) messages.putSync(stagingKey(key, n), bytes);
     }
   }
+}
+
+/** What is to be written of a row; undefined for the session itself, and for what need not be any more. */
+function messageOf({ staging, n }: Row): Buffer | undefined {
+  return n === undefined ? undefined : staging.unwritten.get(n);
+}
+
+/** Takes a message out. @returns its length; 0 for one that is not there. */
+function takeFrom(unwritten: Map<number, Buffer>, n: number): number {
+  const length = unwritten.get(n)?.length ?? 0;
+  unwritten.delete(n);
+  return length;
 }
 
 function newStaging(session: StoredSession): Staging {

@@ -7,6 +7,8 @@ import { systemClock } from '../../base/clock.js';
 import { HawserError } from '../../base/errors.js';
 import { type LmdbStore, openLmdb } from '../../base/lmdb-store.js';
 import { Turns } from '../../base/turns.js';
+import { type AgentUsage, checkShare, sumOf } from './agent-share.js';
+import { AgentTurns, settled } from './agent-turns.js';
 import { type CommitTools, LmdbCommit, noSuchSession } from './lmdb-commit.js';
 import { LmdbGarbage } from './lmdb-garbage.js';
 import {
@@ -17,6 +19,7 @@ import {
   databasesOf,
   decodeCommitted,
   decodeDocument,
+  garbageKey,
   numberBytes,
   rangeOf,
   saidKey,
@@ -24,7 +27,7 @@ import {
 } from './lmdb-keys.js';
 import { LmdbNames } from './lmdb-names.js';
 import { findProblems } from './lmdb-problems.js';
-import { LmdbSessions } from './lmdb-sessions.js';
+import { LmdbSessions, type Staging } from './lmdb-sessions.js';
 import type { Change, CommittedSession, StoredDocument, StoredSession, SyncStore } from './store.js';
 
 /** Options of {@link openStore}. */
@@ -34,6 +37,11 @@ export interface StoreOptions {
    * applied, and what FULL replaces until it has: three times the documents are enough. A full store can be opened again with more.
    */
   readonly maxBytes?: number;
+  /**
+   * What the documents of one agent may count for: 1 to `maxBytes`; a quarter of it by default. A document counts for what it takes on the
+   * disk: its data and half as much (from 1,984 bytes on: whole pages of 4,096), three times the bytes of its id, and 120.
+   */
+  readonly maxBytesPerAgent?: number;
   /**
    * Where documents carry a SHA-1 of their own (those of Wazuh do) that agents make their checksums of: finds it.
    *
@@ -50,6 +58,8 @@ const changesWriting = 4096;
 /** So many keys are put through the hash at a time. */
 const keysPerHash = 512;
 
+const nothing = Buffer.alloc(0);
+
 /**
  * Opens a manager's store, which is made when it is missing.
  *
@@ -60,14 +70,15 @@ const keysPerHash = 512;
  */
 export async function openStore(path: string, options: StoreOptions = {}): Promise<LmdbSyncStore> {
   checkString('path', path, 1);
-  checkOptions('options', options, ['maxBytes', 'sha1Of']);
+  checkOptions('options', options, ['maxBytes', 'maxBytesPerAgent', 'sha1Of']);
   const maxBytes = checkInteger('maxBytes', options.maxBytes ?? 2 ** 36, 2 ** 20, 2 ** 46);
+  const maxBytesPerAgent = checkShare(options.maxBytesPerAgent, maxBytes);
   const { sha1Of } = options;
   if (sha1Of !== undefined) checkFunction('sha1Of', sha1Of);
   const format = { name: 'hawser-sync-store', version: 1 };
   const store = await openLmdb(path, { maxBytes, databases: databaseNames, format });
   try {
-    return new LmdbSyncStore(store, sha1Of);
+    return new StoreOnDisk(store, maxBytesPerAgent, sha1Of);
   } catch (error) {
     await store.close();
     throw error;
@@ -75,8 +86,21 @@ export async function openStore(path: string, options: StoreOptions = {}): Promi
 }
 
 /** A {@link SyncStore} on the disk. Made by {@link openStore}. */
-export class LmdbSyncStore implements SyncStore {
+export interface LmdbSyncStore extends SyncStore {
+  /**
+   * Compares everything in the store with everything else: for whoever doubts the disk. Reads all of it, between other work; nothing
+   * changes. What is written meanwhile may be told as a problem, and so may indices of a session whose commit was interrupted: `sessions`
+   * has it as `committing`, and to commit it makes them whole.
+   *
+   * @returns a promise of what does not agree, in words, at most 100; none is as it should be.
+   */
+  check(): Promise<string[]>;
+}
+
+/** Not exported: who compiles against this package need not have lmdb. */
+class StoreOnDisk implements LmdbSyncStore {
   readonly #store: LmdbStore;
+  readonly #maxBytesPerAgent: number;
   readonly #databases: Databases;
   readonly #names: LmdbNames;
   readonly #sessions: LmdbSessions;
@@ -85,14 +109,17 @@ export class LmdbSyncStore implements SyncStore {
   readonly #writing = new Allowance(changesWriting);
   readonly #sha1: (document: Uint8Array) => string;
   readonly #keys = new DocumentKeys();
-  /** The last commit of each agent that has one: those of one agent are applied one after the other. */
-  readonly #commits = new Map<string, Promise<void>>();
+  readonly #commits = new AgentTurns();
+  readonly #checks = new AgentTurns();
   /** Commits by the key of their session. */
   readonly #applying = new Map<number, Promise<void>>();
+  /** Sessions that were dropped and could not be deleted. */
+  readonly #undropped = new Set<Staging>();
   #closing: Promise<void> | undefined;
 
-  constructor(store: LmdbStore, sha1Of: StoreOptions['sha1Of']) {
+  constructor(store: LmdbStore, maxBytesPerAgent: number, sha1Of: StoreOptions['sha1Of']) {
     this.#store = store;
+    this.#maxBytesPerAgent = maxBytesPerAgent;
     this.#databases = databasesOf(store);
     this.#turns = new Turns(systemClock, sliceMs);
     this.#names = new LmdbNames(this.#databases);
@@ -130,6 +157,11 @@ export class LmdbSyncStore implements SyncStore {
   async staged({ key }: StoredSession): Promise<void> {
     this.#throwIfClosed();
     await this.#sessions.staged(key);
+    this.#dropAgain();
+  }
+
+  get unwrittenBytes(): number {
+    return this.#sessions.unwrittenBytes;
   }
 
   stagedCount({ key }: StoredSession): number {
@@ -146,8 +178,34 @@ export class LmdbSyncStore implements SyncStore {
     this.#throwIfClosed();
     await this.#applying.get(key);
     this.#throwIfClosed();
-    await this.#sessions.drop(key);
+    const staging = this.#sessions.letGo(key);
+    if (staging !== undefined) await this.#drop(staging);
+  }
+
+  async #drop(staging: Staging): Promise<void> {
+    this.#undropped.delete(staging);
+    try {
+      if (staging.interrupted) await this.#abandon(staging);
+      else await this.#sessions.drop(staging);
+    } catch (error) {
+      this.#undropped.add(staging);
+      throw error;
+    }
     this.#garbage.collect();
+    this.#dropAgain();
+  }
+
+  #abandon(staging: Staging): Promise<void> {
+    return this.#commits.run(staging.session.agent, async () => {
+      this.#throwIfClosed();
+      if (!this.#sessions.has(staging)) return;
+      await new LmdbCommit(this.#tools(), staging, [], () => 0, undefined).abandon();
+    });
+  }
+
+  /** The store has just been written: what could not be deleted may be, which would be there again when the store is opened. */
+  #dropAgain(): void {
+    for (const staging of Array.from(this.#undropped)) this.#drop(staging).catch(() => undefined);
   }
 
   // ---- Applying ----------------------------------------------------------------------------------------------------
@@ -159,7 +217,7 @@ export class LmdbSyncStore implements SyncStore {
     progress?: (applied: number) => void,
   ): Promise<void> {
     this.#throwIfClosed();
-    const applied = this.#inTurn(session.agent, async () => {
+    const applied = this.#commits.run(session.agent, async () => {
       this.#throwIfClosed();
       const staging = this.#sessions.get(session.key);
       if (staging === undefined) throw noSuchSession(session.key);
@@ -172,6 +230,7 @@ export class LmdbSyncStore implements SyncStore {
     } finally {
       this.#applying.delete(session.key);
     }
+    this.#dropAgain();
   }
 
   #tools(): CommitTools {
@@ -184,6 +243,7 @@ export class LmdbSyncStore implements SyncStore {
       turns: this.#turns,
       keys: this.#keys,
       writing: this.#writing,
+      maxBytesPerAgent: this.#maxBytesPerAgent,
       sha1: this.#sha1,
       throwIfClosed: () => this.#throwIfClosed(),
     };
@@ -205,17 +265,45 @@ export class LmdbSyncStore implements SyncStore {
     return number === undefined ? undefined : this.#databases.agents.get(saidKey(number, kind));
   }
 
-  /** Runs one after the other what concerns the same agent. */
-  async #inTurn(agent: string, run: () => Promise<void>): Promise<void> {
-    const before = this.#commits.get(agent);
-    const result = before === undefined ? run() : before.then(run);
-    const ended = settled(result);
-    this.#commits.set(agent, ended);
-    try {
-      await result;
-    } finally {
-      if (this.#commits.get(agent) === ended) this.#commits.delete(agent);
+  async removeAgent(agent: string): Promise<number> {
+    this.#throwIfClosed();
+    let count = 0;
+    await this.#commits.run(agent, async () => {
+      ({ count } = this.usageOf(agent));
+      const number = this.#names.agent(agent);
+      const stagings = this.#sessions.letGoOf(agent);
+      for (const staging of stagings) this.#undropped.add(staging);
+      await this.#store.transaction(
+        () => {
+          for (const staging of stagings) this.#sessions.delete(staging);
+          if (number !== undefined) this.#delete(agent, number);
+        },
+        { beyondMaxBytes: true },
+      );
+      for (const staging of stagings) this.#undropped.delete(staging);
+      for (const staging of stagings) this.#sessions.forget(staging);
+    });
+    this.#garbage.collect();
+    return count;
+  }
+
+  /** Within a transaction: everything of an agent but its sessions. What is much becomes garbage. */
+  #delete(agent: string, number: number): void {
+    const { committed, agents, garbage } = this.#databases;
+    for (const { documents, checksums } of this.#names.remove(agent, number)) {
+      garbage.putSync(garbageKey('documents', documents), nothing);
+      garbage.putSync(garbageKey('checksums', checksums), nothing);
     }
+    for (const database of [committed, agents]) {
+      for (const key of Array.from(database.getKeys(rangeOf(number)))) database.removeSync(key);
+    }
+  }
+
+  usageOf(agent: string): AgentUsage {
+    this.#throwIfClosed();
+    const number = this.#names.agent(agent);
+    const collections = number === undefined ? [] : Array.from(this.#names.collections(number));
+    return { ...sumOf(collections), maxBytes: this.#maxBytesPerAgent };
   }
 
   // ---- Reading -----------------------------------------------------------------------------------------------------
@@ -224,6 +312,11 @@ export class LmdbSyncStore implements SyncStore {
    * While a session of the agent is applied, it can be that of neither before nor after.
    */
   async checksum(agent: string, index: string): Promise<string | undefined> {
+    this.#throwIfClosed();
+    return this.#checks.run(agent, () => this.#checksum(agent, index));
+  }
+
+  async #checksum(agent: string, index: string): Promise<string | undefined> {
     this.#throwIfClosed();
     const number = this.#names.agent(agent);
     const collection = number === undefined ? undefined : this.#names.collection(number, index);
@@ -282,13 +375,6 @@ export class LmdbSyncStore implements SyncStore {
     return this.#store.usage;
   }
 
-  /**
-   * Compares everything in the store with everything else: for whoever doubts the disk. Reads all of it, between other work; nothing
-   * changes. What is written meanwhile may be told as a problem, and so may indices of a session whose commit was interrupted: `sessions`
-   * has it as `committing`, and to commit it makes them whole.
-   *
-   * @returns a promise of what does not agree, in words, at most 100; none is as it should be.
-   */
   async check(): Promise<string[]> {
     this.#throwIfClosed();
     return findProblems(this.#databases, this.#sha1, this.#turns);
@@ -305,7 +391,7 @@ export class LmdbSyncStore implements SyncStore {
 
   /** What is being applied stops where it is, and rejects with ERR_HAWSER_CLOSED: it is begun again when the store is opened. */
   async #close(): Promise<void> {
-    await Promise.all([...this.#commits.values(), this.#garbage.close()]);
+    await Promise.all([this.#commits.over(), this.#checks.over(), this.#garbage.close()]);
     await this.#sessions.close();
     await this.#store.close();
   }
@@ -313,11 +399,6 @@ export class LmdbSyncStore implements SyncStore {
   #throwIfClosed(): void {
     if (this.#closing !== undefined) throw new HawserError('ERR_HAWSER_CLOSED', 'the store is closed');
   }
-}
-
-/** For those who wait only until it is over: how it ended is told to whom it belongs. */
-function settled(result: Promise<void>): Promise<void> {
-  return result.catch(() => undefined);
 }
 
 /** In latin1. */

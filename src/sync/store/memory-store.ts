@@ -3,13 +3,26 @@
 import { checkInteger, checkOptions } from '../../base/check.js';
 import { HawserError } from '../../base/errors.js';
 import { nextTurn } from '../../base/next-turn.js';
+import {
+  type AgentUsage,
+  checkShare,
+  fullError,
+  fullOfDocuments,
+  mostModules,
+  noExtent,
+  quotaError,
+} from './agent-share.js';
+import { AgentTurns } from './agent-turns.js';
 import { checksumOf, documentSha1 } from './checksum.js';
+import { AgentRecord, Application, namesBytes } from './memory-records.js';
 import type { Change, CommittedSession, StoredDocument, StoredSession, SyncStore } from './store.js';
 
 /** Options of {@link MemoryStore}. */
 export interface MemoryStoreOptions {
-  /** What documents and staged messages may take together, in bytes of their data; 1 to 2^53 - 1, which is the default. */
+  /** What documents, staged messages, names and sessions may count for together, in bytes; 1 to 2^53 - 1, which is the default. */
   readonly maxBytes?: number;
+  /** What the documents of one agent may count for: 1 to `maxBytes`; a quarter of it by default. As {@link StoreOptions} says. */
+  readonly maxBytesPerAgent?: number;
 }
 
 /** So much work is done before the event loop runs: a small change is 1. Not by the clock, so that the same input takes the same turns. */
@@ -17,17 +30,6 @@ const workPerTurn = 1000;
 /** What a change costs that is none, such as an invalid document, whose size is not known here. */
 const workOfNone = 100;
 const bytesPerWork = 512;
-
-type Documents = Map<string, StoredDocument>;
-
-/** What is kept of an agent. */
-class AgentRecord {
-  /** By index and id. */
-  readonly documents = new Map<string, Documents>();
-  /** By module. */
-  readonly committed = new Map<string, CommittedSession>();
-  readonly said = new Map<'metadata' | 'groups', Uint8Array>();
-}
 
 /** A session and what was staged of it. */
 interface Staging {
@@ -41,18 +43,21 @@ interface Staging {
 /** A {@link SyncStore} that is as large as the memory, and ends with the process. */
 export class MemoryStore implements SyncStore {
   readonly #maxBytes: number;
+  readonly #maxBytesPerAgent: number;
   readonly #agents = new Map<string, AgentRecord>();
   /** By key. */
   readonly #stagings = new Map<number, Staging>();
+  readonly #commits = new AgentTurns();
   #lastKey = 0;
   #bytes = 0;
   #closed = false;
 
   /** @throws HawserError ERR_HAWSER_ARGUMENT. */
   constructor(options: MemoryStoreOptions = {}) {
-    checkOptions('options', options, ['maxBytes']);
+    checkOptions('options', options, ['maxBytes', 'maxBytesPerAgent']);
     const most = Number.MAX_SAFE_INTEGER;
     this.#maxBytes = checkInteger('maxBytes', options.maxBytes ?? most, 1, most);
+    this.#maxBytesPerAgent = checkShare(options.maxBytesPerAgent, this.#maxBytes);
   }
 
   sessions(): readonly StoredSession[] {
@@ -70,7 +75,9 @@ export class MemoryStore implements SyncStore {
   begin(session: Omit<StoredSession, 'key' | 'state'>): StoredSession {
     this.#throwIfClosed();
     const kept: StoredSession = { ...session, key: ++this.#lastKey, state: 'receiving' };
-    this.#stagings.set(kept.key, { session: kept, messages: [], bytes: 0, failure: undefined });
+    const bytes = namesBytes([session.agent, session.module, ...session.indices]);
+    this.#take(bytes);
+    this.#stagings.set(kept.key, { session: kept, messages: [], bytes, failure: undefined });
     return kept;
   }
 
@@ -96,6 +103,11 @@ export class MemoryStore implements SyncStore {
     const { failure } = staging;
     staging.failure = undefined;
     throw failure;
+  }
+
+  /** What is staged is kept at once. */
+  get unwrittenBytes(): number {
+    return 0;
   }
 
   stagedCount({ key }: StoredSession): number {
@@ -129,30 +141,63 @@ export class MemoryStore implements SyncStore {
     progress?: (applied: number) => void,
   ): Promise<void> {
     this.#throwIfClosed();
-    const staging = this.#stagings.get(session.key);
-    if (staging === undefined) throw new HawserError('ERR_HAWSER_STORE', 'there is no such session');
-    this.#stagings.set(session.key, { ...staging, session: { ...staging.session, state: 'committing' } });
-    const record = this.#record(session.agent);
-    if (session.mode === 'FULL') for (const index of session.indices) this.#clean(record, index);
-    const outdated = await this.#applyAll(record, changes, progress);
-    const { nonce, generation } = session;
-    record.committed.set(session.module, { nonce, generation, rejected: rejected() + outdated });
-    this.#forget(session.key);
+    await this.#commits.run(session.agent, () => this.#apply(session, changes, rejected, progress));
   }
 
-  /** @returns how many were of a lower version than what is there. */
+  async #apply(
+    session: StoredSession,
+    changes: Iterable<Change | undefined>,
+    rejected: () => number,
+    progress: ((applied: number) => void) | undefined,
+  ): Promise<void> {
+    this.#throwIfClosed();
+    const staging = this.#stagings.get(session.key);
+    if (staging === undefined) throw new HawserError('ERR_HAWSER_STORE', 'there is no such session');
+    const record = this.#record(session.agent);
+    const isRemembered = record.committed.has(session.module);
+    if (!isRemembered && record.committed.size >= mostModules) {
+      this.#forget(session.key);
+      throw quotaError(`${mostModules} modules`);
+    }
+    this.#stagings.set(session.key, { ...staging, session: { ...staging.session, state: 'committing' } });
+    const application = new Application(record, session.mode === 'FULL' ? session.indices : []);
+    this.#bytes -= application.replacedBytes;
+    try {
+      await this.#applyAll(application, changes, progress);
+    } catch (error) {
+      this.#bytes += application.undo();
+      throw error;
+    }
+    const { shortage } = application;
+    if (shortage !== undefined) this.#bytes += application.undo();
+    if (shortage === 'store') throw fullError(this.#maxBytes);
+    this.#forget(session.key);
+    if (shortage === 'agent') throw quotaError(`${this.#maxBytesPerAgent} bytes`);
+    const { module, nonce, generation, mode, size } = session;
+    record.committed.set(module, {
+      nonce,
+      generation,
+      mode,
+      size,
+      rejected: rejected() + application.rejected,
+    });
+    if (!isRemembered) this.#bytes += namesBytes([module]);
+  }
+
   async #applyAll(
-    record: AgentRecord,
+    application: Application,
     changes: Iterable<Change | undefined>,
     progress: ((applied: number) => void) | undefined,
-  ): Promise<number> {
+  ): Promise<void> {
     let applied = 0;
-    let outdated = 0;
     let work = 0;
     for (const change of changes) {
       if (change !== undefined) {
         ++applied;
-        if (!this.#apply(record, change)) ++outdated;
+        this.#bytes += application.apply(change, {
+          agent: this.#maxBytesPerAgent,
+          store: fullOfDocuments(this.#maxBytes) - this.#bytes,
+        });
       }
       work += workOf(change);
       if (work < workPerTurn) continue;
@@ -161,38 +206,13 @@ export class MemoryStore implements SyncStore {
       await nextTurn();
       this.#throwIfClosed();
     }
-    return outdated;
-  }
-
-  /** @returns false for an Upsert of a lower version than what is there. */
-  #apply(record: AgentRecord, change: Change): boolean {
-    const { index } = change;
-    if (change.operation === 'Clean') {
-      this.#clean(record, index);
-      return true;
-    }
-    const there = record.documents.get(index)?.get(change.id);
-    if (change.operation === 'Upsert') {
-      if (there !== undefined && isOutdated(change.version, there.version)) return false;
-      const { id, version, data } = change;
-      this.#take(data.length - (there?.data.length ?? 0));
-      const documents = record.documents.get(index) ?? new Map<string, StoredDocument>();
-      record.documents.set(index, documents.set(id, { index, id, version, data: new Uint8Array(data) }));
-    } else if (there !== undefined) {
-      this.#take(-there.data.length);
-      record.documents.get(index)?.delete(change.id);
-    }
-    return true;
-  }
-
-  #clean(record: AgentRecord, index: string): void {
-    for (const { data } of record.documents.get(index)?.values() ?? []) this.#take(-data.length);
-    record.documents.delete(index);
   }
 
   async setAgent(agent: string, kind: 'metadata' | 'groups', value: Uint8Array): Promise<void> {
     this.#throwIfClosed();
-    this.#record(agent).said.set(kind, new Uint8Array(value));
+    const { said } = this.#record(agent);
+    this.#bytes += value.length - (said.get(kind)?.length ?? 0);
+    said.set(kind, new Uint8Array(value));
   }
 
   agent(agent: string, kind: 'metadata' | 'groups'): Uint8Array | undefined {
@@ -200,11 +220,35 @@ export class MemoryStore implements SyncStore {
     return this.#agents.get(agent)?.said.get(kind);
   }
 
+  async removeAgent(agent: string): Promise<number> {
+    this.#throwIfClosed();
+    return this.#commits.run(agent, async () => this.#remove(agent));
+  }
+
+  #remove(agent: string): number {
+    this.#throwIfClosed();
+    for (const { session } of this.#stagings.values()) if (session.agent === agent) this.#forget(session.key);
+    const record = this.#agents.get(agent);
+    if (record === undefined) return 0;
+    const { count, bytes } = record.extent;
+    this.#agents.delete(agent);
+    this.#bytes -= bytes + namesBytes([agent]);
+    for (const module of record.committed.keys()) this.#bytes -= namesBytes([module]);
+    for (const index of record.indices.keys()) this.#bytes -= namesBytes([index]);
+    for (const said of record.said.values()) this.#bytes -= said.length;
+    return count;
+  }
+
+  usageOf(agent: string): AgentUsage {
+    this.#throwIfClosed();
+    return { ...(this.#agents.get(agent)?.extent ?? noExtent), maxBytes: this.#maxBytesPerAgent };
+  }
+
   // ---- Reading -----------------------------------------------------------------------------------------------------
 
   async checksum(agent: string, index: string): Promise<string | undefined> {
     this.#throwIfClosed();
-    const documents = this.#agents.get(agent)?.documents.get(index);
+    const documents = this.#agents.get(agent)?.indices.get(index)?.documents;
     if (documents === undefined || documents.size === 0) return undefined;
     return checksumOf(Array.from(documents.values(), ({ data }) => documentSha1(data)));
   }
@@ -216,14 +260,14 @@ export class MemoryStore implements SyncStore {
 
   document(agent: string, index: string, id: string): StoredDocument | undefined {
     this.#throwIfClosed();
-    return this.#agents.get(agent)?.documents.get(index)?.get(id);
+    return this.#agents.get(agent)?.indices.get(index)?.documents.get(id);
   }
 
   *documents(agent: string, index?: string): IterableIterator<StoredDocument> {
     this.#throwIfClosed();
-    const all = this.#agents.get(agent)?.documents ?? new Map<string, Documents>();
-    for (const each of index === undefined ? sorted(all.keys()) : [index]) {
-      const documents = all.get(each) ?? new Map<string, StoredDocument>();
+    const indices = this.#agents.get(agent)?.indices;
+    for (const each of index === undefined ? sorted(indices?.keys() ?? []) : [index]) {
+      const documents = indices?.get(each)?.documents ?? new Map<string, StoredDocument>();
       for (const id of sorted(documents.keys())) {
         const document = documents.get(id);
         if (document !== undefined) yield document;
@@ -244,8 +288,11 @@ export class MemoryStore implements SyncStore {
   }
 
   #record(agent: string): AgentRecord {
-    const record = this.#agents.get(agent) ?? new AgentRecord();
+    const there = this.#agents.get(agent);
+    if (there !== undefined) return there;
+    const record = new AgentRecord();
     this.#agents.set(agent, record);
+    this.#bytes += namesBytes([agent]);
     return record;
   }
 
@@ -265,11 +312,6 @@ export class MemoryStore implements SyncStore {
 function workOf(change: Change | undefined): number {
   if (change === undefined) return workOfNone;
   return change.operation === 'Upsert' ? 1 + change.data.length / bytesPerWork : 1;
-}
-
-/** 0, without versions, takes the place of any. */
-function isOutdated(version: bigint, there: bigint): boolean {
-  return version !== 0n && version < there;
 }
 
 /** In the order of their bytes in UTF-8, which for some characters is not that of their code units. */

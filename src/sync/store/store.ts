@@ -1,6 +1,7 @@
 // Where a manager keeps what agents tell it: the contract of its stores.
 
 import type { ModuleMode, Operation } from '../wire/messages.js';
+import type { AgentUsage } from './agent-share.js';
 
 /** A session whose Data are being staged, or applied: what has to outlive the manager's process. */
 export interface StoredSession {
@@ -25,8 +26,11 @@ export interface StoredSession {
 
 /** The last session of (agent, module) that was applied: answers an agent that did not hear so. */
 export interface CommittedSession {
+  /** As of its {@link StoredSession}: with `mode` and `size` they tell a Start of this session from one of another with its nonce. */
   readonly nonce: bigint;
   readonly generation: bigint;
+  readonly mode: ModuleMode;
+  readonly size: number;
   readonly rejected: number;
 }
 
@@ -75,6 +79,8 @@ export interface SyncStore extends AsyncDisposable {
   stage(session: StoredSession, message: Uint8Array): void;
   /** Resolves once everything that was given to `begin` and `stage` is written; a staging that failed rejects here. */
   staged(session: StoredSession): Promise<void>;
+  /** Bytes of all messages that were staged and are not written yet: what a disk that is too slow costs in memory. */
+  readonly unwrittenBytes: number;
   /** How many messages of the session are staged and can be read. */
   stagedCount(session: StoredSession): number;
   /** The nth message of a session, from 0. A copy, or a view that is valid in this turn of the event loop. @returns undefined beyond the last. */
@@ -94,7 +100,11 @@ export interface SyncStore extends AsyncDisposable {
    * @param rejected asked when `changes` has ended: how many items were invalid. What is remembered of the session counts the Upserts of a
    * lower version as well.
    * @param progress told now and then how many changes were carried out.
-   * @returns a promise that resolves once all of it is on the disk (fdatasync).
+   * @returns a promise that resolves once all of it is on the disk (fdatasync). It rejects with ERR_HAWSER_STORE_FULL when Upserts were
+   * passed over that had no room in the store: deletions were applied, the session stays, and is to be applied again when there is. It
+   * rejects with ERR_HAWSER_STORE_QUOTA when the agent may not keep so much, or so many modules: deletions and the Upserts that have room
+   * were applied, but of a FULL nothing; the session is forgotten, and is not the last one applied. Upserts of an index that would be one of
+   * more than 1,024 of an agent are counted as rejected.
    */
   commit(
     session: StoredSession,
@@ -106,6 +116,16 @@ export interface SyncStore extends AsyncDisposable {
   setAgent(agent: string, kind: 'metadata' | 'groups', value: Uint8Array): Promise<void>;
   /** What `setAgent` kept. */
   agent(agent: string, kind: 'metadata' | 'groups'): Uint8Array | undefined;
+  /**
+   * Deletes everything of an agent: documents, what it said of itself, the last sessions applied, and those under way. The agent is not told:
+   * to have its documents again, it has to send a FULL.
+   *
+   * @returns a promise of how many documents it had, which resolves once none is found any more, also after a crash. Their room is free a
+   * little later.
+   */
+  removeAgent(agent: string): Promise<number>;
+  /** How many documents an agent has, what they count for in bytes, and how much that may be. */
+  usageOf(agent: string): AgentUsage;
 
   // ---- Reading -----------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ export const reasons = [
   'StoreFull',
   'StoreFailed',
   'ShuttingDown',
+  'AgentFull',
 ] as const;
 export type Reason = (typeof reasons)[number];
 

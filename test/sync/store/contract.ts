@@ -7,9 +7,9 @@ import type { Change, StoredDocument, StoredSession, SyncStore } from '../../../
 
 /** A store under test. */
 export interface StoreUnderTest {
-  /** An empty one. */
-  readonly open: () => Promise<SyncStore>;
-  /** What a new process would find: of a store that is on a disk, closed and opened again. */
+  /** An empty one. @param maxBytesPerAgent a gibibyte when it is not given, and all of it has four. @param maxBytes less than that. */
+  readonly open: (maxBytesPerAgent?: number, maxBytes?: number) => Promise<SyncStore>;
+  /** What a new process would find: of a store that is on a disk, closed and opened again as it was. */
   readonly reopen: (store: SyncStore) => Promise<SyncStore>;
   /** Called after each test, when the store is closed. */
   readonly cleanUp?: () => Promise<void>;
@@ -170,8 +170,8 @@ export function testStore(name: string, { open, reopen, cleanUp }: StoreUnderTes
         await store.commit(session, [upsert('a')], () => 2);
         const check = (): void => {
           expect(namesOf(store.documents('agent'))).toEqual(['files/a']);
-          const { nonce, generation } = plain;
-          expect(store.committed('agent', 'fim')).toEqual({ nonce, generation, rejected: 2 });
+          const { nonce, generation, mode, size } = plain;
+          expect(store.committed('agent', 'fim')).toEqual({ nonce, generation, mode, size, rejected: 2 });
           expect(store.committed('agent', 'sca')).toBeUndefined();
           expect(store.committed('other', 'fim')).toBeUndefined();
           expect(store.sessions()).toEqual([]);
@@ -368,6 +368,246 @@ export function testStore(name: string, { open, reopen, cleanUp }: StoreUnderTes
       });
     });
 
+    describe('what an agent may keep', () => {
+      const share = 15_000;
+      /** A tenth of the share. */
+      const tenth = (id: string, letter = 'x', index = 'files'): Change =>
+        upsert(id, letter.repeat(1000 - 80 - 2 * id.length), index);
+      const tenths = (count: number, first = 0): Change[] =>
+        Array.from({ length: count }, (_, n) => tenth(`${first + n}`));
+      const quota = expect.objectContaining({ code: 'ERR_HAWSER_STORE_QUOTA' });
+      beforeEach(async () => {
+        await store.close();
+        await cleanUp?.();
+        store = await open(share);
+      });
+
+      test('is told: documents, and what they count for', async () => {
+        expect(store.usageOf('agent')).toEqual({ count: 0, bytes: 0, maxBytes: share });
+        await apply([upsert('é', '12345'), upsert('b', 'x'.repeat(1983), 'keys')]);
+        const counted = Math.ceil(1.5 * 5) + 3 * 2 + 120 + Math.ceil(1.5 * 1983) + 3 + 120;
+        expect(store.usageOf('agent')).toEqual({ count: 2, bytes: counted, maxBytes: share });
+        await apply([upsert('b', 'x'.repeat(1984), 'keys'), remove('é')]);
+        store = await reopen(store);
+        expect(store.usageOf('agent')).toEqual({ count: 1, bytes: 4096 + 3 + 120, maxBytes: share });
+        await apply([upsert('b', 'x'.repeat(4097), 'keys')], { mode: 'FULL', indices: ['keys'] });
+        expect(store.usageOf('agent').bytes).toBe(8192 + 3 + 120);
+        await apply([{ operation: 'Clean', index: 'keys' }]);
+        expect(store.usageOf('agent')).toEqual({ count: 0, bytes: 0, maxBytes: share });
+      });
+
+      test('is bounded for all sessions that are applied at once, together', async () => {
+        // Before the first of them has brought anything, all have begun.
+        const nothing = Array.from({ length: 2000 }, () => remove('x'));
+        const changes = (module: string): Change[] =>
+          nothing.concat(Array.from({ length: 200 }, (_, n) => upsert(`${module} ${n}`, '{}')));
+        const ends = ['a', 'b', 'c'].map((module) =>
+          refusal(() => store.commit(store.begin({ ...plain, module }), changes(module), () => 0)),
+        );
+        expect(await Promise.all(ends)).toEqual(Array.from({ length: 3 }, () => 'ERR_HAWSER_STORE_QUOTA'));
+        const { bytes: kept, maxBytes } = store.usageOf('agent');
+        expect(kept).toBeLessThanOrEqual(maxBytes);
+        expect(kept).toBeGreaterThan(maxBytes - 200);
+      });
+
+      test('is bounded: what exceeds it ends the session, whose deletions and first documents are applied', async () => {
+        await apply(tenths(9));
+        const session = store.begin({ ...plain, nonce: 7n });
+        store.stage(session, bytes('message'));
+        const changes = [tenth('a'), tenth('b'), tenth('0', 'y'), remove('1'), tenth('c'), tenth('d')];
+        await expect(store.commit(session, changes, () => 0)).rejects.toEqual(quota);
+        const check = (): void => {
+          expect(namesOf(store.documents('agent')).join()).toMatch(/^(files\/[0a2-8],?)*files\/c$/);
+          expect(textOf(store.document('agent', 'files', '0'))?.[0]).toBe('y');
+          expect(store.usageOf('agent')).toEqual({ count: 10, bytes: share, maxBytes: share });
+          expect(store.committed('agent', 'fim')?.nonce).toBe(plain.nonce);
+          expect(store.sessions()).toEqual([]);
+          expect(store.stagedCount(session)).toBe(0);
+        };
+        check();
+        store = await reopen(store);
+        check();
+        await store.drop(session);
+        await apply(tenths(10), { agent: 'other' });
+        await apply([remove('a'), tenth('e')]);
+        expect(store.document('agent', 'files', 'e')).toBeDefined();
+      });
+
+      test('is bounded in sessions of any length', async () => {
+        const small = Array.from({ length: 5000 }, (_, n) => upsert(`${n % 200}/${n}`, '{}'));
+        const session = store.begin(plain);
+        await expect(store.commit(session, [...small, remove('0/0')], () => 0)).rejects.toEqual(quota);
+        const { count, bytes: used } = store.usageOf('agent');
+        expect(count).toBe([...store.documents('agent')].length);
+        expect(used).toBeLessThanOrEqual(share);
+        expect(used).toBeGreaterThan(share - 400);
+        expect(store.document('agent', 'files', '0/0')).toBeUndefined();
+        await apply([{ operation: 'Clean', index: 'files' }, ...tenths(10)]);
+      });
+
+      test('is not exceeded by what is gone when the session ends', async () => {
+        const cleanFiles: Change = { operation: 'Clean', index: 'files' };
+        await apply([...tenths(15), cleanFiles, ...tenths(10)]);
+        expect(store.usageOf('agent').bytes).toBe(share);
+      });
+
+      test('counts for a FULL without what that replaces, and one that exceeds it replaces nothing', async () => {
+        await apply([...tenths(5), tenth('k', 'k', 'keys')]);
+        const before = namesOf(store.documents('agent'));
+        const full = { ...plain, mode: 'FULL', indices: ['files', 'ports'] } as const;
+        const ports = tenth('p', 'p', 'ports');
+        for (const changes of [[...tenths(9, 100), ports], [ports, ...tenths(9, 100)], tenths(5000, 100)]) {
+          await expect(store.commit(store.begin(full), changes, () => 0)).rejects.toEqual(quota);
+          expect(namesOf(store.documents('agent'))).toEqual(before);
+          expect(store.usageOf('agent').bytes).toBe(0.6 * share);
+        }
+        // What is not replaced has room beside what is there.
+        const keys = Array.from({ length: 9 }, (_, n) => tenth(`m${n}`, 'm', 'keys')).concat(tenths(1, 100));
+        await expect(store.commit(store.begin(full), keys, () => 0)).rejects.toEqual(quota);
+        expect(store.usageOf('agent').bytes).toBeLessThanOrEqual(share);
+        expect(namesOf(store.documents('agent', 'files'))).toEqual(before.slice(0, 5));
+        await apply([{ operation: 'Clean', index: 'keys' }, tenth('k', 'k', 'keys')]);
+        await apply([...tenths(8, 100), ports], full);
+        expect(store.usageOf('agent')).toMatchObject({ count: 10, bytes: share });
+      });
+
+      test('is 1,024 indices: items of more are counted as rejected', async () => {
+        await store.close();
+        await cleanUp?.();
+        store = await open();
+        const of = (first: number, count: number): Change[] =>
+          Array.from({ length: count }, (_, n) => upsert('a', '{}', `index ${first + n}`));
+        await apply(of(0, 1000));
+        await apply([...of(0, 1), ...of(1000, 30), ...of(1029, 1)]);
+        expect(store.committed('agent', 'fim')?.rejected).toBe(7);
+        expect(store.usageOf('agent').count).toBe(1024);
+        const cleanFirst: Change = { operation: 'Clean', index: 'index 0' };
+        await apply([cleanFirst, ...of(1024, 2)], { agent: 'agent' });
+        expect(store.committed('agent', 'fim')?.rejected).toBe(1);
+        expect(store.document('agent', 'index 1024', 'a')).toBeDefined();
+      });
+    });
+
+    describe('a store that is nearly full', () => {
+      const maxBytes = 2 ** 20;
+      const full = expect.objectContaining({ code: 'ERR_HAWSER_STORE_FULL' });
+      const thousand = (id: string): Change => upsert(id, 'x'.repeat(1000));
+      beforeEach(async () => {
+        await store.close();
+        await cleanUp?.();
+        store = await open(maxBytes, maxBytes);
+        const changes = Array.from({ length: 2000 }, (_, n) => thousand(`${n}`));
+        const session = store.begin(plain);
+        await expect(store.commit(session, changes, () => 0)).rejects.toEqual(full);
+        await store.drop(session);
+        // To the last document that has room.
+        for (let n = 2000; ; ++n) {
+          const one = store.begin(plain);
+          const isRefused = await store.commit(one, [thousand(`${n}`)], () => 0).catch(() => true);
+          if (isRefused !== true) continue;
+          await store.drop(one);
+          return;
+        }
+      });
+
+      test('has kept room for sessions that delete', async () => {
+        expect(store.usage.bytes).toBeLessThan(maxBytes * 0.96);
+        expect(store.usage.bytes).toBeGreaterThan(maxBytes * 0.93);
+        const before = store.usageOf('agent').count;
+        expect(before).toBeGreaterThan(400);
+        const session = store.begin({ ...plain, agent: 'other' });
+        for (let n = 0; n < 4; ++n) store.stage(session, bytes('m'.repeat(6000)));
+        await store.staged(session);
+        await store.drop(session);
+        await apply([remove('0'), remove('1')]);
+        expect(store.usageOf('agent').count).toBe(before - 2);
+        await apply([{ operation: 'Clean', index: 'files' }]);
+        expect(store.usageOf('agent').count).toBe(0);
+      });
+
+      test('that other sessions have filled applies one that deletes', async () => {
+        const deletes = store.begin({ ...plain, nonce: 7n });
+        await store.staged(deletes);
+        const other = store.begin({ ...plain, agent: 'other' });
+        for (const length of [10_000, 1000, 100]) {
+          for (let isFull = false; !isFull; ) {
+            store.stage(other, bytes('m'.repeat(length)));
+            isFull = await store.staged(other).then(
+              () => false,
+              () => true,
+            );
+          }
+        }
+        await store.commit(deletes, [remove('0'), { operation: 'Clean', index: 'files' }], () => 0);
+        expect(store.usageOf('agent').count).toBe(0);
+        expect(store.committed('agent', 'fim')?.nonce).toBe(7n);
+      });
+
+      test('applies the deletions of a session whose documents have no room, and all of it when there is some', async () => {
+        const session = store.begin({ ...plain, nonce: 7n });
+        const changes = [thousand('new 0'), remove('0'), thousand('new 1')].concat(
+          Array.from({ length: 50 }, (_, n) => thousand(`new ${2 + n}`)),
+        );
+        await expect(store.commit(session, changes, () => 0)).rejects.toEqual(full);
+        expect(store.document('agent', 'files', '0')).toBeUndefined();
+        store = await reopen(store);
+        expect(store.sessions()).toMatchObject([{ key: session.key }]);
+        expect(store.committed('agent', 'fim')?.nonce).not.toBe(7n);
+        await apply(Array.from({ length: 200 }, (_, n) => remove(`${n}`)));
+        await store.commit(session, changes, () => 0);
+        expect(store.committed('agent', 'fim')?.nonce).toBe(7n);
+        expect(store.document('agent', 'files', 'new 51')).toBeDefined();
+      });
+    });
+
+    describe('an agent that is removed', () => {
+      test('has nothing any more, and others have everything', async () => {
+        for (const agent of ['agent', 'agent2']) {
+          await apply([upsert('a'), upsert('b'), upsert('c', '{}', 'keys')], { agent });
+          await apply([], { agent, module: 'sca' });
+          await store.setAgent(agent, 'metadata', bytes('metadata'));
+          await store.setAgent(agent, 'groups', bytes('groups'));
+          store.stage(store.begin({ ...plain, agent }), bytes('message'));
+        }
+        expect(await store.removeAgent('agent')).toBe(3);
+        const check = async (): Promise<void> => {
+          expect([...store.agents()]).toEqual(['agent2']);
+          expect([...store.documents('agent')]).toEqual([]);
+          expect(store.usageOf('agent')).toMatchObject({ count: 0, bytes: 0 });
+          expect(await store.checksum('agent', 'files')).toBeUndefined();
+          expect(store.committed('agent', 'fim')).toBeUndefined();
+          expect(store.agent('agent', 'metadata')).toBeUndefined();
+          expect(store.agent('agent', 'groups')).toBeUndefined();
+          expect(store.sessions().map(({ agent }) => agent)).toEqual(['agent2']);
+          expect(namesOf(store.documents('agent2'))).toEqual(['files/a', 'files/b', 'keys/c']);
+          expect(store.committed('agent2', 'sca')).toBeDefined();
+          expect(Buffer.from(store.agent('agent2', 'groups') ?? []).toString()).toBe('groups');
+        };
+        await check();
+        store = await reopen(store);
+        await check();
+        expect(await store.removeAgent('agent')).toBe(0);
+      });
+
+      test('can come again', async () => {
+        await apply([upsert('a'), upsert('b', '{}', 'keys')]);
+        await store.removeAgent('agent');
+        await apply([upsert('c')]);
+        store = await reopen(store);
+        expect(namesOf(store.documents('agent'))).toEqual(['files/c']);
+        expect([...store.agents()]).toEqual(['agent']);
+      });
+
+      test('is removed after what is being applied of it', async () => {
+        const changes = Array.from({ length: 20_000 }, (_, n) => upsert(`${n}`, '{}'));
+        const applied = store.commit(store.begin(plain), changes, () => 0);
+        const removed = store.removeAgent('agent');
+        await applied;
+        expect(await removed).toBe(20_000);
+        expect([...store.documents('agent')]).toEqual([]);
+      });
+    });
+
     describe('reading', () => {
       test('names that begin alike, hold NUL or are not ASCII are told apart', async () => {
         const names = [
@@ -482,6 +722,8 @@ export function testStore(name: string, { open, reopen, cleanUp }: StoreUnderTes
         () => store.checksum('agent', 'files'),
         () => store.setAgent('agent', 'groups', bytes('a')),
         () => store.agent('agent', 'groups'),
+        () => store.removeAgent('agent'),
+        () => store.usageOf('agent'),
       ];
       for (const call of calls) expect(await refusal(call)).toBe('ERR_HAWSER_CLOSED');
     });

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { documentBytes } from '../../../src/sync/store/agent-share.js';
 import { type LmdbSyncStore, openStore } from '../../../src/sync/store/lmdb-store.js';
 import { Dice } from '../../interaction/simulated-home.js';
 import { DiskShim } from '../disk-shim.js';
@@ -34,6 +35,7 @@ interface Line {
   readonly staged?: number;
   readonly applied?: number;
   readonly committed?: number;
+  readonly refused?: number;
   readonly failed?: string;
 }
 
@@ -74,9 +76,17 @@ function writeSessions(sessions: readonly StagedSession[]): void {
 async function write(
   from: number,
   heard: (line: Line) => boolean,
-  environment: object = {},
+  {
+    environment = {},
+    ...options
+  }: { readonly environment?: object; readonly maxBytesPerAgent?: number } = {},
 ): Promise<{ readonly code: number | null; readonly signal: string | null; readonly errors: string }> {
-  const given = JSON.stringify({ store: path(), sessions: join(directory, 'sessions.json'), from });
+  const given = JSON.stringify({
+    store: path(),
+    sessions: join(directory, 'sessions.json'),
+    from,
+    ...options,
+  });
   const started = spawn(process.execPath, [writer, given], { env: { ...process.env, ...environment } });
   child = started;
   let errors = '';
@@ -158,6 +168,65 @@ describe('a store whose process is killed', () => {
   });
 });
 
+/** What agents have, as it is counted by the store and by whoever reads it. @param isWhole whether all commits that were begun have ended. */
+function expectCounted(store: LmdbSyncStore, maxBytesPerAgent: number, isWhole: boolean): void {
+  for (const agent of drawnAgents) {
+    let count = 0;
+    let bytes = 0;
+    for (const { id, data } of store.documents(agent)) {
+      ++count;
+      bytes += documentBytes(data.length, Buffer.byteLength(id));
+    }
+    expect(store.usageOf(agent)).toEqual({ count, bytes, maxBytes: maxBytesPerAgent });
+    // What a Clean deletes is there until the commit has ended.
+    if (isWhole) expect(bytes).toBeLessThanOrEqual(maxBytesPerAgent);
+  }
+}
+
+describe('a store that is full of what its agents may keep, whose process is killed', () => {
+  it.each(deep || only !== undefined ? seeds : [17, 27, 56])(
+    'counts what they have (seed %i)',
+    async (seed) => {
+      const dice = new Dice(1000 + seed);
+      const most = 20_000;
+      // A few hundred documents, or some thousands.
+      const maxBytesPerAgent = dice.between(30_000, 500_000);
+      const sessions = Array.from({ length: 6 }, () => ({
+        ...drawSession(dice, dice.pick([20, most, most])),
+        messages: dice.magnitude(1, 100),
+      }));
+      writeSessions(sessions);
+      let next = 0;
+      let isDropped = false;
+      for (let kills = 8; next < sessions.length; --kills) {
+        let left = kills > 0 ? dice.magnitude(1, 30) : Number.POSITIVE_INFINITY;
+        const heard = (line: Line): boolean => {
+          next = (line.committed ?? line.refused ?? next - 1) + 1;
+          return --left <= 0;
+        };
+        expect(await write(next, heard, { maxBytesPerAgent })).toMatchObject({ errors: '' });
+        const store = await openStore(path(), { maxBytesPerAgent });
+        try {
+          const [there] = store.sessions();
+          expectCounted(store, maxBytesPerAgent, !isDropped && there?.state !== 'committing');
+          if (there !== undefined) next = Number(there.nonce) - 1;
+          if (there?.state === 'committing' && dice.chance(0.3)) {
+            await store.drop(there);
+            isDropped = true;
+            expectCounted(store, maxBytesPerAgent, false);
+            ++next;
+          }
+          if (store.sessions().every(({ state }) => state === 'receiving')) {
+            expect(await store.check()).toEqual([]);
+          }
+        } finally {
+          await store.close();
+        }
+      }
+    },
+  );
+});
+
 describe.runIf(process.platform === 'linux')('a store whose disk is full', () => {
   it.each([0, 3, 10])(
     'says so, loses nothing, and ends the commit when there is room (after %i writes)',
@@ -181,7 +250,7 @@ describe.runIf(process.platform === 'linux')('a store whose disk is full', () =>
           }
           return false;
         },
-        shim.environment,
+        { environment: shim.environment },
       );
       shim.heal();
       // lmdb 3.5.6 writes beyond the memory that it takes for the text of such an error, of which the process can die: of a disk that is

@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openLmdb } from '../../../src/base/lmdb-store.js';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { HawserError } from '../../../src/base/errors.js';
+import { LmdbStore, openLmdb } from '../../../src/base/lmdb-store.js';
 import { checksumOf, documentSha1 } from '../../../src/sync/store/checksum.js';
-import { databaseNames, databasesOf } from '../../../src/sync/store/lmdb-keys.js';
+import { committedKey, databaseNames, databasesOf, decodeNumber } from '../../../src/sync/store/lmdb-keys.js';
 import { type LmdbSyncStore, openStore, type StoreOptions } from '../../../src/sync/store/lmdb-store.js';
 import type { Change, StoredSession } from '../../../src/sync/store/store.js';
 import { Dice } from '../../interaction/simulated-home.js';
@@ -35,6 +36,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
+  vi.restoreAllMocks();
   for (const store of stores) await store.close();
   rmSync(directory, { recursive: true, force: true });
 });
@@ -43,6 +45,11 @@ async function open(options: StoreOptions = {}): Promise<LmdbSyncStore> {
   const store = await openStore(join(directory, 'store'), options);
   stores.push(store);
   return store;
+}
+
+/** All that is staged of a session. */
+function messageTexts(store: LmdbSyncStore, session: StoredSession): string[] {
+  return Array.from({ length: store.stagedCount(session) }, (_, n) => `${store.stagedMessage(session, n)}`);
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -86,7 +93,7 @@ describe('documents of a store', () => {
     expect(plain(again.documents('agent', 'i'))).toEqual(expected.slice(1));
     expect(again.document('agent', 'i', 'b')?.version).toBe(7n);
     expect(again.document('agent', 'i', 'c')).toBeUndefined();
-    expect(again.committed('agent', 'module')).toEqual({ nonce: 5n, generation: 5n, rejected: 0 });
+    expect(again.committed('agent', 'module')).toMatchObject({ nonce: 5n, generation: 5n, rejected: 0 });
     expect(again.committed('agent', 'modul')).toBeUndefined();
     expect(again.committed('other', 'module')).toBeUndefined();
     expect(again.sessions()).toEqual([]);
@@ -115,6 +122,19 @@ describe('documents of a store', () => {
       expect(await store.checksum('agent', 'i')).toBe(checksumOf(sha1s));
     },
   );
+
+  it('are read for the checksums of one agent one after the other, so that another one waits for one of them', async () => {
+    const store = await open();
+    const changes = manyUpserts('x', 30_000);
+    for (const agent of ['greedy', 'other']) await commit(store, made({ agent, changes }));
+    const order: string[] = [];
+    const check = async (agent: string): Promise<void> => {
+      await store.checksum(agent, 'i');
+      order.push(agent);
+    };
+    await Promise.all([...Array.from({ length: 8 }, () => check('greedy')), check('other')]);
+    expect(order.indexOf('other')).toBeLessThan(4);
+  });
 
   it('are those of one agent, index and id, however these begin or end', async () => {
     const store = await open();
@@ -255,7 +275,7 @@ describe('a commit', () => {
     await store.commit(session, changes, () => 3);
     await expectEqual(store, model, ['agent'], ['i']);
     expect(await store.check()).toEqual([]);
-    expect(store.committed('agent', 'module')).toEqual({ nonce: 2n, generation: 2n, rejected: 3 });
+    expect(store.committed('agent', 'module')).toMatchObject({ nonce: 2n, generation: 2n, rejected: 3 });
     expect(store.sessions()).toEqual([]);
   });
 
@@ -355,6 +375,29 @@ describe('a commit', () => {
     expect(told.length).toBeGreaterThan(5);
     expect(store.usage.bytes).toBeLessThan(bytes + 2 ** 17);
     expect(plain(store.documents('agent')).length).toBe(1);
+    expect(await store.check()).toEqual([]);
+  });
+
+  it.each([
+    [100, 'one transaction', 1],
+    [1000, 'several', 3],
+  ])('in %i indices is done in %s', async (count, _, transactions) => {
+    const store = await open();
+    const model = new StoreModel();
+    const indices = Array.from({ length: count }, (_, n) => `index ${n}`);
+    for (const [n, mode] of (['DELTA', 'FULL', 'DELTA'] as const).entries()) {
+      const changes = indices.map((index) => (n < 2 ? upsert(index, `${n}`, '') : clean(index)));
+      const session = made({ mode, indices, changes });
+      model.apply(session);
+      const begun = begin(store, session);
+      await store.staged(begun);
+      const written = vi.spyOn(LmdbStore.prototype, 'transaction');
+      await store.commit(begun, changes, () => 0);
+      // Later there is garbage to be deleted, too.
+      if (n === 0) expect(written.mock.calls.length).toBe(transactions);
+      written.mockRestore();
+      await expectEqual(store, model, ['agent'], indices.slice(0, 10));
+    }
     expect(await store.check()).toEqual([]);
   });
 
@@ -554,7 +597,7 @@ describe('sessions of a store', () => {
 });
 
 describe('a store that is full', () => {
-  const small = { maxBytes: 2 ** 20 };
+  const small = { maxBytes: 2 ** 20, maxBytesPerAgent: 2 ** 20 };
   const large = { maxBytes: 2 ** 26 };
 
   it('says so of staged messages, keeps those before, and takes them again when room was made', async () => {
@@ -566,11 +609,10 @@ describe('a store that is full', () => {
     store.stage(session, Buffer.from('kept'));
     await store.staged(session);
     for (let n = 0; n < 20; ++n) store.stage(session, Buffer.alloc(60_000, n));
+    await turn();
     await expect(store.staged(session)).rejects.toMatchObject({ code: 'ERR_HAWSER_STORE_FULL' });
-    await expect(store.staged(session)).rejects.toMatchObject({ code: 'ERR_HAWSER_STORE_FULL' });
-    const count = store.stagedCount(session);
-    store.stage(session, Buffer.from('refused'));
-    expect(store.stagedCount(session)).toBe(count);
+    await store.staged(session);
+    expect(store.stagedCount(session)).toBe(1);
     await store.close();
     store = await open(large);
     expect(store.stagedCount(session)).toBe(1);
@@ -581,23 +623,52 @@ describe('a store that is full', () => {
     expect(store.stagedCount(session)).toBe(2);
   });
 
-  it('writes what it took before it was full once a session was dropped, and tells of what it refused', async () => {
+  it('takes nothing behind a message that it refused until that was told', async () => {
     const store = await open(small);
-    const other = begin(store, made({}));
-    for (let n = 0; n < 10; ++n) store.stage(other, Buffer.alloc(60_000));
-    await store.staged(other);
-    const session = begin(store, made({ agent: 'b' }));
-    for (let n = 0; n < 8; ++n) store.stage(session, Buffer.alloc(60_000, n));
+    const session = begin(store, made({}));
+    for (let n = 0; n < 20; ++n) store.stage(session, Buffer.alloc(60_000, n));
+    while (store.unwrittenBytes > 0) await turn();
+    store.stage(session, Buffer.from('behind'));
+    expect(store.stagedCount(session)).toBe(0);
     await expect(store.staged(session)).rejects.toMatchObject({ code: 'ERR_HAWSER_STORE_FULL' });
-    store.stage(session, Buffer.from('refused'));
-    await store.drop(other);
-    await collected(store, 2 ** 19);
-    await expect(store.staged(session)).rejects.toMatchObject({ code: 'ERR_HAWSER_STORE_FULL' });
+    for (let n = 0; n < 5; ++n) store.stage(session, Buffer.alloc(60_000, n));
     await store.staged(session);
-    expect(store.stagedCount(session)).toBe(8);
+    expect(messageTexts(store, session)).toEqual([0, 1, 2, 3, 4].map((n) => `${Buffer.alloc(60_000, n)}`));
+    expect(await store.check()).toEqual([]);
+  });
+
+  it('takes sessions all the same, by which agents may delete', async () => {
+    const store = await open(small);
+    const session = begin(store, made({}));
+    for (let n = 0; n < 300; ++n) {
+      store.stage(session, Buffer.alloc(4000));
+      await store.staged(session).catch(() => undefined);
+    }
+    expect(store.usage.bytes).toBeGreaterThan(2 ** 20 - 2 ** 13);
+    const indices = Array.from({ length: 100 }, (_, n) => `${n}`.repeat(100));
+    const more = Array.from({ length: 10 }, (_, n) => begin(store, made({ agent: `${n}`, indices })));
+    for (const each of more) await store.staged(each);
+    await store.close();
+    expect((await open(small)).sessions().length).toBe(11);
+  });
+
+  it('refuses the session that brings most, and takes the others', async () => {
+    const store = await open(small);
+    const sessions = [10, 40, 1].map((count, n) => {
+      const session = begin(store, made({ agent: `${n}` }));
+      for (let each = 0; each < count; ++each) store.stage(session, Buffer.alloc(30_000, each));
+      return session;
+    });
+    const late = begin(store, made({ agent: 'late' }));
+    store.stage(late, Buffer.from('late'));
+    const outcomes = await Promise.allSettled(sessions.map((session) => store.staged(session)));
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    await store.staged(late);
+    expect([...sessions, late].map((session) => store.stagedCount(session))).toEqual([10, 0, 1, 1]);
     await store.close();
     const again = await open(small);
-    expect(Buffer.from(again.stagedMessage(session, 7) ?? []).equals(Buffer.alloc(60_000, 7))).toBe(true);
+    expect(again.sessions().map((session) => again.stagedCount(session))).toEqual([10, 0, 1, 1]);
+    expect(await again.check()).toEqual([]);
   });
 
   it('loses nothing of a commit that has no room, which succeeds when the store is opened with more', async () => {
@@ -621,6 +692,165 @@ describe('a store that is full', () => {
   });
 });
 
+/** Opens the databases of a store that is closed. */
+async function openRaw(): Promise<LmdbStore> {
+  const format = { name: 'hawser-sync-store', version: 1 };
+  return openLmdb(join(directory, 'store'), { maxBytes: 2 ** 30, databases: databaseNames, format });
+}
+
+describe('what an agent may keep', () => {
+  it('is the last session of 1,024 modules: one of another is refused', async () => {
+    let store = await open();
+    await commit(store, made({ module: 'first' }));
+    await store.close();
+    const raw = await openRaw();
+    const { committed } = databasesOf(raw);
+    await raw.transaction(() => {
+      const [{ key, value } = { key: Buffer.alloc(0), value: Buffer.alloc(0) }] = committed.getRange({});
+      for (let n = 1; n < 1023; ++n) {
+        committed.putSync(committedKey(decodeNumber(key), `${n}`), value);
+      }
+    });
+    await raw.close();
+    store = await open();
+    await commit(store, made({ module: 'last' }));
+    const session = begin(store, made({ module: 'one more' }));
+    store.stage(session, Buffer.from('message'));
+    const refused = store.commit(session, [upsert('i', 'x', '')], () => 0);
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_HAWSER_STORE_QUOTA' });
+    expect(store.committed('agent', 'one more')).toBeUndefined();
+    expect(store.sessions()).toEqual([]);
+    expect(plain(store.documents('agent'))).toEqual([]);
+    await commit(store, made({ module: 'last', changes: [upsert('i', 'x', '')] }));
+    await commit(store, made({ agent: 'other', module: 'one more' }));
+    expect(await store.check()).toEqual([]);
+  });
+
+  it('stays exact through commits that are interrupted, and what they leave is no garbage for ever', async () => {
+    let store = await open({ maxBytesPerAgent: 2 ** 20 });
+    await commit(store, made({ changes: manyUpserts('old', 3000) }));
+    const { bytes } = store.usageOf('agent');
+    const changes = manyUpserts('x'.repeat(300));
+    const session = begin(store, made({}), 2n);
+    for (const after of [4100, many]) {
+      const broken = store.commit(session, interrupted(changes, after, stop), () => 0);
+      await expect(broken).rejects.toThrow('stopped');
+      expect(store.usageOf('agent').bytes).toBeGreaterThan(bytes);
+      await store.close();
+      store = await open({ maxBytesPerAgent: 2 ** 20 });
+    }
+    const [again = session] = store.sessions();
+    await expect(store.commit(again, changes, () => 0)).rejects.toMatchObject({
+      code: 'ERR_HAWSER_STORE_QUOTA',
+    });
+    expect(store.usageOf('agent').bytes).toBeLessThanOrEqual(2 ** 20);
+    expect(store.usageOf('agent').bytes).toBeGreaterThan(2 ** 20 - 1000);
+    expect(store.committed('agent', 'module')?.nonce).toBe(1n);
+    expect(store.sessions()).toEqual([]);
+    expect(await store.check()).toEqual([]);
+    const full = begin(store, made({ mode: 'FULL', indices: ['i'] }), 3n);
+    await expect(store.commit(full, changes, () => 0)).rejects.toMatchObject({
+      code: 'ERR_HAWSER_STORE_QUOTA',
+    });
+    const before = store.usage.bytes;
+    await store.removeAgent('agent');
+    await collected(store, before / 10);
+    expect(await store.check()).toEqual([]);
+  });
+
+  it.each(Array.from({ length: deep ? 200 : 12 }, (_, seed) => seed))(
+    'is not exceeded by random sessions, of which some are interrupted or dropped (seed %i)',
+    async (seed) => {
+      const dice = new Dice(seed);
+      const maxBytesPerAgent = dice.pick([3000, 100_000, 1_000_000]);
+      let store = await open({ maxBytesPerAgent });
+      const most = dice.pick([10, 100, many]);
+      let refused = 0;
+      for (let n = 1n; n <= 12n; ++n) {
+        const drawn = drawSession(dice, most);
+        const { agent, module } = drawn;
+        const before = store.committed(agent, module);
+        let session = begin(store, drawn, n);
+        while (dice.chance(0.3)) {
+          const broken = interrupted(drawn.changes, dice.between(0, drawn.changes.length), stop);
+          await expect(store.commit(session, broken, () => 0)).rejects.toThrow('stopped');
+          if (dice.chance(0.5)) continue;
+          await store.close();
+          store = await open({ maxBytesPerAgent });
+          session = store.sessions()[0] ?? session;
+        }
+        if (dice.chance(0.2)) {
+          await store.drop(session);
+        } else {
+          const end = await store.commit(session, drawn.changes, () => 0).catch((error: unknown) => error);
+          if (end === undefined) expect(store.committed(agent, module)?.nonce).toBe(n);
+          else {
+            ++refused;
+            expect(end).toMatchObject({ code: 'ERR_HAWSER_STORE_QUOTA' });
+            expect(store.committed(agent, module)).toEqual(before);
+          }
+        }
+        expect(store.sessions()).toEqual([]);
+        expect(store.usageOf(agent).bytes).toBeLessThanOrEqual(maxBytesPerAgent);
+        expect(await store.check()).toEqual([]);
+      }
+      if (most === many && maxBytesPerAgent < 1_000_000) expect(refused).toBeGreaterThan(0);
+    },
+  );
+
+  it('checks its option', async () => {
+    const given = { maxBytes: 2 ** 20, maxBytesPerAgent: 2 ** 20 + 1 };
+    await expect(open(given)).rejects.toMatchObject({ code: 'ERR_HAWSER_ARGUMENT' });
+    expect((await open({ maxBytes: 2 ** 20 })).usageOf('agent').maxBytes).toBe(2 ** 18);
+  });
+});
+
+describe('a session that is dropped', () => {
+  it.each(['staged', 'interrupted'])(
+    'and cannot be deleted is deleted with what is written next, and not there again (%s)',
+    async (how) => {
+      const store = await open();
+      await commit(store, made({ changes: manyUpserts('old') }), 1n);
+      const session = begin(store, made({}), 2n);
+      store.stage(session, Buffer.from('message'));
+      await store.staged(session);
+      if (how === 'interrupted') {
+        const broken = store.commit(session, interrupted(manyUpserts('new'), many, stop), () => 0);
+        await expect(broken).rejects.toThrow('stopped');
+      }
+      const failure = new HawserError('ERR_HAWSER_DISK_FULL', 'no room');
+      const transaction = vi.spyOn(LmdbStore.prototype, 'transaction').mockRejectedValue(failure);
+      for (let n = 0; n < 2; ++n) await expect(store.drop(session)).rejects.toBe(failure);
+      await expect(store.setAgent('agent', 'groups', Buffer.alloc(1))).rejects.toBe(failure);
+      transaction.mockRestore();
+      expect(store.sessions()).toEqual([]);
+      const next = begin(store, made({ module: 'next' }), 3n);
+      await store.staged(next);
+      await commit(store, made({ module: 'other' }), 4n);
+      await store.close();
+      const again = await open();
+      expect(again.sessions()).toEqual([next]);
+      expect(await again.check()).toEqual([]);
+      expect(again.committed('agent', 'module')?.nonce).toBe(1n);
+    },
+  );
+
+  it('after its commit was interrupted leaves documents and checksums that agree', async () => {
+    const store = await open();
+    await commit(store, made({ changes: manyUpserts('old') }), 1n);
+    for (const after of [4100, many]) {
+      const session = begin(store, made({}), 2n);
+      const broken = store.commit(session, interrupted(manyUpserts(`new ${after}`), after, stop), () => 0);
+      await expect(broken).rejects.toThrow('stopped');
+      expect((await store.check()).length).toBeGreaterThan(0);
+      await Promise.all([store.drop(session), store.drop(session)]);
+      expect(store.sessions()).toEqual([]);
+      expect(await store.check()).toEqual([]);
+      expect(store.committed('agent', 'module')?.nonce).toBe(1n);
+    }
+  });
+});
+
 describe('checking a store', () => {
   it('tells what does not agree', async () => {
     const store = await open();
@@ -629,12 +859,7 @@ describe('checking a store', () => {
     for (let n = 0; n < 3; ++n) store.stage(session, Buffer.from('x'));
     await store.close();
 
-    const format = { name: 'hawser-sync-store', version: 1 };
-    const raw = await openLmdb(join(directory, 'store'), {
-      maxBytes: 2 ** 30,
-      databases: databaseNames,
-      format,
-    });
+    const raw = await openRaw();
     const { documents, checksums, staging } = databasesOf(raw);
     await raw.transaction(() => {
       const [first, second] = Array.from(documents.getKeys({}));
@@ -658,6 +883,7 @@ describe('checking a store', () => {
     for (const pattern of [
       /index "i" of agent \d+: the SHA-1 of document "1" is another/,
       /index "i" of agent \d+: 2 checksum keys of 2 documents|document "\d" has no checksum key/,
+      /index "i" of agent \d+: 3 documents of \d+ bytes were counted, there are 2 of \d+/,
       /documents of number \d+, which no index has/,
       /checksums of number \d+, which no index has/,
       /messages of number \d+, which no session has/,
@@ -705,16 +931,18 @@ describe('opening a store', () => {
 });
 
 const folders: string[] = [];
+let options: StoreOptions = {};
 
 testStore('an LMDB store', {
-  open: async () => {
+  open: async (maxBytesPerAgent = 2 ** 30, maxBytes = 2 ** 32) => {
     const folder = mkdtempSync(join(tmpdir(), 'hawser-sync-store-'));
     folders.push(folder);
-    return openStore(folder);
+    options = { maxBytesPerAgent, maxBytes };
+    return openStore(folder, options);
   },
   reopen: async (store) => {
     await store.close();
-    return openStore(folders.at(-1) ?? '');
+    return openStore(folders.at(-1) ?? '', options);
   },
   cleanUp: async () => {
     for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });

@@ -1,6 +1,7 @@
 // What a manager's store should have, kept in the simplest way, and made-up sessions for it.
 
 import { expect } from 'vitest';
+import { documentBytes } from '../../../src/sync/store/agent-share.js';
 import { checksumOf, documentSha1 } from '../../../src/sync/store/checksum.js';
 import type { Change, StoredDocument, StoredSession, SyncStore } from '../../../src/sync/store/store.js';
 import type { ModuleMode } from '../../../src/sync/wire/messages.js';
@@ -70,6 +71,13 @@ export class StoreModel {
       .sort((a, b) => compare(a.index, b.index) || compare(a.id, b.id));
   }
 
+  usageOf(agent: string): { readonly count: number; readonly bytes: number } {
+    const all = this.documents(agent).map(({ id, data }) =>
+      documentBytes(data.length, Buffer.byteLength(id)),
+    );
+    return { count: all.length, bytes: all.reduce((sum, bytes) => sum + bytes, 0) };
+  }
+
   checksum(agent: string, index: string): string | undefined {
     const documents = this.documents(agent, index);
     return documents.length === 0 ? undefined : checksumOf(documents.map(({ data }) => documentSha1(data)));
@@ -112,6 +120,7 @@ export async function expectEqual(
     const [actual, expected] = [plain(store.documents(agent)), plain(model.documents(agent))];
     // Of many documents, a comparison that can tell the difference takes long.
     if (JSON.stringify(actual) !== JSON.stringify(expected)) expect(actual).toEqual(expected);
+    expect(store.usageOf(agent)).toMatchObject(model.usageOf(agent));
     for (const index of indices)
       expect(await store.checksum(agent, index)).toBe(model.checksum(agent, index));
   }

@@ -1,17 +1,18 @@
 // Keeps and applies sessions in a process of its own, to be killed.
 //
-// Argument: JSON {store, sessions, from}: the store, the file with the sessions, and the first of them that is not applied yet; on
-// standard output a line of JSON for each thing that is done. After a commit that failed it waits for something on standard input.
+// Argument: JSON {store, sessions, from, maxBytesPerAgent}: the store, the file with the sessions, the first of them that is not applied
+// yet, and what an agent may keep; on standard output a line of JSON for each thing that is done. After a commit that failed it waits for
+// something on standard input, unless the session was refused for good.
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { HawserError, openStore } from 'hawser/sync';
 
-const { store: path, sessions: file, from } = JSON.parse(process.argv[2] ?? '{}');
+const { store: path, sessions: file, from, maxBytesPerAgent } = JSON.parse(process.argv[2] ?? '{}');
 /** @param {object} event */
 const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 
-const store = await openStore(path);
+const store = await openStore(path, maxBytesPerAgent === undefined ? {} : { maxBytesPerAgent });
 const sessions = JSON.parse(readFileSync(file, 'utf8'));
 for (let number = from; number < sessions.length; ++number) {
   const { changes, messages, ...wire } = sessions[number];
@@ -30,16 +31,18 @@ for (let number = from; number < sessions.length; ++number) {
     data: Buffer.from(change.data ?? ''),
   }));
   const progress = (/** @type {number} */ applied) => say({ applied });
-  for (let isApplied = false; !isApplied; ) {
+  for (let isOver = false; !isOver; ) {
     try {
       await store.commit(session, decoded, () => 0, progress);
-      isApplied = true;
+      isOver = true;
+      say({ committed: number });
     } catch (error) {
-      say({ failed: error instanceof HawserError ? error.code : String(error) });
-      await once(process.stdin, 'data');
+      const code = error instanceof HawserError ? error.code : String(error);
+      isOver = code === 'ERR_HAWSER_STORE_QUOTA';
+      say(isOver ? { refused: number } : { failed: code });
+      if (!isOver) await once(process.stdin, 'data');
     }
   }
-  say({ committed: number });
 }
 await store.close();
 process.stdin.destroy();
