@@ -9,9 +9,6 @@ import type { ManagerMessage } from '../wire/messages.js';
 /** Lines of the log, and answers that nobody asked for by End, that one connection can bring about in a second. */
 const linesPerSecond = 20;
 const answersPerSecond = 20;
-/** Starts of one connection that are looked at: far more than an agent of many modules sends. */
-const startsPerSecond = 50;
-const startsAtOnce = 100;
 /** Answers for which the connection had no room that are kept until it has: one of each session, and of each Start. */
 const maxUnsent = 64;
 
@@ -22,7 +19,6 @@ export class AgentLink {
   readonly #connection: MessageConnection;
   readonly #lines: TokenBucket;
   readonly #answers: TokenBucket;
-  readonly #starts: TokenBucket;
   readonly #lost: () => void;
   /** By what they answer, the oldest first. */
   readonly #unsent = new Map<string, ManagerMessage>();
@@ -38,7 +34,6 @@ export class AgentLink {
     this.#lost = lost;
     this.#lines = new TokenBucket(linesPerSecond, linesPerSecond, nowMs);
     this.#answers = new TokenBucket(answersPerSecond, answersPerSecond, nowMs);
-    this.#starts = new TokenBucket(startsPerSecond, startsAtOnce, nowMs);
   }
 
   get open(): boolean {
@@ -82,11 +77,6 @@ export class AgentLink {
   /** As `send`, for an answer to what was sent without End: of too many a part is not sent. */
   sendSeldom(message: ManagerMessage, nowMs: number): void {
     if (this.#answers.take(1, nowMs)) this.send(message);
-  }
-
-  /** @returns whether a Start is not one too many. */
-  takeStart(nowMs: number): boolean {
-    return this.#starts.take(1, nowMs);
   }
 
   /** @returns how many lines were suppressed before this one; undefined when this one is to be suppressed too. */

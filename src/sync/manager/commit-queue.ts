@@ -1,4 +1,5 @@
-// In which order sessions are applied: those of one (agent, module) one after the other, as they were added; few at a time of all.
+// In which order sessions are applied: those of one (agent, module) one after the other, as they were added; few at a time of all, and one of
+// each agent: stores apply those of an agent one after the other, and whoever brings many at once would take the turns of others.
 
 /**
  * Applies one session, or tries to.
@@ -10,6 +11,7 @@ export type Commit = () => Promise<boolean>;
 /** The sessions of one (agent, module) that are complete. */
 interface Lane {
   readonly key: string;
+  readonly agent: string;
   readonly commits: Commit[];
   /** - `ready`: waits for its turn. - `running`. - `stalled`: the first one has to be tried again. */
   state: 'ready' | 'running' | 'stalled';
@@ -21,7 +23,8 @@ export class CommitQueue {
   readonly #lanes = new Map<string, Lane>();
   /** Lanes in the state `ready`, in the order of their turns. */
   readonly #ready: Lane[] = [];
-  #running = 0;
+  /** Agents of whom something is being applied. */
+  readonly #agents = new Set<string>();
   #stopped = false;
   #stopping: (() => void)[] = [];
 
@@ -32,17 +35,17 @@ export class CommitQueue {
 
   /** How many are being applied. */
   get running(): number {
-    return this.#running;
+    return this.#agents.size;
   }
 
   /** Applies a session after those that were added before it with the same key. */
-  add(key: string, commit: Commit): void {
+  add(agent: string, key: string, commit: Commit): void {
     const lane = this.#lanes.get(key);
     if (lane !== undefined) {
       lane.commits.push(commit);
       return;
     }
-    const made: Lane = { key, commits: [commit], state: 'ready' };
+    const made: Lane = { key, agent, commits: [commit], state: 'ready' };
     this.#lanes.set(key, made);
     this.#ready.push(made);
     this.#run();
@@ -61,17 +64,18 @@ export class CommitQueue {
   stop(): Promise<void> {
     this.#stopped = true;
     return new Promise((resolve) => {
-      if (this.#running === 0) resolve();
+      if (this.running === 0) resolve();
       else this.#stopping.push(resolve);
     });
   }
 
   #run(): void {
-    while (!this.#stopped && this.#running < this.#maxAtATime) {
-      const lane = this.#ready.shift();
+    while (!this.#stopped && this.running < this.#maxAtATime) {
+      const next = this.#ready.findIndex(({ agent }) => !this.#agents.has(agent));
+      const [lane] = next < 0 ? [] : this.#ready.splice(next, 1);
       if (lane === undefined) return;
       lane.state = 'running';
-      ++this.#running;
+      this.#agents.add(lane.agent);
       void this.#work(lane);
     }
   }
@@ -79,12 +83,12 @@ export class CommitQueue {
   async #work(lane: Lane): Promise<void> {
     const [commit] = lane.commits;
     const over = commit === undefined || (await commit());
-    --this.#running;
+    this.#agents.delete(lane.agent);
     if (over) lane.commits.shift();
     lane.state = over ? 'ready' : 'stalled';
     if (lane.commits.length === 0) this.#lanes.delete(lane.key);
     else if (over) this.#ready.push(lane);
-    if (this.#stopped && this.#running === 0) for (const resolve of this.#stopping.splice(0)) resolve();
+    if (this.#stopped && this.running === 0) for (const resolve of this.#stopping.splice(0)) resolve();
     this.#run();
   }
 }

@@ -1,18 +1,19 @@
 // One session with Data, as a manager sees it: from StartAck to EndAck (source document, "Synchronization Phases").
 
-import { nextTurn } from '../../base/next-turn.js';
 import { WheelTimer } from '../../base/timing-wheel.js';
 import type { LogLevel } from '../agent/results.js';
 import type { StoredSession } from '../store/store.js';
-import { ItemReader } from '../wire/item-reader.js';
-import { limits, type Reason, type Status } from '../wire/messages.js';
+import { limits, type Pair, type Reason, type Status } from '../wire/messages.js';
 import type { AgentLink } from './agent-link.js';
+import { Applying } from './applying.js';
+import { Arrivals } from './arrivals.js';
+import { EndWait } from './end-wait.js';
 import type { Counts, ManagerLogCode, SessionProgress } from './events.js';
-import { GapSet } from './gap-set.js';
 import type { ContextItem, ManagerSettings } from './options.js';
+import { type PortionLine, portionOf } from './portion-line.js';
 import { RequestPace } from './request-pace.js';
-import { SessionChanges } from './session-changes.js';
-import { isStale, messageOf, reasonOf, type SessionOutcome } from './session-outcome.js';
+import { leastRetryMs, RetryPace } from './retry-pace.js';
+import { messageOf, reasonOf, type SessionOutcome } from './session-outcome.js';
 
 /**
  * - `receiving`: Data come. - `complete`: all have come, and wait for their turn. - `applying`. - `stalled`: the store failed to apply them;
@@ -24,6 +25,8 @@ export type SessionPhase = 'receiving' | 'complete' | 'applying' | 'stalled' | '
 export interface SessionHost {
   readonly settings: ManagerSettings;
   readonly counts: Counts;
+  /** Sessions for whose Data the disk had no room. */
+  readonly portions: PortionLine<DataSession>;
   /** Applies a session when its turn has come. @param commit as of `CommitQueue`. */
   readonly complete: (session: DataSession, commit: () => Promise<boolean>) => void;
   /** Tries again to apply what is first among the sessions of the same agent and module. */
@@ -32,6 +35,8 @@ export interface SessionHost {
   readonly isSuperseded: (session: DataSession) => boolean;
   /** So many more bytes are staged. */
   readonly staged: (session: DataSession, bytes: number) => void;
+  /** Nothing of it is to stay in the store. */
+  readonly drop: (session: DataSession) => void;
   readonly over: (session: DataSession, outcome: SessionOutcome) => void;
   readonly progress: (progress: SessionProgress) => void;
   readonly allowIndex: (agent: string, index: string) => boolean;
@@ -39,64 +44,64 @@ export interface SessionHost {
   readonly log: (level: LogLevel, code: ManagerLogCode, message: string, session: DataSession) => void;
 }
 
-/** How long Data are waited for after End at most, unless `reqRetDelayMs` is more. */
-const mostReqRetDelayMs = 2000;
 const progressIntervalMs = 250;
 /** What of a session has to come until that counts as progress: one that brings less in its time is in the way of others. */
 const progressPart = 1 / 1024;
-/** How long to wait until what the store failed to apply is tried again: longer each time. */
-const leastRetryMs = 2000;
-const mostRetryMs = 60_000;
-/** An End makes it be tried sooner, but not at every End. */
-const leastRetryGapMs = 500;
-/** So many bytes of staged messages are read before the event loop runs. */
-const bytesPerTurn = 1024 * 1024;
 
 /** One session with Data. */
 export class DataSession {
   readonly stored: StoredSession;
+  /** What has come of it. */
+  readonly arrivals: Arrivals;
   /** The newest connection by which something of it came. */
   link: AgentLink | undefined = undefined;
-  /** Of what is staged. */
-  bytes = 0;
   readonly #host: SessionHost;
   readonly #timer: WheelTimer = new WheelTimer(() => this.#due());
   readonly #startedMs: number;
   #phase: SessionPhase;
-  #gaps: GapSet;
-  /** Each item came right after the one before it. */
-  #inOrder = true;
-  #invalid = false;
-  /** What is staged is to be read again, is being read, or has to be read once more after that. */
-  #restoring: 'no' | 'due' | 'running' | 'again' = 'no';
-  /** The store has been asked to apply it: it may have begun to. */
-  #applyingBegun: boolean;
+  readonly #applying: Applying;
+  /** It was found complete in the store: in which order its items came is not known. */
+  #isFound = false;
   #newestMs: number;
-  /** When the last End came that has not been answered; undefined without. */
-  #endMs: number | undefined = undefined;
   #ended = false;
-  /** Whether Data may still be under way that were sent before End; and whether some came by a way on which that can be. */
-  #mayBeOvertaken = true;
-  #isUnordered = false;
+  readonly #endWait: EndWait;
   /** How many items had come when it last counted as progress. */
   #progressSeen = 0;
   #progressMs: number;
   readonly #requests: RequestPace;
+  /** Messages of it were not taken; and so, what is missing was asked for in portions. */
+  #isShort = false;
+  #isInPortions = false;
+  /** For its turn to be asked for what is missing. */
+  #isWaiting = false;
   /** A request goes as soon as what has come is kept. */
   #isRequesting = false;
   #toldMs = 0;
-  #failedAtMs = 0;
+  readonly #retries = new RetryPace();
   #failure: Reason = 'None';
-  #retryMs = leastRetryMs;
   #whenSettled: (() => void)[] = [];
 
   constructor(host: SessionHost, stored: StoredSession) {
     this.#host = host;
     this.stored = stored;
     this.#phase = 'receiving';
-    this.#applyingBegun = stored.state === 'committing';
-    this.#gaps = new GapSet(stored.size);
+    this.arrivals = new Arrivals(stored, {
+      store: host.settings.store,
+      counts: host.counts,
+      isReceiving: () => this.#phase === 'receiving',
+      staged: (bytes) => host.staged(this, bytes),
+      storeFailed: (error, what) => this.#storeFailed(error, what),
+      log: (level, code, message) => this.#log(level, code, message),
+    });
+    this.#applying = new Applying(stored, {
+      settings: host.settings,
+      allowIndex: host.allowIndex,
+      onContext: host.onContext,
+      progress: (applied) => this.#tellProgress(applied),
+      storeFailed: (error, what) => this.#storeFailed(error, what),
+    });
     this.#requests = new RequestPace(host.settings.reqRetDelayMs);
+    this.#endWait = new EndWait(host.settings.reqRetDelayMs);
     this.#startedMs = this.#nowMs;
     this.#newestMs = this.#startedMs;
     this.#progressMs = this.#startedMs;
@@ -109,7 +114,7 @@ export class DataSession {
 
   /** Whether nothing has come of it. */
   get isEmpty(): boolean {
-    return this.#phase === 'receiving' && this.#restoring === 'no' && this.#gaps.seen === 0;
+    return this.#isCertain && this.arrivals.seen === 0;
   }
 
   get durationMs(): number {
@@ -118,7 +123,26 @@ export class DataSession {
 
   /** For how long hardly anything has come of it that is to come. */
   get idleMs(): number {
-    return this.#phase === 'receiving' && this.#restoring === 'no' ? this.#nowMs - this.#progressMs : 0;
+    return this.#isCertain && !this.#isWaiting ? this.#nowMs - this.#progressMs : 0;
+  }
+
+  get #isCertain(): boolean {
+    return this.#phase === 'receiving' && !this.arrivals.isUncertain;
+  }
+
+  /** Whether its agent is cut off, or has not come back since the manager began. */
+  get isAway(): boolean {
+    return this.link?.open !== true;
+  }
+
+  /** Whether the manager has asked for no more than it can take at a time. */
+  get isInPortions(): boolean {
+    return this.#isInPortions;
+  }
+
+  /** Of what is staged. */
+  get bytes(): number {
+    return this.arrivals.bytes;
   }
 
   /** Whether everything has come and will be applied. */
@@ -136,132 +160,43 @@ export class DataSession {
 
   // ---- Data --------------------------------------------------------------------------------------------------------
 
-  /** Whether the item at which a reader stands would be new. */
-  isNew({ seq }: ItemReader): boolean {
-    return seq >= 0 && seq < this.stored.size && !this.#gaps.has(seq);
-  }
-
-  /** Takes the item at which a reader stands. @returns whether it is new. */
-  take(reader: ItemReader): boolean {
-    const { counts } = this.#host;
-    const { seq } = reader;
-    const seen = seq < 0 ? 'beyond' : this.#gaps.observe(seq);
-    if (seen === 'new') {
-      ++counts.itemsReceived;
-      this.#judge(reader, seq);
-      return true;
-    }
-    if (seen === 'duplicate') {
-      ++counts.itemsDuplicate;
-    } else {
-      ++counts.itemsBeyond;
-      this.#log('warning', 'BeyondSize', `an item beyond the ${this.stored.size} of the session`);
-    }
-    return false;
-  }
-
-  /** What matters of a new item before it is applied. */
-  #judge(reader: ItemReader, seq: number): void {
-    if (seq !== this.#gaps.seen - 1) this.#inOrder = false;
-    if (this.#invalid || reader.kind !== 'value' || reader.operation !== undefined) return;
-    this.#invalid = true;
-    this.#log('error', 'InvalidOperation', 'an item with an unknown operation: the session will fail');
-  }
-
   /** Keeps a message in which something was new. */
   keep(message: Uint8Array): void {
-    try {
-      this.#host.settings.store.stage(this.stored, message);
-    } catch (error) {
-      this.#storeFailed(error, 'stage');
-      void this.restore();
-      return;
-    }
-    this.#count(message.length);
+    if (!this.arrivals.keep(message)) void this.restore();
   }
 
-  #count(bytes: number): void {
-    this.bytes += bytes;
-    this.#host.staged(this, bytes);
+  /** A message was not taken, for the disk is behind: from now on what is missing is asked for in portions that it takes. */
+  skip(): void {
+    this.#isShort = true;
   }
 
   /** Something new has come. @param ordered whether by a way on which nothing is overtaken. */
   arrived(ordered: boolean): void {
     this.#newestMs = this.#nowMs;
-    if (this.#gaps.seen - this.#progressSeen >= this.stored.size * progressPart) this.#noteProgress();
-    if (!ordered) this.#isUnordered = true;
-    this.#mayBeOvertaken = this.#isUnordered;
+    if (this.arrivals.seen - this.#progressSeen >= this.stored.size * progressPart) this.#noteProgress();
+    this.#endWait.arrived(ordered, this.#nowMs);
+    if (this.#isInPortions) this.#host.portions.arrived(this);
     this.#tellProgress(0);
     if (this.#ended) this.#advance();
   }
 
   #noteProgress(): void {
-    this.#progressSeen = this.#gaps.seen;
+    this.#progressSeen = this.arrivals.seen;
     this.#progressMs = this.#nowMs;
-  }
-
-  /** What is staged will be read before anything is decided. */
-  awaitRestore(): void {
-    this.#restoring = 'due';
   }
 
   /** Reads again what is staged: after a restart of the manager, or when the store may have lost some. */
   async restore(): Promise<void> {
-    if (this.#restoring === 'running' || this.#restoring === 'again') {
-      this.#restoring = 'again';
-      return;
-    }
-    do {
-      this.#restoring = 'running';
-      this.#gaps = new GapSet(this.stored.size);
-      this.#inOrder = true;
-      this.#invalid = false;
-      this.#count(-this.bytes);
-      try {
-        await this.#readStaged();
-      } catch (error) {
-        this.#storeFailed(error, 'read');
-      }
-      // It may have been set while this waited, which the compiler does not see.
-    } while (this.#mustReadAgain());
-    this.#restoring = 'no';
+    if (!(await this.arrivals.restore())) return;
     this.#noteProgress();
     if (this.#ended && this.#phase === 'receiving') this.#advance();
   }
 
-  #mustReadAgain(): boolean {
-    return this.#restoring === 'again' && this.#phase === 'receiving';
-  }
-
-  async #readStaged(): Promise<void> {
-    const { store } = this.#host.settings;
-    const reader = new ItemReader();
-    const count = store.stagedCount(this.stored);
-    for (let n = 0, bytes = 0; n < count && this.#phase === 'receiving'; ++n) {
-      const message = store.stagedMessage(this.stored, n) ?? new Uint8Array();
-      this.#takeStaged(reader, message);
-      bytes += message.length;
-      if (bytes < bytesPerTurn) continue;
-      bytes = 0;
-      await nextTurn();
-    }
-  }
-
-  #takeStaged(reader: ItemReader, message: Uint8Array): void {
-    this.#count(message.length);
-    if (!reader.open(message)) return;
-    while (reader.next()) {
-      const { seq } = reader;
-      if (seq < 0 || reader.session !== this.stored.session) continue;
-      if (this.#gaps.observe(seq) === 'new') this.#judge(reader, seq);
-    }
-  }
-
-  /** Its agent has come back, and sends nothing that has not been asked for. */
-  resume(): void {
-    this.#isUnordered = false;
-    this.#mayBeOvertaken = false;
-    this.#endMs = undefined;
+  /** Its agent has come back, and will say End when it has sent what it has to. What it had said before belongs to what was sent before. */
+  restart(): void {
+    this.#ended = false;
+    this.#endWait.restart();
+    this.#leavePortions();
   }
 
   // ---- End ---------------------------------------------------------------------------------------------------------
@@ -269,37 +204,33 @@ export class DataSession {
   /** The agent has sent everything. */
   end(): void {
     this.#ended = true;
-    this.#endMs ??= this.#nowMs;
-    const isTime = this.#nowMs - this.#failedAtMs >= leastRetryGapMs;
-    if (this.#phase === 'stalled' && isTime) this.#host.retry(this);
+    this.#endWait.ended(this.#nowMs);
+    if (this.#phase === 'stalled' && this.#retries.mayHurry(this.#nowMs)) this.#host.retry(this);
     if (this.#phase === 'receiving') this.#advance();
     else this.#answerEnd();
   }
 
   /** Goes on as far as what has come allows. */
   #advance(): void {
-    if (this.#restoring !== 'no') return;
-    if (this.#invalid) {
+    if (this.arrivals.isUncertain) return;
+    if (this.arrivals.invalid) {
       this.fail('Error', 'InvalidMessage');
       return;
     }
-    if (this.#gaps.complete) {
+    if (this.arrivals.complete) {
       this.complete();
       return;
     }
-    if (this.#endMs === undefined) return;
-    const { reqRetDelayMs } = this.#host.settings;
-    const latestMs = this.#endMs + Math.max(reqRetDelayMs, mostReqRetDelayMs);
-    const quietMs = Math.max(this.#endMs, this.#newestMs) + reqRetDelayMs;
-    const arrivedMs = this.#mayBeOvertaken ? Math.min(quietMs, latestMs) : this.#nowMs;
-    const dueMs = Math.max(arrivedMs, this.#requests.pausedUntilMs(this.#gaps.seen));
+    if (!this.#endWait.isOpen) return;
+    const pausedMs = this.#requests.pausedUntilMs(this.arrivals.seen);
+    const dueMs = Math.max(this.#endWait.dueMs(this.#nowMs), pausedMs);
     if (dueMs <= this.#nowMs) this.#requestMissing();
     else this.#plan(dueMs);
   }
 
   /** Asks for what is missing, once it is certain that what has come is kept. */
   #requestMissing(): void {
-    this.#endMs = undefined;
+    this.#endWait.answered();
     this.#plan(this.#newestMs + this.#host.settings.sessionTimeoutMs);
     if (this.#isRequesting) return;
     this.#isRequesting = true;
@@ -317,10 +248,37 @@ export class DataSession {
   }
 
   #sendReqRet(): void {
-    if (this.#phase !== 'receiving' || this.#gaps.complete) return;
+    if (this.#phase !== 'receiving' || !this.#ended || this.arrivals.complete) return;
+    if (!this.#isShort) {
+      this.#request(this.arrivals.gaps(limits.ranges));
+      return;
+    }
+    this.#isWaiting = true;
+    this.#host.portions.ask(this, () => this.#requestPortion());
+    if (this.#isWaiting) this.#answerWaiting();
+  }
+
+  /** Its turn has come. */
+  #requestPortion(): void {
+    this.#isWaiting = false;
+    this.#isInPortions = true;
+    this.#endWait.answered();
+    this.#noteProgress();
+    this.#newestMs = this.#nowMs;
+    this.#plan(this.#newestMs + this.#host.settings.sessionTimeoutMs);
+    this.#request(portionOf(this.arrivals, this.#host.settings.maxUnwrittenBytes));
+  }
+
+  /** As the agent hears while what it has sent is applied: it is to wait. */
+  #answerWaiting(): void {
+    this.#endWait.answered();
+    this.#answer('Processing', 'None', 0);
+    this.#plan(this.#nowMs + this.#host.settings.processingIntervalMs);
+  }
+
+  #request(ranges: readonly Pair[]): void {
     const { counts, settings } = this.#host;
-    const ranges = this.#gaps.gaps(limits.ranges);
-    this.#requests.next(this.#gaps.seen, ranges, this.#nowMs);
+    this.#requests.next(this.arrivals.seen, ranges, this.#nowMs);
     const { rounds } = this.#requests;
     if (rounds >= settings.maxRounds) {
       this.#log('warning', 'NoProgress', `nothing new came after ${rounds} requests`);
@@ -328,15 +286,19 @@ export class DataSession {
       return;
     }
     ++counts.reqRets;
-    // What is sent again may go by another way.
-    this.#isUnordered = false;
-    this.#mayBeOvertaken = true;
+    this.#endWait.asked();
     this.link?.send({ type: 'ReqRet', ranges, session: this.stored.session });
+  }
+
+  #leavePortions(): void {
+    this.#isWaiting = false;
+    if (this.#isShort) this.#host.portions.leave(this);
   }
 
   /** Everything is there: it is applied when its turn comes. */
   complete(): void {
     this.#phase = 'complete';
+    this.#leavePortions();
     this.#answerEnd();
     this.#plan(this.#nowMs + this.#host.settings.processingIntervalMs);
     this.#host.complete(this, () => this.#commit());
@@ -345,58 +307,29 @@ export class DataSession {
   // ---- Applying ----------------------------------------------------------------------------------------------------
 
   async #commit(): Promise<boolean> {
-    const { settings } = this.#host;
-    const { store } = settings;
+    // It may have been given up while it waited to be tried again.
+    if (this.#phase === 'over') return true;
     this.#phase = 'applying';
-    this.#plan(this.#nowMs + settings.processingIntervalMs);
-    try {
-      // What has to be applied was kept before that began.
-      if (!this.#applyingBegun) await store.staged(this.stored);
-    } catch (error) {
-      this.#storeFailed(error, 'stage');
-      return this.#receiveAgain(error);
-    }
-    return await this.#apply();
-  }
-
-  async #apply(): Promise<boolean> {
-    const { store } = this.#host.settings;
-    const changes = this.#changes();
-    const rejected = (): number => changes.rejected;
-    try {
-      if (isStale(this.stored, store.committed(this.stored.agent, this.stored.module))) {
+    this.#plan(this.#nowMs + this.#host.settings.processingIntervalMs);
+    const applied = await this.#applying.run(!this.#isFound && this.arrivals.inOrder);
+    switch (applied.kind) {
+      case 'applied':
+        this.#succeed(applied.rejected);
+        return true;
+      case 'stale':
         this.fail('Error', 'StaleGeneration');
         return true;
-      }
-      if (!this.#inOrder) await changes.arrange();
-      this.#applyingBegun = true;
-      await store.commit(this.stored, changes, rejected, (applied) => this.#tellProgress(applied));
-    } catch (error) {
-      this.#storeFailed(error, 'apply');
-      return changes.incomplete ? this.#receiveAgain(error) : this.#stall(error);
+      case 'full':
+        this.fail('Error', 'AgentFull');
+        return true;
+      case 'gone':
+        this.fail('Error', 'UnknownSession');
+        return true;
+      case 'lost':
+        return this.#receiveAgain(applied.error);
+      case 'failed':
+        return this.#stall(applied.error);
     }
-    this.#end({ status: 'Ok', reason: 'None', rejected: this.#rejectedOf(changes), retryAfterMs: 0 });
-    return true;
-  }
-
-  /** What the store did not apply because of its version is counted by it. */
-  #rejectedOf({ rejected }: SessionChanges): number {
-    const { agent, module } = this.stored;
-    try {
-      return this.#host.settings.store.committed(agent, module)?.rejected ?? rejected;
-    } catch (error) {
-      this.#storeFailed(error, 'read');
-      return rejected;
-    }
-  }
-
-  #changes(): SessionChanges {
-    const { agent, module } = this.stored;
-    const { allowIndex, onContext } = this.#host;
-    return new SessionChanges(this.#host.settings.store, this.stored, {
-      allowIndex: (index) => allowIndex(agent, index),
-      onContext: (item) => onContext(agent, module, item),
-    });
   }
 
   /** Some of what was staged may be gone: what is left decides what is asked for at the next End. */
@@ -407,9 +340,12 @@ export class DataSession {
       return true;
     }
     this.#phase = 'receiving';
-    this.#applyingBegun = false;
+    this.#applying.reset();
+    this.#leavePortions();
+    this.#isFound = false;
+    this.#retries.reset();
     this.#ended = false;
-    this.#endMs = undefined;
+    this.#endWait.answered();
     this.#newestMs = this.#nowMs;
     this.#plan(this.#newestMs + this.#host.settings.sessionTimeoutMs);
     this.#answer('Offline', reasonOf(error), leastRetryMs);
@@ -420,54 +356,57 @@ export class DataSession {
 
   #stall(error: unknown): false {
     this.#phase = 'stalled';
-    this.#failedAtMs = this.#nowMs;
     this.#failure = reasonOf(error);
-    this.#answer('Offline', this.#failure, this.#retryMs);
-    this.#plan(this.#nowMs + this.#retryMs);
-    this.#retryMs = Math.min(this.#retryMs * 2, mostRetryMs);
+    const retryMs = this.#retries.failed(this.#nowMs);
+    this.#answer('Offline', this.#failure, retryMs);
+    this.#plan(this.#nowMs + retryMs);
     return false;
   }
 
   /** What was complete when the manager's process ended. */
   resumeCommit(): void {
-    this.#inOrder = false;
+    this.#isFound = true;
     this.complete();
   }
 
   // ---- The end -----------------------------------------------------------------------------------------------------
 
+  #succeed(rejected: number): void {
+    // An agent that has come back is answered when it has said End again.
+    if (this.#ended) this.#answer('Ok', 'None', 0, rejected);
+    this.#end({ status: 'Ok', reason: 'None', rejected, retryAfterMs: 0 });
+  }
+
   /** Ends it without applying it, and tells the agent. */
   fail(status: Status, reason: Reason, retryAfterMs = 0): void {
     if (this.#phase === 'over') return;
     this.#answer(status, reason, retryAfterMs);
-    this.#drop();
-    this.#end({ status, reason, rejected: 0, retryAfterMs }, false);
+    this.#host.drop(this);
+    this.#end({ status, reason, rejected: 0, retryAfterMs });
   }
 
   /** Ends it without a word: the agent has begun another. */
   supersede(): void {
     if (this.#phase === 'over') return;
-    this.#drop();
-    this.#end({ status: 'Error', reason: 'StaleGeneration', rejected: 0, retryAfterMs: 0 }, false);
+    this.#host.drop(this);
+    this.#end({ status: 'Error', reason: 'StaleGeneration', rejected: 0, retryAfterMs: 0 });
   }
 
   /** The manager closes: what is staged stays. */
   suspend(): void {
     this.#phase = 'over';
     this.#host.settings.wheel.cancel(this.#timer);
+    this.#leavePortions();
     this.#settle();
   }
 
-  #drop(): void {
-    this.#host.settings.store.drop(this.stored).catch((error: unknown) => this.#storeFailed(error, 'drop'));
-  }
-
-  #end(outcome: SessionOutcome, answers = true): void {
+  #end(outcome: SessionOutcome): void {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
     this.#host.settings.wheel.cancel(this.#timer);
-    if (answers) this.#answer(outcome.status, outcome.reason, outcome.retryAfterMs, outcome.rejected);
+    this.#leavePortions();
     this.#host.over(this, outcome);
+    this.arrivals.forget();
     this.#settle();
   }
 
@@ -478,7 +417,7 @@ export class DataSession {
   // ---- Answers and timers ------------------------------------------------------------------------------------------
 
   #answerEnd(): void {
-    this.#endMs = undefined;
+    this.#endWait.answered();
     if (this.#ended && this.#phase !== 'stalled') this.#answer('Processing', 'None', 0);
     else if (this.#ended) this.#answer('Offline', this.#failure, leastRetryMs);
   }
@@ -491,7 +430,8 @@ export class DataSession {
   #due(): void {
     switch (this.#phase) {
       case 'receiving':
-        if (this.#endMs === undefined) this.#expire();
+        if (this.#isWaiting) this.#answerWaiting();
+        else if (!this.#endWait.isOpen) this.#expire();
         else this.#advance();
         return;
       case 'complete':
@@ -500,11 +440,22 @@ export class DataSession {
         this.#plan(this.#nowMs + this.#host.settings.processingIntervalMs);
         return;
       case 'stalled':
+        this.#giveUp();
+        // What waits behind it goes on, or it is tried again.
         this.#host.retry(this);
         return;
       case 'over':
         return;
     }
+  }
+
+  /** What cannot be applied for so long keeps its room from others no longer: its agent may tell it anew. */
+  #giveUp(): void {
+    const failingMs = this.#retries.failingMs(this.#nowMs);
+    if (failingMs < this.#host.settings.sessionTimeoutMs) return;
+    ++this.#host.counts.expired;
+    this.#log('warning', 'Expired', `the store has failed to apply it for ${failingMs} ms`);
+    this.fail('Offline', this.#failure, leastRetryMs);
   }
 
   #expire(): void {
@@ -514,9 +465,9 @@ export class DataSession {
       return;
     }
     ++this.#host.counts.expired;
-    this.#log('warning', 'Expired', `${this.#gaps.seen} of ${this.stored.size} items had come`);
-    this.#drop();
-    this.#end({ status: 'Error', reason: 'SessionExpired', rejected: 0, retryAfterMs: 0 }, false);
+    this.#log('warning', 'Expired', `${this.arrivals.seen} of ${this.stored.size} items had come`);
+    this.#host.drop(this);
+    this.#end({ status: 'Error', reason: 'SessionExpired', rejected: 0, retryAfterMs: 0 });
   }
 
   get #nowMs(): number {
@@ -531,7 +482,13 @@ export class DataSession {
     if (this.#nowMs - this.#toldMs < progressIntervalMs) return;
     this.#toldMs = this.#nowMs;
     const { agent, module, size } = this.stored;
-    this.#host.progress({ agent, module, size, received: this.isComplete ? size : this.#gaps.seen, applied });
+    this.#host.progress({
+      agent,
+      module,
+      size,
+      received: this.isComplete ? size : this.arrivals.seen,
+      applied,
+    });
   }
 
   #storeFailed(error: unknown, what: string): void {

@@ -12,7 +12,7 @@ import type { Mode, Reason, Status } from '../wire/messages.js';
  * - `TooManyBytes`: Data that may not be staged. - `NoProgress`: Data were asked for again too often. - `GaveWay`: others waited, and hardly
  *   anything came of a session.
  * - `RejectedItems`: items that were not applied. - `IndexNotAllowed`: an index that the agent may not write, or ask about.
- * - `Store`: the store failed. - `Hook`: a function of the application threw. - `Suppressed`: lines that were not told, for there were too many.
+ * - `Store`: the store failed. - `Hook`: a function of the application failed. - `Suppressed`: lines that were not told, for there were too many.
  */
 export type ManagerLogCode =
   | 'Malformed'
@@ -135,7 +135,9 @@ export interface Counts {
   answersLost: number;
   /** Failures of the store. */
   storeFailures: number;
-  /** Lines of the log that were not told. */
+  /** Failures of the functions of the application: allowIndex, onMetadata, onContext. */
+  hookFailures: number;
+  /** Lines of the log, and failures of these functions, that were not told. */
   suppressed: number;
 }
 
@@ -164,6 +166,7 @@ export function noCounts(): Counts {
     reqRets: 0,
     answersLost: 0,
     storeFailures: 0,
+    hookFailures: 0,
     suppressed: 0,
   };
 }

@@ -8,9 +8,7 @@ import type { MessageConnection, MessageReceiver } from '../../base/message-conn
 import { WheelTimer } from '../../base/timing-wheel.js';
 import type { LogLevel } from '../agent/results.js';
 import type { StoredSession } from '../store/store.js';
-import { decodeMessage, SyncFormatError } from '../wire/codec.js';
-import { ItemReader } from '../wire/item-reader.js';
-import type { ChecksumModule, Start } from '../wire/messages.js';
+import type { Start } from '../wire/messages.js';
 import { AgentLink } from './agent-link.js';
 import { CommitQueue } from './commit-queue.js';
 import { DataSession, type SessionHost } from './data-session.js';
@@ -22,20 +20,21 @@ import {
   type SyncManagerEvents,
   type SyncManagerStats,
 } from './events.js';
+import { Hooks } from './hooks.js';
+import { Inbox } from './inbox.js';
 import { checkManagerOptions, type ManagerSettings, type SyncManagerOptions } from './options.js';
+import { PortionLine } from './portion-line.js';
 import { Quotas } from './quotas.js';
 import { type RequestHost, RequestSession } from './request-session.js';
+import { Room, type RoomHost } from './room.js';
 import { isStale, messageOf, type SessionOutcome } from './session-outcome.js';
-import { agentOf, idleOf, newestOf, type Session, SessionTable, victimOf } from './session-table.js';
+import { newestOf, type Session, SessionTable } from './session-table.js';
 import { keyOf, StartDesk } from './start-desk.js';
 
 export type { SyncManagerOptions } from './options.js';
 
 /** How long what waits for other sessions waits at most (schema g2). */
 const mostAppliedWaitMs = 60_000;
-const roomRetryMs = 5000;
-/** For how long hardly anything must have come of a session until it gives way to those that wait. */
-const leastIdleMs = 30_000;
 /** By how much chance changes when agents are told to come again. */
 const spread = 0.25;
 const maxAgentBytes = 256;
@@ -59,8 +58,12 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
   readonly #sessions = new SessionTable();
   readonly #sessionHost: SessionHost;
   readonly #requestHost: RequestHost;
+  readonly #hooks: Hooks;
+  readonly #room: Room;
+  readonly #inbox: Inbox;
   readonly #links = new Set<AgentLink>();
-  readonly #reader = new ItemReader();
+  /** What the store is about to forget. */
+  readonly #drops = new Set<Promise<void>>();
   #state: 'open' | 'draining' | 'closed' = 'open';
   #whenDrained: (() => void)[] = [];
   #closing: Promise<void> | undefined;
@@ -75,26 +78,12 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
     this.#settings = checkManagerOptions(options);
     this.#quotas = new Quotas(this.#settings);
     this.#commits = new CommitQueue(this.#settings.maxCommits);
+    this.#hooks = this.#makeHooks();
+    this.#room = new Room(this.#shared);
     this.#sessionHost = this.#makeSessionHost();
     this.#requestHost = this.#makeRequestHost();
-    this.#starts = new StartDesk({
-      settings: this.#settings,
-      counts: this.#counts,
-      quotas: this.#quotas,
-      sessions: this.#sessions,
-      isOpen: () => this.#state === 'open',
-      allowIndex: (agent, index) => this.#allowIndex(agent, index),
-      openData: (link, stored) => {
-        const session = new DataSession(this.#sessionHost, stored);
-        session.link = link;
-        this.#sessions.add(session);
-      },
-      openRequest: (link, start) => this.#openRequest(link, start),
-      started: (agent, start, resumed) => this.#tellStart(agent, start, resumed),
-      later: (ms) => this.#later(ms),
-      makeWay: (isWanted) => this.#makeWay(isWanted),
-      log: (level, code, message, agent, link) => this.#log(level, code, message, agent, link),
-    });
+    this.#starts = this.#makeStartDesk();
+    this.#inbox = new Inbox({ ...this.#shared, starts: this.#starts, room: this.#room });
     this.#restore();
   }
 
@@ -166,74 +155,19 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
     this.#starts.clear(false);
     await this.#commits.stop();
     await Promise.all(Array.from(this.#sessions.all(), (session) => session.suspend()));
+    await Promise.all(this.#drops);
     this.#sessions.clear();
     this.#links.clear();
     this.#tellDrained();
   }
 
+  #receive(link: AgentLink, message: Uint8Array, ordered: boolean): void {
+    if (this.#state !== 'closed' && link.open) this.#inbox.receive(link, message, ordered);
+  }
+
   #tellDrained(): void {
     if (this.#state === 'open' || this.#sessions.size > 0) return;
     for (const resolve of this.#whenDrained.splice(0)) resolve();
-  }
-
-  // ---- What comes --------------------------------------------------------------------------------------------------
-
-  #receive(link: AgentLink, message: Uint8Array, ordered: boolean): void {
-    if (this.#state === 'closed' || !link.open) return;
-    ++this.#counts.messages;
-    try {
-      if (this.#reader.open(message)) this.#takeItems(link, message, ordered);
-      else this.#control(link, message);
-    } catch (error) {
-      if (!(error instanceof SyncFormatError)) throw error;
-      ++this.#counts.malformed;
-      this.#log('error', 'Malformed', error.message, link.agent, link);
-    }
-  }
-
-  /** The items of the message that the reader has opened. */
-  #takeItems(link: AgentLink, message: Uint8Array, ordered: boolean): void {
-    const reader = this.#reader;
-    const fresh = new Set<DataSession>();
-    let id: bigint | undefined;
-    let session: DataSession | undefined;
-    while (reader.next()) {
-      if (reader.session !== id) {
-        id = reader.session;
-        session = this.#receiving(link, id);
-      }
-      if (session?.phase !== 'receiving') continue;
-      const isFirst = !fresh.has(session) && session.isNew(reader);
-      if (isFirst && !this.#makeRoom(session, message.length)) continue;
-      if (session.take(reader)) fresh.add(session);
-    }
-    for (const each of fresh) {
-      // It may have given way to another of the same message.
-      if (each.phase !== 'receiving') continue;
-      each.keep(message);
-      each.arrived(ordered);
-    }
-  }
-
-  #control(link: AgentLink, bytes: Uint8Array): void {
-    const message = decodeMessage(bytes);
-    switch (message.type) {
-      case 'Start':
-        this.#starts.start(link, message, bytes.length);
-        return;
-      case 'End':
-        this.#end(link, message.session);
-        return;
-      case 'ChecksumModule':
-        this.#compare(link, message);
-        return;
-      default: {
-        ++this.#counts.unexpected;
-        const what =
-          message.type === 'Unknown' ? `a message of the unknown type ${message.number}` : message.type;
-        this.#log('warning', 'Unexpected', `${what} is not for a manager`, link.agent, link);
-      }
-    }
   }
 
   #lost(link: AgentLink): void {
@@ -242,129 +176,63 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
     this.#starts.lost(link);
   }
 
-  // ---- Sessions ----------------------------------------------------------------------------------------------------
+  // ---- What its parts need of it ---------------------------------------------------------------------------------
 
-  /** The session with Data that the agent of a link may write into now. */
-  #receiving(link: AgentLink, id: bigint): DataSession | undefined {
-    const session = this.#sessionOf(link, id);
-    if (session === undefined) {
-      if (this.#sessions.ended(id)?.agent === link.agent) ++this.#counts.itemsDuplicate;
-      else this.#unknown(link, id, true);
-      return undefined;
-    }
-    if (session instanceof DataSession) {
-      if (session.phase === 'receiving') return session;
-      ++this.#counts.itemsDuplicate;
-      return undefined;
-    }
-    ++this.#counts.unexpected;
-    this.#log('warning', 'Unexpected', `Data in a session of the mode ${session.mode}`, link.agent, link);
-    return undefined;
+  /** What all of them do. */
+  get #shared(): RoomHost {
+    return {
+      settings: this.#settings,
+      counts: this.#counts,
+      quotas: this.#quotas,
+      sessions: this.#sessions,
+      later: (ms) => this.#later(ms),
+      log: (level, code, message, agent, link) => this.#log(level, code, message, agent, link),
+    };
   }
 
-  /** A session of the agent of a link, which is where it is answered from now on. */
-  #sessionOf(link: AgentLink, id: bigint): Session | undefined {
-    const session = this.#sessions.get(id);
-    if (session === undefined || agentOf(session) !== link.agent) return undefined;
-    session.link = link;
-    return session;
+  #makeStartDesk(): StartDesk {
+    return new StartDesk({
+      ...this.#shared,
+      isOpen: () => this.#state === 'open',
+      allowIndex: (agent, index) => this.#hooks.allowIndex(agent, index),
+      openData: (link, stored) => {
+        const session = new DataSession(this.#sessionHost, stored);
+        session.link = link;
+        this.#sessions.add(session);
+      },
+      openRequest: (link, start) => this.#openRequest(link, start),
+      started: (agent, start, resumed) => this.#tellStart(agent, start, resumed),
+      makeWay: (isWanted) => this.#room.makeWay(isWanted),
+    });
   }
 
-  #unknown(link: AgentLink, id: bigint, seldom: boolean): void {
-    const isForeign = this.#sessions.get(id) !== undefined || this.#sessions.ended(id) !== undefined;
-    ++this.#counts[isForeign ? 'foreignSession' : 'unknownSession'];
-    if (isForeign) {
-      this.#log('error', 'ForeignSession', 'a message of a session of another agent', link.agent, link);
-    } else {
-      this.#log('warning', 'UnknownSession', 'a message of a session that there is not', link.agent, link);
-    }
-    const answer = {
-      type: 'EndAck',
-      status: 'Error',
-      session: id,
-      rejected: 0n,
-      retryAfterMs: 0,
-      reason: 'UnknownSession',
-    } as const;
-    if (seldom) link.sendSeldom(answer, this.#nowMs);
-    else link.send(answer);
+  #makeHooks(): Hooks {
+    return new Hooks({
+      settings: this.#settings,
+      counts: this.#counts,
+      clock: this.#settings.wheel.clock,
+      failed: (agent, name, error) => {
+        this.#log('error', 'Hook', `${name}: ${messageOf(error)}`, agent);
+        reportToListeners(this, error, name);
+      },
+    });
   }
-
-  #end(link: AgentLink, id: bigint): void {
-    const session = this.#sessionOf(link, id);
-    if (session !== undefined) {
-      session.end();
-      return;
-    }
-    const ended = this.#sessions.ended(id);
-    if (ended?.agent !== link.agent) {
-      this.#unknown(link, id, false);
-      return;
-    }
-    const { status, reason, rejected, retryAfterMs } = ended.outcome;
-    link.send({ type: 'EndAck', status, session: id, rejected: BigInt(rejected), retryAfterMs, reason });
-  }
-
-  #compare(link: AgentLink, message: ChecksumModule): void {
-    const session = this.#sessionOf(link, message.session);
-    if (session instanceof RequestSession && session.mode === 'CHECK') {
-      session.compare(message);
-      return;
-    }
-    if (session === undefined) {
-      const isLate = this.#sessions.ended(message.session)?.agent === link.agent;
-      if (!isLate) this.#unknown(link, message.session, true);
-      return;
-    }
-    ++this.#counts.unexpected;
-    this.#log('warning', 'Unexpected', 'a checksum in a session that is no CHECK', link.agent, link);
-  }
-
-  /** @returns whether so many bytes may be staged of a session; if not, it is over. */
-  #makeRoom(session: DataSession, bytes: number): boolean {
-    const { agent } = session.stored;
-    for (;;) {
-      const of = this.#quotas.noRoomForBytes(agent, bytes);
-      if (of === undefined) return true;
-      const victim = of === 'agent' ? session : victimOf(this.#sessions.all(), session, leastIdleMs);
-      const isAlone = of === 'agent' && this.#quotas.of(agent).bytes === victim.bytes;
-      this.#counts.itemsWithoutRoom += this.#reader.count;
-      const what = `${victim.bytes} bytes are staged, and there is no room for more`;
-      this.#log('warning', 'TooManyBytes', what, victim.stored.agent, victim.link);
-      if (isAlone) victim.fail('Error', 'TooManyBytes');
-      else victim.fail('Offline', 'TooManyBytes', this.#later(roomRetryMs));
-      if (victim === session) return false;
-    }
-  }
-
-  /** Others wait because all is taken: those of which hardly anything comes give way, the one that has been so for the longest first. */
-  #makeWay(isWanted: () => boolean): void {
-    for (const session of idleOf(this.#sessions.all(), leastIdleMs)) {
-      if (!isWanted()) return;
-      const { agent, size } = session.stored;
-      ++this.#counts.gaveWay;
-      const what = `others wait, and hardly anything came of a session of ${size} items for ${session.idleMs} ms`;
-      this.#log('warning', 'GaveWay', what, agent, session.link);
-      session.fail('Offline', 'Busy', this.#later(roomRetryMs));
-    }
-  }
-
-  // ---- What sessions need ------------------------------------------------------------------------------------------
 
   #makeSessionHost(): SessionHost {
     return {
       settings: this.#settings,
       counts: this.#counts,
-      complete: ({ stored }, commit) => this.#commits.add(keyOf(stored.agent, stored.module), commit),
+      portions: new PortionLine(this.#settings.wheel, ({ stored }) => stored.agent),
+      complete: ({ stored: { agent, module } }, commit) =>
+        this.#commits.add(agent, keyOf(agent, module), commit),
       retry: ({ stored }) => this.#commits.retry(keyOf(stored.agent, stored.module)),
       isSuperseded: ({ stored }) => this.#isSuperseded(stored),
       staged: ({ stored }, bytes) => this.#quotas.take(stored.agent, 0, 0, bytes),
+      drop: ({ stored }) => this.#drop(stored),
       over: (session, outcome) => this.#dataOver(session, outcome),
       progress: (progress) => guard(this, 'progress', () => this.emit('progress', progress)),
-      allowIndex: (agent, index) => this.#allowIndex(agent, index),
-      onContext: (agent, module, item) => {
-        this.#callHook(agent, 'onContext', () => this.#settings.onContext(agent, module, item));
-      },
+      allowIndex: (agent, index) => this.#hooks.allowIndex(agent, index),
+      onContext: (agent, module, item) => this.#hooks.onContext(agent, module, item),
       log: (level, code, message, { stored, link }) => this.#log(level, code, message, stored.agent, link),
     };
   }
@@ -372,7 +240,9 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
   #makeRequestHost(): RequestHost {
     return {
       settings: this.#settings,
-      allowIndex: (agent, index) => this.#allowIndex(agent, index),
+      allowIndex: (agent, index) => this.#hooks.allowIndex(agent, index),
+      onMetadata: (agent, start) => this.#hooks.onMetadata(agent, start),
+      hookFailed: (agent, name, error) => this.#hooks.failed(agent, name, error),
       applied: (agent) => this.#applied(agent),
       lock: (agent, locked) => this.#sessions.lock(agent, locked),
       over: (session, outcome) => this.#requestOver(session, outcome),
@@ -435,9 +305,9 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
   }
 
   #over(session: Session, outcome: SessionOutcome): void {
-    const { status, reason } = outcome;
-    // What is to begin anew is not remembered: an agent does that when its session is unknown.
-    const isForgotten = status === 'Offline' || reason === 'SessionExpired' || reason === 'StaleGeneration';
+    const { reason } = outcome;
+    // Of what its agent has not been told: it begins anew when its session is unknown.
+    const isForgotten = reason === 'SessionExpired' || reason === 'StaleGeneration';
     this.#sessions.remove(session, isForgotten ? undefined : outcome);
     this.#tellDrained();
   }
@@ -452,7 +322,8 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
       // Its agent has gone on, and it has not begun to be applied.
       const isOver = !newest.has(stored) || isStale(stored, store.committed(agent, module));
       if (isOver && stored.state === 'receiving') {
-        this.#forget(stored);
+        ++this.#counts.superseded;
+        this.#drop(stored);
         continue;
       }
       const session = new DataSession(this.#sessionHost, stored);
@@ -462,38 +333,27 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
         session.resumeCommit();
         continue;
       }
-      session.awaitRestore();
+      session.arrivals.awaitRestore();
       receiving.push(session);
     }
     void inOrder(receiving, 1, (session) => session.restore());
   }
 
-  #forget(stored: StoredSession): void {
-    ++this.#counts.superseded;
-    this.#settings.store.drop(stored).catch((error: unknown) => {
-      ++this.#counts.storeFailures;
-      this.#log('error', 'Store', `could not drop: ${messageOf(error)}`, stored.agent);
-    });
+  /** Nothing of a session is to stay in the store. What cannot be dropped now goes when the store is next written. */
+  #drop(stored: StoredSession): void {
+    const drop = this.#settings.store
+      .drop(stored)
+      .catch((error: unknown) => {
+        ++this.#counts.storeFailures;
+        this.#log('error', 'Store', `could not drop: ${messageOf(error)}`, stored.agent);
+      })
+      .then(() => {
+        this.#drops.delete(drop);
+      });
+    this.#drops.add(drop);
   }
 
   // ---- The application ---------------------------------------------------------------------------------------------
-
-  #allowIndex(agent: string, index: string): boolean {
-    let isAllowed = false;
-    this.#callHook(agent, 'allowIndex', () => {
-      isAllowed = this.#settings.allowIndex(agent, index);
-    });
-    return isAllowed;
-  }
-
-  #callHook(agent: string, name: string, call: () => void): void {
-    try {
-      call();
-    } catch (error) {
-      this.#log('error', 'Hook', `${name}: ${messageOf(error)}`, agent);
-      reportToListeners(this, error, name);
-    }
-  }
 
   #tellStart(agent: string, { module, mode, size }: Start, resumed: boolean): void {
     const session = { agent, module, mode, size: Number(size), resumed };

@@ -31,7 +31,12 @@ export interface SyncManagerOptions {
   readonly maxBytes?: number;
   /** Bytes of one agent's, 1 to `maxBytes`; a quarter of that, and at most 1 GiB, by default. A session that is larger is ended. */
   readonly maxBytesPerAgent?: number;
-  /** Sessions that are applied at a time, 1 to 1,024; 64 by default. */
+  /**
+   * Bytes of messages that have come and that the disk has not taken yet, 1,048,576 to 2^53 - 1; 64 MiB by default. What comes beyond that is
+   * dropped, and asked for again once the disk has made up for it.
+   */
+  readonly maxUnwrittenBytes?: number;
+  /** Sessions that are applied at a time, one of each agent, 1 to 1,024; 64 by default. */
   readonly maxCommits?: number;
   /** After how long without new Data a session is forgotten, in milliseconds, 1,000 to 604,800,000; 1,200,000 (20 minutes) by default. */
   readonly sessionTimeoutMs?: number;
@@ -51,17 +56,19 @@ export interface SyncManagerOptions {
   readonly holdMs?: number;
   /**
    * Whether an agent may write an index, and ask for its checksum: asked for each index of a session, perhaps several times. It must
-   * return at once; where it throws the answer is no. Every index by default.
+   * return at once, and exactly `true` for yes: where it throws, or returns a promise or anything else, the answer is no. Every index by
+   * default.
    */
   readonly allowIndex?: (agent: string, index: string) => boolean;
   /**
    * Told of each METADATA and GROUP session, once it is in the store and before the agent hears so; when it throws or rejects the agent is
-   * told to try again later. Perhaps more than once.
+   * told to try again later. So it is when that takes longer than a minute; until then the agent's other sessions wait. Perhaps more than
+   * once.
    */
   readonly onMetadata?: (agent: string, start: Start) => void | Promise<void>;
   /**
    * Told of each DataContext of a session while that is applied: documents that others are to be seen with, which are not stored. Its `data`
-   * are valid during the call. Perhaps more than once, when applying had to be begun again.
+   * are valid during the call. Perhaps more than once, when applying had to be begun again. Nothing waits for what it returns.
    */
   readonly onContext?: (agent: string, module: string, item: ContextItem) => void;
   /** Where its timers run; one for the whole process by default. */
@@ -76,6 +83,7 @@ export type ContextItem = Extract<DataItem, { kind: 'context' }>;
 /** The options with their defaults. */
 export interface ManagerSettings extends QuotaLimits {
   readonly store: SyncStore;
+  readonly maxUnwrittenBytes: number;
   readonly maxCommits: number;
   readonly sessionTimeoutMs: number;
   readonly reqRetDelayMs: number;
@@ -97,6 +105,7 @@ const optionNames = [
   'maxItemsPerAgent',
   'maxBytes',
   'maxBytesPerAgent',
+  'maxUnwrittenBytes',
   'maxCommits',
   'sessionTimeoutMs',
   'reqRetDelayMs',
@@ -156,6 +165,7 @@ export function checkManagerOptions(options: SyncManagerOptions): ManagerSetting
     maxItemsPerAgent,
     maxBytes,
     maxBytesPerAgent,
+    maxUnwrittenBytes: integer('maxUnwrittenBytes', 2 ** 26, 2 ** 20, Number.MAX_SAFE_INTEGER),
     maxCommits: integer('maxCommits', 64, 1, 1024),
     sessionTimeoutMs: ms('sessionTimeoutMs', 20 * minuteMs, 1000, weekMs),
     reqRetDelayMs: ms('reqRetDelayMs', 100, 0, minuteMs),

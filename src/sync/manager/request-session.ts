@@ -16,13 +16,20 @@ export interface RequestHost {
   readonly applied: (agent: string) => Promise<void>;
   /** Keeps the agent from beginning sessions with Data, or lets it. */
   readonly lock: (agent: string, locked: boolean) => void;
+  /** Tells the application. @returns a promise of whether it was told, which may never settle. */
+  readonly onMetadata: (agent: string, start: Start) => Promise<boolean>;
+  /** Tells that the application has not answered in time. */
+  readonly hookFailed: (agent: string, name: string, error: unknown) => void;
   readonly over: (session: RequestSession, outcome: SessionOutcome) => void;
   readonly log: (level: 'error' | 'warning', code: ManagerLogCode, message: string, agent: string) => void;
 }
 
 /** Of what the agent is told to try again. */
 const retryAfterMs = 5000;
+/** How long the application may take to be told: meanwhile the agent begins no session with Data. */
+const mostHookMs = 60_000;
 const noDocuments = checksumOf([]);
+const ok = ['Ok', 'None', 0] as const;
 
 /** One session without Data. */
 export class RequestSession {
@@ -36,7 +43,11 @@ export class RequestSession {
   readonly #startedMs: number;
   #checksum: ChecksumModule | undefined = undefined;
   #phase: 'open' | 'working' | 'over' = 'open';
-  #work: Promise<void> | undefined = undefined;
+  #isLocking = false;
+  /** When the application has had its time. */
+  #hookDueMs = Number.POSITIVE_INFINITY;
+  #isAsking = false;
+  #whenAsked: (() => void)[] = [];
 
   constructor(host: RequestHost, session: bigint, agent: string, start: Start) {
     this.#host = host;
@@ -58,6 +69,11 @@ export class RequestSession {
     return this.#nowMs - this.#startedMs;
   }
 
+  /** For how long its agent has not said End. */
+  get idleMs(): number {
+    return this.#phase === 'open' ? this.durationMs : 0;
+  }
+
   /** What is to be compared: of several the last one before End counts, which is when it is looked at. */
   compare(message: ChecksumModule): void {
     this.#checksum = message;
@@ -67,62 +83,97 @@ export class RequestSession {
     if (this.#phase === 'open') {
       this.#phase = 'working';
       this.#plan(this.#host.settings.processingIntervalMs);
-      this.#work = this.#serve();
+      void this.#serve();
     } else if (this.#phase === 'working') {
       this.#answer('Processing', 'None');
     }
   }
 
+  /** Ends it, and tells the agent. */
+  fail(status: Status, reason: Reason, retryMs: number): void {
+    this.#end(status, reason, retryMs);
+  }
+
   /** The manager closes. @returns a promise that resolves when nothing is asked of the store any more. */
-  async suspend(): Promise<void> {
+  suspend(): Promise<void> {
     this.#phase = 'over';
     this.#host.settings.wheel.cancel(this.#timer);
-    await this.#work;
+    return new Promise((resolve) => {
+      if (this.#isAsking) this.#whenAsked.push(resolve);
+      else resolve();
+    });
   }
 
   async #serve(): Promise<void> {
+    let outcome: readonly [Status, Reason, number];
+    this.#isAsking = true;
     try {
-      const [status, reason] = await (this.mode === 'CHECK' ? this.#check() : this.#keepAgent());
-      this.#end(status, reason);
+      outcome = await (this.mode === 'CHECK' ? this.#check() : this.#keepAgent());
     } catch (error) {
       this.#host.log('error', 'Store', `could not serve ${this.mode}: ${messageOf(error)}`, this.agent);
-      this.#end('Offline', reasonOf(error), retryAfterMs);
+      outcome = ['Offline', reasonOf(error), retryAfterMs];
     }
+    this.#hasAsked();
+    this.#unlock();
+    this.#end(...outcome);
   }
 
-  async #check(): Promise<[Status, Reason]> {
+  #hasAsked(): void {
+    this.#isAsking = false;
+    for (const resolve of this.#whenAsked.splice(0)) resolve();
+  }
+
+  async #check(): Promise<readonly [Status, Reason, number]> {
     const { index, checksum } = this.#checksum ?? { index: '', checksum: '' };
-    if (index === '') return ['Error', 'EmptyIndex'];
-    if (!this.#host.allowIndex(this.agent, index)) return ['Error', 'IndexNotAllowed'];
-    if (!/^[0-9a-f]{40}$/i.test(checksum)) return ['Error', 'InvalidMessage'];
+    if (index === '') return ['Error', 'EmptyIndex', 0];
+    if (!this.#host.allowIndex(this.agent, index)) return ['Error', 'IndexNotAllowed', 0];
+    if (!/^[0-9a-f]{40}$/i.test(checksum)) return ['Error', 'InvalidMessage', 0];
     await this.#host.applied(this.agent);
-    if (this.#isOver) return ['Offline', 'ShuttingDown'];
+    if (this.#isOver) return ['Offline', 'ShuttingDown', 0];
     const ours = (await this.#host.settings.store.checksum(this.agent, index)) ?? noDocuments;
-    return ours === checksum.toLowerCase() ? ['Ok', 'None'] : ['ChecksumMismatch', 'None'];
+    return ours === checksum.toLowerCase() ? ok : ['ChecksumMismatch', 'None', 0];
   }
 
-  async #keepAgent(): Promise<[Status, Reason]> {
+  async #keepAgent(): Promise<readonly [Status, Reason, number]> {
     const { agent, start } = this;
-    const { store, onMetadata } = this.#host.settings;
     const indices = start.indices.filter((index) => this.#host.allowIndex(agent, index));
     if (indices.length === 0 && start.indices.length > 0) {
       const what = `none of the ${start.indices.length} indices of a Start is allowed`;
       this.#host.log('warning', 'IndexNotAllowed', what, agent);
-      return ['Ok', 'None'];
+      return ok;
     }
     const allowed = { ...start, indices };
-    const [kind, value] = agentRecord(allowed);
-    this.#host.lock(agent, true);
-    try {
-      await this.#host.applied(agent);
-      if (this.#isOver) return ['Offline', 'ShuttingDown'];
-      const there = store.agent(agent, kind);
-      if (there === undefined || Buffer.compare(there, value) !== 0) await store.setAgent(agent, kind, value);
-      await onMetadata(agent, allowed);
-    } finally {
-      this.#host.lock(agent, false);
-    }
-    return ['Ok', 'None'];
+    this.#lock();
+    await this.#host.applied(agent);
+    if (this.#isOver) return ['Offline', 'ShuttingDown', 0];
+    await this.#store(...agentRecord(allowed));
+    return (await this.#tell(allowed)) ? ok : ['Offline', 'StoreFailed', retryAfterMs];
+  }
+
+  async #store(kind: 'metadata' | 'groups', value: Uint8Array): Promise<void> {
+    const { store } = this.#host.settings;
+    const there = store.agent(this.agent, kind);
+    if (there !== undefined && Buffer.compare(there, value) === 0) return;
+    await store.setAgent(this.agent, kind, value);
+  }
+
+  /** Tells the application, which may take its time, but not for ever. */
+  async #tell(start: Start): Promise<boolean> {
+    this.#hasAsked();
+    if (this.#isOver) return false;
+    this.#hookDueMs = this.#nowMs + mostHookMs;
+    this.#plan(this.#host.settings.processingIntervalMs);
+    return this.#host.onMetadata(this.agent, start);
+  }
+
+  #lock(): void {
+    this.#isLocking = true;
+    this.#host.lock(this.agent, true);
+  }
+
+  #unlock(): void {
+    if (this.#isLocking) this.#host.lock(this.agent, false);
+    this.#isLocking = false;
   }
 
   #due(): void {
@@ -131,6 +182,12 @@ export class RequestSession {
       return;
     }
     if (this.#phase === 'over') return;
+    if (this.#nowMs >= this.#hookDueMs) {
+      this.#host.hookFailed(this.agent, 'onMetadata', new Error(`it has not settled for ${mostHookMs} ms`));
+      this.#unlock();
+      this.#end('Offline', 'StoreFailed', retryAfterMs);
+      return;
+    }
     this.#answer('Processing', 'None');
     this.#plan(this.#host.settings.processingIntervalMs);
   }
@@ -164,7 +221,7 @@ export class RequestSession {
   }
 
   #plan(delayMs: number): void {
-    this.#host.settings.wheel.schedule(this.#timer, this.#nowMs + delayMs);
+    this.#host.settings.wheel.schedule(this.#timer, Math.min(this.#nowMs + delayMs, this.#hookDueMs));
   }
 }
 

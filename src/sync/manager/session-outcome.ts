@@ -21,6 +21,11 @@ export function reasonOf(error: unknown): 'StoreFull' | 'StoreFailed' {
   return isFull ? 'StoreFull' : 'StoreFailed';
 }
 
+/** Whether a failure of the store is that an agent has its share of it. */
+export function isQuota(error: unknown): boolean {
+  return error instanceof HawserError && error.code === 'ERR_HAWSER_STORE_QUOTA';
+}
+
 /** What people are told of it. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

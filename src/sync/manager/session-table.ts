@@ -138,39 +138,3 @@ export function newestOf(sessions: readonly StoredSession[]): Set<StoredSession>
   }
   return new Set(newest.values());
 }
-
-/** Those of which hardly anything has come for so long, beginning with the one that has waited for the longest. */
-export function idleOf(sessions: Iterable<Session>, leastIdleMs: number): DataSession[] {
-  return Array.from(sessions)
-    .filter((session) => session instanceof DataSession)
-    .filter(({ idleMs }) => idleMs >= leastIdleMs)
-    .sort((a, b) => b.idleMs - a.idleMs);
-}
-
-/**
- * Which session gives way when no more bytes may be staged of all: the one of which hardly anything has come for the longest, if that is
- * long; else the newest one of the agent that has the most. The one that began first stays, so that always one comes to its end.
- *
- * @param asking has something to stage now.
- */
-export function victimOf(sessions: Iterable<Session>, asking: DataSession, leastIdleMs: number): DataSession {
-  const staged = Array.from(sessions)
-    .filter((session) => session instanceof DataSession)
-    .filter((session) => session === asking || (session.phase === 'receiving' && session.bytes > 0))
-    .sort((a, b) => b.stored.key - a.stored.key);
-  const idlest = staged.reduce((most, each) => (each.idleMs > most.idleMs ? each : most), asking);
-  if (idlest.idleMs >= leastIdleMs) return idlest;
-  const bytesOf = new Map<string, number>();
-  for (const { stored, bytes } of staged) bytesOf.set(stored.agent, (bytesOf.get(stored.agent) ?? 0) + bytes);
-  // The first is left out.
-  staged.pop();
-  let victim: DataSession | undefined;
-  let most = -1;
-  for (const session of staged) {
-    const bytes = bytesOf.get(session.stored.agent) ?? 0;
-    if (bytes <= most) continue;
-    victim = session;
-    most = bytes;
-  }
-  return victim ?? asking;
-}

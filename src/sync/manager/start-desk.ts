@@ -8,8 +8,9 @@ import type { AgentLink } from './agent-link.js';
 import type { Counts, ManagerLogCode } from './events.js';
 import type { ManagerSettings } from './options.js';
 import type { Quotas } from './quotas.js';
-import { messageOf, reasonOf } from './session-outcome.js';
+import { isQuota, messageOf, reasonOf } from './session-outcome.js';
 import type { SessionTable } from './session-table.js';
+import { StartRates } from './start-rates.js';
 
 /** A Start of a session with Data. */
 export type ModuleStart = Start & { readonly mode: ModuleMode };
@@ -55,6 +56,7 @@ const shutdownRetryMs = 10_000;
 export class StartDesk {
   readonly #host: StartHost;
   readonly #admission: Admission<Asking>;
+  readonly #rates = new StartRates();
 
   constructor(host: StartHost) {
     this.#host = host;
@@ -101,7 +103,7 @@ export class StartDesk {
   /** @param bytes the length of the message. */
   start(link: AgentLink, start: Start, bytes: number): void {
     const { settings, later } = this.#host;
-    if (!link.takeStart(settings.wheel.clock.now())) {
+    if (!this.#rates.take(link.agent, !isOfModule(start), settings.wheel.clock.now())) {
       this.#postpone(link, start, 'Busy', later(floodRetryMs));
       return;
     }
@@ -157,15 +159,15 @@ export class StartDesk {
     }
     for (const data of sessions.dataOf(link.agent)) {
       if (!isSame(data.stored, start)) continue;
-      if (data.stored.mode !== start.mode || BigInt(data.stored.size) !== start.size) {
+      if (!isAsStarted(data.stored, start)) {
         this.#refuse(link, start, 'InvalidMessage');
         return true;
       }
       data.link = link;
+      data.restart();
       // Of a session of which nothing has come the agent can simply send everything.
       const isResumed = !data.isEmpty;
       if (isResumed) {
-        data.resume();
         ++this.#host.counts.resumed;
         this.#host.started(link.agent, start, true);
       }
@@ -213,12 +215,15 @@ export class StartDesk {
       this.#storeFailed(link, start, error);
       return true;
     }
-    if (nonce !== 0n && committed?.nonce === nonce) {
-      this.#acceptEnded(link, start, committed.rejected, true);
+    const known = nonce !== 0n && committed?.nonce === nonce ? committed : undefined;
+    if (known !== undefined && isAsStarted(known, start)) {
+      this.#acceptEnded(link, start, known.rejected, true);
       return true;
     }
     const newest = this.#newestGeneration(agent, module, committed?.generation ?? 0n);
     if (generation !== 0n && generation <= newest) this.#refuse(link, start, 'StaleGeneration', newest);
+    // Of other Data, which were not applied.
+    else if (known !== undefined) this.#refuse(link, start, 'InvalidMessage');
     else if (size === 0n) this.#refuse(link, start, 'InvalidSize');
     else if (size > BigInt(settings.maxItemsPerAgent)) this.#refuse(link, start, 'TooManyItems');
     else return this.#isOfNoIndex(link, start);
@@ -272,7 +277,8 @@ export class StartDesk {
       stored = settings.store.begin({ agent, module, mode, size, indices, session, nonce, generation });
     } catch (error) {
       this.#admission.release(agent, size, 0);
-      this.#storeFailed(link, start, error);
+      if (isQuota(error)) this.#refuse(link, start, 'AgentFull');
+      else this.#storeFailed(link, start, error);
       return;
     }
     ++counts.started;
@@ -335,4 +341,12 @@ export function keyOf(agent: string, module: string): string {
 
 function isSame(there: { readonly module: string; readonly nonce: bigint }, start: Start): boolean {
   return there.nonce === start.nonce && there.module === start.module;
+}
+
+/** Whether a session is the one that a Start with its nonce means. */
+function isAsStarted(
+  there: Pick<StoredSession, 'mode' | 'size' | 'generation'>,
+  { mode, size, generation }: Start,
+): boolean {
+  return there.mode === mode && BigInt(there.size) === size && there.generation === generation;
 }

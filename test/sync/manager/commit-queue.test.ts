@@ -32,7 +32,7 @@ class Work {
 describe('sessions that are complete', () => {
   test('are applied one after the other where they are of the same module, in the order in which they were added', async () => {
     const [work, queue] = [new Work(), new CommitQueue(8)];
-    for (const name of ['a1', 'a2', 'a3']) queue.add('a', work.commit(name));
+    for (const name of ['a1', 'a2', 'a3']) queue.add('a', 'a', work.commit(name));
     expect(work.running).toEqual(['a1']);
     await work.end('a1');
     expect(work.running).toEqual(['a2']);
@@ -44,7 +44,7 @@ describe('sessions that are complete', () => {
 
   test('are applied side by side where they are of different modules, but no more than allowed', async () => {
     const [work, queue] = [new Work(), new CommitQueue(2)];
-    for (const key of ['a', 'b', 'c', 'd']) queue.add(key, work.commit(`${key}1`));
+    for (const key of ['a', 'b', 'c', 'd']) queue.add(key, key, work.commit(`${key}1`));
     expect(work.running).toEqual(['a1', 'b1']);
     expect(queue.running).toBe(2);
     await work.end('b1');
@@ -55,10 +55,30 @@ describe('sessions that are complete', () => {
     expect(work.log).toEqual(['a1', 'b1', 'c1', 'd1']);
   });
 
+  test('are applied one at a time where they are of the same agent, and others get their turns meanwhile', async () => {
+    const [work, queue] = [new Work(), new CommitQueue(2)];
+    for (const module of ['x', 'y', 'z']) queue.add('a', `a${module}`, work.commit(`a${module}`));
+    queue.add('b', 'bx', work.commit('bx'));
+    queue.add('c', 'cx', work.commit('cx'));
+    expect(work.running).toEqual(['ax', 'bx']);
+    await work.end('bx');
+    expect(work.running).toEqual(['ax', 'cx']);
+    await work.end('ax', false);
+    expect(work.running).toEqual(['cx', 'ay']);
+    await work.end('ay');
+    queue.retry('ax');
+    expect(work.running).toEqual(['cx', 'az']);
+    await work.end('az');
+    expect(work.running).toEqual(['cx', 'ax']);
+    await work.end('ax');
+    await work.end('cx');
+    expect(queue.running).toBe(0);
+  });
+
   test('of a module with many do not keep others from their turn', async () => {
     const [work, queue] = [new Work(), new CommitQueue(1)];
-    for (const name of ['a1', 'a2', 'a3']) queue.add('a', work.commit(name));
-    queue.add('b', work.commit('b1'));
+    for (const name of ['a1', 'a2', 'a3']) queue.add('a', 'a', work.commit(name));
+    queue.add('b', 'b', work.commit('b1'));
     await work.end('a1');
     expect(work.running).toEqual(['b1']);
     await work.end('b1');
@@ -67,9 +87,9 @@ describe('sessions that are complete', () => {
 
   test('wait behind one that failed, until that is tried again', async () => {
     const [work, queue] = [new Work(), new CommitQueue(1)];
-    queue.add('a', work.commit('a1'));
-    queue.add('a', work.commit('a2'));
-    queue.add('b', work.commit('b1'));
+    queue.add('a', 'a', work.commit('a1'));
+    queue.add('a', 'a', work.commit('a2'));
+    queue.add('b', 'b', work.commit('b1'));
     await work.end('a1', false);
     expect(work.running).toEqual(['b1']);
     await work.end('b1');
@@ -87,7 +107,7 @@ describe('sessions that are complete', () => {
 
   test('are tried again once, however often that is asked for', async () => {
     const [work, queue] = [new Work(), new CommitQueue(4)];
-    queue.add('a', work.commit('a1'));
+    queue.add('a', 'a', work.commit('a1'));
     queue.retry('a');
     await work.end('a1', false);
     for (let n = 0; n < 3; ++n) queue.retry('a');
@@ -98,8 +118,8 @@ describe('sessions that are complete', () => {
 
   test('are not begun any more once the queue is stopped, which waits for those that were', async () => {
     const [work, queue] = [new Work(), new CommitQueue(2)];
-    for (const key of ['a', 'b', 'c']) queue.add(key, work.commit(`${key}1`));
-    queue.add('a', work.commit('a2'));
+    for (const key of ['a', 'b', 'c']) queue.add(key, key, work.commit(`${key}1`));
+    queue.add('a', 'a', work.commit('a2'));
     let stopped = false;
     const stopping = queue.stop().then(() => {
       stopped = true;
@@ -109,7 +129,7 @@ describe('sessions that are complete', () => {
     await work.end('b1', false);
     await stopping;
     queue.retry('b');
-    queue.add('d', work.commit('d1'));
+    queue.add('d', 'd', work.commit('d1'));
     await settled();
     expect(work.log).toEqual(['a1', 'b1']);
     await new CommitQueue(1).stop();

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { HawserError } from '../../../src/base/errors.js';
 import { seededRandom } from '../../../src/base/random.js';
+import type { SyncManagerOptions } from '../../../src/sync/manager/options.js';
 import type { EndAck, ReqRet } from '../../../src/sync/wire/messages.js';
 import { settled } from '../../interaction/virtual-time.js';
 import { FailingStore, failingCalls } from './failing-store.js';
@@ -8,9 +10,13 @@ import { idsTo, ManagerWorld } from './manager-world.js';
 
 const ours = { nonce: 11n, generation: 5n } as const;
 
-function failingWorld(): { world: ManagerWorld; store: FailingStore; agent: FakeAgent } {
+function failingWorld(options: Partial<SyncManagerOptions> = {}): {
+  world: ManagerWorld;
+  store: FailingStore;
+  agent: FakeAgent;
+} {
   const store = new FailingStore();
-  const world = new ManagerWorld({ store });
+  const world = new ManagerWorld({ ...options, store });
   return { world, store, agent: world.agent() };
 }
 
@@ -132,6 +138,78 @@ describe('a store that fails', () => {
     expect(world.documents()).toEqual(['files/same {"generation":2}']);
   });
 
+  test('to apply for the time after which a session is forgotten ends it, and what waits behind it goes on', async () => {
+    const { world, store, agent } = failingWorld({ sessionTimeoutMs: 100_000 });
+    const commit = store.commit.bind(store);
+    store.commit = async (session, ...given) => {
+      if (session.generation === 1n)
+        throw new HawserError('ERR_HAWSER_STORE_FULL', 'there is no room for it');
+      await commit(session, ...given);
+    };
+    for (const generation of [1n, 2n]) {
+      const session = agent.begin({ nonce: generation, generation, module: 'fim', size: 1n });
+      agent.values(session, 0, 0, { id: `${generation}` });
+      agent.end(session);
+      await settled();
+    }
+    await world.pass(99_000);
+    expect(world.manager.stats.sessions).toBe(2);
+    expect(world.documents()).toEqual([]);
+    // It was tried again each minute by then.
+    await world.pass(61_000);
+    expect(world.ids()).toEqual(['2']);
+    expect(world.manager.stats).toMatchObject({ sessions: 0, items: 0, bytes: 0 });
+    expect(store.sessions()).toEqual([]);
+    expect(world.counts.expired).toBe(1);
+    expect(world.ended).toMatchObject([
+      { status: 'Offline', reason: 'StoreFull' },
+      { status: 'Ok', reason: 'None' },
+    ]);
+  });
+
+  test('to apply, for its agent has its share of the store, ends the session for good', async () => {
+    const { world, store, agent } = failingWorld();
+    store.code = 'ERR_HAWSER_STORE_QUOTA';
+    store.fail('commit');
+    const session = agent.begin(ours);
+    agent.values(session, 0, 0);
+    agent.end(session);
+    await settled();
+    expect(agent.endAcks).toEqual(['Processing', 'Error AgentFull']);
+    expect(world.manager.stats).toMatchObject({ sessions: 0, items: 0, bytes: 0 });
+    expect(store.sessions()).toEqual([]);
+    agent.end(session);
+    expect(agent.lastEndAck).toMatchObject({ status: 'Error', reason: 'AgentFull' });
+    store.fail('begin');
+    expect(agent.start({ nonce: 12n, generation: 6n })).toMatchObject({
+      status: 'Error',
+      reason: 'AgentFull',
+    });
+    expect(world.manager.stats).toMatchObject({ sessions: 0, items: 0 });
+    expect(agent.start({ nonce: 13n, generation: 7n }).status).toBe('Ok');
+  });
+
+  test.each(['in order', 'out of order'])(
+    'to have a session whose agent was removed ends it, for its agent to begin anew (items %s)',
+    async (order) => {
+      const { world, store, agent } = failingWorld();
+      const session = agent.begin({ ...ours, size: 4n });
+      agent.values(session, 0, 1);
+      await store.removeAgent('agent');
+      for (const seq of order === 'in order' ? [2, 3] : [3, 2]) agent.values(session, seq, seq);
+      agent.end(session);
+      await settled();
+      expect(agent.endAcks.at(-1)).toBe('Error UnknownSession');
+      expect(world.manager.stats).toMatchObject({ sessions: 0, items: 0, bytes: 0 });
+      const again = agent.begin({ ...ours, size: 4n });
+      agent.values(again, 0, 3);
+      agent.end(again);
+      await settled();
+      expect(agent.lastEndAck?.status).toBe('Ok');
+      expect(world.ids()).toEqual(idsTo(3));
+    },
+  );
+
   test('does not keep a manager that is made anew from applying what was being applied', async () => {
     const { world, store, agent } = failingWorld();
     const session = agent.begin({ ...ours, size: 2n });
@@ -187,6 +265,30 @@ describe('a store that fails', () => {
     expect(store.sessions()).toEqual([]);
   });
 
+  test('to forget in no time is waited for by close', async () => {
+    const { world, store, agent } = failingWorld();
+    const drop = store.drop.bind(store);
+    let release = (): void => undefined;
+    store.drop = async (session) => {
+      await new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      await drop(session);
+    };
+    agent.begin({ nonce: 1n, generation: 1n });
+    agent.begin({ nonce: 2n, generation: 2n });
+    let isClosed = false;
+    const closing = world.manager.close().then(() => {
+      isClosed = true;
+    });
+    await settled();
+    expect(isClosed).toBe(false);
+    release();
+    await closing;
+    expect(store.sessions()).toMatchObject([{ generation: 2n }]);
+    expect(world.counts.storeFailures).toBe(0);
+  });
+
   test('to forget a session that is over keeps no manager from beginning', async () => {
     const { world, store, agent } = failingWorld();
     store.fail('drop', 2);
@@ -210,9 +312,10 @@ describe('a store that fails', () => {
       await settled();
       expect(agent.lastEndAck, call).toMatchObject({ status: 'Offline', reason: 'StoreFailed' });
       expect(agent.start({ module: 'other' }).status).toBe('Ok');
-      // The agent that comes again is to begin anew.
+      // The agent that asks again is to begin anew.
       agent.end(session);
-      expect(agent.lastEndAck).toMatchObject({ status: 'Error', reason: 'UnknownSession' });
+      expect(agent.lastEndAck).toMatchObject({ status: 'Offline', reason: 'StoreFailed' });
+      expect(agent.lastEndAck?.retryAfterMs).toBe(5000);
     }
   });
 });

@@ -8,7 +8,7 @@ import { settled, VirtualTime } from '../../interaction/virtual-time.js';
 import { FakeAgent } from './fake-agent.js';
 
 export class ManagerWorld {
-  readonly time = new VirtualTime();
+  readonly time: VirtualTime;
   readonly store: SyncStore;
   manager: SyncManager;
   /** What was logged, as `level code`, and whose it was. */
@@ -18,7 +18,8 @@ export class ManagerWorld {
   readonly ended: SessionEnded[] = [];
   readonly #options: Partial<SyncManagerOptions>;
 
-  constructor(options: Partial<SyncManagerOptions> = {}) {
+  constructor(options: Partial<SyncManagerOptions> = {}, time: VirtualTime = new VirtualTime()) {
+    this.time = time;
     this.#options = options;
     this.store = options.store ?? new MemoryStore();
     this.manager = this.#make();
@@ -73,6 +74,19 @@ export class ManagerWorld {
   get counts(): SyncManager['stats']['counts'] {
     return this.manager.stats.counts;
   }
+}
+
+/** From now on nothing is applied in the store before it is let go. @returns lets go what was to be applied last. */
+export function holdCommits(store: SyncStore): () => void {
+  const commit = store.commit.bind(store);
+  let release = (): void => undefined;
+  store.commit = async (...given) => {
+    await new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await commit(...given);
+  };
+  return () => release();
 }
 
 /** `id-0` to `id-n`, in the order in which a store has them. */

@@ -7,7 +7,7 @@ import { encodeMessage } from '../../../src/sync/wire/codec.js';
 import { limits, noSession } from '../../../src/sync/wire/messages.js';
 import { settled } from '../../interaction/virtual-time.js';
 import { itemOf, json, startOf } from './fake-agent.js';
-import { idsTo, ManagerWorld } from './manager-world.js';
+import { holdCommits, idsTo, ManagerWorld } from './manager-world.js';
 
 const nothing = { sessions: 0, items: 0, bytes: 0 };
 
@@ -152,7 +152,12 @@ describe('Data and End', () => {
       reason: 'None',
     });
     expect(world.documents()).toEqual([0, 1, 2].map((n) => `files/id-${n} {"seq":${n}}`));
-    expect(world.store.committed('agent', 'fim')).toEqual({ nonce: 7n, generation: 1n, rejected: 0 });
+    expect(world.store.committed('agent', 'fim')).toMatchObject({
+      nonce: 7n,
+      generation: 1n,
+      mode: 'DELTA',
+      rejected: 0,
+    });
     expect(world.manager.stats).toMatchObject(nothing);
   });
 
@@ -313,14 +318,7 @@ describe('Data and End', () => {
 
   test('while a session is applied its agent hears Processing now and then, and at every End', async () => {
     const store = new MemoryStore();
-    let release = (): void => undefined;
-    const commit = store.commit.bind(store);
-    store.commit = async (...given) => {
-      await new Promise<void>((resolve) => {
-        release = resolve;
-      });
-      await commit(...given);
-    };
+    const release = holdCommits(store);
     const world = new ManagerWorld({ store });
     const agent = world.agent();
     const session = agent.begin();
@@ -517,14 +515,7 @@ describe('CHECK', () => {
     const agent = world.agent();
     const session = agent.begin({ size: 1n });
     agent.values(session, 0, 0, { data: json({ changed: true }) });
-    const commit = world.store.commit.bind(world.store);
-    let release = (): void => undefined;
-    world.store.commit = async (...given) => {
-      await new Promise<void>((resolve) => {
-        release = resolve;
-      });
-      await commit(...given);
-    };
+    const release = holdCommits(world.store);
     agent.end(session);
     const changed = checksumOf([{ changed: true }, { seq: 1 }].map((each) => documentSha1(json(each))));
     const id = agent.begin({ mode: 'CHECK', size: 0n, module: 'check' });
@@ -668,6 +659,7 @@ describe('the manager itself', () => {
       { maxItems: 10, maxItemsPerAgent: 11 },
       { maxBytes: 10, maxBytesPerAgent: 11 },
       { sessionTimeoutMs: 1 },
+      { maxUnwrittenBytes: 2 ** 20 - 1 },
       { allowIndex: 1 },
       { wheel: {} },
       { sesionsPerAgent: 3 },

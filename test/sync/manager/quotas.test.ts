@@ -152,9 +152,9 @@ describe('quotas', () => {
     a?.end(sessions[0] ?? 0n);
     await settled();
     expect(a?.lastEndAck?.status).toBe('Ok');
-    // Who has given way finds its session unknown, and begins it again.
+    // Who has given way, and says End before it has heard so, is told again, and begins it anew.
     c?.end(sessions[2] ?? 0n);
-    expect(c?.lastEndAck).toMatchObject({ status: 'Error', reason: 'UnknownSession' });
+    expect(c?.lastEndAck).toMatchObject({ status: 'Offline', reason: 'TooManyBytes' });
     const again = c?.start({ size: 6n, nonce: 3n, generation: 1n });
     expect(again).toMatchObject({ status: 'Ok', resumed: false });
     c?.values(again?.session ?? 0n, 0, 5, { data: large });
