@@ -3,6 +3,7 @@
 import type { SessionEnded } from '../sync/manager/events.js';
 import type { SyncManager } from '../sync/manager/manager.js';
 import type { SyncStore } from '../sync/store/store.js';
+import { SessionLines } from './session-lines.js';
 import { bytes, count, painter, printable, Screen } from './terminal.js';
 
 const drawEveryMs = 500;
@@ -10,6 +11,7 @@ const drawEveryMs = 500;
 export class ManagerView {
   readonly #manager: SyncManager;
   readonly #store: SyncStore;
+  readonly #lines: SessionLines;
   readonly #screen: Screen | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   #drawnMs: number = performance.now();
@@ -19,7 +21,12 @@ export class ManagerView {
   constructor(manager: SyncManager, store: SyncStore) {
     this.#manager = manager;
     this.#store = store;
-    manager.on('sessionEnd', (ended) => this.say(sessionText(ended)));
+    this.#lines = new SessionLines({
+      session: (ended) => this.say(sessionText(ended)),
+      untold: (agent, sessions) =>
+        this.say(`agent ${agent}: ${count(sessions)} more sessions that failed or brought nothing`),
+    });
+    manager.on('sessionEnd', (ended) => this.#lines.ended(ended));
     manager.on('log', (level, code, message, agent) => {
       if (level === 'error' || level === 'warning') {
         this.say(`${level}: agent ${agent}: ${message} (${code})`, process.stderr);
@@ -42,6 +49,7 @@ export class ManagerView {
     clearInterval(this.#timer);
     this.#status = '';
     this.#screen?.clear();
+    this.#lines.end();
     this.#screen?.end();
   }
 

@@ -2,7 +2,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { createReadStream, type Dirent, statSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { basename, extname, join, relative, resolve, sep } from 'node:path';
 import { limits } from '../sync/wire/messages.js';
 import { CommandError, systemReason } from './errors.js';
@@ -16,6 +16,12 @@ export interface SourceDocument {
   readonly where: string;
 }
 
+/** One that no message has room for. It was not looked at: it may be no document at all. */
+export interface LongDocument extends Omit<SourceDocument, 'data'> {
+  readonly data: undefined;
+  readonly bytes: number;
+}
+
 export interface Source {
   /** Absolute. */
   readonly path: string;
@@ -26,7 +32,7 @@ export interface Source {
    *
    * @throws CommandError (rejects) at one that is none; it names the file and the line.
    */
-  documents(): AsyncGenerator<SourceDocument>;
+  documents(): AsyncGenerator<SourceDocument | LongDocument>;
 }
 
 /**
@@ -52,14 +58,31 @@ export function openSource(path: string, idField: string): Source {
 
 // ---- Directories ---------------------------------------------------------------------------------------------------
 
-async function* ofDirectory(root: string): AsyncGenerator<SourceDocument> {
+async function* ofDirectory(root: string): AsyncGenerator<SourceDocument | LongDocument> {
   for await (const path of jsonFiles(root)) {
-    const data = await readFile(path).catch((error: unknown) => {
+    const content = await contentOf(path).catch((error: unknown) => {
       throw new CommandError(`cannot read ${path}: ${systemReason(error)}`);
     });
-    parseObject(data, path);
-    yield { id: checkId(relative(root, path).split(sep).join('/'), path), data, where: path };
+    if (content.data !== undefined) parseObject(content.data, path);
+    yield { id: checkId(relative(root, path).split(sep).join('/'), path), ...content, where: path };
   }
+}
+
+type Content = Pick<SourceDocument, 'data'> | Pick<LongDocument, 'data' | 'bytes'>;
+
+/** Nothing is read of a file that is too long: it may fill the memory. */
+async function contentOf(path: string): Promise<Content> {
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    return size > limits.dataBytes ? { data: undefined, bytes: size } : contentIn(await file.readFile());
+  } finally {
+    await file.close();
+  }
+}
+
+function contentIn(data: Uint8Array): Content {
+  return data.length > limits.dataBytes ? { data: undefined, bytes: data.length } : { data };
 }
 
 /** The same order on every machine. */
@@ -84,7 +107,7 @@ async function* jsonFiles(directory: string): AsyncGenerator<string> {
 const maxLineBytes = 2 ** 24;
 const newline = 0x0a;
 
-async function* ofLines(path: string, idField: string): AsyncGenerator<SourceDocument> {
+async function* ofLines(path: string, idField: string): AsyncGenerator<SourceDocument | LongDocument> {
   let number = 0;
   for await (const line of linesOf(path)) {
     const where = `${path}, line ${++number}`;
@@ -96,7 +119,7 @@ async function* ofLines(path: string, idField: string): AsyncGenerator<SourceDoc
         `${where}: the object has no ${JSON.stringify(idField)} that is a text or a whole number; --id-field names another field`,
       );
     }
-    yield { id: checkId(String(id), where), data, where };
+    yield { id: checkId(String(id), where), ...contentIn(data), where };
   }
 }
 

@@ -8,8 +8,7 @@ import { type LmdbDatabase, type LmdbStore, openLmdb } from '../base/lmdb-store.
 import { type LmdbQueue, openQueue } from '../sync/queue/lmdb-queue.js';
 import type { Difference } from '../sync/queue/queue.js';
 import { documentSha1 } from '../sync/store/checksum.js';
-import { limits } from '../sync/wire/messages.js';
-import type { Source, SourceDocument } from './push-source.js';
+import type { LongDocument, Source, SourceDocument } from './push-source.js';
 import { randomClientId } from './tokens.js';
 
 const maxBytes = 2 ** 36;
@@ -56,7 +55,9 @@ export interface ComparisonListener {
   readonly read: (documents: number) => void;
   /** Each document that is not too long. */
   readonly found: (document: SourceDocument) => void;
-  readonly tooLong: (document: SourceDocument) => void;
+  readonly tooLong: (document: LongDocument) => void;
+  /** There is no document any more, and so many were known. When it throws, nothing has changed. */
+  readonly empty: (known: number) => void;
 }
 
 /** A document that the state knows of. */
@@ -218,7 +219,7 @@ export class PushState implements AsyncDisposable {
       const { id, data } = document;
       seen.add(id);
       listener.read(seen.size);
-      if (data.length > limits.dataBytes) {
+      if (data === undefined) {
         ++counts.tooLong;
         listener.tooLong(document);
         continue;
@@ -235,6 +236,7 @@ export class PushState implements AsyncDisposable {
     }
     await keepAll();
     const gone = Array.from(this.#allKnown(index), ({ id }) => id).filter((id) => !seen.has(id));
+    if (seen.size === 0) listener.empty(gone.length);
     for (const id of gone) {
       batch.add({ id, index, operation: 'DELETE', data: new Uint8Array(0) }, undefined);
       if (batch.isFull) await keepAll();
@@ -243,13 +245,18 @@ export class PushState implements AsyncDisposable {
     return { ...counts, documents: seen.size, deleted: gone.length };
   }
 
-  /** First the queue, then what is known: whoever is interrupted in between queues the same once more, which changes nothing. */
+  /**
+   * What is known is unsure while the queue takes the changes: whoever is killed in between compares all of them anew, with what there is by
+   * then.
+   */
   async #keep(index: string, changes: readonly BatchedChange[]): Promise<void> {
     if (changes.length === 0) return;
-    const queued = Buffer.from(queuedPrefix + index);
-    if (!this.#own.doesExist(queued)) {
-      await this.#store.transaction(() => void this.#own.putSync(queued, Buffer.alloc(1)));
-    }
+    await this.#store.transaction(() => {
+      this.#own.putSync(Buffer.from(queuedPrefix + index), Buffer.alloc(1));
+      for (const { difference } of changes) {
+        this.#known.putSync(knownKey(index, difference.id), knownValue(difference.id, unsureSha1));
+      }
+    });
     await this.queue.submit(changes.map(({ difference }) => difference));
     await this.#store.transaction(() => {
       for (const { difference, sha1 } of changes) {
@@ -309,6 +316,8 @@ function indexPrefix(index: string): Buffer {
 }
 
 const sha1Digits = 40;
+/** That of no document: what was told or queued last is not known. */
+const unsureSha1 = '-'.repeat(sha1Digits);
 
 function knownValue(id: string, sha1: string): Buffer {
   return Buffer.from(sha1 + id);

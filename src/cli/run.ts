@@ -10,6 +10,7 @@ import { keygen } from './commands/keygen.js';
 import { load } from './commands/load.js';
 import { ping } from './commands/ping.js';
 import { syncDump } from './commands/sync-dump.js';
+import { syncForget } from './commands/sync-forget.js';
 import { syncManager } from './commands/sync-manager.js';
 import { syncPush } from './commands/sync-push.js';
 import { token } from './commands/token.js';
@@ -23,6 +24,7 @@ const commands: readonly Command[] = [
   syncPush,
   syncManager,
   syncDump,
+  syncForget,
   token,
   keygen,
   doctor,

@@ -1,8 +1,8 @@
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { CommandError } from '../../src/cli/errors.js';
-import { openSource } from '../../src/cli/push-source.js';
+import { type LongDocument, openSource, type SourceDocument } from '../../src/cli/push-source.js';
 import { temporaryFolder } from './support.js';
 
 const folder = temporaryFolder();
@@ -11,7 +11,7 @@ let files = 0;
 async function documentsOf(path: string, idField = 'id'): Promise<[id: string, data: string][]> {
   const found: [string, string][] = [];
   for await (const { id, data } of openSource(path, idField).documents())
-    found.push([id, Buffer.from(data).toString()]);
+    found.push([id, data === undefined ? 'too long' : Buffer.from(data).toString()]);
   return found;
 }
 
@@ -46,6 +46,22 @@ test('the files *.json of a directory and of those within are documents, in the 
     ['z.json', '{ "z": 1.0 }\n'],
   ]);
   expect(openSource(`${root}/`, 'id')).toMatchObject({ name: 'tree', path: root });
+});
+
+test('a file that is too long is named with its length, and not read', async () => {
+  const root = join(folder, 'long');
+  await mkdir(root);
+  await writeFile(join(root, 'fits.json'), `{"a":"${'x'.repeat(61_440 - 8)}"}`);
+  // More than can be read at once; on the disk it is nothing.
+  await writeFile(join(root, 'long.json'), '');
+  await truncate(join(root, 'long.json'), 2 ** 32);
+  const found: (SourceDocument | LongDocument)[] = [];
+  for await (const document of openSource(root, 'id').documents()) found.push(document);
+  expect(found.map(({ id, data }) => [id, data?.length])).toEqual([
+    ['fits.json', 61_440],
+    ['long.json', undefined],
+  ]);
+  expect(found[1]).toMatchObject({ bytes: 2 ** 32, where: join(root, 'long.json') });
 });
 
 test('each line of a file is a document; blank ones are none, and its data are the bytes that stand there', async () => {

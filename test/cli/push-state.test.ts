@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import type { Source, SourceDocument } from '../../src/cli/push-source.js';
+import { expect, test, vi } from 'vitest';
+import type { LongDocument, Source, SourceDocument } from '../../src/cli/push-source.js';
 import { type Comparison, PushState, type Target } from '../../src/cli/push-state.js';
 import { temporaryFolder } from './support.js';
 
@@ -15,8 +15,11 @@ function source(documents: readonly (readonly [id: string, data: string])[]): So
   return {
     path: '/source',
     name: 'source',
-    async *documents(): AsyncGenerator<SourceDocument> {
-      for (const [id, data] of documents) yield { id, data: Buffer.from(data), where: id };
+    async *documents(): AsyncGenerator<SourceDocument | LongDocument> {
+      for (const [id, data] of documents) {
+        if (data.length > 61_440) yield { id, data: undefined, bytes: data.length, where: id };
+        else yield { id, data: Buffer.from(data), where: id };
+      }
     },
   };
 }
@@ -32,12 +35,14 @@ async function compare(
   documents: readonly (readonly [id: string, data: string])[],
   signal: AbortSignal = new AbortController().signal,
   index = 'files',
+  empty: (known: number) => void = () => undefined,
 ): Promise<Compared> {
   const tooLong: string[] = [];
   const found = await state.compare(source(documents), index, signal, {
     read: () => undefined,
     found: () => undefined,
     tooLong: ({ id }) => tooLong.push(id),
+    empty,
   });
   return { found, tooLong };
 }
@@ -146,6 +151,27 @@ test('a document that is too long is named; what was told of it stays', async ()
   expect(waiting(state)).toEqual([]);
 });
 
+test('a source without any document is told of before anything changes, and how many were known', async () => {
+  await using state = await PushState.open(directory());
+  const heard: number[] = [];
+  const refuse = (known: number): never => {
+    heard.push(known);
+    throw new Error('refused');
+  };
+  await expect(compare(state, [], undefined, 'files', refuse)).rejects.toThrow('refused');
+  await compare(state, [
+    ['a', '1'],
+    ['b', 'x'.repeat(61_441)],
+  ]);
+  await sent(state);
+  await expect(compare(state, [], undefined, 'files', refuse)).rejects.toThrow('refused');
+  expect(waiting(state)).toEqual([]);
+  // What is too long is there nevertheless.
+  await compare(state, [['b', 'x'.repeat(61_441)]], undefined, 'files', refuse);
+  expect(heard).toEqual([0, 1]);
+  expect(waiting(state)).toEqual(['DELETE a ']);
+});
+
 test('indices are compared each with its own', async () => {
   await using state = await PushState.open(directory());
   await compare(state, [['a', '1']]);
@@ -162,6 +188,7 @@ test('more than one batch is kept, and a comparison that was stopped goes on wit
     read: (read) => read === 7000 && stop.abort(),
     found: () => undefined,
     tooLong: () => undefined,
+    empty: () => undefined,
   });
   expect(await stopped).toBeUndefined();
   expect(state.queue.counts.pending).toBe(5000);
@@ -170,6 +197,41 @@ test('more than one batch is kept, and a comparison that was stopped goes on wit
   expect((await compare(state, [])).found).toMatchObject({ deleted: 12_000 });
   expect(state.queue.counts.pending).toBe(0);
 });
+
+test.each<[what: string, before: string, next: string, expected: string[]]>([
+  ['created, and gone since', '', '', ['DELETE a ']],
+  ['modified, and as before since', '{"n":1}', '{"n":1}', ['MODIFY a {"n":1}']],
+  ['gone, and there again since', '{"n":1}', '{"n":1}', ['MODIFY a {"n":1}']],
+])(
+  'what was %s a run that was cut off while it queued that is told as it is now',
+  async (what, before, next, expected) => {
+    const path = directory();
+    const of = (data: string): [string, string][] => (data === '' ? [] : [['a', data]]);
+    const first = await PushState.open(path);
+    await compare(first, of(before));
+    await sent(first);
+    // The queue takes the changes; nothing is written after that.
+    const submit = first.queue.submit.bind(first.queue);
+    vi.spyOn(first.queue, 'submit').mockImplementation(async (differences) => {
+      await submit(differences);
+      throw new Error('cut off');
+    });
+    const changed = what.startsWith('gone') ? '' : '{"n":2}';
+    await expect(compare(first, of(changed))).rejects.toThrow('cut off');
+    await first.close();
+    const second = await PushState.open(path);
+    // The session of what was queued may have begun.
+    const snapshot = await second.queue.fetchAndMarkForSync();
+    if (snapshot !== undefined) await second.queue.markSent(snapshot);
+    await compare(second, of(next));
+    if (snapshot !== undefined) await second.queue.resetSyncingItems(snapshot);
+    expect(waiting(second)).toEqual(expected);
+    await sent(second);
+    await compare(second, of(next));
+    expect(waiting(second)).toEqual([]);
+    await second.close();
+  },
+);
 
 test('the agent is somebody at random, and stays that', async () => {
   const path = directory();

@@ -1,11 +1,14 @@
-// sync push, sync manager and sync dump with each other, over real sockets and in processes of their own.
+// sync push, sync manager, sync dump and sync forget with each other, over real sockets and in processes of their own.
 
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test, vi } from 'vitest';
+import { HawserError } from '../../src/base/errors.js';
 import { SyncManager } from '../../src/sync/manager/manager.js';
 import { serveSync, syncChannels } from '../../src/sync/over-hawser.js';
+import { QueueChanges } from '../../src/sync/queue/lmdb-changes.js';
+import { openStore } from '../../src/sync/store/lmdb-store.js';
 import { MemoryStore } from '../../src/sync/store/memory-store.js';
 import { encodeToken, mintToken, parseKey } from '../../src/token/index.js';
 import { Server } from '../../src/transport/server.js';
@@ -158,14 +161,27 @@ test.concurrent('--full puts what is there in place of what the manager has, and
   expect(await documentsIn(manager.store)).toEqual([documents, documents]);
 });
 
-test.concurrent('--full of nothing leaves nothing', async () => {
+test.concurrent('a directory without documents is taken for a mistake, unless --delete-all says that it is none', async () => {
   const root = await newFolder();
   const docs = join(root, 'docs');
   await write(docs, { 'a.json': '{"n":1}' });
   await using manager = await TestManager.start(join(root, 'store'));
   await manager.pushed(docs);
   await rm(join(docs, 'a.json'));
-  expect(await manager.pushed(docs, '--full')).toMatchObject({ documents: 0, deleted: 1 });
+  const advice = 'give --delete-all if it is to';
+  const known = `the 1 of docs that it was told: ${advice}`;
+  expect(await manager.push(docs)).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: `hawser sync push: ${docs} has no documents, and the manager would delete ${known}\n`,
+  });
+  expect((await manager.push(docs, '--full')).stderr).toContain(known);
+  const fresh = ['--state', join(root, 'fresh')];
+  expect((await manager.push(docs, ...fresh, '--full')).stderr).toContain(
+    `all that it has of docs: ${advice}`,
+  );
+  expect(await manager.pushed(docs, ...fresh)).toMatchObject({ documents: 0, items: 0 });
+  expect(await manager.pushed(docs, '--full', '--delete-all')).toMatchObject({ documents: 0, deleted: 1 });
   expect(await manager.push(docs, '--check')).toMatchObject({ code: 0 });
   await manager.end();
   expect((await documentsIn(manager.store)).filter((documents) => Object.keys(documents).length > 0)).toEqual(
@@ -207,6 +223,25 @@ test.concurrent('a push gives up when the store of the manager stays full, and a
   await manager.end();
   const expected = Object.entries(documents).map(([name, data]) => [`docs/${name}`, data]);
   expect(await documentsIn(manager.store)).toEqual([Object.fromEntries(expected)]);
+});
+
+test.concurrent('an agent keeps no more than the manager is told to let it', async () => {
+  const root = await newFolder();
+  const docs = join(root, 'docs');
+  await write(
+    docs,
+    Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`${n}.json`, `{"n":"${'x'.repeat(50_000)}"}`])),
+  );
+  const store = join(root, 'store');
+  const both = ['sync', 'manager', '--store', store, '--max-store', '0.001', '--max-agent-store', '0.002'];
+  expect(await hawser(...both)).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/--max-agent-store must be no more/),
+  });
+  await using manager = await TestManager.start(store, '127.0.0.1:0', '--max-agent-store', '0.001');
+  const { code, stdout, stderr } = await manager.push(docs);
+  expect([code, stdout]).toEqual([1, '']);
+  expect(stderr).toMatch(/AgentFull|may keep/);
 });
 
 test.concurrent('a push connects with a token, which must list the address', async () => {
@@ -421,7 +456,7 @@ test.each([
 });
 
 test('"hawser sync" says what there is, and what was meant', async () => {
-  const parts = 'say which: sync push, sync manager, sync dump (see "hawser --help")';
+  const parts = 'say which: sync push, sync manager, sync dump, sync forget (see "hawser --help")';
   expect(await hawserHere('sync')).toEqual({ code: 2, stdout: '', stderr: `hawser: ${parts}\n` });
   const { stderr } = await hawserHere('sync', 'pull');
   expect(stderr).toMatch(/^hawser: unknown command "sync pull"; did you mean "sync push"\?/);
@@ -430,8 +465,41 @@ test('"hawser sync" says what there is, and what was meant', async () => {
 test.each([[['sync', '--help']], [['sync', '-h']], [['help', 'sync']]])('%j lists them', async (args) => {
   const { code, stdout, stderr } = await hawserHere(...args);
   expect([code, stderr]).toEqual([0, '']);
-  for (const name of ['push', 'manager', 'dump']) expect(stdout).toMatch(new RegExp(`^  sync ${name} `, 'm'));
+  for (const name of ['push', 'manager', 'dump', 'forget'])
+    expect(stdout).toMatch(new RegExp(`^  sync ${name} `, 'm'));
   expect(stdout).not.toContain('gateway');
+});
+
+test('an agent is deleted from a store, when it is said so twice', async () => {
+  const store = join(await newFolder(), 'store');
+  const agents = ['41', '42'];
+  {
+    await using made = await openStore(store);
+    for (const agent of agents) {
+      const wire = { agent, module: 'm', mode: 'DELTA', size: 1, indices: ['i'] } as const;
+      const session = made.begin({ ...wire, session: 1n, nonce: 1n, generation: 1n });
+      const data = Buffer.from('{}');
+      const change = { operation: 'Upsert', index: 'i', id: 'a', version: 0n, data } as const;
+      await made.commit(session, [change], () => 0);
+    }
+  }
+  const forget = (...args: readonly string[]): Promise<Outcome> =>
+    hawserHere('sync', 'forget', '--store', store, '--agent', ...args);
+  expect(await forget('42')).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: 'hawser sync forget: agent 42: 1 documents, 126 B; give --yes to delete all that is kept of it\n',
+  });
+  expect(await documentsIn(store)).toEqual([{ 'i/a': '{}' }, { 'i/a': '{}' }]);
+  const done = await forget('42', '--yes');
+  expect(done).toEqual({ code: 0, stdout: 'agent 42: 1 documents, 126 B, deleted\n', stderr: '' });
+  expect((await forget('42', '--yes')).stderr).toMatch(/: there is no agent 42 in the store; /);
+  expect((await hawserHere('sync', 'dump', '--store', store)).stdout).toBe('41\n');
+  await using _open = await openStore(store);
+  expect((await forget('41', '--yes')).stderr).toMatch(/store is open in this process already\n$/);
+  expect((await hawserHere('sync', 'forget', '--store', `${store}2`, '--agent', '1')).stderr).toMatch(
+    /: there is no store in /,
+  );
 });
 
 test('a dump makes no store where there is none', async () => {
@@ -464,4 +532,19 @@ test('what is no source, and what is no token, is said in one line', async () =>
   const bad = await hawserHere('sync', 'push', root, '--token', 'nonsense');
   expect(bad.code).toBe(1);
   expect(bad.stderr).toMatch(/^hawser sync push: the connect token is invalid: [^\n]*\n$/);
+});
+
+test('a push ends when what the manager has cannot be removed from the queue, and another one goes on', async () => {
+  const root = await newFolder();
+  const docs = join(root, 'docs');
+  await write(docs, { 'a.json': '{"n":1}' });
+  await using manager = await TestManager.start(join(root, 'store'));
+  const push = ['sync', 'push', docs, '--to', manager.address, '--key', serverKey] as const;
+  vi.spyOn(QueueChanges.prototype, 'succeed').mockImplementation(() => {
+    throw new HawserError('ERR_HAWSER_DISK_FULL', 'the disk is full');
+  });
+  const { code, stderr } = await hawserHere(...push);
+  expect(stderr).toMatch(/cannot be written: it keeps what the manager has; 1 items wait here/);
+  expect(code).toBe(1);
+  expect(await hawserHere(...push)).toMatchObject({ code: 0 });
 });

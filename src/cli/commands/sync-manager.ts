@@ -23,6 +23,7 @@ import {
   type Values,
   withDefault,
 } from '../options.js';
+import { SessionLines } from '../session-lines.js';
 import { pause, watchSignals } from '../signals.js';
 import { processStatus } from '../status.js';
 import { bytes, count, painter, printableJson } from '../terminal.js';
@@ -54,6 +55,10 @@ const options = {
     'sessions at a time; further agents are told to come later',
   ),
   maxStore: withDefault(decimal(0.001, 65_536, 'GIB'), '64', 'the greatest size of the store in GiB'),
+  maxAgentStore: optional(
+    decimal(0.001, 65_536, 'GIB'),
+    'how much of it the documents of one agent may take, in GiB (default: a quarter)',
+  ),
   ...gatewayDriverOptions,
   simulate: simulateOption,
   drain: withDefault(
@@ -90,7 +95,14 @@ async function run(values: ManagerValues): Promise<number> {
     throw new UsageError('--json needs --key (or HAWSER_KEY): of a new one nobody would learn');
   const key = given ?? generateKey();
   const driver = gatewayDriver(values);
-  const store = await openStore(values.store, { maxBytes: Math.round(values.maxStore * gibibyte) });
+  const { maxStore, maxAgentStore } = values;
+  if (maxAgentStore !== undefined && maxAgentStore > maxStore) {
+    throw new UsageError('--max-agent-store must be no more than --max-store');
+  }
+  const store = await openStore(values.store, {
+    maxBytes: Math.round(maxStore * gibibyte),
+    ...(maxAgentStore !== undefined && { maxBytesPerAgent: Math.round(maxAgentStore * gibibyte) }),
+  });
   const manager = new SyncManager({ store, maxSessions: values.maxSessions });
   try {
     const server = await Server.listen({
@@ -167,7 +179,11 @@ function announce({ values, server, store }: Running, madeKey: string | undefine
 
 /** Prints a status each second until the function that it returns is called, which prints the last one. */
 function tellJson({ server, manager, store }: Running): () => void {
-  manager.on('sessionEnd', (ended) => printLine({ event: 'session', ...ended }));
+  const lines = new SessionLines({
+    session: (ended) => printLine({ event: 'session', ...ended }),
+    untold: (agent, sessions) => printLine({ event: 'untold', agent, sessions }),
+  });
+  manager.on('sessionEnd', (ended) => lines.ended(ended));
   manager.on('log', (level, code, message, agent) => {
     if (level !== 'debug') printLine({ event: 'log', level, code, message, agent });
   });
@@ -185,6 +201,7 @@ function tellJson({ server, manager, store }: Running): () => void {
   const timer = setInterval(print, statusIntervalMs, 'status');
   return () => {
     clearInterval(timer);
+    lines.end();
     print('closed');
   };
 }

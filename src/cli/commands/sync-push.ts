@@ -33,7 +33,7 @@ import {
   withDefault,
 } from '../options.js';
 import { PushProgress } from '../push-progress.js';
-import { openSource, type Source, type SourceDocument } from '../push-source.js';
+import { type LongDocument, openSource, type Source } from '../push-source.js';
 import { type Comparison, PushState, type Target } from '../push-state.js';
 import { pause, watchSignals } from '../signals.js';
 import { bytes, count, printable, printableJson } from '../terminal.js';
@@ -64,6 +64,9 @@ const options = {
   ),
   full: flag(
     'send every document, in place of all that the manager has of the index: for a manager that was replaced, or another manager, agent or module than before',
+  ),
+  deleteAll: flag(
+    'go on when there is no document left: the manager deletes all that it has of the index. Without it, that is taken for a mistake',
   ),
   check: flag(
     'send nothing, only ask whether the manager has the same: exit code 1 when it has not; with --full, send everything then',
@@ -288,6 +291,12 @@ class Push {
         (options) => this.#agent.synchronizeModule('DELTA', options),
         (rejected) => state.addRejected(rejected),
       );
+      // Each would find the manager to have it.
+      if (state.queue.counts.syncing > 0) {
+        throw new CommandError(
+          `${state.queue.path} cannot be written: it keeps what the manager has${this.#kept()}`,
+        );
+      }
     }
     await state.emptied();
     progress.end();
@@ -302,9 +311,21 @@ class Push {
         if (this.#values.full) this.#agent.persistDifferenceInMemory(id, 'CREATE', index, data);
       },
       tooLong: this.#tooLong(),
+      empty: (known) => this.#checkEmpty(known),
     });
     if (compared === undefined) throw new Interrupted();
     return compared;
+  }
+
+  /** A directory that is not mounted, say, is empty, too. */
+  #checkEmpty(known: number): void {
+    const { source, index } = this.#setup;
+    if (this.#values.deleteAll || (known === 0 && !this.#values.full)) return;
+    const lost =
+      known === 0 ? `all that it has of ${index}` : `the ${count(known)} of ${index} that it was told`;
+    throw new CommandError(
+      `${source.path} has no documents, and the manager would delete ${lost}: give --delete-all if it is to`,
+    );
   }
 
   /** In place of all that the manager has of the index: afterwards nothing of it has to wait. */
@@ -325,7 +346,7 @@ class Push {
     const tooLong = this.#tooLong();
     for await (const document of source.documents()) {
       if (signal.aborted) throw new Interrupted();
-      if (document.data.length > limits.dataBytes) tooLong(document);
+      if (document.data === undefined) tooLong(document);
       else sha1s.set(document.id, documentSha1(document.data));
       progress.reading(sha1s.size);
     }
@@ -349,12 +370,12 @@ class Push {
   }
 
   /** Names some documents that are too long. */
-  #tooLong(): (document: SourceDocument) => void {
+  #tooLong(): (document: LongDocument) => void {
     let named = 0;
-    return ({ where, data }) => {
+    return ({ where, bytes: length }) => {
       if (++named > namedDocuments) return;
       this.#setup.progress.note(
-        `${where}: ${bytes(data.length)} are too long, at most ${bytes(limits.dataBytes)} can be sent; it stays as the manager has it`,
+        `${where}: ${bytes(length)} are too long, at most ${bytes(limits.dataBytes)} can be sent; it stays as the manager has it`,
       );
     };
   }
