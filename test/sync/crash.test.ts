@@ -18,6 +18,17 @@ const seeds =
 /** Each with a timeout of its own, however busy the machine is. */
 const parts = [1, 2, 3, 4];
 const stepsPerSeed = 12;
+/** Where somebody is killed, besides `persisted`: the queue was told of a step that a FULL tells, too. */
+const marks = [
+  'begins',
+  'done',
+  'WaitingStartAck',
+  'session',
+  'DataTransfer',
+  'progress',
+  'WaitingEndAck',
+  'sessionEnd',
+];
 const key = Buffer.alloc(32, 7).toString('hex');
 
 interface Line {
@@ -77,7 +88,7 @@ class Site {
   readonly #store: string;
   readonly #queue: string;
   readonly #data: string;
-  readonly #full: boolean;
+  readonly #full: 'never' | 'meanwhile' | 'at the end';
   readonly log: string[] = [];
   #address = '127.0.0.1:0';
   #manager: Child | undefined;
@@ -92,7 +103,7 @@ class Site {
     this.#seed = seed;
     this.#dice = new Dice(seed);
     this.#data = this.#dice.pick(['reliable', 'unreliable']);
-    this.#full = this.#dice.chance(0.3);
+    this.#full = this.#dice.pick(['never', 'never', 'meanwhile', 'meanwhile', 'at the end']);
     const folder = mkdtempSync(join(tmpdir(), 'hawser-crash-'));
     folders.push(folder);
     this.#store = join(folder, 'store');
@@ -152,20 +163,13 @@ class Site {
   /** At some moment of what it does. */
   async #killSomebody(): Promise<void> {
     const dice = this.#dice;
-    const mark = dice.pick([
-      'begins',
-      'done',
-      'WaitingStartAck',
-      'session',
-      'DataTransfer',
-      'progress',
-      'WaitingEndAck',
-      'sessionEnd',
-    ]);
+    // While the manager applies a FULL that tells what the queue was told since.
+    const isDuringFull = this.#full === 'meanwhile' && dice.chance(0.7);
+    const mark = isDuringFull ? 'persisted' : dice.pick(marks);
     await this.#until((line) => line.mark === mark || mark in line || line.told !== undefined);
-    const delayMs = dice.chance(0.3) ? 0 : dice.magnitude(1, 100);
+    const delayMs = dice.chance(0.3) ? 0 : dice.magnitude(1, isDuringFull ? 50 : 100);
     await new Promise((resolve) => setTimeout(resolve, delayMs));
-    const who = dice.pick(['agent', 'manager', 'both']);
+    const who = isDuringFull ? 'agent' : dice.pick(['agent', 'manager', 'both']);
     this.log.push(`kill ${who} ${delayMs} ms after ${mark}`);
     const victims = [
       who === 'manager' ? undefined : this.#agent,

@@ -7,7 +7,7 @@ import { syncConnector } from '../../src/sync/over-hawser.js';
 import { MemoryQueue } from '../../src/sync/queue/memory-queue.js';
 import type { Difference } from '../../src/sync/queue/queue.js';
 import { checksumOf, documentSha1 } from '../../src/sync/store/checksum.js';
-import { documentOf, type Fleet, numberOf } from './simulated-fleet.js';
+import { type Fleet, forbiddenSuffix, numberOf } from './simulated-fleet.js';
 import { Process, QueueOfProcess } from './simulated-processes.js';
 
 export type Behaviour = Omit<SyncAgentOptions, 'module' | 'queue'>;
@@ -19,11 +19,16 @@ export class Module {
   readonly indices: readonly string[];
   readonly queue: MemoryQueue;
   readonly behaviour: Behaviour;
-  readonly isVersioned: boolean;
+  /** Which documents have a version, that of a later one being greater: none, all, or this one and not the next. */
+  readonly versions: 'none' | 'all' | 'some';
   /** What the manager is to have in the end, by index and id. */
   readonly documents = new Map<string, Map<string, Uint8Array>>();
-  /** The index that is to be deleted everywhere: it does not change until it is. */
+  /** The index that is to be deleted everywhere. */
   cleaning: string | undefined = undefined;
+  /** The ids of that index that changed after the last attempt to delete it began: these stay. */
+  readonly #sinceMark = new Set<string>();
+  /** What a FULL may have told already and the queue is yet to hear of, whatever becomes of the FULL and of the process. */
+  #intended: readonly Difference[] | undefined = undefined;
   /** Grows with each change. */
   #changes = 0;
   #isChanging = false;
@@ -36,11 +41,13 @@ export class Module {
     this.agent = agent;
     this.name = name;
     this.indices = [`${name}-a`, `${name}-b`];
-    const { dice, clock } = agent.fleet;
-    const snapshotItems = dice.chance(0.5) ? dice.magnitude(1, 1000) : 500_000;
-    this.queue = new MemoryQueue({ wallNow: () => clock.wallNow(), snapshotItems: Math.ceil(snapshotItems) });
+    const { dice, clock, maxSnapshotItems } = agent.fleet;
+    const snapshotItems = dice.chance(0.5)
+      ? dice.between(1, Math.min(1000, maxSnapshotItems))
+      : maxSnapshotItems;
+    this.queue = new MemoryQueue({ wallNow: () => clock.wallNow(), snapshotItems });
     this.behaviour = behaviour;
-    this.isVersioned = agent.fleet.dice.chance(0.5);
+    this.versions = dice.pick(['none', 'all', 'some']);
     for (const index of this.indices) this.documents.set(index, new Map());
   }
 
@@ -51,17 +58,22 @@ export class Module {
 
   get isSettled(): boolean {
     const { pending, syncing } = this.queue.counts;
-    return pending + syncing === 0 && this.cleaning === undefined;
+    return pending + syncing === 0 && this.cleaning === undefined && this.#intended === undefined;
   }
 
   start(process: Process, client: SyncClient): void {
     this.#process = process;
     this.#isChanging = false;
     this.#isSyncing = false;
-    const queue = new QueueOfProcess(this.queue, process, (differences) => this.#accepted(differences));
+    const queue = new QueueOfProcess(this.queue, process, {
+      accepted: (differences) => this.#accepted(differences),
+      marked: () => this.#sinceMark.clear(),
+    });
     const metadata = { agentName: this.agent.name, groups: ['default', 'simulated'] };
     this.#sync = client.agent({ metadata, ...this.behaviour, module: this.name, queue });
     this.#sync.on('listenerError', (error, source) => this.#problem(`${source} threw ${error}`));
+    // The process before may have told it.
+    this.#submitIntended(true);
   }
 
   stop(): void {
@@ -82,46 +94,77 @@ export class Module {
 
   /** Some documents change. */
   change(): void {
-    if (this.#isChanging) return;
+    if (this.#isChanging || this.#intended !== undefined) return;
     const { dice } = this.agent.fleet;
     const differences = new Map<string, Difference>();
     for (let count = dice.magnitude(1, 150); count > 0; --count) {
       const index = dice.pick(this.indices);
       const id = `id ${dice.magnitude(1, 100)}`;
-      if (index !== this.cleaning && !differences.has(`${index}/${id}`)) {
+      if (!differences.has(`${index}/${id}`)) {
         differences.set(`${index}/${id}`, this.#difference(index, id));
       }
     }
-    if (differences.size === 0) return;
+    this.#submit([...differences.values()], () => undefined);
+  }
+
+  #submit(differences: readonly Difference[], done: () => void): void {
     this.#isChanging = true;
-    void this.#ended(this.#present.persistDifferences([...differences.values()]), () => {
+    void this.#ended(this.#present.persistDifferences(differences), () => {
       this.#isChanging = false;
+      done();
+    });
+  }
+
+  /** @param isKnown whether the manager may have heard of it for certain: who said then that it is new would be wrong. */
+  #submitIntended(isKnown: boolean): void {
+    const intended = this.#intended;
+    if (intended === undefined || this.#isChanging) return;
+    const differences = intended.map((each) => (isKnown ? { ...each, operation: 'MODIFY' as const } : each));
+    const { dice } = this.agent.fleet;
+    this.#submit(differences, () => {
+      this.#intended = undefined;
+      if (isKnown || !dice.chance(0.5)) return;
+      // Of what the FULL may tell, or may have told, some goes again, be it in the next process.
+      if (dice.chance(0.5)) this.agent.restart();
+      const gone = intended.filter(() => dice.chance(0.5));
+      this.#submit(
+        gone.map((each) => ({ ...each, operation: 'DELETE', data: new Uint8Array() })),
+        () => undefined,
+      );
     });
   }
 
   #difference(index: string, id: string): Difference {
     const { dice } = this.agent.fleet;
     if (dice.chance(0.05)) return this.#context(id);
+    if (dice.chance(0.05)) return this.#forbidden(id);
     const isThere = this.documents.get(index)?.has(id) === true;
     if (isThere && dice.chance(0.3)) return { index, id, operation: 'DELETE', data: new Uint8Array() };
-    const n = this.agent.fleet.nextNumber();
-    const data = documentOf(n, dice.magnitude(1, 3000));
+    const { n, data } = this.agent.fleet.document();
     return { index, id, operation: isThere ? 'MODIFY' : 'CREATE', data, version: this.#versionOf(n) };
   }
 
   /** What the manager is told, and does not keep. */
   #context(id: string): Difference {
-    const data = documentOf(this.agent.fleet.nextNumber(), 10);
+    const { data } = this.agent.fleet.document();
     return { index: `${this.name}-context`, id, operation: 'MODIFY', data, isContext: true };
   }
 
+  /** What the manager does not take. */
+  #forbidden(id: string): Difference {
+    const { data } = this.agent.fleet.document();
+    return { index: `${this.name}${forbiddenSuffix}`, id, operation: 'MODIFY', data };
+  }
+
   #versionOf(n: number): bigint {
-    return this.isVersioned ? BigInt(n) : 0n;
+    const has = { none: false, all: true, some: n % 2 === 0 };
+    return has[this.versions] ? BigInt(n) : 0n;
   }
 
   #accepted(differences: readonly Difference[]): void {
     ++this.#changes;
     for (const { index, id, operation, data } of differences) {
+      if (index === this.cleaning) this.#sinceMark.add(id);
       if (operation === 'DELETE') this.documents.get(index)?.delete(id);
       else this.documents.get(index)?.set(id, data);
     }
@@ -149,34 +192,66 @@ export class Module {
       return;
     }
     const before = this.#changes;
+    const isIntended = this.#intended !== undefined;
     const { pending, syncing } = this.queue.counts;
     this.#synced(this.#present.synchronizeModule('DELTA'), (result) => {
-      if (!result.success || this.#changes !== before) return;
+      if (!result.success || this.#changes !== before || isIntended) return;
       this.#expectEqual(`after a sync of ${pending} behind ${syncing}`);
     });
   }
 
-  /** Everything anew, from memory. */
+  /** Everything anew, from memory; and perhaps what the queue hears of only then. */
   #full(): void {
-    // What is being deleted is not to be told of any more.
-    if (this.#isChanging) return;
+    if (this.#isChanging || this.#intended !== undefined) return;
+    const { dice, clock } = this.agent.fleet;
     const before = this.#changes;
     const sync = this.#present;
     if (sync.inMemoryCount > 0) sync.clearInMemoryData();
-    for (const [index, documents] of this.documents) {
-      for (const [id, data] of documents) {
-        const version = this.#versionOf(numberOf(data));
-        sync.persistDifferenceInMemory(id, 'CREATE', index, data, { version });
-      }
+    const created = dice.chance(0.5) ? this.#creations() : [];
+    for (const { index, id, data } of [...this.#all(), ...created]) {
+      const version = this.#versionOf(numberOf(data));
+      sync.persistDifferenceInMemory(id, 'CREATE', index, data, { version });
     }
     const indices = this.indices.filter((index) => (this.documents.get(index)?.size ?? 0) > 0);
+    let isTold = false;
     this.#synced(sync.synchronizeModule('FULL'), (result) => {
-      if (result.success && this.#changes === before) {
+      isTold = result.success;
+      if (result.success && this.#changes === before && created.length === 0) {
         for (const index of indices) this.#expectEqualIndex(index, 'after a FULL');
       }
       if (!result.success && indices.length > 0 && sync.inMemoryCount === 0)
         this.#problem('lost what was in memory');
     });
+    if (created.length === 0) return;
+    this.#intended = created;
+    const process = this.#process;
+    clock.setTimeout(
+      () => {
+        if (process === this.#process) this.#submitIntended(isTold);
+      },
+      dice.magnitude(1, 3000),
+    );
+  }
+
+  #all(): { readonly index: string; readonly id: string; readonly data: Uint8Array }[] {
+    return [...this.documents].flatMap(([index, documents]) =>
+      Array.from(documents, ([id, data]) => ({ index, id, data })),
+    );
+  }
+
+  /** Some documents that there are not yet. */
+  #creations(): Difference[] {
+    const { dice } = this.agent.fleet;
+    const created: Difference[] = [];
+    for (let count = dice.between(1, 10); count > 0; --count) {
+      const index = dice.pick(this.indices);
+      const id = `id ${dice.between(1, 100)}`;
+      const isDrawn = created.some((each) => each.index === index && each.id === id);
+      if (isDrawn || this.documents.get(index)?.has(id)) continue;
+      const { n, data } = this.agent.fleet.document();
+      created.push({ index, id, operation: 'CREATE', data, version: this.#versionOf(n) });
+    }
+    return created;
   }
 
   /** A comparison says what is true, or that it does not know. */
@@ -198,14 +273,14 @@ export class Module {
 
   /** An index goes, here and there; again and again until it has. */
   #clean(index: string): void {
-    if (this.#isChanging) return;
     this.cleaning = index;
     this.#synced(this.#present.notifyDataClean([index]), (result) => {
       if (!result.success) return;
       this.cleaning = undefined;
-      this.documents.get(index)?.clear();
+      const documents = this.documents.get(index) ?? new Map<string, Uint8Array>();
+      for (const id of [...documents.keys()]) if (!this.#sinceMark.has(id)) documents.delete(id);
       ++this.#changes;
-      this.#expectEqualIndex(index, 'after it was deleted');
+      if (this.#sinceMark.size === 0) this.#expectEqualIndex(index, 'after it was deleted');
     });
   }
 
@@ -259,6 +334,9 @@ export class Module {
     const { pending, syncing } = this.queue.counts;
     if (pending + syncing > 0) this.#problem(`has ${pending} and ${syncing} to tell`);
     this.#expectEqual('at the end');
+    const index = `${this.name}${forbiddenSuffix}`;
+    if (!this.agent.fleet.store.documents(this.agent.name, index).next().done)
+      this.#problem(`has documents of ${index}`);
   }
 }
 
@@ -272,6 +350,7 @@ export class Agent {
   #process: Process | undefined = undefined;
   #client: SyncClient | undefined = undefined;
   #host = '';
+  #isClosed = false;
 
   constructor(fleet: Fleet, number: number, modules: number, behaviour: () => Behaviour) {
     this.fleet = fleet;
@@ -301,7 +380,7 @@ export class Agent {
     this.#client = client;
     for (const module of this.modules) module.start(process, client);
     client.connect().catch((error: unknown) => {
-      if (process.isAlive) fleet.problem(`${this.name} could not connect: ${error}`);
+      if (process.isAlive && !this.#isClosed) fleet.problem(`${this.name} could not connect: ${error}`);
     });
   }
 
@@ -318,6 +397,7 @@ export class Agent {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#client?.close();
   }
 }

@@ -18,7 +18,7 @@ const managerAddress = '10.9.0.1:4000';
 const transportTimeoutMs = 5000;
 
 /** What a document of the simulation says: `n` grows with each change of any document. */
-export function documentOf(n: number, padding: number): Uint8Array {
+function documentOf(n: number, padding: number): Uint8Array {
   return Buffer.from(JSON.stringify({ n, pad: 'x'.repeat(padding) }));
 }
 
@@ -29,8 +29,17 @@ export function numberOf(data: Uint8Array): number {
     : Number.NaN;
 }
 
+const maxDocumentBytes = 3000;
+
+/** Indices whose names end so are not allowed. */
+export const forbiddenSuffix = '-forbidden';
+
 export interface FleetOptions {
-  readonly manager: Omit<SyncManagerOptions, 'store' | 'wheel' | 'random'>;
+  readonly manager: Omit<SyncManagerOptions, 'store' | 'wheel' | 'random' | 'allowIndex'>;
+  /** The most items that a snapshot may have, so that the manager takes it. */
+  readonly maxSnapshotItems: number;
+  /** How long documents are at the least, 1 to 3,000; that is the most they are. */
+  readonly minDocumentBytes: number;
   /** The share of writes of the store that fail. */
   readonly failureRate: number;
   /** Whether a new manager can tell agents of an earlier one that it does not know them. */
@@ -68,6 +77,16 @@ export class Fleet {
     return this.network.clock;
   }
 
+  get maxSnapshotItems(): number {
+    return this.#options.maxSnapshotItems;
+  }
+
+  /** Some document with a number of its own. */
+  document(): { readonly n: number; readonly data: Uint8Array } {
+    const n = ++this.#lastNumber;
+    return { n, data: documentOf(n, this.dice.magnitude(this.#options.minDocumentBytes, maxDocumentBytes)) };
+  }
+
   get manager(): SyncManager {
     if (this.#manager === undefined) throw new Error('there is no manager yet');
     return this.#manager;
@@ -80,11 +99,6 @@ export class Fleet {
 
   problem(what: string): void {
     this.problems.push(`${this.clock.now()} ms: ${what}`);
-  }
-
-  /** Greater than all before. */
-  nextNumber(): number {
-    return ++this.#lastNumber;
   }
 
   token(clientId: bigint): Uint8Array {
@@ -117,10 +131,17 @@ export class Fleet {
     const store = new StoreOfProcess(this.store, process, {
       changes: (session, changes) => this.#judge(session, changes),
       cut: (changes) => this.#cutCommit(changes),
+      cutDrop: () => this.#kills(0.2),
     });
     store.failureRate = this.isWell ? 0 : this.#options.failureRate;
     const wheel = new TimingWheel(process, (error) => this.problem(`a timer of the manager threw ${error}`));
-    const manager = new SyncManager({ ...this.#options.manager, store, wheel, random: this.dice.random });
+    const manager = new SyncManager({
+      ...this.#options.manager,
+      allowIndex: (_, index) => !index.endsWith(forbiddenSuffix),
+      store,
+      wheel,
+      random: this.dice.random,
+    });
     manager.on('listenerError', (error, source) => this.problem(`${source} of the manager threw ${error}`));
     manager.on('log', (level, code, message) => {
       if (level === 'error' && this.#options.failureRate === 0)
@@ -146,9 +167,14 @@ export class Fleet {
   }
 
   #cutCommit(changes: number): number | undefined {
-    if (this.isWell || this.#isMoving || !this.dice.chance(0.05)) return undefined;
+    return this.#kills(0.05) ? this.dice.between(0, changes) : undefined;
+  }
+
+  /** Perhaps the manager is killed at this moment. */
+  #kills(chance: number): boolean {
+    if (this.isWell || this.#isMoving || !this.dice.chance(chance)) return false;
     void this.replace('killed');
-    return this.dice.between(0, changes);
+    return true;
   }
 
   /**

@@ -2,7 +2,14 @@
 
 import type { Clock, Timer } from '../../src/base/clock.js';
 import { HawserError } from '../../src/base/errors.js';
-import type { Difference, QueueCounts, QueueMark, Snapshot, SyncQueue } from '../../src/sync/queue/queue.js';
+import type {
+  Difference,
+  QueueCounts,
+  QueueMark,
+  Snapshot,
+  SnapshotLimits,
+  SyncQueue,
+} from '../../src/sync/queue/queue.js';
 import type {
   Change,
   CommittedSession,
@@ -61,18 +68,23 @@ function* interrupted(changes: readonly Change[], before: number): Iterable<Chan
 
 const full = (): HawserError => new HawserError('ERR_HAWSER_STORE_FULL', 'the simulated store is full');
 
+/** Who is told what a queue does, when it has done it. */
+export interface QueueWatch {
+  accepted(differences: readonly Difference[]): void;
+  marked(): void;
+}
+
 /** The queue of an agent as one of its processes has it. What is behind it outlives the process. */
 export class QueueOfProcess implements SyncQueue {
   readonly #queue: SyncQueue;
   readonly #process: Process;
-  readonly #accepted: (differences: readonly Difference[]) => void;
+  readonly #watch: QueueWatch;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** @param accepted told of what is kept, when it is. */
-  constructor(queue: SyncQueue, process: Process, accepted: (differences: readonly Difference[]) => void) {
+  constructor(queue: SyncQueue, process: Process, watch: QueueWatch) {
     this.#queue = queue;
     this.#process = process;
-    this.#accepted = accepted;
+    this.#watch = watch;
   }
 
   get counts(): QueueCounts {
@@ -82,12 +94,12 @@ export class QueueOfProcess implements SyncQueue {
   submit(differences: readonly Difference[]): Promise<void> {
     return this.#inOrder(async () => {
       await this.#queue.submit(differences);
-      this.#accepted(differences);
+      this.#watch.accepted(differences);
     });
   }
 
-  fetchAndMarkForSync(): Promise<Snapshot | undefined> {
-    return this.#inOrder(() => this.#queue.fetchAndMarkForSync());
+  fetchAndMarkForSync(limits?: SnapshotLimits): Promise<Snapshot | undefined> {
+    return this.#inOrder(() => this.#queue.fetchAndMarkForSync(limits));
   }
 
   markSent(snapshot: Snapshot): Promise<void> {
@@ -114,6 +126,10 @@ export class QueueOfProcess implements SyncQueue {
     return this.#inOrder(() => this.#queue.resetSyncingItems(snapshot));
   }
 
+  park(snapshot: Snapshot): Promise<void> {
+    return this.#inOrder(() => this.#queue.park(snapshot));
+  }
+
   nextGeneration(): Promise<bigint> {
     return this.#inOrder(() => this.#queue.nextGeneration());
   }
@@ -123,7 +139,11 @@ export class QueueOfProcess implements SyncQueue {
   }
 
   mark(): Promise<QueueMark> {
-    return this.#inOrder(() => this.#queue.mark());
+    return this.#inOrder(async () => {
+      const mark = await this.#queue.mark();
+      this.#watch.marked();
+      return mark;
+    });
   }
 
   clearItemsByIndex(index: string, before?: QueueMark): Promise<number> {
@@ -163,6 +183,8 @@ export interface StoreWatch {
   changes(session: StoredSession, changes: readonly Change[]): void;
   /** How many of so many changes are carried out before the process is killed; undefined for all, and none is killed. */
   cut(changes: number): number | undefined;
+  /** Whether the process is killed before a session is dropped: the next one has it again. */
+  cutDrop(): boolean;
 }
 
 /** The store of a manager as one of its processes has it. What is behind it outlives the process. */
@@ -220,6 +242,12 @@ export class StoreOfProcess implements SyncStore {
     });
   }
 
+  get unwrittenBytes(): number {
+    let bytes = 0;
+    for (const { messages } of this.#unwritten.values()) for (const { length } of messages) bytes += length;
+    return bytes;
+  }
+
   stagedCount(session: StoredSession): number {
     return this.#store.stagedCount(session) + (this.#unwritten.get(session.key)?.messages.length ?? 0);
   }
@@ -232,7 +260,20 @@ export class StoreOfProcess implements SyncStore {
 
   drop(session: StoredSession): Promise<void> {
     this.#unwritten.delete(session.key);
-    return this.#process.onDisk(() => this.#store.drop(session));
+    return this.#process.onDisk(async () => {
+      if (this.#watch.cutDrop()) return;
+      try {
+        this.#fail();
+      } catch (error) {
+        // It is tried again by itself, unless the process is killed before: then the session is there again.
+        this.#process.setTimeout(
+          () => void this.#store.drop(session),
+          this.#process.dice.magnitude(1, 30_000),
+        );
+        throw error;
+      }
+      await this.#store.drop(session);
+    });
   }
 
   commit(
@@ -265,6 +306,14 @@ export class StoreOfProcess implements SyncStore {
 
   agent(agent: string, kind: 'metadata' | 'groups'): Uint8Array | undefined {
     return this.#store.agent(agent, kind);
+  }
+
+  removeAgent(agent: string): Promise<number> {
+    return this.#process.onDisk(() => this.#store.removeAgent(agent));
+  }
+
+  usageOf(agent: string): ReturnType<SyncStore['usageOf']> {
+    return this.#store.usageOf(agent);
   }
 
   checksum(agent: string, index: string): Promise<string | undefined> {

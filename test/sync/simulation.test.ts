@@ -13,12 +13,20 @@ const seeds =
 /** Each with a timeout of its own, however busy the machine is. */
 const parts = [1, 2, 3, 4];
 
+/** How much the manager takes of an agent at once, snapshots that are no greater than that, and documents that make them as great. */
+const rooms = [
+  { items: 2_000_000, bytes: 2 ** 30, snapshotItems: 500_000, documentBytes: 1 },
+  { items: 1000, bytes: 2 ** 30, snapshotItems: 1000, documentBytes: 1 },
+  { items: 250, bytes: 1_000_000, snapshotItems: 250, documentBytes: 1 },
+  { items: 20, bytes: 20_000, snapshotItems: 5, documentBytes: 2000 },
+] as const;
+
 function drawBehaviour(dice: Dice): Behaviour {
   return {
     data: dice.pick(['reliable', 'unreliable']),
     responseTimeoutMs: dice.pick([2000, 30_000]),
     retries: dice.pick([0, 3]),
-    eps: dice.pick([0, 0, 500]),
+    eps: dice.pick([0, 0, 5, 500]),
     batching: dice.chance(0.8),
     endDelayMs: dice.pick([0, 0, 500]),
     waitForAdmission: dice.chance(0.8),
@@ -33,13 +41,17 @@ class Simulation {
   constructor(seed: number) {
     const dice = new Dice(seed);
     this.dice = dice;
-    const maxSessions = dice.pick([2, 1000]);
-    const maxItems = dice.pick([1000, 2_000_000]);
+    const room = dice.pick(rooms);
     this.fleet = new Fleet(seed, dice, {
+      maxSnapshotItems: room.snapshotItems,
+      minDocumentBytes: room.documentBytes,
       manager: {
-        maxSessions,
-        maxItems,
-        maxItemsPerAgent: maxItems,
+        maxSessions: dice.pick([2, 1000]),
+        sessionsPerAgent: dice.pick([1, 8]),
+        maxItems: room.items * dice.pick([1, 4]),
+        maxItemsPerAgent: room.items,
+        maxBytes: room.bytes * dice.pick([1, 4]),
+        maxBytesPerAgent: room.bytes,
         sessionTimeoutMs: dice.pick([20_000, 1_200_000]),
       },
       failureRate: dice.pick([0, 0, 0.05]),

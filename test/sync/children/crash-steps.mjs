@@ -11,13 +11,33 @@ const differencesPerStep = 400;
 const keyOf = (index, id) => `${index}/${id}`;
 
 /**
- * One step changes each document once at most.
+ * One step changes each document once at most. One that follows a step during a FULL deletes half of what that has brought.
  *
  * @param {number} seed
  * @param {number} step from 0.
- * @returns {{index: string, id: string, data: string | undefined}[]} undefined deletes.
+ * @returns {Iterable<{index: string, id: string, data: string | undefined}>} undefined deletes.
  */
 function changesOf(seed, step) {
+  const changes = ownChangesOf(seed, step);
+  if (!isDuringFull(seed, step - 1)) return changes.values();
+  const random = seededRandom(seed * 100_000 + 60_000 + step);
+  for (const [key, { index, id, data }] of ownChangesOf(seed, step - 1)) {
+    if (data !== undefined && random() < 0.5) changes.set(key, { index, id, data: undefined });
+  }
+  return changes.values();
+}
+
+/**
+ * There is one such step: another FULL would repair what the first has left.
+ *
+ * @param {number} seed @param {number} step
+ */
+function isDuringFull(seed, step) {
+  return step === Math.floor(10 * seededRandom(seed * 100_000 + 50_000)());
+}
+
+/** @param {number} seed @param {number} step */
+function ownChangesOf(seed, step) {
   const random = seededRandom(seed * 100_000 + step);
   const changes = new Map();
   for (let count = differencesPerStep; count > 0; --count) {
@@ -27,7 +47,7 @@ function changesOf(seed, step) {
     const data = random() < 0.25 ? undefined : JSON.stringify({ step, padding });
     changes.set(keyOf(index, id), { index, id, data });
   }
-  return [...changes.values()];
+  return changes;
 }
 
 /** The documents of an agent after so many steps, and what the next one is. */
@@ -54,7 +74,7 @@ export class Steps {
    * @param {boolean} isRepeated whether it may have been made already: then nothing is said to be new.
    */
   next(isRepeated) {
-    return changesOf(this.#seed, this.#done).flatMap(({ index, id, data }) => {
+    return [...changesOf(this.#seed, this.#done)].flatMap(({ index, id, data }) => {
       const isThere = isRepeated || this.documents.has(keyOf(index, id));
       if (data === undefined && !isThere) return [];
       /** @type {'CREATE' | 'MODIFY' | 'DELETE'} */
@@ -63,11 +83,23 @@ export class Steps {
     });
   }
 
-  finish() {
+  /** Whether the queue is to hear of the next one while a FULL is under way that tells it already. */
+  get isDuringFull() {
+    return isDuringFull(this.#seed, this.#done);
+  }
+
+  /** What there will be after the next one. */
+  after() {
+    const documents = new Map(this.documents);
     for (const { index, id, data } of changesOf(this.#seed, this.#done)) {
-      if (data === undefined) this.documents.delete(keyOf(index, id));
-      else this.documents.set(keyOf(index, id), { index, id, data });
+      if (data === undefined) documents.delete(keyOf(index, id));
+      else documents.set(keyOf(index, id), { index, id, data });
     }
+    return documents;
+  }
+
+  finish() {
+    this.documents = this.after();
     this.#done += 1;
   }
 }
