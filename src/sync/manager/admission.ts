@@ -58,9 +58,12 @@ const lapsePart = 0.5;
 const sweepMs = 10_000;
 /** How far back the rate of ending sessions is measured. */
 const memoryMs = 10_000;
-/** What is believed before any session has ended: 1,000 sessions in a second. Too many who come early cost little. */
-const believedSessions = 500;
-const believedMs = 500;
+/**
+ * What is believed before any session has ended: 1,000 sessions in a second, for as long as the first ones take, with all who ask in the
+ * same second in their way. Many who come too early cost little; the manager is idle for as long as they were told too much.
+ */
+const believedSessions = 2000;
+const believedMs = 2000;
 
 interface Held<R> {
   readonly place: Place<R>;

@@ -82,6 +82,7 @@ export class Applying {
     try {
       return this.#host.settings.store.sessions().every(({ key }) => key !== this.#stored.key);
     } catch {
+      // That it cannot be read has been told: it failed to apply just now.
       return false;
     }
   }
