@@ -15,6 +15,7 @@ import {
 import type { Clock } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
 import { guard } from '../base/isolate.js';
+import { type AddressOrder, reorderAddresses } from '../token/address-order.js';
 import type { ChannelMap, DefaultChannels } from './channels.js';
 import { ConnectError } from './connect-error.js';
 import { Connection, connectionControl } from './connection.js';
@@ -47,6 +48,13 @@ export interface ConnectionOptions {
   readonly timeoutMs?: number;
   /** The application; a token for another one is refused. By default what the token says. */
   readonly protocolId?: bigint;
+  /**
+   * The gateway to ask first, `host:port`: then it is the one, unless another has answered before it, 300 ms later or more. Passed over when the
+   * token does not list it, and with netcode, whose clients keep to the order of the token. By default the first of the token.
+   */
+  readonly firstAddress?: string;
+  /** The gateway to ask last, `host:port`, and so to begin with the one behind it in the token; passed over as `firstAddress`, which comes before. */
+  readonly lastAddress?: string;
   /** The source IP address of this connection's datagrams, where the socket is bound to a wildcard; port 0. */
   readonly localAddress?: string;
   /** Connect anew when the gateway has lost the connection; true by default. Netcode connections time out instead. */
@@ -79,6 +87,8 @@ const connectionOptionNames = [
   'signal',
   'timeoutMs',
   'protocolId',
+  'firstAddress',
+  'lastAddress',
   'localAddress',
   'reconnectOnReset',
   'onState',
@@ -93,6 +103,7 @@ interface ConnectionPlan {
   readonly signal: AbortSignal | undefined;
   readonly timeoutMs: number | undefined;
   readonly protocolId: bigint | undefined;
+  readonly order: AddressOrder;
   readonly local: Uint8Array | undefined;
   readonly reconnectOnReset: boolean;
   readonly onState: ((state: ConnectionState) => void) | undefined;
@@ -297,7 +308,7 @@ export class Client<C extends ChannelMap = DefaultChannels>
     const isNetcode = token.wire === 'netcode';
     const begun = this.#socket.connect({
       protocolId: plan.protocolId ?? token.protocolId,
-      token: token.bytes,
+      token: isNetcode ? token.bytes : reorderAddresses(token.bytes, plan.order),
       timeoutMs: plan.timeoutMs ?? (isNetcode ? 0 : defaultTimeoutMs),
       ...(plan.local === undefined ? {} : { local: plan.local }),
     });
@@ -376,6 +387,8 @@ export async function connect<C extends ChannelMap = DefaultChannels>(
     signal,
     timeoutMs,
     protocolId,
+    firstAddress,
+    lastAddress,
     localAddress,
     reconnectOnReset,
     onState,
@@ -387,6 +400,8 @@ export async function connect<C extends ChannelMap = DefaultChannels>(
     signal,
     timeoutMs,
     protocolId,
+    firstAddress,
+    lastAddress,
     localAddress,
     reconnectOnReset,
     onState,
@@ -409,11 +424,15 @@ export async function connect<C extends ChannelMap = DefaultChannels>(
 }
 
 function checkConnectionOptions(options: ConnectionOptions): ConnectionPlan {
-  const { localAddress, onState, protocolId, secretOf, timeoutMs } = options;
+  const { firstAddress, lastAddress, localAddress, onState, protocolId, secretOf, timeoutMs } = options;
   return {
     signal: checkSignal(options.signal),
     timeoutMs: timeoutMs === undefined ? undefined : checkInteger('timeoutMs', timeoutMs, 1, maxTimeoutMs),
     protocolId: protocolId === undefined ? undefined : checkU64('protocolId', protocolId),
+    order: {
+      first: firstAddress === undefined ? undefined : parseAddress(firstAddress, 'firstAddress'),
+      last: lastAddress === undefined ? undefined : parseAddress(lastAddress, 'lastAddress'),
+    },
     local: localAddress === undefined ? undefined : localBinary(localAddress),
     reconnectOnReset: checkBoolean('reconnectOnReset', options.reconnectOnReset ?? true),
     onState: onState === undefined ? undefined : checkFunction('onState', onState),
