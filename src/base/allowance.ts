@@ -1,10 +1,12 @@
 // How much may be under way at a time.
 
+import { Fifo } from './fifo.js';
+
 /** Lets work begin, in the order of the calls, as long as not too much of it is under way. */
 export class Allowance {
   readonly #most: number;
   #left: number;
-  readonly #waiting: { readonly amount: number; readonly begin: () => void }[] = [];
+  readonly #waiting = new Fifo<{ readonly amount: number; readonly begin: () => void }>();
 
   /** @param most more than 0. */
   constructor(most: number) {
@@ -32,9 +34,9 @@ export class Allowance {
 
   #beginNext(): void {
     for (
-      let next = this.#waiting[0];
+      let next = this.#waiting.first;
       next !== undefined && next.amount <= this.#left;
-      next = this.#waiting[0]
+      next = this.#waiting.first
     ) {
       this.#waiting.shift();
       this.#left -= next.amount;

@@ -13,6 +13,7 @@ import type { Database, RootDatabase } from 'lmdb';
 import { systemClock, type Timer } from './clock.js';
 import type { Durability } from './durability.js';
 import { HawserError } from './errors.js';
+import { Fifo } from './fifo.js';
 import { checkRoom, storeError } from './lmdb-errors.js';
 import { checkLmdbFiles, takeDirectory } from './lmdb-files.js';
 import { decodeOwner, encodeOwner, isRunning, newOwner, type StoreOwner } from './store-owner.js';
@@ -194,7 +195,7 @@ export class LmdbStore {
   #usedBytes: number;
   /** In a transaction that may not have been committed. */
   #measuredBytes: number;
-  #waiting: Job[] = [];
+  readonly #waiting = new Fifo<Job>();
   #writing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   /** Of a relaxed store, between a commit and what makes it durable. */
@@ -277,7 +278,7 @@ export class LmdbStore {
   async #writeAll(): Promise<void> {
     // Those who call in the same turn share the first commit too.
     await Promise.resolve();
-    while (this.#waiting.length > 0) await this.#writeWaiting();
+    while (this.#waiting.size > 0) await this.#writeWaiting();
     this.#writing = undefined;
     if (this.#opened.options.durability === 'relaxed') this.#followLater();
   }
@@ -289,7 +290,7 @@ export class LmdbStore {
       // Any commit will do. When it fails, the next one finds out.
       this.#writing = this.#commit([() => void this.#opened.own.putSync(ownerKey, this.#ownerMark)]).then(
         () => {
-          this.#writing = this.#waiting.length > 0 ? this.#writeAll() : undefined;
+          this.#writing = this.#waiting.size > 0 ? this.#writeAll() : undefined;
         },
       );
     }, relaxedMs);
@@ -300,7 +301,9 @@ export class LmdbStore {
     const jobs: Job[] = [];
     // What came while LMDB waited for its turn belongs to this commit.
     const [outcome] = await this.#commit([() => this.#run(this.#take(jobs))]);
-    if (jobs.length === 0) jobs.push(...this.#waiting.splice(0));
+    if (jobs.length === 0) {
+      for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) jobs.push(job);
+    }
     const outcomes =
       outcome === undefined || jobs.length === 1 || this.#failure !== undefined
         ? jobs.map(() => outcome)
