@@ -32,6 +32,12 @@ export const errorTable = {
     'The same client connected anew elsewhere; connecting again would end that connection in turn.',
   ERR_HAWSER_PROTOCOL: 'The other side sent what its protocol does not allow.',
   ERR_HAWSER_STATUS: 'The other side answered the request with a status that is not SUCCESS.',
+  ERR_HAWSER_SESSION_EXPIRED: "The session is over: it expired or was closed, or it is not this client's.",
+  ERR_HAWSER_SESSION_REJECTED: 'No gateway would begin the session; the message has the reason.',
+  ERR_HAWSER_RESPONSE_EVICTED:
+    'The outcome of the request is not kept any more; the request is not carried out again.',
+  ERR_HAWSER_USER_ERROR: 'The application on the other side answered the request with an error of its own.',
+  ERR_HAWSER_HANDLER: 'The handler of the other side failed; nothing that it was to write was kept.',
   ERR_HAWSER_TOKEN_INVALID: 'The connect token is malformed, altered, or breaks a rule of the protocol.',
   ERR_HAWSER_TOKEN_KEY: 'None of the given server keys opens the private part of the connect token.',
   ERR_HAWSER_TOKEN_EXPIRED: 'The lifetime of the connect token passed before the connection was made.',
@@ -41,6 +47,8 @@ export const errorTable = {
   ERR_HAWSER_STORE_FULL: 'The store has reached its greatest size; what it keeps is unharmed.',
   ERR_HAWSER_STORE_QUOTA: 'The agent has its share of the store; what it keeps is unharmed.',
   ERR_HAWSER_DISK_FULL: 'The disk that the store is on has no room left; what it keeps is unharmed.',
+  ERR_HAWSER_STORE_UNAVAILABLE:
+    'The store cannot be reached or did not answer in time; whether it did what was asked is unknown.',
   ERR_HAWSER_STORE: 'The store could not be read or written for a reason that has no code of its own.',
 } as const;
 
