@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util';
 import { failureLines } from './lib/failures.mjs';
 import { stages } from './lib/stages.mjs';
+import { omissions } from './lib/system.mjs';
 
 const { values } = parseArgs({
   options: { only: { type: 'string' }, deep: { type: 'boolean', default: false } },
@@ -54,6 +55,9 @@ for (const stage of stages) {
 if (broken.length > 0) {
   console.log(`\nfailed: ${broken.join(', ')}\n`);
   for (const line of failureLines(failures)) console.log(line);
+}
+if (total.skipped > 0) {
+  for (const omission of await omissions('test')) console.error(`\nSKIPPED  ${omission}`);
 }
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 ? 1 : 0;

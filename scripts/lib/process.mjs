@@ -9,13 +9,27 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const jobs = availableParallelism();
 
 /**
+ * @typedef {object} RunOptions
+ * @property {Record<string, string>} [env]
+ * @property {string} [cwd]
+ * @property {boolean} [show] pass output on as it comes, besides collecting it
+ * @property {string} [input] what its standard input holds
+ */
+
+/**
+ * @typedef {object} Outcome
+ * @property {number} code 127 when it could not be started
+ * @property {string} output
+ * @property {number} seconds
+ */
+
+/**
  * Runs a command in the project's root folder.
  *
  * @param {string} command
  * @param {string[]} args
- * @param {{env?: Record<string, string>, cwd?: string, show?: boolean, input?: string}} [options] show: pass output
- *   on as it comes, besides collecting it; input: what its standard input holds
- * @returns {Promise<{code: number, output: string, seconds: number}>} code is 127 when it could not be started
+ * @param {RunOptions} [options]
+ * @returns {Promise<Outcome>}
  */
 export function run(command, args, { env = {}, cwd = root, show = false, input } = {}) {
   const started = performance.now();
@@ -27,14 +41,15 @@ export function run(command, args, { env = {}, cwd = root, show = false, input }
       shell: process.platform === 'win32',
     });
     let output = '';
-    const collect = (stream) => (chunk) => {
+    const collect = (/** @type {NodeJS.WriteStream} */ stream) => (/** @type {string} */ chunk) => {
       output += chunk;
       if (show) stream.write(chunk);
     };
-    child.stdout.setEncoding('utf8').on('data', collect(process.stdout));
-    child.stderr.setEncoding('utf8').on('data', collect(process.stderr));
-    if (input !== undefined) child.stdin.end(input);
-    const finish = (code) => resolve({ code, output, seconds: (performance.now() - started) / 1000 });
+    child.stdout?.setEncoding('utf8').on('data', collect(process.stdout));
+    child.stderr?.setEncoding('utf8').on('data', collect(process.stderr));
+    if (input !== undefined) child.stdin?.end(input);
+    const finish = (/** @type {number} */ code) =>
+      resolve({ code, output, seconds: (performance.now() - started) / 1000 });
     child.on('error', (error) => {
       output += `${command}: ${error.message}\n`;
       finish(127);
@@ -46,7 +61,7 @@ export function run(command, args, { env = {}, cwd = root, show = false, input }
   });
 }
 
-/** @returns {string | undefined} the path of an executable in PATH */
+/** @param {string} name @returns {string | undefined} the path of an executable in PATH */
 export function which(name) {
   const suffix = process.platform === 'win32' ? '.exe' : '';
   for (const dir of (process.env.PATH ?? '').split(delimiter)) {
@@ -56,14 +71,25 @@ export function which(name) {
   return undefined;
 }
 
-/** Runs npm: the one that started us where there is one, so that versions agree. */
+/**
+ * Runs npm: the one that started us where there is one, so that versions agree.
+ *
+ * @param {string[]} args
+ * @param {RunOptions} [options]
+ */
 export function runNpm(args, options) {
   const cli = process.env.npm_execpath;
   if (cli?.endsWith('.js')) return run(process.execPath, [cli, ...args], options);
   return run('npm', args, options);
 }
 
-/** Runs a program that npm installed, by its name in node_modules/.bin. */
+/**
+ * Runs a program that npm installed.
+ *
+ * @param {string} name in node_modules/.bin
+ * @param {string[]} args
+ * @param {RunOptions} [options]
+ */
 export function runBin(name, args, options) {
   return run(join(root, 'node_modules', '.bin', name), args, options);
 }
@@ -78,7 +104,14 @@ export function nodeHeadersPrefix() {
   return existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? prefix : undefined;
 }
 
-/** Works through items with at most `limit` at a time. */
+/**
+ * Works through items with at most `limit` at a time.
+ *
+ * @template T
+ * @param {readonly T[]} items
+ * @param {number} limit
+ * @param {(item: T) => Promise<void>} work
+ */
 export async function eachParallel(items, limit, work) {
   const queue = [...items];
   const worker = async () => {

@@ -32,7 +32,10 @@ async function accepts(compiler, flags, probe) {
   return code === 0;
 }
 
-/** Each: what it is, for which purposes, whether it is there, and what brings it on Debian and with Homebrew. */
+/**
+ * Each: what it is, for which purposes, whether it is there, and what brings it on Debian and with Homebrew. `without`: what is left out
+ * where it cannot be had; without that nothing works.
+ */
 const requirements = [
   {
     name: 'a C++20 compiler',
@@ -84,6 +87,15 @@ const requirements = [
     apt: ['clang', 'libclang-rt'],
     brew: ['llvm'],
   },
+  {
+    name: 'etcd',
+    purposes: ['test', 'bench'],
+    present: () => which('etcd') !== undefined,
+    apt: ['etcd-server', 'etcd-client'],
+    brew: ['etcd'],
+    without: 'whatever needs a real etcd is skipped',
+    afterApt: turnServiceOff,
+  },
 ];
 
 /** Debian since 12 and Ubuntu since 23 keep clang's runtime libraries in a package named after clang's version. */
@@ -95,6 +107,28 @@ async function nameRuntimePackage(packages) {
   const runtime = `libclang-rt-${version}-dev`;
   const known = await run('apt-cache', ['show', runtime]);
   return known.code === 0 ? [...others, runtime] : others;
+}
+
+/** Debian runs what it installs: on the port that developers' own clusters use, and at every start of the machine. */
+async function turnServiceOff(prefix) {
+  if (which('systemctl') === undefined) return;
+  const [command, ...rest] = [...prefix, 'systemctl'];
+  // Where systemd does not run, the first one fails and the second one does what there is to do.
+  await run(command, [...rest, 'stop', 'etcd.service']);
+  await run(command, [...rest, 'disable', 'etcd.service']);
+}
+
+/** @returns {string[]} for what is missing and not needed: what is left out, and what to type to have it */
+export async function omissions(purpose) {
+  const missing = (await missingFor(purpose)).filter(({ without }) => without);
+  const commandFor = ({ name, apt, brew }) => {
+    if (process.platform === 'darwin') return `type: brew install ${brew.join(' ')}`;
+    return which('apt-get') ? `type: sudo apt-get install -y ${apt.join(' ')}` : `install ${name}`;
+  };
+  return missing.map(
+    (requirement) =>
+      `without ${requirement.name} ${requirement.without}; to have it, ${commandFor(requirement)}`,
+  );
 }
 
 async function missingFor(purpose) {
@@ -124,43 +158,63 @@ async function aptPrefix() {
 export async function ensureSystem(purpose, step) {
   const missing = await missingFor(purpose);
   if (missing.length === 0) return;
+  const needed = missing.filter(({ without }) => !without);
+  const prefix = which('apt-get') ? await aptPrefix() : undefined;
+  if (prefix === undefined) {
+    if (needed.length > 0) throw await cannotInstall(missing);
+  } else {
+    await installByApt(prefix, needed, missing, step);
+  }
+  for (const omission of await omissions(purpose)) console.error(`setup: ${omission}`);
+  const still = (await missingFor(purpose)).filter(({ without }) => !without);
+  if (still.length > 0) {
+    throw new Error(`still missing after installing: ${still.map(({ name }) => name).join(', ')}`);
+  }
+}
+
+const packagesOf = (requirements, manager) => [
+  ...new Set(requirements.flatMap((requirement) => requirement[manager] ?? [])),
+];
+
+async function cannotInstall(missing) {
   const names = missing.map(({ name }) => name).join(', ');
-  const wanted = (manager) => [...new Set(missing.flatMap((requirement) => requirement[manager] ?? []))];
   if (process.platform === 'darwin') {
-    const formulae = wanted('brew');
+    const formulae = packagesOf(missing, 'brew');
     const compiler = formulae.length === 0 ? 'xcode-select --install' : `brew install ${formulae.join(' ')}`;
-    throw new Error(`missing: ${names}\ntype: ${compiler}`);
+    return new Error(`missing: ${names}\ntype: ${compiler}`);
   }
   if (!which('apt-get')) {
-    throw new Error(`missing: ${names}\ninstall them with this system's package manager, then try again`);
+    return new Error(`missing: ${names}\ninstall them with this system's package manager, then try again`);
   }
-  const prefix = await aptPrefix();
-  if (prefix === undefined) {
-    const packages = await nameRuntimePackage(wanted('apt'));
-    throw new Error(
-      `missing: ${names}\ntype: sudo apt-get update && sudo apt-get install -y ${packages.join(' ')}`,
-    );
-  }
+  const packages = await nameRuntimePackage(packagesOf(missing, 'apt'));
+  return new Error(
+    `missing: ${names}\ntype: sudo apt-get update && sudo apt-get install -y ${packages.join(' ')}`,
+  );
+}
+
+/** What is not needed is installed on its own, and may fail: a system that does not have it, or no way to it, has the rest. */
+async function installByApt(prefix, needed, missing, step) {
   const aptGet = (args) => {
-    const [command, ...rest] = [
-      ...prefix,
-      'env',
-      'DEBIAN_FRONTEND=noninteractive',
-      'apt-get',
-      '-qq',
-      ...args,
-    ];
+    const environment = ['env', 'DEBIAN_FRONTEND=noninteractive'];
+    const [command, ...rest] = [...prefix, ...environment, 'apt-get', '-qq', ...args];
     return run(command, rest);
   };
-  await step('package lists (apt-get update)', () => aptGet(['update']));
-  const packages = await nameRuntimePackage(wanted('apt'));
-  await step(`system packages: ${packages.join(' ')}`, () =>
-    aptGet(['install', '-y', '--no-install-recommends', ...packages]),
-  );
-  const still = await missingFor(purpose);
-  if (still.length > 0) {
-    throw new Error(
-      `still missing after installing ${packages.join(' ')}: ${still.map(({ name }) => name).join(', ')}`,
+  let hasLists = false;
+  const install = async (requirements) => {
+    if (!hasLists) await step('package lists (apt-get update)', () => aptGet(['update']));
+    hasLists = true;
+    const packages = await nameRuntimePackage(packagesOf(requirements, 'apt'));
+    await step(`system packages: ${packages.join(' ')}`, () =>
+      aptGet(['install', '-y', '--no-install-recommends', ...packages]),
     );
+  };
+  if (needed.length > 0) await install(needed);
+  for (const requirement of missing.filter(({ without }) => without)) {
+    try {
+      await install([requirement]);
+      await requirement.afterApt?.(prefix);
+    } catch (error) {
+      console.error(`setup: ${error.message}`);
+    }
   }
 }
