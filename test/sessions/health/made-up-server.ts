@@ -1,0 +1,45 @@
+// A server whose every count is another number.
+
+import type { SessionMetricsSource } from '../../../src/sessions/health/metrics.js';
+
+export const madeUpServer: SessionMetricsSource = {
+  gateway: 'gateway "1"',
+  stats: {
+    sessions: 107,
+    connected: 101,
+    maxSessions: 1009,
+    inCustody: 3,
+    pending: 5,
+    serving: true,
+    leaseValid: true,
+    isLeader: false,
+    created: 11,
+    continued: 13,
+    claimed: 17,
+    expired: 19,
+    warnings: 23,
+    closed: 29,
+    moved: 31,
+    rejected: { NotLeader: 37, SessionExpired: 41, InvalidCapabilities: 43, Other: 47 },
+    keepAlives: 53,
+    dropped: {
+      undecodable: 59,
+      rateLimited: 61,
+      stale: 67,
+      skewed: 71,
+      unexpected: 73,
+      createLimited: 79,
+      overloaded: 83,
+    },
+    committed: 89,
+    repeated: 97,
+    refused: 103,
+    discarded: 109,
+    queries: 113,
+    serverRequestsSent: 127,
+    serverRequestsAcknowledged: 131,
+    skewMs: { bounds: [-10_000, -100, 0, 10_000, Infinity], counts: [1, 2, 4, 7, 9], sum: -137 },
+    cleanupMs: { bounds: [0.1, 5, Infinity], counts: [2, 3, 5], sum: 139 },
+    roundTripMs: { bounds: [1, 50, 1000, Infinity], counts: [0, 8, 9, 9], sum: 149.5 },
+  },
+};
