@@ -5,6 +5,7 @@ import {
   createServer,
   type Server as HttpServer,
   type IncomingMessage,
+  type RequestListener,
   type ServerResponse,
 } from 'node:http';
 import { parseAddress } from '../base/address.js';
@@ -52,15 +53,49 @@ export interface HttpEndpoint {
 }
 
 /** @throws CommandError when the address cannot be bound. */
-export async function openHttp(options: HttpOptions): Promise<HttpEndpoint> {
-  const { host, port } = parseAddress(options.address);
-  const server = createServer((request, response) => {
+export function openHttp(options: HttpOptions): Promise<HttpEndpoint> {
+  const answerer = (request: IncomingMessage, response: ServerResponse): void => {
     answer(request, options).then(
       (given) => send(response, given),
       (error: unknown) => send(response, refusal(error)),
     );
-  });
-  await listen(server, host, port, options.address);
+  };
+  return openEndpoint(options.address, 'choose another with --http HOST:PORT, or --http off', answerer);
+}
+
+/**
+ * Answers GET /metrics.
+ *
+ * @param registry of prom-client, or what is like one.
+ * @throws CommandError when the address cannot be bound.
+ */
+export function openMetrics(
+  address: string,
+  registry: { readonly contentType: string; metrics(): Promise<string> },
+): Promise<HttpEndpoint> {
+  const answerMetrics = async ({ method, url }: IncomingMessage, response: ServerResponse): Promise<void> => {
+    if (method !== 'GET' || new URL(url ?? '/', 'http://localhost').pathname !== '/metrics') {
+      send(response, { status: 404, body: { error: 'there is GET /metrics' } });
+      return;
+    }
+    const metrics = await registry.metrics();
+    response.writeHead(200, { 'content-type': registry.contentType }).end(metrics);
+  };
+  const answerer = (request: IncomingMessage, response: ServerResponse): void => {
+    answerMetrics(request, response).catch((error: unknown) => send(response, refusal(error)));
+  };
+  return openEndpoint(address, 'choose another with --metrics HOST:PORT', answerer);
+}
+
+/** @param advice what to do when the address cannot be bound. */
+async function openEndpoint(
+  address: string,
+  advice: string,
+  answerer: RequestListener,
+): Promise<HttpEndpoint> {
+  const { host, port } = parseAddress(address);
+  const server = createServer(answerer);
+  await listen(server, host, port, `cannot listen on ${address} for HTTP`, advice);
   const bound = server.address();
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
   return {
@@ -73,7 +108,13 @@ export async function openHttp(options: HttpOptions): Promise<HttpEndpoint> {
   };
 }
 
-function listen(server: HttpServer, host: string, port: number, shown: string): Promise<void> {
+function listen(
+  server: HttpServer,
+  host: string,
+  port: number,
+  failure: string,
+  advice: string,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
       const code = systemCode(error);
@@ -83,11 +124,7 @@ function listen(server: HttpServer, host: string, port: number, shown: string): 
         EADDRNOTAVAIL: 'it is no address of this machine',
       };
       const reason = reasons[code ?? ''] ?? error.message;
-      reject(
-        new CommandError(
-          `cannot listen on ${shown} for HTTP: ${reason}; choose another with --http HOST:PORT, or --http off`,
-        ),
-      );
+      reject(new CommandError(`${failure}: ${reason}; ${advice}`));
     });
     server.listen(port, host, resolve);
   });

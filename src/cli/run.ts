@@ -9,6 +9,10 @@ import { gateway } from './commands/gateway.js';
 import { keygen } from './commands/keygen.js';
 import { load } from './commands/load.js';
 import { ping } from './commands/ping.js';
+import { sessionsClient } from './commands/sessions-client.js';
+import { sessionsExpire } from './commands/sessions-expire.js';
+import { sessionsLs } from './commands/sessions-ls.js';
+import { sessionsShow } from './commands/sessions-show.js';
 import { syncDump } from './commands/sync-dump.js';
 import { syncForget } from './commands/sync-forget.js';
 import { syncManager } from './commands/sync-manager.js';
@@ -25,6 +29,10 @@ const commands: readonly Command[] = [
   syncManager,
   syncDump,
   syncForget,
+  sessionsLs,
+  sessionsShow,
+  sessionsExpire,
+  sessionsClient,
   token,
   keygen,
   doctor,

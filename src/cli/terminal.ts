@@ -16,6 +16,13 @@ export function painter(stream: NodeJS.WriteStream): Paint {
   return wantsColour(stream) ? (style, text) => styleText(style, text) : (_, text) => text;
 }
 
+/** Prints a line, or several, on standard output, and waits for who reads slowly: there may be more of them than fit into memory. */
+export async function print(lines: string): Promise<void> {
+  if (!process.stdout.write(`${lines}\n`)) {
+    await new Promise((resolve) => process.stdout.once('drain', resolve));
+  }
+}
+
 // ---- Text of others ------------------------------------------------------------------------------------------------
 
 /** What a terminal obeys or takes for the end of a line, and what turns the order of text around. */

@@ -41,6 +41,14 @@ class Example {
     }
   }
 
+  /** All lines until it ends. */
+  async rest(): Promise<string[]> {
+    const lines: string[] = [];
+    for (let next = await this.#lines.next(); !next.done; next = await this.#lines.next())
+      lines.push(next.value);
+    return lines;
+  }
+
   async exit(): Promise<number | null> {
     if (this.process.exitCode === null) await once(this.process, 'exit');
     return this.process.exitCode;
@@ -78,6 +86,8 @@ test('there is no example without a test', () => {
   expect(names.sort()).toEqual([
     'echo-client',
     'echo-server',
+    'sessions-client',
+    'sessions-server',
     'sync-agent',
     'sync-manager',
     'thermostat-controller',
@@ -220,6 +230,47 @@ test('sync-agent and sync-manager that are killed and started again go on', asyn
   expect(await second.exit()).toBe(0);
   again.process.kill('SIGTERM');
   expect(await again.exit()).toBe(0);
+});
+
+test('sessions-server that is killed and started again goes on with the session of sessions-client, and counts once', async () => {
+  const key = { HAWSER_KEY: formatKey(generateKey()) };
+  const store = join(stores, 'sessions');
+  const server = new Example('sessions-server', [store], key);
+  const address = await server.line('listening on ');
+  const client = new Example('sessions-client', [await server.line('token '), '12']);
+  await client.line('a new session');
+  await client.line('counted to 2');
+  server.process.kill('SIGKILL');
+  await client.line('disconnected');
+  const again = new Example('sessions-server', [store, address], key);
+  await client.line('the session goes on');
+  const lines = await client.rest();
+  const counted = lines.flatMap((line) => /^counted to (\d+)$/.exec(line)?.[1] ?? []).map(Number);
+  expect(counted).toEqual(counted.map((_, n) => 12 - counted.length + 1 + n));
+  expect(counted.length).toBeGreaterThan(0);
+  expect(lines).toContain('the server says: 10 already');
+  expect(await client.exit()).toBe(0);
+  await again.line('client 1 goes on with its session');
+  await again.line('the session of client 1 closed');
+  again.process.kill('SIGTERM');
+  expect(await again.exit()).toBe(0);
+});
+
+test('the programs of docs/sessions.md run', async () => {
+  const page = readFileSync(new URL('../../docs/sessions.md', import.meta.url), 'utf8');
+  const [server, client] = Array.from(page.matchAll(/```ts\n(import .*?)```/gs), ([, program]) => program);
+  // Where tests keep things.
+  const store = `openSessionStore(${JSON.stringify(join(stores, 'docs-sessions'))})`;
+  prepare(
+    'docs-sessions-server',
+    server?.replace("openSessionStore('sessions')", store) ?? expect.fail('no server'),
+  );
+  prepare('docs-sessions-client', client ?? expect.fail('no client'));
+  const running = new Example('docs-sessions-server');
+  const counter = new Example('docs-sessions-client', [await running.line('')]);
+  expect(await counter.rest()).toEqual(['1', '2', '3']);
+  expect(await counter.exit()).toBe(0);
+  expect(await running.line('created ')).toMatch(/^[\da-f-]{36} 1$/);
 });
 
 test('the program of docs/transport.md about channels runs', async () => {

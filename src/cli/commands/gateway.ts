@@ -1,18 +1,29 @@
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { parseAddress } from '../../base/address.js';
 import type { Wire } from '../../base/wire.js';
-import { createTokenMinter } from '../../token/mint.js';
-import { createNetcodeTokenMinter } from '../../token/netcode-mint.js';
-import { encodeNetcodeToken } from '../../token/netcode-open.js';
-import { encodeToken } from '../../token/open.js';
-import { formatKey, generateKey, type ServerKey } from '../../token/server-key.js';
+import { loadPromClient } from '../../sessions/health/prom-client.js';
+import { registerSessionMetrics } from '../../sessions/health/prometheus.js';
+import { sessionChannels } from '../../sessions/over-hawser.js';
+import { generateKey } from '../../token/server-key.js';
+import type { ServerOptions } from '../../transport/options.js';
 import { Server } from '../../transport/server.js';
 import { type Command, defineCommand } from '../command.js';
 import { serveParent } from '../control.js';
-import { driverReport, driverText, gatewayDriver, gatewayDriverOptions } from '../driver.js';
-import { CommandError, exitCodes, UsageError } from '../errors.js';
-import { type HttpEndpoint, type MintText, openHttp } from '../http.js';
-import { impairmentNotice, simulateOption } from '../network-profile.js';
+import { driverReport, gatewayDriver, gatewayDriverOptions } from '../driver.js';
+import { exitCodes } from '../errors.js';
+import { type Announced, announce, type Endpoints, listeningEvent } from '../gateway-announcement.js';
+import { type HandlerModule, loadHandler } from '../gateway-handler.js';
+import { clockSkewMs, netcodePlan, netcodeTokensFrom } from '../gateway-netcode.js';
+import {
+  GatewaySessions,
+  gatewaySessionOptions,
+  openGatewayStore,
+  type SessionPlan,
+  sessionPlan,
+} from '../gateway-sessions.js';
+import { type AnyServer, byWire, peersText, printEvent, printStatuses, statusOf } from '../gateway-status.js';
+import { mintersOf } from '../gateway-tokens.js';
+import { type HttpEndpoint, type HttpOptions, openHttp, openMetrics } from '../http.js';
+import { simulateOption } from '../network-profile.js';
 import {
   address,
   choice,
@@ -28,26 +39,13 @@ import {
   type Values,
   withDefault,
 } from '../options.js';
+import { SessionTeller } from '../session-teller.js';
 import { pause, watchSignals } from '../signals.js';
-import {
-  countByWire,
-  dropsByReason,
-  type GatewayStatus,
-  newDrops,
-  type PeersByWire,
-  processStatus,
-  RateWindow,
-} from '../status.js';
-import { count, painter } from '../terminal.js';
-import { checkWholeSeconds, defaultHttpAddress, defaultListenAddress, keyOrEnvironment } from '../tokens.js';
+import type { GatewayStatus } from '../status.js';
+import { defaultHttpAddress, defaultListenAddress, keyOrEnvironment } from '../tokens.js';
 
-const maxTokenAddresses = 32;
-const statusIntervalMs = 1000;
 const controlIntervalMs = 250;
 const dayMs = 86_400_000;
-const defaultNetcodeLifetimeMs = 3_600_000;
-/** What `Server.listen` allows unless it is told otherwise. */
-const clockSkewMs = 5000;
 
 /** What `--wire` takes, and what it means. */
 const wiresOf: Readonly<Record<'hawser' | 'netcode' | 'both', readonly Wire[]>> = {
@@ -86,8 +84,9 @@ const options = {
   ),
   handler: optional(
     text('MODULE'),
-    'a module whose default export, a function, is called with the Server (default: send every message back)',
+    'a module whose default export, a function, is called with the Server; with sessions, one that exports onRequest, onQuery, onExpire (default: send everything back)',
   ),
+  ...gatewaySessionOptions,
   http: withDefault(
     httpAddress,
     defaultHttpAddress,
@@ -104,76 +103,80 @@ export const gateway: Command = defineCommand({
   summary: 'runs a gateway, with a token endpoint for development',
   details: [
     'It sends every message back to its sender, or does what --handler says. POST /token takes {"clientId"?, "userData"?, "wire"?} and answers {"token", "clientId"}; "hawser ping" and "hawser load" use it when they are given no key.',
+    'With --sessions or --store it serves sessions, and nothing else: see docs/sessions.md, and docs/cluster.md for several gateways with one store. A password of etcd is read from HAWSER_ETCD_USER and HAWSER_ETCD_PASSWORD, certificates for etcds:// from the files that HAWSER_ETCD_CACERT, HAWSER_ETCD_CERT and HAWSER_ETCD_KEY name.',
     'SIGINT (Ctrl-C) or SIGTERM asks the peers to leave, waits, and ends with exit code 0; a second one ends at once.',
   ],
   options,
   run,
 });
 
-/** A gateway that listens, and what it was started with. */
-interface Started {
-  readonly server: Server;
+/** What a gateway is started with. */
+type Setup = Omit<Announced, 'server' | 'sessions' | 'values'> & { readonly values: Values<typeof options> };
+
+/** A gateway that listens. */
+interface Started extends Announced {
+  readonly server: AnyServer & Pick<Server, 'drain'>;
   readonly values: Values<typeof options>;
-  readonly wires: readonly Wire[];
-  readonly key: ServerKey;
-  /** The key was made for this run. */
-  readonly madeKey: boolean;
-  /** undefined where netcode is not spoken. */
-  readonly netcode: NetcodePlan | undefined;
 }
 
-interface NetcodePlan {
-  readonly tokenLifetimeMs: number;
-  readonly freshKeys: boolean;
-}
+/** What every server of the command is told. */
+type ListenOptions = Omit<ServerOptions, 'channels'>;
+
+type Health = ReturnType<HttpOptions['health']>;
 
 async function run(values: Values<typeof options>): Promise<number> {
   const wires = wiresOf[values.wire];
   const given = keyOrEnvironment(values.key);
+  const isAddressKnown =
+    values.advertise !== undefined || values.public.length > 0 || !isWildcard(values.listen);
+  const plan = sessionPlan(values, { wires, hasKey: given !== undefined, isAddressKnown });
   const madeKey = given === undefined;
-  const key = given ?? generateKey();
-  const netcode = netcodePlan(values, wires, madeKey);
+  // The demonstration hands over a key that it has made for the run.
+  const netcode = netcodePlan(values.netcodeTokenLifetime, wires, madeKey || values.control);
+  const setup = { values, wires, key: given ?? generateKey(), madeKey, netcode };
   const driver = gatewayDriver(values);
-  const prepare = values.handler === undefined ? echo : await loadHandler(values.handler);
-  const server = await Server.listen({
+  const handler =
+    values.handler === undefined ? undefined : await loadHandler(values.handler, plan !== undefined);
+  const publicAddresses = [...new Set([values.advertise ?? [], values.public].flat())];
+  const listen: ListenOptions = {
     address: values.listen,
     protocolId: values.protocolId,
-    keys: [key],
+    keys: [setup.key],
     maxPeers: values.maxPeers,
     clockSkewMs,
     wires,
     ...driver,
     ...(netcode === undefined ? {} : { netcode }),
-    ...(values.public.length === 0 ? {} : { publicAddresses: values.public }),
+    ...(publicAddresses.length === 0 ? {} : { publicAddresses }),
     ...(values.simulate === undefined ? {} : { simulate: values.simulate.options }),
-  });
+  };
+  if (plan === undefined) return runMessages(setup, listen, handler);
+  return untilInterrupted((interruption) => runSessions(setup, listen, handler, plan, interruption));
+}
+
+/** Whether a server that is bound there is reached by every address of the machine. */
+function isWildcard(listen: string): boolean {
+  return ['0.0.0.0', '::'].includes(parseAddress(listen).host);
+}
+
+/** A gateway without sessions. */
+async function runMessages(
+  setup: Setup,
+  listen: ListenOptions,
+  handler: HandlerModule | undefined,
+): Promise<number> {
+  const server = await Server.listen(listen);
   try {
-    await prepare(server);
-    if (values.control) return await serveDemo(server);
-    return await serve({ server, values, wires, key, madeKey, netcode });
+    if (handler?.prepare === undefined) echo(server);
+    else await handler.prepare(server);
+    if (setup.values.control) return await serveDemo(server);
+    return await untilInterrupted((interruption) =>
+      serve({ ...setup, server, sessions: undefined }, interruption),
+    );
   } finally {
     await server.close();
   }
 }
-
-function netcodePlan(
-  { netcodeTokenLifetime, control }: Values<typeof options>,
-  wires: readonly Wire[],
-  madeKey: boolean,
-): NetcodePlan | undefined {
-  if (wires.includes('netcode')) {
-    const lifetimeMs = netcodeTokenLifetime ?? defaultNetcodeLifetimeMs;
-    return {
-      tokenLifetimeMs: checkWholeSeconds('netcode-token-lifetime', lifetimeMs),
-      // The demonstration hands over a key that it has made for the run.
-      freshKeys: madeKey || control,
-    };
-  }
-  if (netcodeTokenLifetime === undefined) return undefined;
-  throw new UsageError('--netcode-token-lifetime goes with --wire netcode or --wire both');
-}
-
-type Handler = (server: Server) => unknown;
 
 function echo(server: Server): void {
   server.on('message', (peer, data) => {
@@ -181,32 +184,54 @@ function echo(server: Server): void {
   });
 }
 
-async function loadHandler(path: string): Promise<Handler> {
-  let module: unknown;
+async function untilInterrupted(run: (interruption: AbortSignal) => Promise<number>): Promise<number> {
+  const interruption = watchSignals();
   try {
-    module = await import(pathToFileURL(resolve(path)).href);
-  } catch (error) {
-    // A module that is not there is a slip; one that throws needs its stack to be mended.
-    const missing = error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND';
-    const reason = error instanceof Error ? (missing ? error.message : error.stack) : String(error);
-    throw new CommandError(`cannot load the handler ${path}: ${reason}`);
+    return await run(interruption.signal);
+  } finally {
+    interruption.dispose();
   }
-  const handler: unknown =
-    typeof module === 'object' && module !== null && 'default' in module && module.default;
-  if (typeof handler === 'function') return (server) => handler(server);
-  throw new CommandError(`the handler ${path} must export a function (server) => void as its default`);
+}
+
+async function runSessions(
+  setup: Setup,
+  listen: ListenOptions,
+  handler: HandlerModule | undefined,
+  plan: SessionPlan,
+  interruption: AbortSignal,
+): Promise<number> {
+  const store = await openGatewayStore(plan.store, interruption);
+  if (store === undefined) return exitCodes.interrupted;
+  try {
+    const server = await Server.listen({ ...listen, channels: sessionChannels });
+    try {
+      const sessions = new GatewaySessions(plan, store, server, handler?.sessions ?? {});
+      const teller = new SessionTeller(sessions.server, setup.values.json);
+      try {
+        await handler?.prepare?.(server, sessions.server);
+        if (!(await sessions.start(interruption))) return exitCodes.interrupted;
+        return await serve({ ...setup, server, sessions }, interruption, teller);
+      } finally {
+        teller.end();
+        await sessions.close();
+      }
+    } finally {
+      await server.close();
+    }
+  } finally {
+    await store.close();
+  }
 }
 
 // ---- By itself -----------------------------------------------------------------------------------------------------
 
-async function serve(started: Started): Promise<number> {
-  const { server, values } = started;
+async function serve(started: Started, interruption: AbortSignal, teller?: SessionTeller): Promise<number> {
+  const { server, values, sessions } = started;
   const startedAt = performance.now();
-  const tokensFrom = netcodeTokensFrom(started);
+  const tokensFrom = netcodeTokensFrom(started.netcode);
   let draining = false;
-  const interruption = watchSignals();
-  const http = await openEndpoint(started, tokensFrom, () => ({
-    status: draining ? ('draining' as const) : ('ok' as const),
+  const health = (): Health => ({
+    status: draining ? 'draining' : 'ok',
     address: server.address,
     protocolId: String(server.protocolId),
     peers: server.peers.size,
@@ -215,185 +240,55 @@ async function serve(started: Started): Promise<number> {
     ...driverReport(values),
     uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
     rssBytes: process.memoryUsage.rss(),
-  }));
-  if (values.json) printLine(listening(started, tokensFrom, http));
-  else announce(started, tokensFrom, http);
-  const endPrinting = values.json ? printStatuses(server, started.wires) : undefined;
-  await pause(Number.POSITIVE_INFINITY, interruption.signal);
+    ...sessions?.report(),
+  });
+  const endpoints = await openEndpoints(started, tokensFrom, health);
+  if (values.json) printEvent(listeningEvent(started, tokensFrom, endpoints));
+  else announce(started, tokensFrom, endpoints);
+  teller?.begin();
+  const more = (): Readonly<Record<string, unknown>> => sessions?.report() ?? {};
+  const endPrinting = values.json ? printStatuses(server, started.wires, more) : undefined;
+  await pause(Number.POSITIVE_INFINITY, interruption);
   draining = true;
   if (!values.json) {
-    process.stdout.write(
-      `draining ${peersText(started)}, at most ${values.drain / 1000} s (again to end at once)\n`,
-    );
+    const peers = peersText(server, started.wires);
+    process.stdout.write(`draining ${peers}, at most ${values.drain / 1000} s (again to end at once)\n`);
   }
+  teller?.end();
+  await sessions?.close();
   await server.drain({ deadlineMs: values.drain });
-  await http?.close();
-  interruption.dispose();
+  await endpoints.http?.close();
+  await endpoints.metrics?.close();
   endPrinting?.();
   return exitCodes.ok;
 }
 
-/**
- * From when on netcode tokens count, as Unix milliseconds of a whole second: those with the whole lifetime that were minted earlier may
- * be from before the start. undefined where all count.
- */
-function netcodeTokensFrom({ netcode }: Started): number | undefined {
-  if (netcode === undefined || netcode.freshKeys) return undefined;
-  return (Math.floor((Date.now() + clockSkewMs) / 1000) + 1) * 1000;
-}
-
-async function openEndpoint(
+async function openEndpoints(
   started: Started,
   tokensFrom: number | undefined,
-  health: Parameters<typeof openHttp>[0]['health'],
-): Promise<HttpEndpoint | undefined> {
-  const address = started.values.http;
-  if (address === 'off') return undefined;
-  return openHttp({ address, minters: await mintersOf(started, tokensFrom), health });
-}
-
-async function mintersOf(
-  { server, values, wires, key, netcode }: Started,
-  tokensFrom: number | undefined,
-): Promise<ReadonlyMap<Wire, MintText>> {
-  const common = {
-    protocolId: values.protocolId,
-    key,
-    addresses: server.publicAddresses.slice(0, maxTokenAddresses),
-  };
-  const minters = new Map<Wire, MintText>();
-  if (wires.includes('hawser')) {
-    const minter = await createTokenMinter(common);
-    minters.set('hawser', (client) => encodeToken(minter.mint(client)));
+  health: HttpOptions['health'],
+): Promise<Endpoints> {
+  const { values, sessions } = started;
+  const metrics =
+    sessions === undefined || values.metrics === undefined
+      ? undefined
+      : await openSessionMetrics(values.metrics, sessions);
+  if (values.http === 'off') return { http: undefined, metrics };
+  try {
+    const minters = await mintersOf(started, tokensFrom);
+    return { http: await openHttp({ address: values.http, minters, health }), metrics };
+  } catch (error) {
+    // It would keep the process alive.
+    await metrics?.close();
+    throw error;
   }
-  if (netcode !== undefined) {
-    const minter = await createNetcodeTokenMinter({
-      ...common,
-      lifetimeMs: netcode.tokenLifetimeMs,
-      // Its own tokens are new, whatever the time: they count within a second of the start.
-      now: () => Math.max(Date.now(), tokensFrom ?? 0),
-    });
-    minters.set('netcode', (client) => encodeNetcodeToken(minter.mint(client)));
-  }
-  return minters;
 }
 
-function listening(
-  { server, values, wires }: Started,
-  tokensFrom: number | undefined,
-  http: HttpEndpoint | undefined,
-): Record<string, unknown> {
-  return {
-    event: 'listening',
-    address: server.address,
-    wires,
-    ...driverReport(values),
-    http: http?.url ?? null,
-    ...(tokensFrom === undefined ? {} : { netcodeTokensFrom: secondText(tokensFrom) }),
-    ...(values.simulate === undefined ? {} : { notice: impairmentNotice(values.simulate) }),
-  };
-}
-
-function announce(
-  { server, values, wires, key, madeKey, netcode }: Started,
-  tokensFrom: number | undefined,
-  http: HttpEndpoint | undefined,
-): void {
-  const paint = painter(process.stdout);
-  const rows = [
-    [
-      'gateway',
-      `udp ${paint('bold', server.address)}, protocol id ${server.protocolId}, up to ${count(values.maxPeers)} peers`,
-    ],
-    ['driver', driverText(values)],
-    ...(netcode === undefined ? [] : [['speaks', wires.join(' and ')]]),
-    ...(server.publicAddresses.join() === server.address
-      ? []
-      : [['public', server.publicAddresses.join(', ')]]),
-    ['tokens', http === undefined ? 'no endpoint (--http off)' : `POST ${http.url}/token (for development)`],
-    ...(http === undefined ? [] : [['health', `GET ${http.url}/healthz`]]),
-    ['key', madeKey ? `${key.id}, new, for this run only` : String(key.id)],
-  ];
-  // Only where nobody could get a token otherwise is a key that was made just now worth showing.
-  if (madeKey && http === undefined) rows.push(['', formatKey(key)]);
-  for (const [name = '', value = ''] of rows)
-    process.stdout.write(`${paint('dim', name.padEnd(8))} ${value}\n`);
-  if (netcode !== undefined && tokensFrom !== undefined)
-    process.stdout.write(`${refusalNotice(netcode, tokensFrom)}\n`);
-  if (values.simulate !== undefined) process.stdout.write(`${impairmentNotice(values.simulate)}\n`);
-}
-
-function refusalNotice({ tokenLifetimeMs }: NetcodePlan, tokensFrom: number): string {
-  return [
-    `netcode tokens from before ${secondText(tokensFrom)} are refused: a REQUEST does not say when its token was minted, so it may have been used before a restart.`,
-    `That holds for tokens that live ${count(tokenLifetimeMs / 1000)} s (--netcode-token-lifetime), and if none was ever minted to live longer: see docs/netcode.md`,
-  ].join(' ');
-}
-
-/** A time of a whole second. */
-function secondText(unixMs: number): string {
-  return new Date(unixMs).toISOString().replace('.000', '');
-}
-
-/** `3 peers`; `3 peers (1 hawser, 2 netcode)` where both are spoken. */
-function peersText({ server, wires }: Started): string {
-  const { peersByWire } = byWire(server, wires);
-  const total = `${count(server.peers.size)} peers`;
-  if (peersByWire === undefined) return total;
-  return `${total} (${wires.map((wire) => `${count(peersByWire[wire])} ${wire}`).join(', ')})`;
-}
-
-/** Nothing where one wire format is spoken. */
-function byWire(server: Server, wires: readonly Wire[]): { readonly peersByWire?: PeersByWire } {
-  return wires.length > 1 ? { peersByWire: countByWire(server.peers) } : {};
-}
-
-/** Prints a status each second until the function that it returns is called, which prints the last one. */
-function printStatuses(server: Server, wires: readonly Wire[]): () => void {
-  const rates = new RateWindow<GatewayStatus>();
-  let before = statusOf(server, wires);
-  rates.push(before);
-  const print = (event: string): void => {
-    const status = statusOf(server, wires);
-    rates.push(status);
-    const { cpuMicros: _cpu, timeMs: _time, drops, ...totals } = status;
-    printLine({
-      event,
-      time: new Date().toISOString(),
-      ...totals,
-      messagesPerSecond: Math.round(rates.perSecond(({ messagesReceived }) => messagesReceived)),
-      cpuPercent: Math.round(rates.cpuShare() * 1000) / 10,
-      // Since the line before.
-      drops: newDrops(drops, before.drops),
-    });
-    before = status;
-  };
-  const timer = setInterval(print, statusIntervalMs, 'status');
-  return () => {
-    clearInterval(timer);
-    print('closed');
-  };
-}
-
-function printLine(content: unknown): void {
-  process.stdout.write(`${JSON.stringify(content)}\n`);
-}
-
-function statusOf(server: Server, wires: readonly Wire[] = []): GatewayStatus {
-  const stats = server.stats;
-  const { peersConnected, peersDisconnected, handshakesCompleted, messagesReceived, messagesSent } =
-    stats.counters;
-  return {
-    ...processStatus(),
-    peers: server.peers.size,
-    ...byWire(server, wires),
-    peersConnected,
-    peersDisconnected,
-    handshakesCompleted,
-    messagesReceived,
-    messagesSent,
-    drops: dropsByReason(stats),
-  };
+async function openSessionMetrics(address: string, { server }: GatewaySessions): Promise<HttpEndpoint> {
+  const { Registry } = await loadPromClient();
+  const registry = new Registry();
+  registerSessionMetrics(server, registry);
+  return openMetrics(address, registry);
 }
 
 // ---- For the demonstration -----------------------------------------------------------------------------------------

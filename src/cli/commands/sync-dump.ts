@@ -4,7 +4,7 @@ import { type LmdbSyncStore, openStore } from '../../sync/store/lmdb-store.js';
 import { type Command, defineCommand } from '../command.js';
 import { CommandError, exitCodes, UsageError } from '../errors.js';
 import { flag, optional, required, text, type Values } from '../options.js';
-import { count, printable, printableJson } from '../terminal.js';
+import { count, print, printable, printableJson } from '../terminal.js';
 
 const options = {
   store: required(text('DIR'), 'the store of a manager'),
@@ -70,11 +70,4 @@ function inOneLine(document: Uint8Array): string {
   return Buffer.from(document)
     .toString('utf8')
     .replaceAll(/[\r\n][ \t\r\n]*/g, '');
-}
-
-/** Waits for who reads slowly: a store may hold more than memory does. */
-async function print(line: string): Promise<void> {
-  if (!process.stdout.write(`${line}\n`)) {
-    await new Promise((resolve) => process.stdout.once('drain', resolve));
-  }
 }
