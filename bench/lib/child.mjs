@@ -101,6 +101,12 @@ export class Program {
     });
   }
 
+  /** Ends the process at once, as a crash does. */
+  async kill() {
+    this.#child.kill('SIGKILL');
+    await this.#exited;
+  }
+
   /** Ends the process. */
   async end() {
     if (this.#child.connected) this.#child.disconnect();

@@ -15,6 +15,8 @@ import { rows as reconnect } from './reconnect.mjs';
 import { rows as reliable } from './reliable.mjs';
 import { rows as requests } from './requests.mjs';
 import { row as rtt } from './rtt.mjs';
+import { rows as sessions } from './sessions.mjs';
+import { rows as sessionsCluster } from './sessions-cluster.mjs';
 import { rows as simulated } from './simulated.mjs';
 import { row as stall } from './stall.mjs';
 import { rows as subscriptions } from './subscriptions.mjs';
@@ -45,6 +47,8 @@ export const rows = [
   ...sync,
   syncChecksum,
   ...syncQueue,
+  ...sessions,
+  ...sessionsCluster,
   ...reconnect,
   ...simulated,
 ];

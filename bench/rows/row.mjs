@@ -57,6 +57,7 @@
  * @property {{x: string, even?: boolean, lines: Readonly<Record<string, {title: string, unit: string}>>}} [series] what the samples'
  * series are: the title of x, whether equal steps of it are equally long (else it is logarithmic), and the title of each line
  * @property {boolean} [exact] one run is enough: every run gives the same figure, or takes the median of several windows itself
+ * @property {string} [lacks] what this machine does not have and the row needs: then measuring it fails
  * @property {string} note how it is measured, in a sentence
  * @property {(contender: string, size: Size) => Promise<Sample>} measure one run in processes of its own; `hawser` or another contender,
  * whose RivalUnavailable leaves it out of the row
@@ -75,6 +76,9 @@ export const interactionGroup = 'interaction';
 
 /** The group of the rows about agents and their manager. */
 export const syncGroup = 'sync';
+
+/** The group of the rows about sessions. */
+export const sessionsGroup = 'sessions';
 
 /** The cores of a row with two busy processes, where there are two. */
 export const cores = { near: 0, far: 1 };

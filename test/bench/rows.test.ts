@@ -17,7 +17,8 @@ import { pingFaults } from '../../bench/rows/stall.mjs';
 describe('the rows of the benchmark', () => {
   // Others that are exact need a native build for measuring.
   const quick = rows.filter(({ exact, group }) => exact !== true || group === interactionGroup);
-  it.each(quick.map((row) => [row.id, row] as const))('%s runs', async (_, row) => {
+  it.for(quick.map((row) => [row.id, row] as const))('%s runs', async ([, row], { skip }) => {
+    if (row.lacks !== undefined) skip(`this machine has no ${row.lacks}`);
     const lines: string[] = [];
     const result = await measureRow(row, 1, 'smoke', (line) => lines.push(line));
     const contenders = contendersOf(row);
