@@ -286,6 +286,27 @@ test.each([
   });
 });
 
+test('sessions client refuses at once what is no token, or one of netcode', async () => {
+  const none = await hawser('sessions', 'client', '--token', 'abc');
+  expect([none.code, none.stdout]).toEqual([1, '']);
+  expect(none.stderr).toMatch(/^hawser sessions client: the connect token is invalid: .*\n$/);
+  const { stdout } = await hawser(
+    'token',
+    '--wire',
+    'netcode',
+    '--key',
+    serverKey,
+    '--server',
+    '127.0.0.1:1',
+  );
+  expect(await hawser('sessions', 'client', '--token', stdout.trim())).toEqual({
+    code: 2,
+    stdout: '',
+    stderr:
+      'hawser sessions client: --token: sessions need reliable channels, which netcode has not (see "hawser sessions client --help")\n',
+  });
+});
+
 test('sessions client needs one source of tokens', async () => {
   const both = await hawserHere('sessions', 'client', '--token', 'x', '--key', serverKey);
   expect(both).toMatchObject({

@@ -1,14 +1,14 @@
 import { SessionClient } from '../../sessions/client/session-client.js';
 import { sessionConnector } from '../../sessions/over-hawser.js';
 import { wireOfToken } from '../../token/netcode-format.js';
-import type { TokenSource } from '../../transport/token-source.js';
+import { checkToken, type TokenSource } from '../../transport/token-source.js';
 import { type Command, defineCommand } from '../command.js';
 import { exitCodes, UsageError } from '../errors.js';
 import { impairmentNotice, simulateOption } from '../network-profile.js';
 import { content, decimal, duration, flag, integer, optional, type Values, withDefault } from '../options.js';
 import { SessionWatch } from '../session-watch.js';
 import { pause, watchSignals } from '../signals.js';
-import { randomClientId, tokenFactory, tokenOptions } from '../tokens.js';
+import { randomClientId, tokenFactory, tokenOptions, wireOf } from '../tokens.js';
 
 const { wire: _, ...connecting } = tokenOptions;
 
@@ -107,6 +107,11 @@ class SessionTokens {
     }
     // A file may hold the bytes of a token, or its text.
     const token = wireOfToken(values.token) === undefined ? values.token.toString().trim() : values.token;
+    if (wireOf(token) === 'netcode') {
+      throw new UsageError('--token: sessions need reliable channels, which netcode has not');
+    }
+    // What cannot be one is no reason to try again and again.
+    checkToken(token);
     return new SessionTokens(token, async () => token);
   }
 

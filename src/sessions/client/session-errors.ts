@@ -53,7 +53,11 @@ export function clientClosedError(): HawserError {
 
 /** @param cause what ended the session, where that was no message of the gateway. */
 export function expiredError(cause?: HawserError): HawserError {
-  return new HawserError('ERR_HAWSER_SESSION_EXPIRED', 'the session is over', cause && { cause });
+  return new HawserError(
+    'ERR_HAWSER_SESSION_EXPIRED',
+    'the session has expired, or was ended at the server',
+    cause && { cause },
+  );
 }
 
 /** The gateway is done with the connection, not with the session. */
