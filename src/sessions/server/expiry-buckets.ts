@@ -4,8 +4,8 @@ import { type TimingWheel, WheelTimer } from '../../base/timing-wheel.js';
 import { cleanupIntervalMs } from './options.js';
 
 /**
- * Items by the second after which they are to be looked at. Deadlines that move back need not be told: whoever looks at an item says when to
- * look again (lazy re-insertion), so that a heartbeat costs nothing here.
+ * Items by the second after which they are to be looked at. A deadline that moves back may be told at once, so that a sweep is about nothing but
+ * what is due, or by whoever looks at the item too early (lazy re-insertion).
  */
 export class ExpiryBuckets<T> {
   readonly #wheel: TimingWheel;
@@ -23,8 +23,13 @@ export class ExpiryBuckets<T> {
   constructor(wheel: TimingWheel, due: (lateMs: number) => void) {
     this.#wheel = wheel;
     this.#timer = new WheelTimer(() => {
-      this.#isDue = true;
-      due(Math.max(0, wheel.clock.now() - this.#firstSecond() * cleanupIntervalMs));
+      const lateMs = wheel.clock.now() - this.#firstMs();
+      // What it was set for has moved back since.
+      if (lateMs < 0) this.#arm();
+      else {
+        this.#isDue = true;
+        due(lateMs);
+      }
     });
   }
 
@@ -87,15 +92,24 @@ export class ExpiryBuckets<T> {
       }
     }
     this.#isDue = false;
-    const second = this.#firstSecond();
-    if (Number.isFinite(second)) this.#wheel.schedule(this.#timer, second * cleanupIntervalMs);
+    this.#arm();
     return false;
+  }
+
+  #arm(): void {
+    const firstMs = this.#firstMs();
+    if (Number.isFinite(firstMs)) this.#wheel.schedule(this.#timer, firstMs);
   }
 
   #insert(item: T, second: number): void {
     const bucket = this.#buckets.get(second) ?? new Set();
     this.#buckets.set(second, bucket.add(item));
     this.#places.set(item, second);
+  }
+
+  /** When the first bucket is due; Infinity without any. */
+  #firstMs(): number {
+    return this.#firstSecond() * cleanupIntervalMs;
   }
 
   /** Of the bucket that is due first; Infinity without any. They are as many as a timeout has seconds. */

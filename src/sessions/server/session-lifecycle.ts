@@ -52,11 +52,14 @@ export class SessionLifecycle {
     this.#context.tell('sessionDisconnected', session.info);
   }
 
+  /** A clean-up is then about those whose time has come, and about no others. */
   renew(session: OwnedSession): void {
-    const nowMs = this.#context.clock.now();
+    const { clock, expiry, settings } = this.#context;
+    const nowMs = clock.now();
     session.renewedAtMs = nowMs;
-    session.expiresAtMs = nowMs + this.#context.settings.sessionTimeoutMs;
+    session.expiresAtMs = nowMs + settings.sessionTimeoutMs;
     session.isWarned = false;
+    expiry.watch(session);
   }
 
   /** It is over: gone from here at once, and from the store as soon as that can be. */

@@ -28,6 +28,19 @@ describe('expiry', () => {
     }
   });
 
+  test('no clean-up comes as long as all KeepAlives come, for none of them is about a session that is not due', async () => {
+    const world = new World();
+    const gateway = await world.gateway('a');
+    const peers = await Promise.all([1, 2, 3].map(() => gateway.session()));
+    for (let beats = 0; beats < 10; ++beats) {
+      await world.pass(30_000);
+      for (const peer of peers) peer.keepAlive();
+    }
+    await world.settle();
+    expect(gateway.server.stats).toMatchObject({ sessions: 3, keepAlives: 30 });
+    expect(gateway.server.stats.cleanupMs.counts.at(-1)).toBe(0);
+  });
+
   test('a session whose deadline falls on the second of a clean-up is not expired by that one', async () => {
     const world = new World();
     const gateway = await world.gateway('a');
