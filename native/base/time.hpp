@@ -15,14 +15,16 @@ using Duration = std::chrono::microseconds;
 // that a simulated clock and a real one are the same thing to the protocol. The epoch is the driver's choice;
 // only differences mean anything, and no instant may be before the epoch.
 struct EngineClock {
-  using rep = std::int64_t;
-  using period = std::micro;
   using duration = Duration;
+  // 64 bits, by a name that C++ libraries choose for themselves: not always that of std::int64_t.
+  using rep = duration::rep;
+  using period = duration::period;
   using time_point = std::chrono::time_point<EngineClock>;
   // NOLINTNEXTLINE(readability-identifier-naming): the name std::chrono asks for
   static constexpr bool is_steady = true;
 };
-static_assert(std::is_same_v<Duration, std::chrono::duration<EngineClock::rep, EngineClock::period>>);
+static_assert(std::is_same_v<EngineClock::period, std::micro> &&
+              sizeof(EngineClock::rep) == sizeof(std::int64_t));
 
 using Instant = EngineClock::time_point;
 

@@ -8,12 +8,14 @@
 
 namespace hawser {
 
+void fill_from_system(MutableBytes out) { randombytes_buf(out.data(), out.size()); }
+
 SystemRandom::~SystemRandom() { wipe(buffer_); }
 
 void SystemRandom::fill(MutableBytes out) {
   if (out.size() > available_) {
     if (out.size() > buffer_.size()) {
-      randombytes_buf(out.data(), out.size());
+      fill_from_system(out);
       return;
     }
     randombytes_buf(buffer_.data(), buffer_.size());

@@ -9,6 +9,9 @@
 
 namespace hawser {
 
+// Unpredictable bytes, drawn for this call alone.
+void fill_from_system(MutableBytes out);
+
 // Unpredictable bytes. Drawn from the system some hundreds at a time, because one system call per nonce would
 // cost more than the sealing; bytes given out are wiped at once. For one thread; not for use after fork() in
 // the child.

@@ -46,6 +46,11 @@ WallTime Simulation::wall_now() const {
   return start_ + std::chrono::floor<std::chrono::milliseconds>(now_.time_since_epoch());
 }
 
+std::uint64_t Simulation::unix_micros() const {
+  const auto since_epoch = start_.time_since_epoch() + now_.time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::floor<std::chrono::microseconds>(since_epoch).count());
+}
+
 Instant Simulation::next_event() const {
   if (!awake_.empty()) return now_;
   Instant next = kNever;

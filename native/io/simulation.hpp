@@ -66,6 +66,8 @@ class Simulation {
 
   [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] WallTime wall_now() const;
+  // Likewise, in microseconds.
+  [[nodiscard]] std::uint64_t unix_micros() const;
   // A seed for something else that shall repeat with this run.
   [[nodiscard]] std::uint64_t next_seed() { return random_.u64(); }
 

@@ -2,65 +2,16 @@
 // form, and the meaning of its error numbers. Internal to io/.
 #pragma once
 
-#ifdef _WIN32
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#include <winsock2.h>
-#include <ws2tcpip.h>
-// The order is Winsock's own: mswsock.h needs the types of the two above.
-#include <mswsock.h>
-#else
-#ifdef __APPLE__
-// Without it Apple's headers hide the IPv6 options of RFC 3542.
-#define __APPLE_USE_RFC_3542 1
-#endif
-#include <netinet/in.h>
-#include <sys/socket.h>
-#endif
-
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 
 #include "base/address.hpp"
 #include "base/result.hpp"
+#include "io/socket_types.hpp"
 #include "io/udp_socket.hpp"
 
 namespace hawser::socket_support {
-
-#ifdef _WIN32
-using Message = WSAMSG;
-using NameLength = INT;
-#else
-using Message = msghdr;
-using NameLength = socklen_t;
-#endif
-
-// Large enough for every address family that is used here; sockaddr_storage would be four times the cache
-// lines.
-union AddressBuffer {
-  sockaddr any;
-  sockaddr_in ipv4;
-  sockaddr_in6 ipv6;
-};
-
-// Room for the control messages of one message in either direction. The most that arrives on Linux is
-// IPV6_PKTINFO (40 bytes), IPV6_TCLASS or IP_TOS (24), SO_RXQ_OVFL (24) and UDP_GRO (24).
-struct ControlBuffer {
-  alignas(std::max_align_t) std::byte bytes[128];
-};
-
-// What the control messages of one received datagram say.
-struct Arrival {
-  SocketAddress local;  // family kNone when not said
-  std::uint8_t ecn = 0;
-  std::optional<std::uint32_t> drop_total;  // SO_RXQ_OVFL: drops since the socket was opened, modulo 2^32
-  // UDP_GRO: the length of each coalesced datagram, of which the last may be shorter. 0: the message is one
-  // datagram.
-  std::size_t segment_bytes = 0;
-};
 
 // A datagram's addressing in the operating system's form.
 struct Addressing {
@@ -87,10 +38,8 @@ class KernelDropTotal {
 // Opens, configures and binds a non-blocking socket. Fails as UdpSocket::open_native() says.
 Result<OpenSocket, SocketError> open_socket(const SocketOptions& options);
 
-#ifdef __linux__
-// Probes segmentation and receive offload, leaves the latter on, and notes both in `state.features`.
+// Linux only: probes segmentation and receive offload, leaves the latter on, notes both in `state.features`.
 void enable_offload(OpenSocket& state);
-#endif
 
 // Closes the socket and marks it closed; does nothing when it already is.
 void close_socket(OpenSocket& state);

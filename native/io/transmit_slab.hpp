@@ -137,9 +137,12 @@ class TransmitSlab {
     }
   }
 
-  // A word may be written on one thread while the other reads it.
-  [[nodiscard]] std::atomic_ref<std::uint32_t> word(std::size_t index) const {
-    return std::atomic_ref(*reinterpret_cast<std::uint32_t*>(memory_.data() + index * sizeof(std::uint32_t)));
+  // A word may be written on one thread while the other reads it. Not std::atomic_ref, which the libc++ of
+  // macOS does not have.
+  [[nodiscard]] std::atomic<std::uint32_t>& word(std::size_t index) const {
+    static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t) &&
+                  std::atomic<std::uint32_t>::is_always_lock_free);
+    return *reinterpret_cast<std::atomic<std::uint32_t>*>(memory_.data() + index * sizeof(std::uint32_t));
   }
   [[nodiscard]] std::uint32_t load(std::size_t index) const {
     return word(index).load(std::memory_order_relaxed);

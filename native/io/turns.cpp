@@ -33,6 +33,11 @@ WallTime wall_time() {
   return WallTime(std::chrono::floor<std::chrono::milliseconds>(since_epoch));
 }
 
+std::uint64_t unix_micros() {
+  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::floor<std::chrono::microseconds>(since_epoch).count());
+}
+
 Turns::Turns(std::unique_ptr<UdpSocket> socket, Endpoint& endpoint, EventQueue& events, TurnUser& user,
              DriverCounters& counters, std::unique_ptr<Impairment> impairment, OtherShards* other_shards)
     : socket_(std::move(socket)),

@@ -21,6 +21,9 @@ namespace hawser {
 // The Unix time, which the system may set.
 [[nodiscard]] WallTime wall_time();
 
+// Likewise, in microseconds.
+[[nodiscard]] std::uint64_t unix_micros();
+
 // A turn reads at most 16 batches of datagrams, so that a flood cannot keep the thread from everything else,
 // then runs deadlines, hands events to the user, takes the user's messages, and sends: the endpoint's own
 // answers and the user's share packets.

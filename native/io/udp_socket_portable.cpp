@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "io/socket_support.hpp"
+#include "io/socket_system.hpp"
 #include "io/udp_socket.hpp"
 
 namespace hawser {
@@ -16,112 +17,9 @@ namespace {
 using socket_support::AddressBuffer;
 using socket_support::Arrival;
 using socket_support::ControlBuffer;
-using socket_support::Message;
-
-// What a call says about the datagram, or why there is none.
-struct ReceiveOutcome {
-  bool received = false;  // a datagram was taken from the kernel's queue
-  bool truncated = false;
-  std::size_t length = 0;
-  int error = 0;
-};
-
-#ifdef _WIN32
-using ReceiveFunction = LPFN_WSARECVMSG;
-
-// WSARecvMsg is not exported by name, unlike WSASendMsg.
-Result<ReceiveFunction, SocketError> find_receive_function(SocketDescriptor descriptor) {
-  GUID id = WSAID_WSARECVMSG;
-  ReceiveFunction function = nullptr;
-  DWORD returned = 0;
-  if (WSAIoctl(descriptor, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &function, sizeof function,
-               &returned, nullptr, nullptr) != 0) {
-    return Failure{
-        SocketError{SocketErrorCode::kUnsupported, socket_support::last_error(), "WSAIoctl WSARecvMsg"}};
-  }
-  return function;
-}
-
-ReceiveOutcome receive_one(SocketDescriptor descriptor, ReceiveFunction function, Message& message) {
-  ReceiveOutcome outcome;
-  DWORD length = 0;
-  if (function(descriptor, &message, &length, nullptr, nullptr) != 0) {
-    outcome.error = socket_support::last_error();
-    // Winsock calls a datagram that did not fit an error, and takes it from the queue all the same.
-    outcome.received = outcome.truncated = outcome.error == WSAEMSGSIZE;
-    return outcome;
-  }
-  outcome.received = true;
-  outcome.truncated = (message.dwFlags & MSG_TRUNC) != 0;
-  outcome.length = length;
-  return outcome;
-}
-
-// Returns 0 or the error.
-int send_one(SocketDescriptor descriptor, Message& message) {
-  DWORD length = 0;
-  return WSASendMsg(descriptor, &message, 0, &length, nullptr, nullptr) == 0 ? 0
-                                                                             : socket_support::last_error();
-}
-
-// Winsock's form of what a call needs besides addressing.
-struct Envelope {
-  Message message{};
-  WSABUF segment{};
-
-  Envelope(AddressBuffer& name, socket_support::NameLength name_bytes, ControlBuffer& control,
-           std::size_t control_bytes, std::byte* bytes, std::size_t size) {
-    segment.buf = reinterpret_cast<char*>(bytes);
-    segment.len = static_cast<ULONG>(size);
-    message.name = &name.any;
-    message.namelen = name_bytes;
-    message.lpBuffers = &segment;
-    message.dwBufferCount = 1;
-    message.Control.buf = control_bytes == 0 ? nullptr : reinterpret_cast<char*>(control.bytes);
-    message.Control.len = static_cast<ULONG>(control_bytes);
-  }
-};
-#else
-struct NoFunction {};
-using ReceiveFunction = NoFunction;
-
-Result<ReceiveFunction, SocketError> find_receive_function(SocketDescriptor) { return NoFunction{}; }
-
-ReceiveOutcome receive_one(SocketDescriptor descriptor, ReceiveFunction, Message& message) {
-  ReceiveOutcome outcome;
-  const ssize_t length = ::recvmsg(descriptor, &message, 0);
-  if (length < 0) {
-    outcome.error = socket_support::last_error();
-    return outcome;
-  }
-  outcome.received = true;
-  outcome.truncated = (message.msg_flags & MSG_TRUNC) != 0;
-  outcome.length = static_cast<std::size_t>(length);
-  return outcome;
-}
-
-// Returns 0 or the error.
-int send_one(SocketDescriptor descriptor, const Message& message) {
-  return ::sendmsg(descriptor, &message, 0) >= 0 ? 0 : socket_support::last_error();
-}
-
-// The operating system's form of what a call needs besides addressing.
-struct Envelope {
-  Message message{};
-  iovec segment{};
-
-  Envelope(AddressBuffer& name, socket_support::NameLength name_bytes, ControlBuffer& control,
-           std::size_t control_bytes, std::byte* bytes, std::size_t size) {
-    segment = {bytes, size};
-    message.msg_name = &name;
-    message.msg_namelen = name_bytes;
-    message.msg_iov = &segment;
-    message.msg_iovlen = 1;
-    message.msg_control = control_bytes == 0 ? nullptr : control.bytes;
-    message.msg_controllen = static_cast<decltype(message.msg_controllen)>(control_bytes);
-  }
-};
-#endif
+using socket_support::Envelope;
+using socket_support::ReceiveFunction;
+using socket_support::ReceiveOutcome;
 
 class PortableUdpSocket final : public UdpSocket {
  public:
@@ -169,9 +67,10 @@ class PortableUdpSocket final : public UdpSocket {
 
   Attempt take(std::size_t slot, ReceivedDatagram& out) {
     std::byte* const bytes = slots_.data() + slot * kReceiveSlotBytes;
-    Envelope envelope(name_, sizeof name_, control_, sizeof control_, bytes, kReceiveSlotBytes);
+    Envelope envelope(&name_, sizeof name_, control_.bytes, sizeof control_, bytes, kReceiveSlotBytes);
     ++counters_.receive_calls;
-    const ReceiveOutcome outcome = receive_one(state_.descriptor, receive_function_, envelope.message);
+    const ReceiveOutcome outcome =
+        socket_support::receive_one(state_.descriptor, receive_function_, envelope.message);
     if (!outcome.received) {
       if (socket_support::would_block(outcome.error)) return Attempt::kStop;
       ++counters_.receive_errors;
@@ -200,12 +99,12 @@ class PortableUdpSocket final : public UdpSocket {
       return;
     }
     // The sending calls take a pointer to mutable bytes and never write through it.
-    Envelope envelope(name_, addressing->name_bytes, control_, addressing->control_bytes,
+    Envelope envelope(&name_, addressing->name_bytes, control_.bytes, addressing->control_bytes,
                       const_cast<std::byte*>(datagram.bytes.data()), datagram.bytes.size());
     int error = 0;
     do {
       ++counters_.send_calls;
-      error = send_one(state_.descriptor, envelope.message);
+      error = socket_support::send_one(state_.descriptor, envelope.message);
     } while (socket_support::interrupted(error));
     if (error == 0) {
       ++result.sent;
@@ -237,7 +136,7 @@ class PortableUdpSocket final : public UdpSocket {
 Result<std::unique_ptr<UdpSocket>, SocketError> UdpSocket::open_portable(const SocketOptions& options) {
   auto opened = socket_support::open_socket(options);
   if (!opened) return Failure{opened.error()};
-  const auto receive_function = find_receive_function(opened->descriptor);
+  const auto receive_function = socket_support::find_receive_function(opened->descriptor);
   if (!receive_function) {
     socket_support::close_socket(*opened);
     return Failure{receive_function.error()};

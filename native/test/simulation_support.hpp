@@ -35,10 +35,10 @@ inline std::optional<std::uint64_t> environment_number(const char* name) {
   return std::strtoull(text, nullptr, 10);
 }
 
-// Runs the scenario for each seed, 200 of them, or HAWSER_SEEDS=n; HAWSER_SEED=s repeats one, as a failure
+// Runs the scenario for each seed, 100 of them, or HAWSER_SEEDS=n; HAWSER_SEED=s repeats one, as a failure
 // says. `share`: one in so many of that number.
 inline void for_each_seed(std::uint64_t share, const std::function<void(std::uint64_t)>& scenario) {
-  constexpr std::uint64_t kDefaultSeeds = 200;
+  constexpr std::uint64_t kDefaultSeeds = 100;
   const auto run = [&](std::uint64_t seed) {
     INFO("HAWSER_SEED=" << seed);
     scenario(seed);

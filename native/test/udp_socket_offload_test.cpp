@@ -55,7 +55,7 @@ std::vector<std::vector<std::byte>> run_of(std::size_t count, std::size_t length
   return of_lengths(std::vector<std::size_t>(count, length));
 }
 
-void check_arrived(const std::vector<Received>& received, const std::vector<OutgoingDatagram>& sent,
+void check_arrived(const std::vector<Arrived>& received, const std::vector<OutgoingDatagram>& sent,
                    const UdpSocket& sender) {
   REQUIRE(received.size() == sent.size());
   for (std::size_t i = 0; i < sent.size(); ++i) {
@@ -444,7 +444,7 @@ TEST_CASE_TEMPLATE("random runs arrive as they were sent", Kind, Native, Plain, 
       datagrams.push_back(like);
     }
     REQUIRE(sender->send(datagrams).sent == datagrams.size());
-    std::vector<Received> received;
+    std::vector<Arrived> received;
     std::vector<ReceivedDatagram> out(1 + random.below(80));
     while (received.size() < datagrams.size()) {
       if (!receiver->has_leftovers()) REQUIRE(wait_readable(*receiver));

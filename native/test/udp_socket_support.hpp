@@ -96,7 +96,7 @@ SocketErrorCode open_error(const SocketOptions& options) {
   return opened.error().code;
 }
 
-struct Received {
+struct Arrived {
   std::vector<std::byte> bytes;
   SocketAddress remote;
   SocketAddress local;
@@ -110,8 +110,8 @@ inline bool wait_readable(const UdpSocket& socket) {
 }
 
 // Receives until `count` datagrams have come, or none for ten seconds.
-inline std::vector<Received> receive_all(UdpSocket& socket, std::size_t count) {
-  std::vector<Received> all;
+inline std::vector<Arrived> receive_all(UdpSocket& socket, std::size_t count) {
+  std::vector<Arrived> all;
   std::array<ReceivedDatagram, kSocketBatch> batch;
   while (all.size() < count && (socket.has_leftovers() || wait_readable(socket))) {
     const std::size_t got = socket.receive(batch);

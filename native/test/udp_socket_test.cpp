@@ -214,7 +214,7 @@ TEST_CASE_TEMPLATE("a dual-stack socket serves IPv4 and IPv6, and IPv4 looks lik
   CHECK(arrived[1].local == address6);
 
   std::vector<OutgoingDatagram> answers;
-  for (const Received& each : arrived) {
+  for (const Arrived& each : arrived) {
     auto answer = outgoing(each.bytes, each.remote);
     answer.local = each.local;
     answers.push_back(answer);
@@ -469,7 +469,7 @@ TEST_CASE_TEMPLATE("a datagram that cannot be sent costs only itself", Kind, Nat
   CHECK(sender->counters().datagrams_out == result.sent);
   const auto received = receive_all(*receiver, result.sent);
   REQUIRE(received.size() == result.sent);
-  for (const Received& each : received) CHECK(each.bytes.size() == 4);
+  for (const Arrived& each : received) CHECK(each.bytes.size() == 4);
 }
 
 TEST_CASE_TEMPLATE("each error of the kernel has its reason and drops one datagram", Kind, Native, Portable) {
