@@ -7,6 +7,8 @@
 
 #include "binding/native_endpoint.hpp"
 #include "binding/native_simulation.hpp"
+#include "binding/secret_functions.hpp"
+#include "binding/systemd_notify.hpp"
 #include "binding/values.hpp"
 #include "crypto/sodium.hpp"
 #include "engine/counters.hpp"
@@ -53,6 +55,8 @@ Napi::Object initialise_module(Napi::Env env, Napi::Object exports) {
   exports.Set("constants", constants(env));
   exports.Set("NativeEndpoint", NativeEndpoint::define(env));
   exports.Set("NativeSimulation", NativeSimulation::define(env));
+  exports.Set("secrets", secret_functions(env));
+  exports.Set("systemdNotify", Napi::Function::New(env, systemd_notify, "systemdNotify"));
   return exports;
 }
 

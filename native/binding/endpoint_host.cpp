@@ -1,5 +1,6 @@
 #include "binding/endpoint_host.hpp"
 
+#include <functional>
 #include <new>
 #include <span>
 #include <utility>
@@ -180,6 +181,23 @@ void EndpointHost::release() {
   driver_.reset();
   endpoint_.reset();
   gateway_.reset();
+  if (capture_over_) tap_.reset();
+}
+
+void EndpointHost::start_capture(const TapOptions& options) {
+  std::function<std::uint64_t()> clock = &unix_micros;
+  if (simulation_) clock = [&simulation = simulation_->simulation] { return simulation.unix_micros(); };
+  tap_ = std::make_unique<Tap>(options, std::move(clock));
+  capture_over_ = false;
+  call([this](Endpoint& endpoint, Instant /*now*/) { endpoint.set_tap(tap_.get()); });
+}
+
+void EndpointHost::stop_capture() {
+  if (!tap_) return;
+  capture_over_ = true;
+  if (open_) call([](Endpoint& endpoint, Instant /*now*/) { endpoint.set_tap(nullptr); });
+  // One that is closing may still be running; release() follows.
+  if (open_ || !endpoint_) tap_.reset();
 }
 
 void EndpointHost::take_events() {

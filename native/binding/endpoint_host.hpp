@@ -19,6 +19,7 @@
 #include "engine/counters.hpp"
 #include "engine/endpoint.hpp"
 #include "engine/events.hpp"
+#include "engine/tap.hpp"
 #include "io/driver.hpp"
 #include "io/simulation.hpp"
 #include "io/thread_driver.hpp"
@@ -112,6 +113,12 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   void wake();
   // Sends one message, sending what has gathered when that is much. On the endpoint's thread.
   SendStatus send(Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options, Instant now);
+  // While open, and none is under way: everything that comes and goes is seen by a tap from now on.
+  void start_capture(const TapOptions& options);
+  // The tap of a capture that was begun, also when the endpoint has closed meanwhile; nullptr without one.
+  [[nodiscard]] Tap* tap() { return capture_over_ ? nullptr : tap_.get(); }
+  // Ends the capture and wipes what was not read.
+  void stop_capture();
   // Closes at once; on_closed() follows, with `stopped` false. Closing twice does nothing.
   void close();
   // Frees what a closed endpoint held; not from within one of its functions.
@@ -157,6 +164,9 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   SharedMemory peer_max_unreliable_;
   std::unique_ptr<RandomSource> endpoint_random_;
   std::shared_ptr<SharedGateway> gateway_;
+  // Outlives the endpoint, which may run on for a moment when the host is not open any more.
+  std::unique_ptr<Tap> tap_;
+  bool capture_over_ = false;
   std::unique_ptr<Endpoint> endpoint_;
   std::unique_ptr<Driver> driver_;
   // The driver, as what it is.

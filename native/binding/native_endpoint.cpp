@@ -66,6 +66,7 @@ Napi::Function NativeEndpoint::define(Napi::Env env) {
                          InstanceMethod<&Self::remote_address>("remoteAddress"),
                          InstanceMethod<&Self::export_key>("exportKey"),
                          InstanceMethod<&Self::set_keys>("setKeys"),
+                         InstanceMethod<&Self::set_limits>("setLimits"),
                          InstanceMethod<&Self::start_draining>("startDraining"),
                          InstanceMethod<&Self::stop>("stop"),
                          InstanceMethod<&Self::close>("close"),
@@ -75,6 +76,10 @@ Napi::Function NativeEndpoint::define(Napi::Env env) {
                          InstanceMethod<&Self::ref>("ref"),
                          InstanceMethod<&Self::unref>("unref"),
                          InstanceMethod<&Self::now_micros>("nowMicros"),
+                         InstanceMethod<&Self::start_capture>("startCapture"),
+                         InstanceMethod<&Self::read_capture>("readCapture"),
+                         InstanceMethod<&Self::capture_dropped>("captureDropped"),
+                         InstanceMethod<&Self::stop_capture>("stopCapture"),
                      });
 }
 
@@ -558,6 +563,17 @@ Napi::Value NativeEndpoint::export_key(const Napi::CallbackInfo& info) {
 Napi::Value NativeEndpoint::set_keys(const Napi::CallbackInfo& info) {
   auto keys = parse_server_keys(info[0]);
   if (keys && is_open() && host_->gateway() != nullptr) host_->gateway()->set_keys(*std::move(keys));
+  return info.Env().Undefined();
+}
+
+Napi::Value NativeEndpoint::set_limits(const Napi::CallbackInfo& info) {
+  const auto peers = read_integer(info[0], "maxPeers", 1, UINT32_MAX);
+  const auto packets = peers ? read_integer(info[1], "maxPacketsPerSecondPerPeer", 0, UINT32_MAX) : peers;
+  const auto bytes = packets ? read_integer(info[2], "maxBytesPerSecondPerPeer", 0, UINT32_MAX) : packets;
+  GatewayState* const gateway = is_open() ? host_->gateway() : nullptr;
+  if (!bytes || gateway == nullptr) return info.Env().Undefined();
+  gateway->set_max_peers(std::min(*peers, gateway->options().max_peers));
+  host_->call([&](Endpoint& endpoint, Instant now) { endpoint.set_ceilings(*packets, *bytes, now); });
   return info.Env().Undefined();
 }
 

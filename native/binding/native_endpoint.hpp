@@ -63,6 +63,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   Napi::Value remote_address(const Napi::CallbackInfo& info);
   Napi::Value export_key(const Napi::CallbackInfo& info);
   Napi::Value set_keys(const Napi::CallbackInfo& info);
+  Napi::Value set_limits(const Napi::CallbackInfo& info);
   Napi::Value start_draining(const Napi::CallbackInfo& info);
   Napi::Value stop(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
@@ -73,6 +74,11 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   Napi::Value unref(const Napi::CallbackInfo& info);
   Napi::Value now_micros(const Napi::CallbackInfo& info);
   Napi::Value local_address(const Napi::CallbackInfo& info);
+  // binding/endpoint_capture.cpp
+  Napi::Value start_capture(const Napi::CallbackInfo& info);
+  Napi::Value read_capture(const Napi::CallbackInfo& info);
+  Napi::Value capture_dropped(const Napi::CallbackInfo& info);
+  Napi::Value stop_capture(const Napi::CallbackInfo& info);
   Napi::Value granted_buffers(const Napi::CallbackInfo& info);
 
   [[nodiscard]] std::optional<PeerStatus> status_of(Handle peer);

@@ -1,5 +1,7 @@
 #include "engine/client_ids.hpp"
 
+#include <cassert>
+
 namespace hawser {
 
 namespace {
@@ -36,6 +38,17 @@ void ClientIds::release(std::uint64_t client_id, PeerReference peer) {
   if (holders_.size() == 0 && holders_.capacity() > kKeptCapacity) holders_.clear();
 }
 
+void ClientIds::set_max_peers(std::uint32_t max_peers) {
+  const std::lock_guard lock(mutex_);
+  assert(max_peers <= holders_.max_entries());
+  max_peers_ = max_peers;
+}
+
+std::uint32_t ClientIds::max_peers() const {
+  const std::lock_guard lock(mutex_);
+  return max_peers_;
+}
+
 std::uint32_t ClientIds::connected() const {
   const std::lock_guard lock(mutex_);
   return static_cast<std::uint32_t>(holders_.size());
@@ -52,7 +65,7 @@ ClaimVerdict ClientIds::judge(const Holder* holder, std::optional<WallTime> toke
                           *token_created >= holder->token_created;
     return replaces ? ClaimVerdict::kReplaces : ClaimVerdict::kRefused;
   }
-  return holders_.size() == holders_.max_entries() ? ClaimVerdict::kFull : ClaimVerdict::kClaimed;
+  return holders_.size() >= max_peers_ ? ClaimVerdict::kFull : ClaimVerdict::kClaimed;
 }
 
 }  // namespace hawser

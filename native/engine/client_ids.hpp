@@ -32,7 +32,11 @@ class ClientIds {
  public:
   // `key`: secret and random.
   ClientIds(const SipKey& key, std::uint32_t max_peers, SameClientPolicy policy)
-      : policy_(policy), holders_(key, max_peers) {}
+      : policy_(policy), max_peers_(max_peers), holders_(key, max_peers) {}
+
+  // Who has a place keeps it. At most what the constructor was given.
+  void set_max_peers(std::uint32_t max_peers);
+  [[nodiscard]] std::uint32_t max_peers() const;
 
   // What `claim` would say, without claiming.
   [[nodiscard]] ClaimVerdict would_claim(std::uint64_t client_id,
@@ -64,6 +68,7 @@ class ClientIds {
 
   SameClientPolicy policy_;
   mutable std::mutex mutex_;
+  std::uint32_t max_peers_;
   HashMap<std::uint64_t, Holder> holders_;
 };
 

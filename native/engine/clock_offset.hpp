@@ -109,7 +109,7 @@ static_assert(sizeof(ClockOffset) == 160);
 
 inline void ClockOffset::add_sample(Duration round_trip, Duration offset, Instant now) {
   if (round_trip < Duration::zero()) return;
-  const std::int64_t measured = std::clamp(offset.count(), -kMaxOffset, kMaxOffset);
+  const std::int64_t measured = std::clamp<std::int64_t>(offset.count(), -kMaxOffset, kMaxOffset);
   const std::int64_t reported = anchored_ ? offset_at(now).count() : measured;
   const bool jumped = std::max(measured - base_, base_ - measured) > kMaxDifference;
   if (!anchored_ || jumped || (now - anchor_time_).count() > kForget) {

@@ -139,6 +139,9 @@ std::size_t Endpoint::memory_bytes() const {
 void Endpoint::set_wall_clock(Instant now, WallTime wall) { wall_clock_.set(now, wall); }
 
 std::optional<std::uint32_t> Endpoint::receive(const ReceivedDatagram& datagram, Instant now) {
+  // What was handed over has been seen by the tap of the shard where it arrived.
+  if (Tap* const tap = output_.tap(); tap != nullptr && !datagram.handed_over) [[unlikely]]
+    tap->received(datagram);
   const std::optional<std::uint32_t> owner = owner_of(datagram, now);
   const bool foreign = owner && *owner != options_.shard;
   if (foreign && !datagram.handed_over) return owner;

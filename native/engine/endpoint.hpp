@@ -34,6 +34,7 @@
 #include "engine/peers_by_id.hpp"
 #include "engine/send_status.hpp"
 #include "engine/shard_steering.hpp"
+#include "engine/tap.hpp"
 #include "engine/token_bucket.hpp"
 #include "engine/transfer.hpp"
 #include "engine/wall_clock.hpp"
@@ -205,6 +206,13 @@ class Endpoint {
   // is, with `handed_over` set. What was handed over is never asked to be handed over again.
   std::optional<std::uint32_t> receive(const ReceivedDatagram& datagram, Instant now);
 
+  // Who sees what the endpoint receives and sends; nullptr, at first, for nobody. It outlives the endpoint,
+  // or is taken away before.
+  void set_tap(Tap* tap) { output_.set_tap(tap); }
+
+  // Ceilings per peer from now on, as in EndpointOptions; also of the peers that are there.
+  void set_ceilings(std::uint32_t packets, std::uint32_t bytes, Instant now);
+
   // Runs the deadlines that have passed. Call it after the socket has been drained, so that a stall of this
   // process never counts against peers.
   void advance(Instant now);
@@ -361,6 +369,7 @@ class Endpoint {
   std::size_t send_alone(Peer& peer, Bytes frame, std::size_t size, const NetworkPath& path, Instant now);
   bool send_control(Peer& peer, Bytes frame);
   void start_session(Peer& peer, Prk&& prk, Instant now);
+  void start_ceilings(Peer& peer, Instant now);
   void start_liveness(Peer& peer, Instant now);
   [[nodiscard]] Duration ping_interval(const Peer& peer) const;
   void begin_ending(Peer& peer, DisconnectResult result, const DisconnectFrame& frame, bool tell,

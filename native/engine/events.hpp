@@ -25,7 +25,8 @@ enum class EventKind : std::uint8_t {
   kConsume = 8,      // bytes: token id[32], u64 expire (Unix ms); answered by Endpoint::complete_consumption
   kConfirm = 9,      // argument: 0 delivered, 1 expired; bytes: u32 for each message, as SendOptions::confirm
   kPeerDrain = 10,   // the peer may be sent to again
-  kKeyUpdated = 20,  // bytes: u32 epoch
+  kKeyUpdated = 20,  // argument: 0 begun by this side, 1 by the other; bytes: u32 epoch, secret id[16] (zeros
+                     // for none)
   kKeyUpdateRefused = 21,  // argument: KeyUpdateRefusal or kKeyUpdateSuperseded
   kSecretWanted = 22,      // bytes: secret id[16]; answered by Endpoint::provide_secret
 };

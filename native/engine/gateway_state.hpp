@@ -145,6 +145,9 @@ class GatewayState {
   }
   // Gives both back, if this peer still holds them (a replaced peer does not).
   void release(std::uint64_t client_id, PeerReference peer) { client_ids_.release(client_id, peer); }
+  // How many peers are let in from now on, at most GatewayOptions::max_peers; those that are there stay.
+  void set_max_peers(std::uint32_t max_peers) { client_ids_.set_max_peers(max_peers); }
+  [[nodiscard]] std::uint32_t max_peers() const { return client_ids_.max_peers(); }
   // Peers of all shards that hold a client id.
   [[nodiscard]] std::uint32_t connected() const { return client_ids_.connected(); }
 

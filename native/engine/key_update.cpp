@@ -126,6 +126,8 @@ KeyUpdateStep KeyUpdate::reply(SessionKeys& keys, RandomSource& random, const Ke
   next_ =
       SessionKeys::derive(updated_prk(keys.prk, update.epoch, shared, secret, update_bytes(update), answer_),
                           server_, update.epoch);
+  mixed_in_ = update.secret_id;
+  begun_by_other_ = true;
   incoming_.reset();
   const bool superseded = own_ && has_secret(own_->frame);
   own_.reset();
@@ -156,6 +158,8 @@ KeyUpdateStep KeyUpdate::on_reply(const KeyUpdateFrame& frame, SessionKeys& keys
   replace(keys, SessionKeys::derive(updated_prk(keys.prk, frame.epoch, shared, own_->secret,
                                                 update_bytes(update), reply_bytes(frame)),
                                     server_, frame.epoch));
+  mixed_in_ = update.secret_id;
+  begun_by_other_ = false;
   own_.reset();
   // What waited was for this epoch too.
   incoming_.reset();

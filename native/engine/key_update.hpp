@@ -110,6 +110,10 @@ class KeyUpdate {
   [[nodiscard]] const SecretId& wanted() const { return incoming_->frame.secret_id; }
   [[nodiscard]] Bytes answer() const { return Bytes(answer_).first(answer_size_); }
   [[nodiscard]] std::uint8_t refusal() const { return refusal_; }
+  // After kSwitched: the secret that was mixed in, zeros for none, and whether the other side began the
+  // update.
+  [[nodiscard]] const SecretId& mixed_in() const { return mixed_in_; }
+  [[nodiscard]] bool begun_by_other() const { return begun_by_other_; }
   // When proceed() has something to do; kNever when it waits for frames or packets only.
   [[nodiscard]] Instant deadline() const;
   // Nothing is under way: this may be thrown away.
@@ -131,6 +135,8 @@ class KeyUpdate {
   // Installed for receiving; for sending with the first packet that opens under it.
   std::optional<SessionKeys> next_;
   std::optional<PreviousKey> previous_;
+  SecretId mixed_in_{};
+  bool begun_by_other_ = false;
   std::uint8_t refusal_ = 0;
   std::uint8_t answer_size_ = 0;
   std::array<std::byte, kKeyUpdateReplyFrameSize> answer_{};

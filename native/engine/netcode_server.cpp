@@ -116,9 +116,7 @@ bool Server::open_token(const RequestView& request, PrivateToken& token) const {
 }
 
 // A gateway that is to stop has no room either: its clients try the next one at once.
-bool Server::is_full() const {
-  return gateway_.draining() || gateway_.connected() >= gateway_.options().max_peers;
-}
+bool Server::is_full() const { return gateway_.draining() || gateway_.connected() >= gateway_.max_peers(); }
 
 void Server::deny(const PacketKey& send_key, const SocketAddress& remote, const SocketAddress& local) {
   counters_.add(Counter::handshakesRefused);

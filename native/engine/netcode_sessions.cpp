@@ -76,6 +76,9 @@ std::optional<Bytes> Sessions::open(Peer& peer, const ReceivedDatagram& datagram
   const std::optional<Bytes> body =
       open_packet(datagram.bytes, header, peer.receive_key, peer.associated_data);
   if (!body) return drop(Counter::dropAuthentication);
+  if (Tap* const tap = output_.tap(); tap != nullptr && tap->wants_plaintext()) [[unlikely]]
+    tap->netcode_packet(TapDirection::kReceived, datagram.remote, datagram.local,
+                        static_cast<std::uint8_t>(header.type), header.sequence, *body);
   counters_.add(Counter::packetsOpened);
   if (guarded) peer.window.record(header.sequence);
   if (!is_body_size(header.type, body->size())) return drop(Counter::dropLength);
@@ -117,6 +120,8 @@ bool Sessions::transmit(PacketType type, std::uint64_t sequence, Bytes body, con
   if (output_.full()) return false;
   Buffer buffer = buffers_.acquire();
   if (!buffer) return false;
+  if (Tap* const tap = output_.tap(); tap != nullptr && tap->wants_plaintext()) [[unlikely]]
+    tap->netcode_packet(TapDirection::kSent, remote, local, static_cast<std::uint8_t>(type), sequence, body);
   buffer.size = seal_packet(buffer.storage(), type, sequence, body, key, associated_data);
   counters_.add(Counter::packetsSealed);
   push_datagram(std::move(buffer), remote, local);
@@ -217,6 +222,12 @@ Instant Sessions::next_deadline() const {
   // What nothing can be done for yet must not keep the driver turning.
   if (ended_since_flush_ || (!ending_.empty() && !output_.full())) return Instant();
   return wheel_.next_deadline();
+}
+
+void Sessions::set_ceilings(std::uint32_t packets, std::uint32_t bytes, Instant now) {
+  options_.max_packets_per_second = packets;
+  options_.max_bytes_per_second = bytes;
+  peers_.for_each([&](Peer& peer) { peer.ceilings = PeerCeilings(packets, bytes, kMaxPacketSize, now); });
 }
 
 // ---- beginning and end

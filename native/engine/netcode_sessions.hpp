@@ -69,6 +69,9 @@ class Sessions {
   void flush();
   [[nodiscard]] Instant next_deadline() const;
 
+  // Ceilings per peer from now on, 0 for none; also of the peers that are there.
+  void set_ceilings(std::uint32_t packets, std::uint32_t bytes, Instant now);
+
   // Sends a message of 1 to 1,200 bytes on the one channel; kTooLong for others, kInvalidChannel for other
   // channels.
   SendStatus send(Handle handle, std::uint32_t channel, Bytes message, Instant now);
@@ -146,7 +149,7 @@ class Sessions {
   // The peer has come to a state of a client, before the user hears of a connection or of its end.
   virtual void entered(const Peer& /*peer*/, State /*state*/) {}
 
-  const SessionOptions options_;
+  SessionOptions options_;
   RandomSource& random_;
   EventQueue& events_;
   Counters counters_;

@@ -9,6 +9,7 @@
 
 #include "base/buffer_pool.hpp"
 #include "engine/datagram.hpp"
+#include "engine/tap.hpp"
 
 namespace hawser {
 
@@ -26,8 +27,14 @@ class OutputQueue {
   // Memory held beside the buffers, in bytes.
   [[nodiscard]] std::size_t allocated_bytes() const { return entries_.size() * sizeof(Entry); }
 
+  // Who sees what is sent; nullptr, at first, for nobody. It outlives the queue, or is taken away before.
+  void set_tap(Tap* tap) { tap_ = tap; }
+  [[nodiscard]] Tap* tap() const { return tap_; }
+
   // Takes the first `size` bytes of the buffer. Not when full.
   void push(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local, std::uint8_t ecn) {
+    if (tap_ != nullptr) [[unlikely]]
+      tap_->sent(buffer.bytes(), remote, local, ecn);
     Entry& entry = entries_[wrap(first_ + size_)];
     entry.buffer = std::move(buffer);
     entry.remote = remote;
@@ -70,6 +77,7 @@ class OutputQueue {
   std::vector<Entry> entries_;
   std::size_t first_ = 0;
   std::size_t size_ = 0;
+  Tap* tap_ = nullptr;
   std::array<OutgoingDatagram, kBatch> batch_{};
 };
 

@@ -63,7 +63,7 @@ class Pacer {
   [[nodiscard]] std::int64_t level_at(Instant now, std::uint64_t rate, std::size_t bytes) const {
     const std::int64_t pace = clamped(rate);
     const std::int64_t burst =
-        std::max(pace * kBurst.count(), scaled(std::max(kLeastBurst * max_datagram_, bytes)));
+        std::max<std::int64_t>(pace * kBurst.count(), scaled(std::max(kLeastBurst * max_datagram_, bytes)));
     // Probes and packets of a higher rate before cost at most one burst of silence.
     const std::int64_t level = std::max(level_, -burst);
     // The first burst may be more than what a pause brings: it is kept until it is used.

@@ -46,6 +46,12 @@ std::size_t whole_characters(Bytes text, std::size_t limit) {
   return limit;
 }
 
+// The epoch with these low two bits whose key is held: the current one, the one before or the one behind it.
+std::uint32_t epoch_of(std::uint8_t epoch_bits, std::uint32_t current) {
+  const std::uint32_t ahead = (epoch_bits - current) & 3U;
+  return ahead == 3 ? current - 1 : current + ahead;
+}
+
 }  // namespace
 
 // ---- receiving
@@ -108,6 +114,9 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   if (peer->ceilings && !peer->ceilings->take(datagram.bytes.size(), now))
     return counters_.add(Counter::dropPeerCeiling);
   const Bytes payload = sealed.first(sealed.size() - kTagSize);
+  if (Tap* const tap = output_.tap(); tap != nullptr && tap->wants_plaintext()) [[unlikely]]
+    tap->packet(TapDirection::kReceived, datagram.remote, datagram.local, *id,
+                epoch_of(header->epoch_bits, peer->keys.epoch), number, payload);
   const bool newest = peer->window.empty() || number > peer->window.highest();
   if (peer->phase == PeerPhase::kHalfOpen) confirm(*peer, now);
   const bool waits = peer->half_open != nullptr;
@@ -530,6 +539,9 @@ void Endpoint::seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path,
   const std::uint64_t number = peer.next_packet_number++;
   encode_session_header(buffer.storage(), peer.keys.epoch, path.id, number);
   const std::size_t payload = buffer.size - header;
+  if (Tap* const tap = output_.tap(); tap != nullptr && tap->wants_plaintext()) [[unlikely]]
+    tap->packet(TapDirection::kSent, path.remote, path.local, path.id, peer.keys.epoch, number,
+                buffer.storage().subspan(header, payload));
   buffer.size += kTagSize;
   peer.keys.send.seal_in_place(number, buffer.storage().first(header),
                                buffer.storage().subspan(header, payload + kTagSize));
@@ -596,10 +608,23 @@ void Endpoint::start_session(Peer& peer, Prk&& prk, Instant now) {
   peer.window = ReplayWindow();
   peer.last_receive = now;
   peer.last_pong_sent = now - kPongInterval;
-  if (options_.max_packets_per_second != 0 || options_.max_bytes_per_second != 0) {
-    peer.ceilings = std::make_unique<PeerCeilings>(options_.max_packets_per_second,
-                                                   options_.max_bytes_per_second, options_.max_datagram, now);
+  start_ceilings(peer, now);
+}
+
+void Endpoint::start_ceilings(Peer& peer, Instant now) {
+  if (options_.max_packets_per_second == 0 && options_.max_bytes_per_second == 0) {
+    peer.ceilings.reset();
+    return;
   }
+  peer.ceilings = std::make_unique<PeerCeilings>(options_.max_packets_per_second,
+                                                 options_.max_bytes_per_second, options_.max_datagram, now);
+}
+
+void Endpoint::set_ceilings(std::uint32_t packets, std::uint32_t bytes, Instant now) {
+  options_.max_packets_per_second = packets;
+  options_.max_bytes_per_second = bytes;
+  peers_.for_each([&](Peer& peer) { start_ceilings(peer, now); });
+  if (netcode_ != nullptr) netcode_->set_ceilings(packets, bytes, now);
 }
 
 void Endpoint::start_liveness(Peer& peer, Instant now) {

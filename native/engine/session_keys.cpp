@@ -136,7 +136,8 @@ void Endpoint::keys_switched(Peer& peer, Instant now) {
   mark_dirty(peer);
   std::array<std::byte, 4> epoch{};
   store_little_endian(epoch.data(), peer.keys.epoch);
-  put_event(peer, EventKind::kKeyUpdated, 0, epoch);
+  const KeyUpdate& update = *peer.key_update;
+  put_event(peer, EventKind::kKeyUpdated, update.begun_by_other() ? 1 : 0, epoch, update.mixed_in());
 }
 
 }  // namespace hawser

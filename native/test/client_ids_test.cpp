@@ -67,6 +67,26 @@ TEST_CASE("client ids: no more peers than allowed") {
   CHECK(ids.claim(3, at(0), peer(4)).verdict == ClaimVerdict::kClaimed);
 }
 
+TEST_CASE(
+    "client ids: with fewer allowed than there are, they stay, and nobody is let in until enough left") {
+  ClientIds ids(kKey, 3, SameClientPolicy::kReplace);
+  for (std::uint32_t i = 1; i <= 3; ++i)
+    REQUIRE(ids.claim(i, at(0), peer(i)).verdict == ClaimVerdict::kClaimed);
+  ids.set_max_peers(2);
+  CHECK(ids.max_peers() == 2);
+  CHECK(ids.connected() == 3);
+  CHECK(ids.claim(4, at(0), peer(4)).verdict == ClaimVerdict::kFull);
+  // Whoever has a place keeps it with another connection.
+  CHECK(ids.claim(3, at(0), peer(5)).verdict == ClaimVerdict::kReplaces);
+  ids.release(1, peer(1));
+  CHECK(ids.claim(4, at(0), peer(4)).verdict == ClaimVerdict::kFull);
+  ids.release(2, peer(2));
+  CHECK(ids.claim(4, at(0), peer(4)).verdict == ClaimVerdict::kClaimed);
+  CHECK(ids.would_claim(6, at(0)) == ClaimVerdict::kFull);
+  ids.set_max_peers(3);
+  CHECK(ids.claim(6, at(0), peer(6)).verdict == ClaimVerdict::kClaimed);
+}
+
 TEST_CASE("client ids: thousands come and go") {
   ClientIds ids(kKey, 5000, SameClientPolicy::kReplace);
   for (int round = 0; round < 3; ++round) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 #include "rogue_peer.hpp"
 
@@ -60,6 +61,15 @@ struct Connection {
 std::uint32_t epoch_told(const std::vector<Event>& events) {
   const Event* event = find_event(events, EventKind::kKeyUpdated);
   return event != nullptr ? load_little_endian<std::uint32_t>(event->bytes.data()) : 0;
+}
+
+// The secret that was mixed in, and whether the other side began the update.
+std::optional<std::pair<SecretId, bool>> mixed_in_told(const std::vector<Event>& events) {
+  const Event* event = find_event(events, EventKind::kKeyUpdated);
+  if (event == nullptr || event->bytes.size() != 4 + SecretId{}.size()) return std::nullopt;
+  SecretId id{};
+  std::copy(event->bytes.begin() + 4, event->bytes.end(), id.begin());
+  return std::pair(id, event->argument == 1);
 }
 
 std::optional<std::uint32_t> refusal_told(const std::vector<Event>& events) {
@@ -144,7 +154,25 @@ TEST_CASE("a secret is asked for by its id and mixed in") {
   c.world.run(milliseconds(100));
   CHECK(c.epoch(true) == 1);
   CHECK(c.epoch(false) == 1);
+  Node& initiator = by_server ? *c.world.server : *c.world.client;
+  CHECK(mixed_in_told(initiator.take_events()) == std::pair(secret.id, false));
+  CHECK(mixed_in_told(responder.take_events()) == std::pair(secret.id, true));
   c.check_alive();
+}
+
+TEST_CASE("of a secret that was refused nothing is told by the update after it") {
+  Connection c;
+  const InjectedSecret secret = test_secret(5);
+  REQUIRE(c.begin(false, &secret) == KeyUpdateStart::kBegun);
+  c.world.run(milliseconds(100));
+  c.world.server->endpoint.provide_secret(c.server, secret.id, test_key(6), c.world.now);
+  c.world.run(milliseconds(100));
+  c.world.server->take_events();
+  c.world.client->take_events();
+  REQUIRE(c.begin(false) == KeyUpdateStart::kBegun);
+  c.world.run(milliseconds(100));
+  CHECK(mixed_in_told(c.world.client->take_events()) == std::pair(kNoSecretId, false));
+  CHECK(mixed_in_told(c.world.server->take_events()) == std::pair(kNoSecretId, true));
 }
 
 TEST_CASE("a secret that the other side has not, has otherwise, or does not find: told, and all goes on") {

@@ -299,6 +299,41 @@ TEST_CASE("peer ceilings: what is above is dropped and never acknowledged") {
   CHECK(c.world.server->endpoint.connected() == 1);
 }
 
+TEST_CASE("peer ceilings: set while a peer is there they count for it at once, and can be lifted") {
+  EndpointOptions options;
+  options.max_datagram = 1'200;
+  Connected c(options);
+  c.world.now += seconds(2);
+  Endpoint& server = c.world.server->endpoint;
+  std::size_t size = 1;
+  const auto send = [&](int count) {
+    const std::vector<std::byte> message(size);
+    for (int i = 0; i < count; ++i) c.peer.send(Frames().message(message));
+  };
+  const auto taken = [&] { return c.world.server->count(Counter::messagesReceived); };
+  const auto dropped = [&] { return c.world.server->count(Counter::dropPeerCeiling); };
+  send(30);
+  CHECK(taken() == 30);
+  SUBCASE("packets") { server.set_ceilings(10, 0, c.world.now); }
+  SUBCASE("bytes") {
+    size = 268;  // 300 bytes a packet
+    server.set_ceilings(0, 3'000, c.world.now);
+  }
+  send(30);
+  CHECK(taken() == 40);
+  CHECK(dropped() == 20);
+  // A second later there is as much again.
+  c.world.now += seconds(1);
+  send(30);
+  CHECK(taken() == 50);
+  CHECK(dropped() == 40);
+  server.set_ceilings(0, 0, c.world.now);
+  send(30);
+  CHECK(taken() == 80);
+  CHECK(dropped() == 40);
+  CHECK(server.connected() == 1);
+}
+
 TEST_CASE("packets from another address: authentic ones count, failures are budgeted, the address stays") {
   Connected c;
   const SocketAddress stranger = SocketAddress::ipv4({10, 9, 9, 9}, 9);

@@ -159,6 +159,21 @@ TEST_CASE_FIXTURE(Fixture, "gateway state: records, cookies and client ids are s
   CHECK(state.connected() == 0);
 }
 
+TEST_CASE("gateway state: how many are let in can be changed, up to what there is room for") {
+  GatewayOptions two = options();
+  two.max_peers = 2;
+  SeededRandom random(7);
+  GatewayState state(std::move(two), random);
+  CHECK(state.max_peers() == 2);
+  state.set_max_peers(1);
+  CHECK(state.max_peers() == 1);
+  CHECK(state.options().max_peers == 2);
+  CHECK(state.claim(5, kStarted, PeerReference{1, Handle{2, 3}}).verdict == ClaimVerdict::kClaimed);
+  CHECK(state.would_claim(6, kStarted) == ClaimVerdict::kFull);
+  state.set_max_peers(2);
+  CHECK(state.would_claim(6, kStarted) == ClaimVerdict::kClaimed);
+}
+
 TEST_CASE_FIXTURE(Fixture, "gateway state: draining begins and does not end") {
   CHECK_FALSE(state.draining());
   state.start_draining();

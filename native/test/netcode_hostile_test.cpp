@@ -558,7 +558,7 @@ TEST_CASE("netcode: a RESPONSE echoes the challenge of its own token, or is igno
     CHECK(drop_of_response(other.last(PacketType::kChallenge)->body) == "dropResponseInvalid");
   }
   SUBCASE("of another size, though authentic") {
-    for (const std::size_t size : {0, 1, 8, 307, 309, 1200}) {
+    for (const std::size_t size : {0U, 1U, 8U, 307U, 309U, 1200U}) {
       auto body = challenge;
       body.resize(size);
       const auto datagram = rogue.raw(prefix_of(PacketType::kResponse, 1), sequence++, body);
@@ -743,9 +743,10 @@ TEST_CASE("netcode: an authentic packet of a wrong size is received, and not pro
     CHECK(drop_of(world, session.rogue, right) == "dropReplayed");
     ++sequence;
   };
-  for (const std::size_t size : {0, 1, 7, 9, 308, 1200}) is_not_processed(PacketType::kKeepAlive, size);
-  for (const std::size_t size : {0, 1201, 1202, 1300, 1400}) is_not_processed(PacketType::kPayload, size);
-  for (const std::size_t size : {1, 2, 8, 1200}) is_not_processed(PacketType::kDisconnect, size);
+  for (const std::size_t size : {0U, 1U, 7U, 9U, 308U, 1200U}) is_not_processed(PacketType::kKeepAlive, size);
+  for (const std::size_t size : {0U, 1201U, 1202U, 1300U, 1400U})
+    is_not_processed(PacketType::kPayload, size);
+  for (const std::size_t size : {1U, 2U, 8U, 1200U}) is_not_processed(PacketType::kDisconnect, size);
   // None of them was a sign of life, or confirmed the client.
   world.log.clear();
   static_cast<void>(world.server->endpoint.send(session.handle, 0, filled(5), {}, world.now));

@@ -322,6 +322,26 @@ TEST_CASE("netcode: packets beyond a peer's ceiling are ignored, but show that i
   CHECK(world.server->endpoint.connected() == 0);
 }
 
+TEST_CASE("netcode: a ceiling that is set while a peer is there counts for it at once, and can be lifted") {
+  NetcodeWorld world;
+  Rogue rogue(world, world.token(7), kOtherAddress);
+  rogue.connect();
+  world.server->take_events();
+  std::uint64_t sequence = 1;
+  const auto taken_of = [&](int count) {
+    for (int n = 0; n < count; ++n) rogue.packet(PacketType::kPayload, sequence++, filled(8));
+    return count_events(world.server->take_events(), EventKind::kMessage);
+  };
+  CHECK(taken_of(40) == 40);
+  Endpoint& server = world.server->endpoint;
+  server.set_ceilings(10, 0, world.now);
+  CHECK(taken_of(40) == 10);
+  CHECK(world.server->count(Counter::dropPeerCeiling) == 30);
+  server.set_ceilings(0, 0, world.now);
+  CHECK(taken_of(40) == 40);
+  CHECK(world.server->count(Counter::dropPeerCeiling) == 30);
+}
+
 TEST_CASE("netcode: a client with a ceiling connects") {
   NetcodeWorld world;
   EndpointOptions options;

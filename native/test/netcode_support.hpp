@@ -110,7 +110,7 @@ inline std::vector<std::byte> seal_raw(std::uint8_t prefix, std::uint64_t sequen
 
 // Prefix byte of a packet whose sequence number has so many bytes.
 inline std::uint8_t prefix_of(netcode::PacketType type, std::uint8_t sequence_bytes) {
-  return static_cast<std::uint8_t>(sequence_bytes << 4U | static_cast<unsigned>(type));
+  return static_cast<std::uint8_t>(static_cast<unsigned>(sequence_bytes) << 4U | static_cast<unsigned>(type));
 }
 
 // Somebody who holds a token and does as he likes.

@@ -577,7 +577,10 @@ TEST_CASE("shards: four threads serve one gateway") {
   for (const auto& worker : workers) {
     for (const auto& [id, count] : worker->connected) connected[id] += count;
   }
-  for (const auto& [id, count] : connected) {
+  for (const auto& entry : connected) {
+    // No structured binding: CAPTURE has a lambda, which in C++20 not every compiler lets capture one.
+    const std::uint64_t id = entry.first;
+    const int count = entry.second;
     CAPTURE(id);
     if (id >= 100) {
       CHECK(count == 1);

@@ -774,9 +774,13 @@ Json invalid_handshake_datagrams(const Handshake& handshake, const Handshake& ot
   challenge("tag", flipped(good_challenge, 93), not_authentic);
   challenge("of another token", Buffer(other.challenge.begin(), other.challenge.end()), not_authentic);
   {
+    // One after the other: compilers differ in the order in which they evaluate arguments.
+    const auto server_share = random_array<32>(random);
+    const auto cookie = random_array<kCookieSize>(random);
+    const Nonce nonce = random_array<kNonceSize>(random);
     ChallengeDatagram datagram{};
-    encode_challenge(datagram, token.keys.challenge, random_array<24>(random), token.id, other.client_share,
-                     random_array<kCookieSize>(random), random_array<32>(random));
+    encode_challenge(datagram, token.keys.challenge, nonce, token.id, other.client_share, cookie,
+                     server_share);
     challenge("of another attempt", Buffer(datagram.begin(), datagram.end()),
               "bound to another client share: the tag does not verify");
   }
@@ -1143,7 +1147,8 @@ Json valid_frames(RandomSource& random) {
   add("goaway to IPv4", Payload().goaway(3, 5000, 30'000, &ipv4));
   add("goaway to IPv6", Payload().goaway(~std::uint32_t{0}, ~std::uint32_t{0}, ~std::uint32_t{0}, &ipv6));
   add("new id of 4 bytes", Payload().new_id(1, id(4), {}));
-  add("new id of 16 bytes", Payload().new_id(kVarintMax, id(16), random_array<16>(random)));
+  const auto reset_token = random_array<16>(random);
+  add("new id of 16 bytes", Payload().new_id(kVarintMax, id(16), reset_token));
   add("retire id", Payload().retire_id(300));
   add("message to the end, channel 0", Payload().message(0, data, false));
   add("message to the end, channel 1023", Payload().message(1023, data, false));

@@ -1,9 +1,7 @@
-// The seam between TypeScript and the addon: the typed declaration of what `native/binding` exports, and its loader. Nothing
-// else in `src` knows how the addon is found or what its functions look like.
+// The seam between TypeScript and the addon: the typed declaration of what `native/binding` exports, with its loader
+// (load-addon.ts). Nothing else in `src` knows how the addon is found or what its functions look like.
 
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
-import { HawserError } from '../base/errors.js';
+export { addonFile, checkNodeVersion, loadAddon } from './load-addon.js';
 
 /** One key of a gateway as the addon takes it. */
 export interface NativeServerKey {
@@ -220,6 +218,8 @@ export interface NativeEndpoint {
   remoteAddress(slot: number, generation: number): Uint8Array | null;
   /** For all shards of the server, as is `startDraining`. */
   setKeys(keys: readonly NativeServerKey[]): void;
+  /** Limits of a server that runs: `maxPeers` of all shards, at most that of the start, and the ceilings of this one's peers, 0 for none. */
+  setLimits(maxPeers: number, maxPacketsPerSecondPerPeer: number, maxBytesPerSecondPerPeer: number): void;
   startDraining(): void;
   /** STOPPING; the `onStopped` of the constructor is called once STOPPED, with the socket closed. */
   stop(code: number, reason: string, reconnectSpreadMs: number): void;
@@ -232,7 +232,58 @@ export interface NativeEndpoint {
   unref(): void;
   /** The endpoint's monotonic clock: microseconds with an arbitrary origin. */
   nowMicros(): number;
+  /**
+   * Begins to keep what comes and goes, in a ring of 4 MiB that never makes the endpoint wait.
+   *
+   * @param plaintext also packets without their seal. @param snapLengthBytes 64 to 65,535: of each at most so much.
+   * @param only 24 bytes: the other side's address, whose port 0 stands for every port; null for everybody.
+   * @returns false when there is a capture already, or the endpoint is closed.
+   */
+  startCapture(plaintext: boolean, snapLengthBytes: number, only: Uint8Array | null): boolean;
+  /**
+   * Copies the oldest records, laid out as {@link tapRecord} says, as many as fit whole, and forgets them. Also once the endpoint has closed.
+   *
+   * @param out {@link tapRecord.maxBytes} at least. @returns how many bytes were copied; 0 when there is nothing, or no capture.
+   */
+  readCapture(out: Uint8Array): number;
+  /** How many records found no room in the ring; 0 without a capture. */
+  captureDropped(): number;
+  /** Ends the capture, if there is one, and wipes what was not read. */
+  stopCapture(): void;
 }
+
+/** Offsets in a record of `readCapture`, as native/engine/tap.hpp lays it out; integers are little-endian. */
+export const tapRecord = {
+  /** u32, all of the record, a multiple of 8. */
+  size: 0,
+  /** u8, one of {@link tapKind}. */
+  kind: 4,
+  /** u8, 0 received, 1 sent. */
+  direction: 5,
+  /** u8: the ECN bits of a datagram, the length of the connection id of a packet of HAWSER, the type of one of netcode. */
+  detail: 6,
+  /** u64, Unix microseconds. */
+  time: 8,
+  /** u32, bytes there were. */
+  length: 16,
+  /** u32, bytes that follow the header. */
+  captured: 20,
+  /** 24 bytes each. */
+  remote: 24,
+  local: 48,
+  /** u64, packet or sequence number. */
+  number: 72,
+  /** u32. */
+  epoch: 80,
+  /** 16 bytes, padded with zeros. */
+  connectionId: 88,
+  headerBytes: 104,
+  /** More than any record has. */
+  maxBytes: 131_072,
+} as const;
+
+/** `TapKind` of native/engine/tap.hpp. */
+export const tapKind = { datagram: 1, hawserPacket: 2, netcodePacket: 3 } as const;
 
 /** How datagrams fare on the way from one address to another. */
 export interface NativeLinkSettings {
@@ -281,6 +332,45 @@ export interface NativeSimulation {
   inject(from: Uint8Array, to: Uint8Array, datagram: Uint8Array): void;
 }
 
+/** How many bytes the memory of secrets has, in this thread. */
+export interface NativeSecretMemory {
+  /** Of pages that are never written to a swap file. */
+  readonly lockedBytes: number;
+  /** Of pages for which the system did not promise that. */
+  readonly unlockedBytes: number;
+  /** Of the slots in them that are taken. */
+  readonly usedBytes: number;
+}
+
+/** Secrets outside of JavaScript's heap. Every function throws a TypeError for bytes that are none, or of another length than stated. */
+export interface NativeSecrets {
+  /** Zeros, 1 to 1,024 of them, which are wiped once nothing sees the buffer; null when there is no such memory. */
+  allocate(size: number, mustLock: boolean): ArrayBuffer | null;
+  memory(): NativeSecretMemory;
+  wipe(bytes: Uint8Array): void;
+  /** In a time that depends on the lengths only. */
+  equal(a: Uint8Array, b: Uint8Array): boolean;
+  fillRandom(out: Uint8Array): void;
+  /** How many bytes a text of base64 stands for, by its length and its padding; -1 when those cannot be. */
+  base64Size(text: Uint8Array): number;
+  /** @param out of exactly `base64Size`. @returns false, and `out` is zeros, when it is not strictly base64. */
+  decodeBase64(out: Uint8Array, text: Uint8Array): boolean;
+  /** @param out of exactly four bytes for each three that begin. */
+  encodeBase64(out: Uint8Array, bytes: Uint8Array): void;
+  /** @param out @param key 32 bytes each. BLAKE2b, keyed, of label, a zero byte and salt. */
+  deriveKey(out: Uint8Array, key: Uint8Array, label: Uint8Array, salt: Uint8Array): void;
+  /** XChaCha20-Poly1305. @param key 32 bytes. @returns a random nonce (24), the ciphertext, the tag (16). */
+  seal(key: Uint8Array, associatedData: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  /** @param out 40 bytes shorter than `sealed`. @returns false, and `out` is zeros, when it was not sealed so. */
+  open(out: Uint8Array, key: Uint8Array, associatedData: Uint8Array, sealed: Uint8Array): boolean;
+  /** Ed25519. @param out 64 bytes: the seed and the public key. @param seed 32 bytes. */
+  signatureKey(out: Uint8Array, seed: Uint8Array): void;
+  /** @param key of `signatureKey`. @returns 64 bytes. */
+  sign(key: Uint8Array, message: Uint8Array): Uint8Array;
+  /** False for keys and signatures of any other length, too. */
+  verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+}
+
 export interface NativeConstants {
   readonly maxMessageBytes: number;
   readonly descriptorWords: number;
@@ -303,6 +393,13 @@ export interface NativeAddon {
     readonly seed: bigint;
     readonly startWallMs: number;
   }) => NativeSimulation;
+  readonly secrets: NativeSecrets;
+  /**
+   * Sends a datagram to the Unix socket of a path, which begins with `/`, or with `@` in the abstract namespace.
+   *
+   * @throws an Error of the system; one with code ENOTSUP where there is no Linux.
+   */
+  systemdNotify(path: string, message: string): void;
 }
 
 /** `EventKind` of native/engine/events.hpp. */
@@ -390,52 +487,3 @@ export const connectRecord = {
 
 /** The value of {@link connectRecord.wire} for netcode: `Wire` of native/engine/events.hpp. */
 export const netcodeWire = 1;
-
-// node-gyp-build has no types of its own.
-const nodeGypBuild: { (folder: string): unknown; resolve(folder: string): string } = createRequire(
-  import.meta.url,
-)('node-gyp-build');
-
-const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
-
-let loaded: NativeAddon | undefined;
-
-/**
- * The addon, loaded when it is first needed, so that importing the package never fails for want of it.
- *
- * @throws HawserError ERR_HAWSER_NODE_VERSION or ERR_HAWSER_ADDON_MISSING.
- */
-export function loadAddon(): NativeAddon {
-  if (loaded !== undefined) return loaded;
-  checkNodeVersion(process.versions.node);
-  try {
-    loaded = nodeGypBuild(packageRoot) as NativeAddon;
-  } catch (cause) {
-    throw addonMissing(cause);
-  }
-  return loaded;
-}
-
-function addonMissing(cause: unknown): HawserError {
-  const platform = `${process.platform}-${process.arch}, Node.js ${process.versions.node}`;
-  const broken = cause instanceof Error && 'code' in cause && cause.code === 'ERR_DLOPEN_FAILED';
-  const message = broken
-    ? `the native addon of hawser cannot be loaded (${platform}): ${cause.message}`
-    : `hawser has no native addon for this platform (${platform}); in a clone run "npm run build" to compile it`;
-  return new HawserError('ERR_HAWSER_ADDON_MISSING', message, { cause });
-}
-
-/** The file that {@link loadAddon} loads. @throws what node-gyp-build throws when there is none. */
-export function addonPath(): string {
-  return nodeGypBuild.resolve(packageRoot);
-}
-
-/** @throws HawserError ERR_HAWSER_NODE_VERSION outside the `engines` of package.json. */
-export function checkNodeVersion(version: string): void {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  if (major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19)) return;
-  throw new HawserError(
-    'ERR_HAWSER_NODE_VERSION',
-    `hawser needs Node.js 20.19 or later, or 22.12 or later; this is ${version}`,
-  );
-}

@@ -233,6 +233,8 @@ export function fakeAddon(): NativeAddon {
     // Only what the tests reach is there.
     NativeEndpoint: FakeEndpoint as unknown as new () => NativeEndpoint,
     NativeSimulation: class {} as unknown as NativeAddon['NativeSimulation'],
+    secrets: {} as NativeAddon['secrets'],
+    systemdNotify: () => undefined,
   };
 }
 
