@@ -18,3 +18,24 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 export function abortedError(signal: AbortSignal): HawserError {
   return new HawserError('ERR_HAWSER_ABORTED', 'the caller aborted', { cause: signal.reason });
 }
+
+/**
+ * Waits for work of somebody else's, which may never end.
+ *
+ * @param work goes on when the caller gives up; nobody hears how it ends then.
+ * @throws HawserError ERR_HAWSER_ABORTED (rejects) when the signal is aborted first; as `work`.
+ */
+export async function unlessAborted<T>(work: T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(abortedError(signal));
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -9,6 +9,7 @@ import { argumentError, checkInteger, checkOptions, checkString, describe } from
  * `%zone` behind it only where a link-local address needs one. An IPv4-mapped IPv6 address is written as IPv4.
  */
 export interface Address {
+  /** An IP address, as Node writes it, with the zone of a link-local one. */
   readonly host: string;
   /** 0 to 65535; 0 means "any" and only makes sense where a socket is bound. */
   readonly port: number;
@@ -58,7 +59,11 @@ function parseAddressText(text: string, name: string): Address {
 
 /** The text that {@link parseAddress} reads: `host:port`, with brackets around IPv6. */
 export function formatAddress(address: Address): string {
-  const { host, port } = parseAddress(address);
+  return textOf(parseAddress(address));
+}
+
+/** @param address in canonical form. */
+function textOf({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
@@ -248,6 +253,17 @@ export function addressFromBinary(binary: Uint8Array): Address | undefined {
   // RFC 4007 section 6: a scope id tells link-local addresses apart and means nothing on others.
   const zone = scope !== 0 && isLinkLocal(bytes) ? String(scope) : '';
   return { host: formatIp({ bytes, zone }), port: view.getUint16(2, true) };
+}
+
+/**
+ * The text of what `addressFromBinary` returns, without a further check: it is asked for by thousands.
+ *
+ * @returns '' for none.
+ * @throws HawserError ERR_HAWSER_ARGUMENT for what is no binary address.
+ */
+export function textFromBinary(binary: Uint8Array): string {
+  const address = addressFromBinary(binary);
+  return address === undefined ? '' : textOf(address);
 }
 
 /** The index of the interface that a zone names; a number stands for itself (RFC 4007 section 11.2). */

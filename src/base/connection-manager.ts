@@ -7,7 +7,7 @@ import { Backoff, type BackoffOptions } from './backoff.js';
 import { checkBoolean, checkFunction, checkNumber, checkOptions } from './check.js';
 import { type Clock, systemClock, type Timer } from './clock.js';
 import { HawserError } from './errors.js';
-import { guard, isolateRejections, reportListenerError } from './isolate.js';
+import { guard, isolateRejections, type ListenerErrorTarget, reportListenerError } from './isolate.js';
 import { type Random, systemRandom } from './random.js';
 
 /** Where a connection manager is; the states of the source document, section 5.4. */
@@ -140,6 +140,40 @@ export interface ConnectionManagerEvents<T> {
   listenerError: [error: unknown, source: string];
 }
 
+/** What a client lets its user say of reconnecting; the rest of the options is its own affair. */
+export type ReconnectionOptions<T> = Omit<
+  ConnectionManagerOptions<T>,
+  'connect' | 'release' | 'clock' | 'random'
+>;
+
+/** What has the events of a connection manager, without the connection. */
+export interface ConnectionTarget extends ListenerErrorTarget {
+  emit(eventName: 'stateChange', from: ManagerState, to: ManagerState): boolean;
+  emit(eventName: 'connected'): boolean;
+  emit(eventName: 'disconnected', reason: unknown): boolean;
+  emit(eventName: 'reconnecting', attempt: number, delayMs: number): boolean;
+  emit(eventName: 'attemptFailed', error: unknown, attempt: number): boolean;
+  emit(eventName: 'listenerError', error: unknown, source: string): boolean;
+}
+
+/** Has the listeners of `target` hear what a manager tells; one that throws is an error of `target`. */
+export function passOn<T>(manager: ConnectionManager<T>, target: ConnectionTarget): void {
+  manager.on('stateChange', (from, to) =>
+    guard(target, 'stateChange', () => target.emit('stateChange', from, to)),
+  );
+  manager.on('connected', () => guard(target, 'connected', () => target.emit('connected')));
+  manager.on('disconnected', (reason) =>
+    guard(target, 'disconnected', () => target.emit('disconnected', reason)),
+  );
+  manager.on('reconnecting', (attempt, delayMs) =>
+    guard(target, 'reconnecting', () => target.emit('reconnecting', attempt, delayMs)),
+  );
+  manager.on('attemptFailed', (error, attempt) =>
+    guard(target, 'attemptFailed', () => target.emit('attemptFailed', error, attempt)),
+  );
+  manager.on('listenerError', (error, source) => reportListenerError(target, error, source));
+}
+
 const optionNames = [
   'connect',
   'release',
@@ -245,6 +279,7 @@ export class ConnectionManager<T = void>
     this.#backoff = new Backoff(options.backoff, this.#random);
   }
 
+  /** Where it stands now. */
   get state(): ManagerState {
     return this.#state;
   }

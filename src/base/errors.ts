@@ -42,6 +42,9 @@ export const errorTable = {
   ERR_HAWSER_TOKEN_KEY: 'None of the given server keys opens the private part of the connect token.',
   ERR_HAWSER_TOKEN_EXPIRED: 'The lifetime of the connect token passed before the connection was made.',
   ERR_HAWSER_PACKAGE_MISSING: 'An optional package that this needs is not installed.',
+  ERR_HAWSER_CONFIG: 'The configuration of a gateway is wrong; the message says where, and what is allowed.',
+  ERR_HAWSER_CAPTURE_BUSY: 'What goes over that listener is being captured already.',
+  ERR_HAWSER_CAPTURE_REFUSED: 'The configuration of the gateway does not allow captures with plaintext.',
   ERR_HAWSER_STORE_LOCKED: 'Another process, or this one, has the store open already.',
   ERR_HAWSER_STORE_FORMAT: 'The file is no store of this package, or of a version that this one cannot read.',
   ERR_HAWSER_STORE_FULL: 'The store has reached its greatest size; what it keeps is unharmed.',
@@ -49,6 +52,15 @@ export const errorTable = {
   ERR_HAWSER_DISK_FULL: 'The disk that the store is on has no room left; what it keeps is unharmed.',
   ERR_HAWSER_STORE_UNAVAILABLE:
     'The store cannot be reached or did not answer in time; whether it did what was asked is unknown.',
+  ERR_HAWSER_KME_UNAVAILABLE:
+    'The key management entity cannot be reached, did not answer in time, or has no keys now; another attempt may succeed.',
+  ERR_HAWSER_KME_REFUSED:
+    'The key management entity refused the request, or does not know who asks; another attempt would be refused too.',
+  ERR_HAWSER_KEY_UNAVAILABLE: 'There is no key of that id, or it is expired, revoked or delivered already.',
+  ERR_HAWSER_MASTER_KEY: 'The master key is not that of the key store, or what is sealed in it was altered.',
+  ERR_HAWSER_SECRET_MEMORY: 'The system lets this process lock no more memory for secrets.',
+  ERR_HAWSER_DEVICE: 'A device did not take, use or delete a key; it goes on as before.',
+  ERR_HAWSER_ROTATION: 'The rotation did not come about; both sides use the old key.',
   ERR_HAWSER_STORE: 'The store could not be read or written for a reason that has no code of its own.',
 } as const;
 
@@ -60,6 +72,7 @@ export type HawserErrorCode = keyof typeof errorTable;
  * where there is one. A message never contains a key, a token or a part of them.
  */
 export class HawserError extends Error {
+  /** Which situation it is: one of the codes of docs/errors.md. */
   readonly code: HawserErrorCode;
 
   constructor(code: HawserErrorCode, message: string, options?: { readonly cause?: unknown }) {

@@ -43,7 +43,7 @@ export interface Farewell {
 
 /** Who is told what comes by a connection. Nothing is told after `closed`. */
 export interface MessageReceiver {
-  /** @param message a view that is valid during the call. */
+  /** A message has come. @param message a view that is valid during the call. */
   message(message: Uint8Array): void;
   /** What `sendUnreliable` sent. Without this it is dropped. @param message a view that is valid during the call. */
   unreliableMessage?(message: Uint8Array): void;

@@ -67,7 +67,7 @@ export function decodeOwner(bytes: Uint8Array): StoreOwner | undefined {
  * two owners apart then, for the older one finds its mark replaced.
  */
 export function isRunning(owner: StoreOwner): boolean {
-  if (owner.boot !== selfBoot || owner.pidSpace !== selfPidSpace) return false;
+  if (!canBeAskedAfter(owner)) return false;
   try {
     process.kill(owner.pid, 0);
   } catch (error) {
@@ -76,6 +76,11 @@ export function isRunning(owner: StoreOwner): boolean {
   }
   // Another process may have been given its id since.
   return owner.started === startOf(owner.pid);
+}
+
+/** Whether its process id says anything here: false for one in another container, or before the last start of the machine. */
+export function canBeAskedAfter({ boot, pidSpace }: StoreOwner): boolean {
+  return boot === selfBoot && pidSpace === selfPidSpace;
 }
 
 /** The 22nd field of /proc/PID/stat; the second, the name, is in brackets and may contain anything. */

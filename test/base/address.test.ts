@@ -11,6 +11,7 @@ import {
   addressToWire,
   formatAddress,
   parseAddress,
+  textFromBinary,
 } from '../../src/base/address.js';
 
 const argumentCode = expect.objectContaining({ code: 'ERR_HAWSER_ARGUMENT' });
@@ -207,12 +208,14 @@ describe('binary form for the addon', () => {
     fc.assert(
       fc.property(anyAddress, (address) => {
         expect(addressFromBinary(addressToBinary(address))).toEqual(address);
+        expect(textFromBinary(addressToBinary(address))).toBe(formatAddress(address));
       }),
     );
   });
 
   test('none, mapped, foreign scope, and nonsense', () => {
     expect(addressFromBinary(new Uint8Array(24))).toBeUndefined();
+    expect(textFromBinary(new Uint8Array(24))).toBe('');
     const mapped = binary(Uint8Array.from([...new Array<number>(10).fill(0), 255, 255, 1, 2, 3, 4]), 5);
     expect(addressFromBinary(mapped)).toEqual({ host: '1.2.3.4', port: 5 });
     const scoped = binary(Uint8Array.from([...new Array<number>(15).fill(0), 1]), 5);
