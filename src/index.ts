@@ -3,6 +3,7 @@
 export type { Address } from './base/address.js';
 export type { Clock, Timer } from './base/clock.js';
 export { errorTable, HawserError, type HawserErrorCode } from './base/errors.js';
+export type { CollectedMetric, MetricsRegistry } from './base/prometheus.js';
 export type { Wire } from './base/wire.js';
 export type { ServerKey } from './token/server-key.js';
 export {
@@ -41,12 +42,20 @@ export type {
   SocketStateMessage,
 } from './transport/diagnostics.js';
 export type { ImpairmentOptions } from './transport/impairment.js';
-export type { KeyUpdateOptions, PeerSecretUser, SecretSource, SecretUser } from './transport/key-update.js';
+export type {
+  KeyUpdateInfo,
+  KeyUpdateOptions,
+  PeerSecretUser,
+  SecretSource,
+  SecretUser,
+} from './transport/key-update.js';
 export type { ConfirmedSendOptions, Link, SendOptions } from './transport/link.js';
+export { registerTransportMetrics, type TransportMetricsSource } from './transport/metrics.js';
 export type { Network } from './transport/network.js';
 export type {
   ClientOptions,
   NetcodeOptions,
+  ServerLimits,
   ServerOptions,
   SocketOptions,
   TokenHistory,

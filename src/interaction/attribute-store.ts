@@ -52,10 +52,13 @@ export type ChangeOrigin = 'local' | InteractionConnection;
 export type AttributeChange<D extends ModelDefinition> = {
   [E in EndpointName<D>]: {
     [F in FeatureName<D, E>]: {
+      /** By its name in the model. */
       readonly endpoint: E;
+      /** By its name in the model. */
       readonly feature: F;
       /** Those that are others now, by the names of their attributes. Not to be modified. */
       readonly values: Partial<AttributeOutputs<D, E, F>>;
+      /** Who changed it. */
       readonly origin: ChangeOrigin;
     };
   }[FeatureName<D, E>];
@@ -72,6 +75,7 @@ export interface AttributeStoreEvents<D extends ModelDefinition> {
 /** What the other side asks for, by the names of the model. */
 export type Access<D extends ModelDefinition> =
   | (AccessedFeature<D> & {
+      /** What is asked for. */
       readonly operation: 'read' | 'subscribe' | 'write';
       /** Those that it named; for all of them, each that can be read, whether it is there yet or not. */
       readonly attributes: readonly string[];
@@ -140,6 +144,7 @@ const errorStatuses = Object.keys(statusCodes).filter((name) => name !== 'SUCCES
 
 /** Thrown by the handler of a command: the other side gets this status. */
 export class RefusedError extends Error {
+  /** What the one who asked is answered with. */
   readonly refusal: Refusal;
 
   /**

@@ -57,7 +57,9 @@ const sustainedBackoff: BackoffOptions = { initialMs: 15_000, maxMs: 3_600_000 }
 export class ClientSubscription implements Subscription {
   /** What it is for. */
   readonly terms: SubscriptionTerms;
+  /** Whether it is made anew whenever it is lost: as it was asked for. */
   readonly sustained: boolean;
+  /** Whether it is made anew before those that are not: as it was asked for. */
   readonly critical: boolean;
   /** For `InteractionClient` only: resolves with the first success, and rejects when it has ended before. */
   readonly established: Promise<void>;
@@ -102,6 +104,7 @@ export class ClientSubscription implements Subscription {
     this.established.catch(() => undefined);
   }
 
+  /** Where it stands now. */
   get state(): ClientSubscriptionState {
     return this.#state;
   }
@@ -115,6 +118,7 @@ export class ClientSubscription implements Subscription {
     return this.#made?.minIntervalMs;
   }
 
+  /** The longest silence that the device agreed to, in milliseconds; undefined while there is no subscription. */
   get maxIntervalMs(): number | undefined {
     return this.#made?.maxIntervalMs;
   }

@@ -36,6 +36,7 @@ export const limits = {
 
 /** One format of messages. */
 export interface MessageCodec {
+  /** Which format it is. */
   readonly name: 'hawser' | 'mash';
   /**
    * The bytes of a message.

@@ -1,9 +1,11 @@
 // The side that has attributes: it answers reads, writes, subscribes and invokes, and tells subscribers of changes.
 
 import { argumentError, checkBoolean, checkFunction, checkOptions, describe } from '../base/check.js';
+import { HawserError } from '../base/errors.js';
 import { reportToListeners } from '../base/isolate.js';
 import type { MessageConnection } from '../base/message-connection.js';
 import { systemWheel, type TimingWheel } from '../base/timing-wheel.js';
+import { diagnostics } from './diagnostics.js';
 import {
   type Answer,
   type CloseOptions,
@@ -15,6 +17,7 @@ import {
 } from './interaction-connection.js';
 import type { InvokeRequest, ReadRequest, Request, SubscribeRequest, WriteRequest } from './messages.js';
 import { readResult, subscribeResult } from './payloads.js';
+import { type InteractionStats, InteractionTotals } from './stats.js';
 import type { ErrorStatus } from './status.js';
 import { SubscriptionManager, type SubscriptionManagerOptions } from './subscriptions.js';
 import type { AttributeValues, Value } from './values.js';
@@ -45,6 +48,7 @@ export interface DeviceHandlers {
 
 /** Options of {@link Device}. */
 export interface DeviceOptions extends Pick<InteractionConnectionOptions, 'wheel'> {
+  /** What answers those who ask. */
   readonly handlers: DeviceHandlers;
   /** How its connections are kept. */
   readonly connections?: Omit<InteractionConnectionOptions, 'wheel' | 'serve'>;
@@ -82,6 +86,7 @@ export class Device implements AsyncDisposable {
   readonly #wheel: TimingWheel;
   readonly #subscriptions: SubscriptionManager<InteractionConnection>;
   readonly #connections = new Set<InteractionConnection>();
+  readonly #totals = new InteractionTotals();
   #closeOptions: CloseOptions | undefined = undefined;
   #closed: Promise<void> | undefined = undefined;
 
@@ -123,22 +128,31 @@ export class Device implements AsyncDisposable {
     return this.#subscriptions.size;
   }
 
+  /** What its connections do, and did. */
+  get stats(): InteractionStats {
+    return this.#totals.stats;
+  }
+
   /** Serves whoever is at the other end of a connection. After `close` that is closed at once, in the same way. */
   accept(connection: MessageConnection): InteractionConnection {
     const interaction = new InteractionConnection(connection, {
       ...this.#options.connections,
       wheel: this.#wheel,
-      serve: (request, from) => this.#serve(request, from),
+      serve: this.#serveOne,
     });
     this.#connections.add(interaction);
+    this.#totals.add(interaction);
+    if (diagnostics.open.hasSubscribers) diagnostics.open.publish({ connections: this.#connections.size });
     const { listenerError } = this.#options;
     if (listenerError !== undefined) {
       interaction.on('listenerError', (error, source) => listenerError(error, source, interaction));
     }
     interaction.on('drained', () => this.#subscriptions.drained(interaction));
     interaction.on('closing', () => this.#subscriptions.clear(interaction));
-    interaction.on('close', () => {
+    interaction.on('close', (error) => {
+      if (diagnostics.close.hasSubscribers) diagnostics.close.publish({ error: nameOf(error) });
       this.#connections.delete(interaction);
+      this.#totals.delete(interaction);
       this.#subscriptions.clear(interaction);
     });
     if (this.#closeOptions !== undefined) void interaction.close(this.#closeOptions);
@@ -191,6 +205,10 @@ export class Device implements AsyncDisposable {
     this.#subscriptions.notifyChanges(endpoint, feature, values);
   }
 
+  /** One for all connections. */
+  readonly #serveOne = (request: Request, from: InteractionConnection): Answer | Promise<Answer> =>
+    this.#serve(request, from);
+
   #serve(request: Request, from: InteractionConnection): Answer | Promise<Answer> {
     const { read, write, invoke } = this.#options.handlers;
     switch (request.operation) {
@@ -221,6 +239,12 @@ export class Device implements AsyncDisposable {
       }
     }
   }
+}
+
+/** The code of an error, or its name. */
+function nameOf(error: Error | undefined): string | null {
+  if (error === undefined) return null;
+  return error instanceof HawserError ? error.code : error.name;
 }
 
 const unsupported: Answer = { error: 'UNSUPPORTED' };

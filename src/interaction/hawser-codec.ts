@@ -34,6 +34,7 @@ import { parseRequest, parseUnsubscribe, requestPayload } from './payloads.js';
 import { decodePlain, encodePlain } from './plain-messages.js';
 import type { Value } from './values.js';
 
+/** How the codec `hawser` writes. */
 export interface HawserCodecOptions {
   /**
    * Sends control messages as the source document shows them (section 4.2), `{"type": "ping", "seq": 1}`, instead of

@@ -15,7 +15,8 @@ const leastPlaces = 16;
 export class IdTable<T extends Numbered> {
   /** How many places it may have. */
   readonly #mostPlaces: number;
-  #places: (T | undefined)[] = emptyPlaces(leastPlaces);
+  /** None before the first id: of many connections only one side ever asks. */
+  #places: (T | undefined)[] = [];
   #size = 0;
 
   /** @param mostValues how many it is to hold, 1 to 1,048,576. */
@@ -35,6 +36,7 @@ export class IdTable<T extends Numbered> {
 
   /** Whether there is a place for a value with that id. When there is none the next id may have one. */
   makePlace(messageId: number): boolean {
+    if (this.#places.length === 0) this.#places = emptyPlaces(leastPlaces);
     while (this.#places[this.#placeOf(messageId)] !== undefined) {
       if (this.#places.length === this.#mostPlaces || this.get(messageId) !== undefined) return false;
       this.#grow();

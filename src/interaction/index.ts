@@ -15,6 +15,7 @@ export type {
   MessageConnection,
   MessageReceiver,
 } from '../base/message-connection.js';
+export type { CollectedMetric, MetricsRegistry } from '../base/prometheus.js';
 export { type Random, seededRandom, systemRandom } from '../base/random.js';
 export { systemWheel, TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 export {
@@ -42,6 +43,11 @@ export {
   type DeviceOptions,
   type WriteOutcome,
 } from './device.js';
+export type {
+  InteractionCloseMessage,
+  InteractionOpenMessage,
+  InteractionRequestMessage,
+} from './diagnostics.js';
 export { equalValues } from './equality.js';
 export { type HawserCodecOptions, hawserCodec } from './hawser-codec.js';
 export type { HoldOptions } from './held-requests.js';
@@ -76,6 +82,7 @@ export type {
   UnsubscribeRequest,
   WriteRequest,
 } from './messages.js';
+export { registerInteractionMetrics } from './metrics.js';
 export {
   type AttributeDefinition,
   type AttributeInputs,
@@ -111,6 +118,7 @@ export { overStream, type StreamErrorSource, type StreamOptions } from './over-s
 export { type RequestOptions, StatusError } from './pending-requests.js';
 export { fromWire, toWire } from './plain-values.js';
 export type { Requester, StaleReason, Subscription, SubscriptionListener } from './requester.js';
+export type { InteractionCounts, InteractionStats } from './stats.js';
 export { type ErrorStatus, type Status, statusCodes } from './status.js';
 export {
   type TcpConnectorOptions,

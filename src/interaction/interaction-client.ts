@@ -13,9 +13,9 @@ import {
 } from '../base/check.js';
 import {
   ConnectionManager,
-  type ConnectionManagerOptions,
   type ManagedConnectOptions,
   type ManagerState,
+  type ReconnectionOptions,
 } from '../base/connection-manager.js';
 import { HawserError } from '../base/errors.js';
 import { inOrder } from '../base/in-order.js';
@@ -50,10 +50,7 @@ export interface InteractionClientOptions {
   /** How each of its connections is. */
   readonly connection?: Omit<InteractionConnectionOptions, 'wheel'>;
   /** When and how often it connects anew; the defaults are those of the source document, section 5. */
-  readonly reconnection?: Omit<
-    ConnectionManagerOptions<InteractionConnection>,
-    'connect' | 'release' | 'clock' | 'random'
-  >;
+  readonly reconnection?: ReconnectionOptions<InteractionConnection>;
   /**
    * The application's part of connecting, such as to say who it is. The client is connected, and the delays begin anew, only when it has
    * resolved; when it rejects the attempt has failed and the delays go on growing (source document, section 5.6).

@@ -15,6 +15,7 @@ import { guard, isolateRejections, reportListenerError, reportToListeners } from
 import type { Farewell, MessageConnection, MessageReceiver } from '../base/message-connection.js';
 import { systemWheel, TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 import { type MessageCodec, ProtocolError } from './codec.js';
+import { diagnostics } from './diagnostics.js';
 import { type ClosePlan, defaultClosePlan, GracefulClose, proofSequence } from './graceful-close.js';
 import { hawserCodec } from './hawser-codec.js';
 import { KeepAlive, type KeepAliveOptions } from './keep-alive.js';
@@ -29,12 +30,14 @@ import {
   type Subscription,
   type SubscriptionListener,
 } from './requester.js';
-import type { ErrorStatus } from './status.js';
+import type { InteractionCounts } from './stats.js';
+import type { ErrorStatus, Status } from './status.js';
 import type { SubscriptionTerms } from './subscriptions.js';
 import type { AttributeValues, Value } from './values.js';
 
 /** Why a request is not carried out. */
 export interface Refusal {
+  /** The status to answer with. */
   readonly error: ErrorStatus;
   /** For people. */
   readonly detail?: string;
@@ -43,6 +46,7 @@ export interface Refusal {
 /** What a request is answered with: a payload (undefined for none), or why there is none. */
 export type Answer =
   | {
+      /** The result; undefined for none. */
       readonly payload: Value | undefined;
       /** Called when the other side gets an error instead, because the payload is too long or cannot be encoded. */
       readonly undo?: () => void;
@@ -135,6 +139,8 @@ const optionNames = [
 const closeOptionNames = ['reason', 'ackTimeoutMs', 'drainTimeoutMs'] as const;
 
 const serveNothing: RequestHandler = () => ({ error: 'UNSUPPORTED' });
+/** It keeps nothing of a connection. */
+const usualCodec = hawserCodec();
 
 const dayMs = 86_400_000;
 
@@ -151,14 +157,17 @@ export class InteractionConnection
   readonly #serve: RequestHandler;
   readonly #maxServed: number;
   readonly #serveTimeoutMs: number;
-  readonly #subscriptions: OwnSubscriptions;
+  /** Made when this side subscribes, or is notified, for the first time: most sides of most connections never do. */
+  #ownSubscriptions: OwnSubscriptions | undefined = undefined;
+  readonly #livenessGraceMs: number | undefined;
   #writable = true;
   /** The sequence of a ping that could not be answered yet. */
   #owedPong: number | undefined = undefined;
   #served = 0;
   /** Of requests whose answer is awaited. */
-  readonly #serveTimers = new Set<WheelTimer>();
+  #serveTimers: Set<WheelTimer> | undefined = undefined;
   #misplacedMessages = 0;
+  readonly #counts = { requests: 0, errors: 0, notifications: 0 };
   /** False once it is over. */
   #open = true;
   /** Since one of the sides began to close. */
@@ -179,7 +188,7 @@ export class InteractionConnection
   constructor(connection: MessageConnection, options: InteractionConnectionOptions = {}) {
     super({ captureRejections: true });
     checkOptions('options', options, optionNames);
-    const { wheel = systemWheel(), codec = hawserCodec(), keepAlive, serve = serveNothing } = options;
+    const { wheel = systemWheel(), codec = usualCodec, keepAlive, serve = serveNothing } = options;
     if (!(wheel instanceof TimingWheel)) throw argumentError('wheel', 'a TimingWheel', describe(wheel));
     this.#connection = connection;
     this.#wheel = wheel;
@@ -188,14 +197,8 @@ export class InteractionConnection
     this.#maxServed = checkInteger('maxServed', options.maxServed ?? 64, 1, 65_536);
     this.#serveTimeoutMs = checkInteger('serveTimeoutMs', options.serveTimeoutMs ?? 25_000, 1, maxU32);
     const { livenessGraceMs: graceMs = 10_000 } = options;
-    this.#subscriptions = new OwnSubscriptions({
-      wheel,
-      graceMs: graceMs === false ? undefined : checkInteger('livenessGraceMs', graceMs, 0, dayMs),
-      askToEnd: (subscriptionId) => this.#askToEnd(subscriptionId),
-      isOpen: () => this.open,
-      tellsStale: () => !this.#closedHere,
-      tell: (source, run) => guard(this, source, run),
-    });
+    this.#livenessGraceMs =
+      graceMs === false ? undefined : checkInteger('livenessGraceMs', graceMs, 0, dayMs);
     this.#requests = new PendingRequests({
       wheel,
       ...(options.requestTimeoutMs !== undefined && { timeoutMs: options.requestTimeoutMs }),
@@ -241,17 +244,22 @@ export class InteractionConnection
 
   /** Notifications of subscriptions that this side does not have: the other side is asked to end them. */
   get unknownNotifications(): number {
-    return this.#subscriptions.unknown;
+    return this.#ownSubscriptions?.unknown ?? 0;
   }
 
   /** Notifications that came after a later one of the same subscription, or twice; dropped. */
   get outdatedNotifications(): number {
-    return this.#subscriptions.outdated;
+    return this.#ownSubscriptions?.outdated ?? 0;
   }
 
   /** Messages that came unreliably and are no notifications with a sequence; dropped. */
   get misplacedMessages(): number {
     return this.#misplacedMessages;
+  }
+
+  /** What it did since it was made. */
+  get counts(): InteractionCounts {
+    return this.#counts;
   }
 
   // ---- Requests ----------------------------------------------------------------------------------------------------
@@ -361,6 +369,18 @@ export class InteractionConnection
     return this.#requests.request((messageId) => this.#send(make(messageId)), options);
   }
 
+  get #subscriptions(): OwnSubscriptions {
+    this.#ownSubscriptions ??= new OwnSubscriptions({
+      wheel: this.#wheel,
+      graceMs: this.#livenessGraceMs,
+      askToEnd: (subscriptionId) => this.#askToEnd(subscriptionId),
+      isOpen: () => this.open,
+      tellsStale: () => !this.#closedHere,
+      tell: (source, run) => guard(this, source, run),
+    });
+    return this.#ownSubscriptions;
+  }
+
   #checkOpen(): void {
     if (this.#closedHere) throw new HawserError('ERR_HAWSER_CLOSED', 'the connection is closed or closing');
     if (!this.open) throw notConnected();
@@ -408,6 +428,7 @@ export class InteractionConnection
     const bytes = this.#codec.encode(notification);
     try {
       this.#connection.sendUnreliable(bytes);
+      ++this.#counts.notifications;
       return true;
     } catch (error) {
       if (isHawserError(error, 'ERR_HAWSER_MESSAGE_TOO_LONG')) return this.#writable && this.#offer(bytes);
@@ -420,6 +441,7 @@ export class InteractionConnection
   #offer(notification: Uint8Array): boolean {
     try {
       this.#writable = this.#connection.send(notification);
+      ++this.#counts.notifications;
       return true;
     } catch (error) {
       if (!isHawserError(error, 'ERR_HAWSER_QUEUE_FULL', 'ERR_HAWSER_NOT_CONNECTED')) throw error;
@@ -534,7 +556,7 @@ export class InteractionConnection
   }
 
   #settle(response: Response): void {
-    const answer = this.#subscriptions.take(response);
+    const answer = this.#ownSubscriptions?.take(response);
     const isAwaited = this.#requests.settle(response);
     // A listener of the unexpected reply may have ended the connection.
     if (answer !== undefined && this.#open) this.#subscriptions.begin(answer, isAwaited);
@@ -543,40 +565,46 @@ export class InteractionConnection
   // ---- Their requests ----------------------------------------------------------------------------------------------
 
   #answer(request: Request): void {
-    const { messageId } = request;
+    const beganMs = this.#wheel.clock.now();
     if (this.#served >= this.#maxServed || this.#closing !== undefined) {
-      this.#respond(messageId, { error: 'BUSY' });
+      this.#tellAnswered(request, beganMs, this.#respond(request.messageId, { error: 'BUSY' }));
       return;
     }
     ++this.#served;
     try {
       const answer = this.#serve(request, this);
-      if ('then' in answer) this.#await(messageId, answer);
-      else this.#finish(messageId, answer);
+      if ('then' in answer) this.#await(request, beganMs, answer);
+      else this.#finish(request, beganMs, answer);
     } catch (error) {
-      this.#finish(messageId, { error: statusFor(error) });
+      this.#finish(request, beganMs, { error: statusFor(error) });
       reportListenerError(this, error, 'serve');
     }
   }
 
-  #finish(messageId: number, answer: Answer): void {
+  #finish(request: Request, beganMs: number, answer: Answer): void {
     --this.#served;
-    this.#respond(messageId, answer);
+    this.#tellAnswered(request, beganMs, this.#respond(request.messageId, answer));
     this.#closing?.advance();
   }
 
+  #tellAnswered({ operation }: Request, beganMs: number, status: Status): void {
+    if (!diagnostics.request.hasSubscribers) return;
+    diagnostics.request.publish({ operation, status, durationMs: this.#wheel.clock.now() - beganMs });
+  }
+
   /** Waits for an answer, but not for ever. */
-  #await(messageId: number, answer: Promise<Answer>): void {
+  #await(request: Request, beganMs: number, answer: Promise<Answer>): void {
     const finishOnce = (final: Answer): void => {
       // Nobody waits for it any more: there was no answer in time, or the connection is over.
-      if (!this.#serveTimers.delete(timer)) {
+      if (this.#serveTimers?.delete(timer) !== true) {
         this.#undo(final);
         return;
       }
       this.#wheel.cancel(timer);
-      this.#finish(messageId, final);
+      this.#finish(request, beganMs, final);
     };
     const timer = new WheelTimer(() => finishOnce({ error: 'TIMEOUT' }));
+    this.#serveTimers ??= new Set();
     this.#serveTimers.add(timer);
     this.#wheel.schedule(timer, this.#wheel.clock.now() + this.#serveTimeoutMs);
     answer.then(finishOnce, (error: unknown) => {
@@ -585,25 +613,42 @@ export class InteractionConnection
     });
   }
 
-  /** Never throws: what stands in the way of an answer becomes another answer, or the end of the connection. */
-  #respond(messageId: number, answer: Answer): void {
-    if (!this.#open) return;
+  /**
+   * Never throws: what stands in the way of an answer becomes another answer, or the end of the connection.
+   *
+   * @returns what the other side was told, or would have been if it were there.
+   */
+  #respond(messageId: number, answer: Answer): Status {
+    if (!this.#open) return 'TIMEOUT';
     this.#closing?.answered();
+    let status: Status;
     try {
-      this.#send(responseOf(messageId, answer));
+      const response = responseOf(messageId, answer);
+      status = response.status;
+      this.#send(response);
     } catch (error) {
-      // `closed` is on its way, with the reason.
-      if (isHawserError(error, 'ERR_HAWSER_NOT_CONNECTED')) return;
-      // The other side asks and takes no answers; it would wait for this one in vain.
-      if (isHawserError(error, 'ERR_HAWSER_QUEUE_FULL')) this.#break(error);
-      else this.#respondInstead(messageId, answer, error);
+      status = this.#respondInstead(messageId, answer, error);
     }
+    ++this.#counts.requests;
+    if (status !== 'SUCCESS') ++this.#counts.errors;
+    return status;
+  }
+
+  /** The answer could not be sent as it was. @returns what was sent in its place. */
+  #respondInstead(messageId: number, answer: Answer, error: unknown): Status {
+    const status = statusFor(error);
+    // `closed` is on its way, with the reason.
+    if (isHawserError(error, 'ERR_HAWSER_NOT_CONNECTED')) return status;
+    // The other side asks and takes no answers; it would wait for this one in vain.
+    if (isHawserError(error, 'ERR_HAWSER_QUEUE_FULL')) this.#break(error);
+    else this.#respondOtherwise(messageId, status, answer, error);
+    return status;
   }
 
   /** The answer is the application's mistake, or too long. */
-  #respondInstead(messageId: number, answer: Answer, error: unknown): void {
+  #respondOtherwise(messageId: number, status: ErrorStatus, answer: Answer, error: unknown): void {
     try {
-      this.#send({ type: 'response', messageId, status: statusFor(error) });
+      this.#send({ type: 'response', messageId, status });
     } catch (second) {
       this.#break(second instanceof Error ? second : undefined);
     }
@@ -682,7 +727,7 @@ export class InteractionConnection
       finish: () => this.destroy(this.#closeReason),
     });
     this.#closing = closing;
-    this.#subscriptions.endAll(reason);
+    this.#ownSubscriptions?.endAll(reason);
     // A listener may have ended the connection.
     if (this.#open) guard(this, 'closing', () => this.emit('closing'));
     return closing;
@@ -699,10 +744,10 @@ export class InteractionConnection
     this.#open = false;
     this.#keepAlive.stop();
     this.#closing?.stop();
-    for (const timer of this.#serveTimers) this.#wheel.cancel(timer);
-    this.#serveTimers.clear();
+    for (const timer of this.#serveTimers ?? []) this.#wheel.cancel(timer);
+    this.#serveTimers?.clear();
     this.#requests.rejectAll(connectionLostError(error?.message));
-    this.#subscriptions.close();
+    this.#ownSubscriptions?.close();
     guard(this, 'close', () => this.emit('close', error));
   }
 }

@@ -217,6 +217,7 @@ export class KeepAlive {
     this.#random = checkFunction('random', options.random ?? systemRandom);
   }
 
+  /** Where it stands now. */
   get state(): KeepAliveState {
     return this.#state;
   }
@@ -229,6 +230,7 @@ export class KeepAlive {
     return this.#pingIntervalMs * this.#maxMissedPongs + this.#pongTimeoutMs;
   }
 
+  /** How many PINGs were sent and answered. */
   get stats(): KeepAliveStats {
     return {
       pingsSent: this.#pingsSent,

@@ -166,48 +166,69 @@ export interface CommandTypes<
 
 /** An attribute of a {@link Model}. */
 export interface ModelAttribute {
+  /** As the model calls it. */
   readonly name: string;
   /** `endpoint.feature.attribute`, by names. */
   readonly path: string;
+  /** Its number on the wire, 0 to 65,535. */
   readonly id: number;
+  /** What its values have to be. */
   readonly schema: StandardSchemaV1;
+  /** Whether the other side may write it. */
   readonly writable: boolean;
+  /** Whether the other side may read it. */
   readonly readable: boolean;
 }
 
 /** A command of a {@link Model}. */
 export interface ModelCommand {
+  /** As the model calls it. */
   readonly name: string;
+  /** Where it is in the model, for messages: `thermostat.temperature.boost`. */
   readonly path: string;
+  /** Its number on the wire, 0 to 255. */
   readonly id: number;
+  /** What its parameters have to be; undefined for none. */
   readonly parameters: StandardSchemaV1 | undefined;
+  /** What its result has to be; undefined for none. */
   readonly result: StandardSchemaV1 | undefined;
 }
 
 /** Parts of a {@link Model} by name, and by id. */
 export interface Members<T> {
+  /** By their names in the model. */
   readonly byName: ReadonlyMap<string, T>;
+  /** By their numbers on the wire. */
   readonly byId: ReadonlyMap<number, T>;
 }
 
 /** A feature of a {@link Model}. */
 export interface ModelFeature {
+  /** As the model calls it. */
   readonly name: string;
   /** `endpoint.feature`, by names. */
   readonly path: string;
+  /** Its number on the wire, 0 to 255. */
   readonly id: number;
+  /** The endpoint that it is of. */
   readonly endpoint: { readonly name: string; readonly id: number };
+  /** What it has that can be read or written. */
   readonly attributes: Members<ModelAttribute>;
   /** Those of the attributes that can be read. */
   readonly readable: readonly ModelAttribute[];
+  /** What can be invoked. */
   readonly commands: Members<ModelCommand>;
 }
 
 /** An endpoint of a {@link Model}. */
 export interface ModelEndpoint {
+  /** As the model calls it. */
   readonly name: string;
+  /** Where it is in the model, for messages. */
   readonly path: string;
+  /** Its number on the wire, 0 to 255. */
   readonly id: number;
+  /** What it consists of. */
   readonly features: Members<ModelFeature>;
 }
 
@@ -215,6 +236,7 @@ export interface ModelEndpoint {
 export class Model<D extends ModelDefinition = ModelDefinition> {
   /** What it was made of. Later changes to it have no effect. */
   readonly definition: D;
+  /** What the device consists of. */
   readonly endpoints: Members<ModelEndpoint>;
 
   /** @throws HawserError ERR_HAWSER_ARGUMENT, as `defineModel`. */

@@ -42,6 +42,7 @@ export interface RequestOptions {
 
 /** A response whose status is not SUCCESS. Its code is ERR_HAWSER_STATUS. */
 export class StatusError extends HawserError {
+  /** What the other side answered. */
   readonly status: ErrorStatus;
   /** What the other side said about it, in full and unchecked: to be escaped before it is shown. Undefined for nothing. */
   readonly detail: string | undefined;
@@ -117,7 +118,7 @@ export class PendingRequests {
   #first: PendingRequest | undefined;
   #last: PendingRequest | undefined;
   /** Of all that have no timeout of their own. It is not moved when a response comes: a timer for each would cost more than all else here. */
-  readonly #timer: WheelTimer = new WheelTimer(() => this.#expireDue());
+  #timer: WheelTimer | undefined = undefined;
   #nextMessageId: number;
   #unexpectedReplies = 0;
   #timeouts = 0;
@@ -211,7 +212,7 @@ export class PendingRequests {
    */
   rejectAll(error: HawserError): number {
     const all = this.#pending.values();
-    this.#wheel.cancel(this.#timer);
+    if (this.#timer !== undefined) this.#wheel.cancel(this.#timer);
     for (const pending of all) {
       this.#remove(pending);
       pending.reject(error);
@@ -246,6 +247,7 @@ export class PendingRequests {
       this.#wheel.schedule(pending.timer, pending.deadlineMs);
     } else {
       this.#append(pending);
+      this.#timer ??= new WheelTimer(() => this.#expireDue());
       if (!this.#timer.armed) this.#wheel.schedule(this.#timer, pending.deadlineMs);
     }
     if (signal === undefined) return;
@@ -278,7 +280,8 @@ export class PendingRequests {
   #expireDue(): void {
     const nowMs = this.#wheel.clock.now();
     while (this.#first !== undefined && this.#first.deadlineMs <= nowMs) this.#expire(this.#first);
-    if (this.#first !== undefined) this.#wheel.schedule(this.#timer, this.#first.deadlineMs);
+    if (this.#first !== undefined && this.#timer !== undefined)
+      this.#wheel.schedule(this.#timer, this.#first.deadlineMs);
   }
 
   #expire(pending: PendingRequest): void {

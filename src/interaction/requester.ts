@@ -29,6 +29,7 @@ export interface Subscription {
   readonly id: number;
   /** As the other side chose them, in milliseconds; undefined where the codec does not say. */
   readonly minIntervalMs: number | undefined;
+  /** The longest silence that the device agreed to, in milliseconds; undefined while there is none. */
   readonly maxIntervalMs: number | undefined;
   /** Ends it; no notification follows. @throws (rejects) as `Requester.read`. */
   unsubscribe(options?: RequestOptions): Promise<void>;

@@ -116,11 +116,13 @@ export interface Subscribed {
   readonly values: AttributeValues;
   /** The intervals that hold, in milliseconds. */
   readonly minIntervalMs: number;
+  /** After how long without a change the subscriber is told so, in milliseconds. */
   readonly maxIntervalMs: number;
 }
 
 interface Intervals {
   readonly minIntervalMs: number;
+  /** After how long without a change the subscriber is told so, in milliseconds. */
   readonly maxIntervalMs: number;
 }
 

@@ -79,6 +79,7 @@ export interface TypedTerms<N extends readonly string[]> {
   readonly attributes?: N;
   /** See `SubscribeRequest`: in milliseconds, 0 to 4,294,967,295. */
   readonly minIntervalMs?: number;
+  /** After how long without a change to say so, in milliseconds; the device's default where it is left out. */
   readonly maxIntervalMs?: number;
 }
 

@@ -4,6 +4,7 @@ export type { BackoffOptions } from '../base/backoff.js';
 export type { ConnectionManagerOptions } from '../base/connection-manager.js';
 export { errorTable, HawserError, type HawserErrorCode } from '../base/errors.js';
 export type { Farewell, MessageConnection, MessageReceiver } from '../base/message-connection.js';
+export type { CollectedMetric, MetricsRegistry } from '../base/prometheus.js';
 export { type Random, seededRandom, systemRandom } from '../base/random.js';
 export { systemWheel, TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 export {
@@ -25,8 +26,7 @@ export { SessionClient } from './client/session-client.js';
 export { SessionUserError } from './client/session-errors.js';
 export type { ZraftClientMessage, ZraftServerMessage } from './compat/zraft-messages.js';
 export { type LossReason, ZraftTransport, type ZraftTransportOptions } from './compat/zraft-transport.js';
-export type { SessionMetricsSource } from './health/metrics.js';
-export { type CollectedMetric, type MetricsRegistry, registerSessionMetrics } from './health/prometheus.js';
+export { registerSessionMetrics, type SessionMetricsSource } from './health/metrics.js';
 export {
   type ServeSessionsOptions,
   type SessionAcceptor,
@@ -36,6 +36,16 @@ export {
   sessionChannels,
   sessionConnector,
 } from './over-hawser.js';
+export type {
+  SessionEventName,
+  SessionLeaderMessage,
+  SessionMessage,
+  SessionQueryMessage,
+  SessionRejectedMessage,
+  SessionRequestMessage,
+  SessionServingMessage,
+  SessionSkewMessage,
+} from './server/diagnostics.js';
 export {
   type DropReason,
   dropReasons,

@@ -46,7 +46,7 @@ const maxIdentityBytes = 256;
 
 /** What speaks with clients: a `SessionServer`. */
 export interface SessionAcceptor {
-  /** @param peer what the gateway knows of whoever the connection is with. */
+  /** Takes a connection over. @param peer what the gateway knows of whoever the connection is with. */
   accept(connection: MessageConnection, peer: SessionPeer): MessageReceiver;
 }
 

@@ -14,6 +14,7 @@ export type {
   MessageConnection,
   MessageReceiver,
 } from '../base/message-connection.js';
+export type { CollectedMetric, MetricsRegistry } from '../base/prometheus.js';
 export { type Random, seededRandom, systemRandom } from '../base/random.js';
 export { systemWheel, TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 export {
@@ -47,6 +48,7 @@ export type {
   SyncManagerStats,
 } from './manager/events.js';
 export { SyncManager, type SyncManagerOptions } from './manager/manager.js';
+export { registerSyncMetrics } from './manager/metrics.js';
 export type { ContextItem } from './manager/options.js';
 export {
   type AgentAcceptor,

@@ -40,7 +40,7 @@ const channels: ProtocolChannels = { reliable: 'sync', unreliable: 'syncData' };
 
 /** What speaks with agents: a `SyncManager`. */
 export interface AgentAcceptor {
-  /** @param agent whose connection it is: what the gateway knows, never what the other side says of itself. */
+  /** Takes a connection over. @param agent whose it is: what the gateway knows, never what the other side says of itself. */
   accept(connection: MessageConnection, agent: string): MessageReceiver;
 }
 

@@ -12,7 +12,7 @@ import { bytes, type Codec } from './codecs.js';
 import type { NativeChannel } from './native.js';
 
 /** In the order of `ChannelMode` of native/engine/channels.hpp. */
-const channelModes = ['unreliable', 'sequenced', 'reliable', 'reliableUnordered'] as const;
+export const channelModes = ['unreliable', 'sequenced', 'reliable', 'reliableUnordered'] as const;
 /**
  * What becomes of the messages of a channel.
  * - `unreliable`: at most once, in the order of arrival; one packet holds each.
@@ -21,6 +21,7 @@ const channelModes = ['unreliable', 'sequenced', 'reliable', 'reliableUnordered'
  * - `reliableUnordered`: exactly once, each as soon as it is there.
  */
 export type ChannelMode = (typeof channelModes)[number];
+/** The modes whose messages arrive for as long as the connection lives. */
 export type ReliableMode = 'reliable' | 'reliableUnordered';
 
 /** In the order of `ChannelPriority` of native/engine/channels.hpp. */
@@ -49,10 +50,13 @@ export interface ChannelOptions extends Pick<UnreliableChannelOptions, 'priority
 
 /** A channel that carries values of `T`. Made by {@link unreliable}, {@link sequenced}, {@link reliable}, {@link reliableUnordered}. */
 export interface Channel<T, Mode extends ChannelMode = ChannelMode> {
+  /** What it does with its messages. */
   readonly mode: Mode;
+  /** What its messages are. */
   readonly codec: Codec<T>;
   /** 0 for an unreliable channel, whose messages fit into one packet. */
   readonly maxMessageBytes: number;
+  /** Which of the messages that wait for a peer go first. */
   readonly priority: ChannelPriority;
   /** False but for an unreliable channel that is declared so. */
   readonly congestionControlled: boolean;
@@ -62,8 +66,12 @@ export interface Channel<T, Mode extends ChannelMode = ChannelMode> {
 export type ChannelMap = Readonly<Record<string, Channel<unknown>>>;
 
 /** The channels of whoever declares none. */
-export type DefaultChannels = { readonly default: Channel<Uint8Array, 'unreliable'> };
+export type DefaultChannels = {
+  /** Bytes, unreliable. */
+  readonly default: Channel<Uint8Array, 'unreliable'>;
+};
 
+/** The names of the channels of a declaration. */
 export type ChannelName<C extends ChannelMap> = keyof C & string;
 
 /** The names of the channels whose messages are acknowledged. */

@@ -184,6 +184,10 @@ export class Client<C extends ChannelMap = DefaultChannels>
         const connection = find(slot, generation);
         if (connection !== undefined) connectionControl.secretWanted(connection, secretId);
       },
+      keyUpdated: (slot, generation, info) => {
+        const connection = find(slot, generation);
+        if (connection !== undefined) connectionControl.keyUpdated(connection, info);
+      },
       drain: (slot, generation) => {
         const connection = find(slot, generation);
         if (connection === undefined) return;
@@ -200,6 +204,7 @@ export class Client<C extends ChannelMap = DefaultChannels>
     return this.#socket.address;
   }
 
+  /** Where its socket stands now. */
   get state(): SocketState {
     return this.#socket.state;
   }

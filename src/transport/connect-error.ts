@@ -13,11 +13,13 @@ export interface ConnectErrorDetails {
   readonly message?: string;
   /** For people, after everything else. */
   readonly advice?: string;
+  /** The error underneath. */
   readonly cause?: unknown;
 }
 
 /** Why `connect` failed: the error says how the attempt ended. */
 export class ConnectError extends HawserError {
+  /** Why the connection did not come about. */
   readonly result: ConnectResult;
   /** What the gateway answered, when `result` is `denied`. Netcode has one answer, which is told as SERVER_FULL. */
   readonly denied: DeniedReason | undefined;

@@ -1,7 +1,7 @@
 // The client's side of one connection.
 
 import { EventEmitter } from 'node:events';
-import { addressFromBinary, binaryAddressBytes, formatAddress } from '../base/address.js';
+import { binaryAddressBytes, textFromBinary } from '../base/address.js';
 import { HawserError } from '../base/errors.js';
 import { guard, isolateRejections, reportListenerError } from '../base/isolate.js';
 import type { Wire } from '../base/wire.js';
@@ -15,7 +15,7 @@ import type {
 import { ConnectError } from './connect-error.js';
 import { channels } from './diagnostics.js';
 import { readDenied, readDisconnect, readGoaway, readNetcodeState } from './event-bytes.js';
-import type { SecretSource, SecretUser } from './key-update.js';
+import type { KeyUpdateInfo, SecretSource, SecretUser } from './key-update.js';
 import { Link, mixLink } from './link.js';
 import { connectRecord, type NativeHandle } from './native.js';
 import { netcodeLacks } from './netcode.js';
@@ -55,6 +55,8 @@ export interface ConnectionEvents<C extends ChannelMap = DefaultChannels> {
   reconnected: [];
   /** The connection has ended for good; no event follows. */
   disconnect: [info: DisconnectInfo];
+  /** The keys have been updated, by either end; see `updateKeys`. */
+  keyUpdate: [info: KeyUpdateInfo];
   /** After a `send` that returned false: there is room again. */
   drain: [];
   /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
@@ -92,6 +94,7 @@ export interface ConnectionControl {
   /** The socket has another address. */
   rebound<C extends ChannelMap>(connection: Connection<C>): void;
   secretWanted<C extends ChannelMap>(connection: Connection<C>, secretId: Uint8Array): void;
+  keyUpdated<C extends ChannelMap>(connection: Connection<C>, info: KeyUpdateInfo): void;
   /** The socket is closed. */
   stopped<C extends ChannelMap>(connection: Connection<C>): void;
 }
@@ -187,6 +190,9 @@ export class Connection<C extends ChannelMap = DefaultChannels>
         connection.#localAddress = '';
       },
       secretWanted: (connection, secretId) => connection.#secretWanted(secretId),
+      keyUpdated: (connection, info) => {
+        connection.#inTurn(() => guard(connection, 'keyUpdate', () => connection.emit('keyUpdate', info)));
+      },
       stopped: (connection) => connection.#stopped(),
     };
   }
@@ -463,6 +469,5 @@ function withReason(info: DisconnectInfo, error: unknown): DisconnectInfo {
 }
 
 function addressOf(record: Uint8Array, offset: number): string {
-  const address = addressFromBinary(record.subarray(offset, offset + binaryAddressBytes));
-  return address === undefined ? '' : formatAddress(address);
+  return textFromBinary(record.subarray(offset, offset + binaryAddressBytes));
 }

@@ -1,7 +1,7 @@
 // The bytes of the addon's events, as native/engine/events.hpp lays them out. They come empty when a listener has transferred
 // the slab of their batch away; then what they said is unknown.
 
-import { addressFromBinary, binaryAddressBytes, formatAddress } from '../base/address.js';
+import { binaryAddressBytes, textFromBinary } from '../base/address.js';
 import { type DeniedReason, type DisconnectInfo, deniedReasonName, type GoawayInfo } from './results.js';
 
 const utf8 = new TextDecoder();
@@ -34,11 +34,11 @@ export function readNetcodeState(bytes: Uint8Array): number | undefined {
 /** u32 reason, u32 deadline and u32 reconnect spread in ms, address of 24 bytes. */
 export function readGoaway(bytes: Uint8Array): GoawayInfo {
   const binary = bytes.subarray(12, 12 + binaryAddressBytes);
-  const address = binary.length === 0 ? undefined : addressFromBinary(binary);
+  const elsewhere = binary.length === 0 ? '' : textFromBinary(binary);
   return {
     reason: u32(bytes, 0),
     deadlineMs: u32(bytes, 4),
     reconnectSpreadMs: u32(bytes, 8),
-    elsewhere: address === undefined ? undefined : formatAddress(address),
+    elsewhere: elsewhere === '' ? undefined : elsewhere,
   };
 }

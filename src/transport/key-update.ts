@@ -35,11 +35,23 @@ export interface SecretUser {
 
 /** The same on a gateway. */
 export interface PeerSecretUser extends SecretUser {
+  /** As its token says. */
   readonly clientId: bigint;
+}
+
+/** What is told of a key update that is done. */
+export interface KeyUpdateInfo {
+  /** The new key epoch, from 1. */
+  readonly epoch: number;
+  /** The 16 bytes that name the secret that was mixed in; undefined when there was none. A copy. */
+  readonly secretId: Uint8Array | undefined;
+  /** Whether the other end began it. With a secret, that end has then proved to have it. */
+  readonly byPeer: boolean;
 }
 
 const secretBytes = 32;
 const secretIdBytes = 16;
+const epochBytes = 4;
 
 interface Waiting {
   readonly resolve: (epoch: number) => void;
@@ -81,10 +93,8 @@ export class KeyUpdates {
     }
   }
 
-  /** @param bytes u32 epoch; empty when a listener has transferred the slab of the batch away. */
-  updated(slot: number, generation: number, bytes: Uint8Array): void {
-    const epoch =
-      bytes.length < 4 ? 0 : new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(0, true);
+  /** @param epoch 0 when a listener has transferred the slab of the batch away. */
+  updated(slot: number, generation: number, epoch: number): void {
     this.#take(slot, generation)?.resolve(epoch);
   }
 
@@ -138,6 +148,17 @@ export class KeyUpdates {
     this.#waiting.delete(key);
     return waiting;
   }
+}
+
+/**
+ * @param argument @param bytes of a keyUpdated event.
+ * @returns undefined when a listener has transferred the slab of the batch away.
+ */
+export function readKeyUpdate(argument: number, bytes: Uint8Array): KeyUpdateInfo | undefined {
+  if (bytes.length < epochBytes + secretIdBytes) return undefined;
+  const epoch = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(0, true);
+  const id = bytes.slice(epochBytes, epochBytes + secretIdBytes);
+  return { epoch, secretId: id.every((byte) => byte === 0) ? undefined : id, byPeer: argument === 1 };
 }
 
 function checkSecret(options: KeyUpdateOptions): {

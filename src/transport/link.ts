@@ -49,6 +49,7 @@ const greatestTtlMs = 2 ** 31;
 export abstract class Link<C extends ChannelMap = DefaultChannels> {
   /** With `generation`, what names this in the descriptors of `onBatch`. */
   abstract readonly slot: number;
+  /** Tells it from others that had the same slot. */
   abstract readonly generation: number;
   /** Whether messages can be sent now. */
   abstract readonly connected: boolean;

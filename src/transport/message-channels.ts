@@ -1,4 +1,4 @@
-// Protocols of messages over our own transport: each has two channels between a gateway and each of its peers, beside any others.
+// Protocols of messages over our own transport: each has one or two channels between a gateway and each of its peers, beside any others.
 
 import { throwIfAborted } from '../base/abort.js';
 import { argumentError, checkFunction, describe } from '../base/check.js';
@@ -13,12 +13,12 @@ import { type DisconnectInfo, disconnectCodes, type GoawayInfo } from './results
 import { Server } from './server.js';
 import { checkToken, type TokenSource } from './token-source.js';
 
-/** The names of the two channels of a protocol; both carry bytes. */
+/** The names of the channels of a protocol; both carry bytes. */
 export interface ProtocolChannels {
   /** What must arrive, in order. */
   readonly reliable: string;
-  /** What may be lost. */
-  readonly unreliable: string;
+  /** What may be lost; none by default. */
+  readonly unreliable?: string;
 }
 
 /** Whatever channels there are beside: types cannot follow those of a protocol into the events of an endpoint that has more. */
@@ -29,35 +29,36 @@ const mostReason = 80;
 /** So many messages of one connection are delivered before others have their turn. */
 const messagesPerTurn = 1024;
 
-/** A peer or a connection as the session protocols see it. */
-class ChannelConnection implements MessageConnection {
+/** Ends the connection of a protocol. */
+type Disconnect<L> = (link: L, reason: string) => void;
+
+/**
+ * A peer or a connection as the session protocols see it. There are as many as peers, and of several protocols: what it can do is in its
+ * class, not in functions of its own.
+ */
+class ChannelConnection<L extends Link<BytesChannels>> implements MessageConnection {
   readonly detectsLoss = true;
-  readonly #link: Link<BytesChannels>;
+  readonly #link: L;
   readonly #channels: ProtocolChannels;
-  readonly #disconnect: (reason: string) => void;
+  readonly #disconnect: Disconnect<L>;
   #receiver: MessageReceiver | undefined = undefined;
   /** Messages in this turn, or since the last that there were so many. */
   #delivered = 0;
   #end: { readonly error: HawserError | undefined } | undefined = undefined;
 
-  constructor(link: Link<BytesChannels>, channels: ProtocolChannels, disconnect: (reason: string) => void) {
+  constructor(link: L, channels: ProtocolChannels, disconnect: Disconnect<L>) {
     this.#link = link;
     this.#channels = channels;
     this.#disconnect = disconnect;
   }
 
+  protected get link(): L {
+    return this.#link;
+  }
+
   send(message: Uint8Array): boolean {
-    this.#checkConnected();
+    this.checkConnected();
     return this.#link.send(this.#channels.reliable, message);
-  }
-
-  sendUnreliable(message: Uint8Array): boolean {
-    this.#checkConnected();
-    return this.#link.send(this.#channels.unreliable, message);
-  }
-
-  maxUnreliableBytes(): number {
-    return this.#link.maxUnreliableBytes;
   }
 
   roundTripMs(): number {
@@ -66,11 +67,11 @@ class ChannelConnection implements MessageConnection {
 
   close(reason: string): void {
     // So many characters are never more bytes than the transport carries.
-    if (this.#end === undefined) this.#disconnect(reason.slice(0, mostReason));
+    if (this.#end === undefined) this.#disconnect(this.#link, reason.slice(0, mostReason));
   }
 
   /** The transport drops and counts what is sent to a side that is gone; a protocol is to know of it. */
-  #checkConnected(): void {
+  protected checkConnected(): void {
     if (this.#end === undefined && this.#link.connected) return;
     throw new HawserError('ERR_HAWSER_NOT_CONNECTED', 'it is not connected');
   }
@@ -116,6 +117,44 @@ class ChannelConnection implements MessageConnection {
   }
 }
 
+/** One that has an unreliable channel, too. */
+class TwoChannelConnection<L extends Link<BytesChannels>> extends ChannelConnection<L> {
+  readonly #unreliable: string;
+
+  constructor(link: L, channels: ProtocolChannels, unreliable: string, disconnect: Disconnect<L>) {
+    super(link, channels, disconnect);
+    this.#unreliable = unreliable;
+  }
+
+  sendUnreliable(message: Uint8Array): boolean {
+    this.checkConnected();
+    return this.link.send(this.#unreliable, message);
+  }
+
+  maxUnreliableBytes(): number {
+    return this.link.maxUnreliableBytes;
+  }
+}
+
+function connectionOver<L extends Link<BytesChannels>>(
+  link: L,
+  channels: ProtocolChannels,
+  disconnect: Disconnect<L>,
+): ChannelConnection<L> {
+  const { unreliable } = channels;
+  return unreliable === undefined
+    ? new ChannelConnection(link, channels, disconnect)
+    : new TwoChannelConnection(link, channels, unreliable, disconnect);
+}
+
+function disconnectPeer(peer: Peer<BytesChannels>, reason: string): void {
+  void peer.disconnect(disconnectCodes.NONE, reason);
+}
+
+function closeConnection(connection: Connection<BytesChannels>, reason: string): void {
+  void connection.close(disconnectCodes.NONE, reason);
+}
+
 /**
  * Speaks a protocol with every peer of a server, which may have further channels: their messages are left to its own listeners. Peers
  * that speak netcode, which has no reliable channels, are left alone; with the option `onBatch` nothing is heard at all.
@@ -135,14 +174,10 @@ export function serveChannels<C extends ChannelMap>(
     connection: MessageConnection,
     peer: Peer<BytesChannels>,
   ) => MessageReceiver;
-  const connections = new Map<Peer<BytesChannels>, ChannelConnection>();
+  const connections = new Map<Peer<BytesChannels>, ChannelConnection<Peer<BytesChannels>>>();
   own.on('connect', (peer) => {
     if (peer.wire === 'netcode') return;
-    const connection = new ChannelConnection(
-      peer,
-      channels,
-      (reason) => void peer.disconnect(disconnectCodes.NONE, reason),
-    );
+    const connection = connectionOver(peer, channels, disconnectPeer);
     try {
       connection.attach(checkReceiver('accept', acceptOwn(connection, peer)));
       connections.set(peer, connection);
@@ -183,8 +218,7 @@ export function overChannels<C extends ChannelMap, R extends MessageReceiver>(
     throw new HawserError('ERR_HAWSER_WIRE', 'netcode has no reliable channels, which this protocol needs');
   }
   if (!link.connected) throw new HawserError('ERR_HAWSER_NOT_CONNECTED', 'it is not connected');
-  const disconnect = (reason: string): void => void link.close(disconnectCodes.NONE, reason);
-  const own = new ChannelConnection(link, channels, disconnect);
+  const own = connectionOver(link, channels, closeConnection);
   const detach = listen(link, own);
   try {
     const receiver = make(own);
@@ -197,7 +231,10 @@ export function overChannels<C extends ChannelMap, R extends MessageReceiver>(
 }
 
 /** Tells what comes by a connection until its session ends. @returns what stops that before. */
-function listen(link: Connection<BytesChannels>, own: ChannelConnection): () => void {
+function listen(
+  link: Connection<BytesChannels>,
+  own: ChannelConnection<Connection<BytesChannels>>,
+): () => void {
   const message = (value: Uint8Array, channel: string): void => own.message(value, channel);
   const drain = (): void => own.drained();
   const goaway = (info: GoawayInfo): void => {

@@ -218,6 +218,11 @@ export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends S
   readonly signal?: AbortSignal;
 }
 
+/** The limits of a server that can be changed while it runs: `Server.setLimits`. What is left out stays as it is. */
+export type ServerLimits = Partial<
+  Pick<ServerOptions, 'maxPeers' | 'maxPacketsPerSecondPerPeer' | 'maxBytesPerSecondPerPeer'>
+>;
+
 /** Options of `Client.open`. */
 export interface ClientOptions<C extends ChannelMap = DefaultChannels> extends SocketOptions<C> {
   /** The address to bind; `[::]:0` by default where this machine has IPv6, else `0.0.0.0:0`. */
@@ -234,6 +239,7 @@ export interface SocketPlan {
 }
 
 export interface ServerPlan extends SocketPlan {
+  readonly limits: Required<ServerLimits>;
   readonly protocolId: bigint;
   readonly publicAddresses: readonly Address[];
   readonly tokenHistory: TokenHistory | undefined;
@@ -367,11 +373,35 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
         ...(wires.netcode === undefined ? {} : { netcode: wires.netcode }),
       },
     },
+    limits: {
+      maxPeers,
+      maxPacketsPerSecondPerPeer: checkCeiling(options, 'maxPacketsPerSecondPerPeer'),
+      maxBytesPerSecondPerPeer: checkCeiling(options, 'maxBytesPerSecondPerPeer'),
+    },
     protocolId,
     publicAddresses,
     tokenHistory,
     secretOf: options.secretOf === undefined ? undefined : checkFunction('secretOf', options.secretOf),
     signal: checkSignal(options.signal),
+  };
+}
+
+/**
+ * @param now those that are left out stay so.
+ * @param mostPeers of the start.
+ * @throws HawserError ERR_HAWSER_ARGUMENT.
+ */
+export function checkLimits(
+  limits: ServerLimits,
+  now: Required<ServerLimits>,
+  mostPeers: number,
+): Required<ServerLimits> {
+  checkOptions('limits', limits, Object.keys(now));
+  const all = { ...now, ...limits };
+  return {
+    maxPeers: checkInteger('maxPeers', all.maxPeers, 1, mostPeers),
+    maxPacketsPerSecondPerPeer: checkCeiling(all, 'maxPacketsPerSecondPerPeer'),
+    maxBytesPerSecondPerPeer: checkCeiling(all, 'maxBytesPerSecondPerPeer'),
   };
 }
 
@@ -602,8 +632,8 @@ function checkBuffer(name: string, value: number | undefined): number {
   return checkInteger(name, value ?? defaultBufferBytes, 0, maxBufferBytes);
 }
 
-function checkCeiling<C extends ChannelMap>(
-  options: ServerOptions<C>,
+function checkCeiling(
+  options: ServerLimits,
   name: 'maxPacketsPerSecondPerPeer' | 'maxBytesPerSecondPerPeer',
 ): number {
   return checkInteger(name, options[name] ?? 0, 0, maxU32);

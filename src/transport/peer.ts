@@ -1,13 +1,7 @@
 // A connected client, seen from the server. There are 10,000 of these and more: what a peer says about itself stays in the
 // bytes that the addon reported, in chunks shared by many peers, and is decoded when it is asked for.
 
-import {
-  addressFromBinary,
-  addressToBinary,
-  binaryAddressBytes,
-  formatAddress,
-  parseAddress,
-} from '../base/address.js';
+import { addressToBinary, binaryAddressBytes, parseAddress, textFromBinary } from '../base/address.js';
 import { checkInteger, checkOptions, maxU32 } from '../base/check.js';
 import type { Wire } from '../base/wire.js';
 import type { ChannelMap, DefaultChannels } from './channels.js';
@@ -70,6 +64,7 @@ export let endPeer: <C extends ChannelMap>(peer: Peer<C>) => void;
 /** A connected client. Made by the server, one for each connection. */
 export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
   override readonly slot: number;
+  /** Tells it from others that had the same slot. */
   override readonly generation: number;
   override readonly wire: Wire;
   /** What the backend put into the token for the gateway; empty if nothing. Of netcode always 256 bytes, filled up with zeros. */
@@ -215,9 +210,7 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
 
   #address(offset: number): string {
     const view = this.#view();
-    const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, binaryAddressBytes);
-    const address = addressFromBinary(bytes);
-    return address === undefined ? '' : formatAddress(address);
+    return textFromBinary(new Uint8Array(view.buffer, view.byteOffset + offset, binaryAddressBytes));
   }
 }
 

@@ -15,19 +15,30 @@ export const connectionStates = [
   'CONNECTED',
   'DISCONNECTING',
 ] as const;
+/** One of `connectionStates`. */
 export type ConnectionState = (typeof connectionStates)[number];
 
 /** The states of a netcode client: their numbers in the standard by its names for them. The negative ones are those of failures. */
 export const netcodeStates = {
+  /** The token expired before the connection was there. */
   connectTokenExpired: -6,
+  /** The token is none. */
   invalidConnectToken: -5,
+  /** Nothing came for the timeout of the token. */
   connectionTimedOut: -4,
+  /** The response to the challenge was not answered. */
   connectionResponseTimedOut: -3,
+  /** The request was not answered. */
   connectionRequestTimedOut: -2,
+  /** The server refused. */
   connectionDenied: -1,
+  /** Not connected, or not any more. */
   disconnected: 0,
+  /** Asks for a connection. */
   sendingConnectionRequest: 1,
+  /** Answers the challenge. */
   sendingConnectionResponse: 2,
+  /** The connection is there. */
   connected: 3,
 } as const;
 
@@ -41,6 +52,7 @@ export const connectResults = [
   'aborted',
   'addressInUse',
 ] as const;
+/** How an attempt to connect ended: one of `connectResults`. */
 export type ConnectResult = (typeof connectResults)[number];
 
 /** How a connection ended; in the order of `DisconnectResult` of native/engine/events.hpp, which begins at 1. */
@@ -78,15 +90,25 @@ export type DeniedReason = (typeof deniedReasons)[number] | `UNKNOWN_${number}`;
 
 /** The codes of DISCONNECT (docs/protocol.md section 6). An application's own codes are 0x10000 and above. */
 export const disconnectCodes = {
+  /** No reason was given. */
   NONE: 0,
+  /** The other side broke a rule. */
   PROTOCOL_ERROR: 1,
+  /** The same client id connected with a newer token. */
   REPLACED: 2,
+  /** The gateway ends. */
   SHUTTING_DOWN: 3,
+  /** A limit of the session's key was reached. */
   KEY_EXHAUSTED: 4,
+  /** The gateway has no place. */
   SERVER_FULL: 5,
+  /** The token is for a single use, and was used. */
   TOKEN_USED: 6,
+  /** The client id is connected, and `sameClient` is `reject`. */
   CLIENT_ID_CONNECTED: 7,
+  /** Whether the token was used cannot be told. */
   HISTORY_UNAVAILABLE: 8,
+  /** More was sent than a limit allows. */
   LIMIT_EXCEEDED: 9,
 } as const;
 
@@ -95,6 +117,7 @@ export const firstApplicationCode = 0x1_0000;
 
 /** How and why a connection ended. */
 export interface DisconnectInfo {
+  /** How it ended. */
   readonly result: DisconnectResult;
   /** The code of the DISCONNECT that was received or sent; 0 where there was none, as in all that netcode receives. */
   readonly code: number;

@@ -19,14 +19,17 @@ import type {
 } from './channels.js';
 import { channels } from './diagnostics.js';
 import { readDisconnect } from './event-bytes.js';
+import type { KeyUpdateInfo } from './key-update.js';
 import { checkTtl } from './link.js';
 import { consumeVerdict } from './native.js';
 import {
   checkDisconnectCode,
   checkKeys,
+  checkLimits,
   checkReason,
   checkReconnectSpread,
   checkServerOptions,
+  type ServerLimits,
   type ServerOptions,
   type ServerPlan,
 } from './options.js';
@@ -52,6 +55,8 @@ export interface ServerEvents<C extends ChannelMap = DefaultChannels> {
   invalidMessage: [peer: Peer<C>, error: unknown, channel: ChannelName<C>];
   /** A peer that was connected is so no longer. It comes exactly once for each `connect`. */
   disconnect: [peer: Peer<C>, info: DisconnectInfo];
+  /** The keys of a peer have been updated, by either end; see `Peer.updateKeys`. */
+  keyUpdate: [peer: Peer<C>, info: KeyUpdateInfo];
   /** After a `send` to this peer that returned false: there is room again. */
   drain: [peer: Peer<C>];
   /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
@@ -96,6 +101,9 @@ type MessageEmitter<C extends ChannelMap> = EventEmitter<{
 
 const dayMs = 86_400_000;
 
+/** The sockets of a server, whatever its channels, for capture.ts only: one for each shard. Of anything else none. */
+export let socketsOf: (server: object) => readonly Socket[];
+
 /** A gateway: listens on one UDP address and holds many peers. Made by {@link Server.listen}. */
 export class Server<C extends ChannelMap = DefaultChannels>
   extends EventEmitter<ServerEvents<C>>
@@ -114,6 +122,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
   readonly #clock: Clock;
   readonly #plan: ServerPlan;
   readonly #peers: ShardedPeers<C>;
+  #limits: Required<ServerLimits>;
   /** Sockets that have not stopped. */
   #open: number;
   readonly #closed: Promise<void>;
@@ -126,6 +135,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
 
   static {
     isolateRejections(Server.prototype);
+    socketsOf = (server) => (#shards in server ? server.#shards.map(({ socket }) => socket) : []);
   }
 
   /**
@@ -144,6 +154,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
   private constructor(plan: ServerPlan) {
     super({ captureRejections: true });
     this.#plan = plan;
+    this.#limits = plan.limits;
     this.#clock = plan.clock;
     this.protocolId = plan.protocolId;
     this.#closed = new Promise((resolve) => {
@@ -162,6 +173,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
     plan.signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
+  /** Where its sockets stand now. */
   get state(): SocketState {
     const { state } = this.#socket;
     return state === 'STOPPED' && this.#open > 0 ? 'STOPPING' : state;
@@ -269,6 +281,18 @@ export class Server<C extends ChannelMap = DefaultChannels>
   }
 
   /**
+   * Changes limits while peers are connected. Those that are there stay; with a lower `maxPeers` nobody is let in until enough have left.
+   *
+   * @throws HawserError ERR_HAWSER_ARGUMENT, also for a `maxPeers` beyond that of the start; ERR_HAWSER_CLOSED.
+   */
+  setLimits(limits: ServerLimits): void {
+    const checked = checkLimits(limits, this.#limits, this.#plan.limits.maxPeers);
+    if (this.state !== 'RUNNING') throw closedError();
+    this.#limits = checked;
+    for (const { socket } of this.#shards) socket.setLimits(checked);
+  }
+
+  /**
    * Closes gently: refuses new clients, asks every peer to go (GOAWAY), waits until all have left or the deadline has passed, and
    * closes. Netcode clients cannot be asked: they stay until the deadline. Calling it again returns the same promise; `close` ends the
    * waiting.
@@ -280,12 +304,17 @@ export class Server<C extends ChannelMap = DefaultChannels>
     return this.#draining;
   }
 
+  /** @internal Lets nobody in any more: the beginning of `drain`, for a gateway that has something to end before it asks its peers to go. */
+  refuseNewPeers(): void {
+    this.#socket.startDraining();
+  }
+
   async #drain(options: DrainOptions): Promise<void> {
     checkOptions('options', options, ['deadlineMs', 'elsewhere', 'reconnectSpreadMs']);
     const deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 10_000, 0, dayMs);
     if (options.elsewhere !== undefined) parseAddress(options.elsewhere, 'elsewhere');
     const reconnectSpreadMs = checkReconnectSpread(options.reconnectSpreadMs);
-    this.#socket.startDraining();
+    this.refuseNewPeers();
     const farewell = { ...options, deadlineMs, reconnectSpreadMs };
     for (const peer of this.#peers) peer.goaway(farewell);
     // Some may have connected already, without it having been told.
@@ -356,6 +385,10 @@ export class Server<C extends ChannelMap = DefaultChannels>
       secretWanted: (slot, generation, secretId) => {
         const peer = peers.at(slot, generation);
         if (peer !== undefined) this.#secretWanted(peer, secretId);
+      },
+      keyUpdated: (slot, generation, info) => {
+        const peer = peers.at(slot, generation);
+        if (peer !== undefined) guard(this, 'keyUpdate', () => this.emit('keyUpdate', peer, info));
       },
       drain: (slot, generation) => {
         const peer = peers.at(slot, generation);

@@ -9,6 +9,7 @@ import { Socket, type SocketSink } from './socket.js';
 
 /** The peers of a server. */
 export interface PeerSet<C extends ChannelMap = DefaultChannels> extends Iterable<Peer<C>> {
+  /** How many there are. */
   readonly size: number;
   /**
    * The peer that a descriptor of `onBatch` names; undefined when it has ended.

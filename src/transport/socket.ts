@@ -1,13 +1,13 @@
 // One UDP socket with its shard of the protocol, seen from JavaScript: the life of the native endpoint, the way out (the tx
 // slab) and the way in (batches of events). Server and Client are what it serves.
 
-import { addressFromBinary, formatAddress } from '../base/address.js';
+import { textFromBinary } from '../base/address.js';
 import { describe } from '../base/check.js';
 import { HawserError, type HawserErrorCode } from '../base/errors.js';
 import type { ChannelEntry, ChannelTable } from './channels.js';
 import { channels } from './diagnostics.js';
 import { readDisconnect } from './event-bytes.js';
-import { KeyUpdates } from './key-update.js';
+import { type KeyUpdateInfo, KeyUpdates, readKeyUpdate } from './key-update.js';
 import {
   confirmResult,
   eventKind,
@@ -24,6 +24,7 @@ import {
 } from './native.js';
 import { netcodeMessageBytes } from './netcode.js';
 import type { Network } from './network.js';
+import type { ServerLimits } from './options.js';
 import {
   type ConnectResult,
   disconnectCodes,
@@ -78,6 +79,7 @@ export interface SocketSink {
   goaway(slot: number, generation: number, bytes: Uint8Array): void;
   consume(slot: number, generation: number, bytes: Uint8Array): void;
   secretWanted(slot: number, generation: number, secretId: Uint8Array): void;
+  keyUpdated(slot: number, generation: number, info: KeyUpdateInfo): void;
   /** A peer whose `send` returned false has room again. */
   drain(slot: number, generation: number): void;
   /** STOPPED; nothing follows. */
@@ -160,7 +162,7 @@ export class Socket {
     }
     this.#bind = native.bind;
     this.#network = settings.network;
-    this.#address = textOf(this.#native.localAddress());
+    this.#address = textFromBinary(this.#native.localAddress());
     this.keyUpdates = new KeyUpdates(this.#native);
     this.#firstNetcodeSlot = options.maxSessions;
     this.#packetMessageBytes = addon.constants.maxMessageBytes;
@@ -204,7 +206,7 @@ export class Socket {
       throw socketError(error, this.#bind);
     }
     const before = this.#address;
-    this.#address = textOf(this.#native.localAddress());
+    this.#address = textFromBinary(this.#native.localAddress());
     this.#network?.moved(this.#native, before, this.#address);
   }
 
@@ -446,9 +448,12 @@ export class Socket {
       case eventKind.consume:
         sink.consume(slot, generation, bytes);
         break;
-      case eventKind.keyUpdated:
-        this.keyUpdates.updated(slot, generation, bytes);
+      case eventKind.keyUpdated: {
+        const info = readKeyUpdate(argument, bytes);
+        if (info !== undefined) sink.keyUpdated(slot, generation, info);
+        this.keyUpdates.updated(slot, generation, info?.epoch ?? 0);
         break;
+      }
       case eventKind.keyUpdateRefused:
         this.keyUpdates.refused(slot, generation, argument);
         break;
@@ -550,7 +555,7 @@ export class Socket {
   /** `host:port`; '' when the peer is gone. */
   remoteAddress(slot: number, generation: number): string {
     const binary = this.#state === 'STOPPED' ? null : this.#native.remoteAddress(slot, generation);
-    return binary === null ? '' : textOf(binary);
+    return binary === null ? '' : textFromBinary(binary);
   }
 
   exportKey(slot: number, generation: number, label: string): Uint8Array | null {
@@ -562,10 +567,39 @@ export class Socket {
     return this.#state === 'STOPPED' ? 0 : this.#native.nowMicros() / 1000;
   }
 
+  // ---- Capture: see capture.ts -------------------------------------------------------------------------------------
+
+  /** As `NativeEndpoint.startCapture`. */
+  startCapture(plaintext: boolean, snapLengthBytes: number, only: Uint8Array | null): boolean {
+    return this.#native.startCapture(plaintext, snapLengthBytes, only);
+  }
+
+  /** As `NativeEndpoint.readCapture`. */
+  readCapture(out: Uint8Array): number {
+    return this.#native.readCapture(out);
+  }
+
+  /** As `NativeEndpoint.captureDropped`. */
+  captureDropped(): number {
+    return this.#native.captureDropped();
+  }
+
+  /** As `NativeEndpoint.stopCapture`. */
+  stopCapture(): void {
+    this.#native.stopCapture();
+  }
+
   // ---- Life --------------------------------------------------------------------------------------------------------
 
   setKeys(keys: readonly NativeServerKey[]): void {
     if (this.#state !== 'STOPPED') this.#native.setKeys(keys);
+  }
+
+  /** Limits of this shard and, of peers, of all. */
+  setLimits(limits: Required<ServerLimits>): void {
+    const { maxPeers, maxPacketsPerSecondPerPeer, maxBytesPerSecondPerPeer } = limits;
+    if (this.#state === 'STOPPED') return;
+    this.#native.setLimits(maxPeers, maxPacketsPerSecondPerPeer, maxBytesPerSecondPerPeer);
   }
 
   startDraining(): void {
@@ -659,11 +693,6 @@ export class Socket {
   }
 }
 
-function textOf(binary: Uint8Array): string {
-  const address = addressFromBinary(binary);
-  return address === undefined ? '' : formatAddress(address);
-}
-
 /** By the codes of `NativeEndpoint.connect`. */
 const connectFailures: Readonly<Record<string, ConnectResult>> = {
   TOKEN_INVALID: 'tokenInvalid',
@@ -701,5 +730,5 @@ function socketError(cause: unknown, bind: Uint8Array): unknown {
   const call = 'syscall' in cause ? String(cause.syscall) : '';
   const [ours, advice] = systemErrors[`${call} ${code}`] ??
     systemErrors[code] ?? ['ERR_HAWSER_SYSTEM', cause.message];
-  return new HawserError(ours, `cannot open a UDP socket on ${textOf(bind)}: ${advice}`, { cause });
+  return new HawserError(ours, `cannot open a UDP socket on ${textFromBinary(bind)}: ${advice}`, { cause });
 }

@@ -55,6 +55,7 @@ export const counterNames = [
   'handshakeQueueLength',
   'handshakeQueuePeak',
 ] as const;
+/** One of `counterNames`. */
 export type CounterName = (typeof counterNames)[number];
 
 /** Why a datagram or a message was dropped; docs/protocol.md says what makes each one count. */
@@ -106,6 +107,7 @@ export const dropReasons = [
   'slabDetached',
   'undecodable',
 ] as const;
+/** Why something was dropped: a name of docs/protocol.md. */
 export type DropReason = (typeof dropReasons)[number];
 
 /** Those that only JavaScript knows of. */
@@ -114,6 +116,7 @@ type LocalDropReason = (typeof localDropReasons)[number];
 
 /** A snapshot of what a socket counted. */
 export interface TransportStats {
+  /** By name. */
   readonly counters: Readonly<Record<CounterName, number>>;
   /**
    * Dropped datagrams and messages by reason. `slabDetached`: messages that could not be delivered because a listener

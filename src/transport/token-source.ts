@@ -1,6 +1,6 @@
 // Where a client takes its connect tokens from, and whether one that was used can be used again.
 
-import { abortedError } from '../base/abort.js';
+import { unlessAborted } from '../base/abort.js';
 import { argumentError, describeSecret } from '../base/check.js';
 import type { Clock } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
@@ -36,7 +36,7 @@ export async function takeToken(
   clock: Clock,
   signal: AbortSignal | undefined,
 ): Promise<HeldToken> {
-  const token = typeof source === 'function' ? await abortable(source(), signal) : source;
+  const token = typeof source === 'function' ? await unlessAborted(source(), signal) : source;
   const bytes = bytesOf(token);
   return { ...read(bytes), bytes, heldSinceMs: clock.now() };
 }
@@ -90,20 +90,4 @@ function bytesOf(token: unknown): Uint8Array {
   const bytes = fromBase64Url(token);
   if (bytes === undefined) throw tokenInvalid('it is not base64url without padding');
   return bytes;
-}
-
-/** Stops waiting when the signal aborts; what was waited for goes on and its result is ignored. */
-async function abortable<T>(value: T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return value;
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(abortedError(signal));
-    signal.addEventListener('abort', onAbort, { once: true });
-    if (signal.aborted) onAbort();
-  });
-  try {
-    return await Promise.race([value, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

@@ -8,7 +8,7 @@ import { attributes, Dice, features, Home, transportTimeoutMs } from './simulate
 const deep = process.env.HAWSER_TEST_DEEP === '1';
 const only = process.env.HAWSER_SEED;
 const seeds =
-  only === undefined ? Array.from({ length: deep ? 2000 : 60 }, (_, seed) => seed) : [Number(only)];
+  only === undefined ? Array.from({ length: deep ? 2000 : 30 }, (_, seed) => seed) : [Number(only)];
 
 /** No client waits longer to connect again: 60 s with their jitter, what spreads it, and the attempt. */
 const reconnectedMs = 200_000;

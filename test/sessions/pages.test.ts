@@ -1,11 +1,12 @@
 // What docs/sessions.md and docs/cluster.md say, against what the code does.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { checkServerOptions, type SessionServerOptions } from '../../src/sessions/server/options.js';
 import { MemorySessionStore } from '../../src/sessions/store/memory-store.js';
+import { expectLinksLeadSomewhere } from '../page-links.js';
 
 const docs = fileURLToPath(new URL('../../docs', import.meta.url));
 const page = readFileSync(join(docs, 'sessions.md'), 'utf8');
@@ -89,30 +90,7 @@ describe('the table of options', () => {
   });
 });
 
-/** The anchors of a page, as they are made of its headings. */
-function anchorsOf(text: string): readonly string[] {
-  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading);
-  return headings.map((heading) => {
-    return heading
-      .toLowerCase()
-      .replace(/[^\w\- ]/g, '')
-      .replaceAll(' ', '-');
-  });
-}
-
 test.each(['sessions.md', 'cluster.md', 'conformance/sessions.md'])(
   'every link of %s leads somewhere',
-  (name) => {
-    const file = join(docs, name);
-    const links = readFileSync(file, 'utf8').matchAll(/\]\((?!https:)([^)#]*)(?:#([^)]*))?\)/g);
-    const targets = [...links].map(([, path = '', anchor]) => ({
-      path: path === '' ? file : join(dirname(file), path),
-      anchor,
-    }));
-    expect(targets.length).toBeGreaterThan(2);
-    for (const { path, anchor } of targets) {
-      expect(existsSync(path), path).toBe(true);
-      if (anchor !== undefined) expect(anchorsOf(readFileSync(path, 'utf8')), path).toContain(anchor);
-    }
-  },
+  (name) => expectLinksLeadSomewhere(join(docs, name), 2),
 );

@@ -79,16 +79,11 @@ function compile(sources: Readonly<Record<string, string>>): {
   return { files: program.getSourceFiles().map(({ fileName }) => fileName), problems };
 }
 
-/** The blocks of code of the page: programs, options of a server, and what is done with the server of a program before. */
+/** The blocks of code of the page, each with what its comment says comes before it. */
 function blocks(): Record<string, string> {
-  const code = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, text = '']) => text);
-  const programs = code.map((text, at) => {
-    const isPart = text.includes('registerSessionMetrics(sessions,');
-    const program = isPart
-      ? `${text}\ndeclare const sessions: import('hawser/sessions').SessionServer;`
-      : text;
-    const source = text.startsWith('import ') ? program : serverWith(text);
-    return [`block-${at}.ts`, `${source}\nexport {};\n`] as const;
+  const code = page.matchAll(/(?:<!-- example: check\n([^>]*)-->\n)?```ts\n(.*?)```/gs);
+  const programs = Array.from(code, ([, before = '', text = ''], at) => {
+    return [`block-${at}.ts`, `${before}${text}\nexport {};\n`] as const;
   });
   return Object.fromEntries(programs);
 }

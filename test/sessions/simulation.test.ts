@@ -29,7 +29,7 @@ vi.mock(import('node:crypto'), async (original) => {
 const deep = process.env.HAWSER_TEST_DEEP === '1';
 const only = process.env.HAWSER_SEED;
 const seeds =
-  only === undefined ? Array.from({ length: deep ? 1000 : 100 }, (_, seed) => seed) : [Number(only)];
+  only === undefined ? Array.from({ length: deep ? 1000 : 50 }, (_, seed) => seed) : [Number(only)];
 
 const keepAliveIntervalMs = 10_000;
 const sessionTimeoutMs = 30_000;

@@ -9,7 +9,7 @@ import { Fleet } from './simulated-fleet.js';
 const deep = process.env.HAWSER_TEST_DEEP === '1';
 const only = process.env.HAWSER_SEED;
 const seeds =
-  only === undefined ? Array.from({ length: deep ? 1000 : 100 }, (_, seed) => seed) : [Number(only)];
+  only === undefined ? Array.from({ length: deep ? 1000 : 50 }, (_, seed) => seed) : [Number(only)];
 /** Each with a timeout of its own, however busy the machine is. */
 const parts = [1, 2, 3, 4];
 

@@ -1,7 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 import sodium from 'libsodium-wrappers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Connection, ConnectOptions, Peer, PeerSecretUser, ServerOptions } from '../../src/index.js';
+import type {
+  Connection,
+  ConnectOptions,
+  KeyUpdateInfo,
+  Peer,
+  PeerSecretUser,
+  ServerOptions,
+} from '../../src/index.js';
 import { bytes, freshWorldForEachTest, next, SimulatedWorld, text, type World, worlds } from './support.js';
 
 const refused = expect.objectContaining({ code: 'ERR_HAWSER_KEY_UPDATE_REFUSED' });
@@ -61,6 +68,74 @@ describe.each(worlds)('a key update %s', (_name, makeWorld) => {
       null,
     );
     expect(asked).toEqual([[Buffer.from(id).toString('hex'), peer]]);
+  });
+});
+
+describe('the event keyUpdate', () => {
+  let world: SimulatedWorld;
+
+  beforeEach(() => {
+    world = new SimulatedWorld();
+  });
+  afterEach(() => world.close());
+
+  async function told(secretOf?: ServerOptions['secretOf']): Promise<{
+    readonly peer: Peer;
+    readonly connection: Connection;
+    readonly heard: Record<'client' | 'server', KeyUpdateInfo[]>;
+  }> {
+    const heard = { client: [] as KeyUpdateInfo[], server: [] as KeyUpdateInfo[] };
+    const server = await world.listen(secretOf === undefined ? {} : { secretOf });
+    const connecting = next(server, 'connect');
+    const connection = await world.connect(await world.token(server));
+    const [peer] = await world.until(connecting);
+    connection.on('keyUpdate', (info) => heard.client.push(info));
+    server.on('keyUpdate', (of, info) => {
+      expect(of).toBe(peer);
+      heard.server.push(info);
+    });
+    return { peer, connection, heard };
+  }
+
+  test('tells both ends of an update, and of the secret in it', async () => {
+    const secret = randomBytes(32);
+    const secretId = Uint8Array.from(randomBytes(16));
+    const { peer, connection, heard } = await told(() => secret);
+    await world.until(connection.updateKeys({ secret, secretId }));
+    await world.network.run(5000);
+    await world.until(peer.updateKeys());
+    await world.settle();
+    const [first, second] = [
+      { epoch: 1, secretId },
+      { epoch: 2, secretId: undefined },
+    ];
+    expect(heard.client).toEqual([
+      { ...first, byPeer: false },
+      { ...second, byPeer: true },
+    ]);
+    expect(heard.server).toEqual([
+      { ...first, byPeer: true },
+      { ...second, byPeer: false },
+    ]);
+  });
+
+  test('does not name a secret that was asked for and refused', async () => {
+    const { connection, heard } = await told(() => new Uint8Array(32));
+    await expect(world.until(connection.updateKeys({ secret: randomBytes(32) }))).rejects.toEqual(refused);
+    expect(heard).toEqual({ client: [], server: [] });
+    await world.until(connection.updateKeys());
+    await world.settle();
+    expect(heard.server).toEqual([{ epoch: 1, secretId: undefined, byPeer: true }]);
+  });
+
+  test('names the secret of the update that was done, of two that crossed', async () => {
+    const secret = randomBytes(32);
+    const secretId = Uint8Array.from(randomBytes(16));
+    const heard: KeyUpdateInfo[] = [];
+    const { peer, connection } = await pair(world, {}, { secretOf: () => secret });
+    connection.on('keyUpdate', (info) => heard.push(info));
+    await world.until(Promise.all([peer.updateKeys({ secret, secretId }), connection.updateKeys()]));
+    expect(heard).toEqual([{ epoch: 1, secretId, byPeer: true }]);
   });
 });
 

@@ -554,14 +554,24 @@ describe.each(worlds)('netcode %s', (_name, makeWorld) => {
     await world.connect(await tokenFor(world, netcodeOnly));
   });
 
-  test('is drained at the deadline', async () => {
+  test('is denied while the server drains', async () => {
     const server = await listenTo(world);
     const connection = await world.connect(await tokenFor(world, server));
     connection.on('goaway', () => expect.fail('netcode has no such thing'));
-    const ended = next(connection, 'disconnect');
     const late = await tokenFor(world, server);
-    const drained = server.drain({ deadlineMs: 600 });
+    const drained = server.drain({ deadlineMs: 60_000 });
     expect(await errorOf(world.connect(late))).toMatchObject({ result: 'denied' });
+    expect(connection.connected).toBe(true);
+    await world.until(connection.close());
+    await world.until(drained);
+    expect(server.state).toBe('STOPPED');
+  });
+
+  test('is drained at the deadline', async () => {
+    const server = await listenTo(world);
+    const connection = await world.connect(await tokenFor(world, server));
+    const ended = next(connection, 'disconnect');
+    const drained = server.drain({ deadlineMs: 600 });
     expect(connection.connected).toBe(true);
     await world.until(drained);
     expect((await world.until(ended))[0]).toMatchObject({ result: 'disconnected' });

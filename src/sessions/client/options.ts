@@ -1,6 +1,6 @@
 // What a session client can be told about how it is to work, and what it tells.
 
-import type { ConnectionManagerOptions } from '../../base/connection-manager.js';
+import type { ReconnectionOptions } from '../../base/connection-manager.js';
 import type { HawserError } from '../../base/errors.js';
 import type { MessageConnection, MessageReceiver } from '../../base/message-connection.js';
 import type { Random } from '../../base/random.js';
@@ -59,6 +59,7 @@ export interface SessionClientOptions {
   readonly capabilities?: Readonly<Record<string, string>>;
   /** How requests count; `exactly-once` by default. */
   readonly delivery?: Delivery;
+  /** How the interval of heartbeats follows the connection; fixed by default. */
   readonly intervals?: AdaptiveIntervals;
   /**
    * How long a KeepAlive waits for its answer, 100 to `idleMs`; 5,000 and three round trips by default. It is then sent once more, and after the same
@@ -74,10 +75,7 @@ export interface SessionClientOptions {
   /** Called for each server request, once: in order. It is acknowledged before this is called. */
   readonly onServerRequest?: (request: ReceivedServerRequest) => void | Promise<void>;
   /** When and how often it connects anew; always, at once after a loss and then with growing delays, by default. */
-  readonly reconnection?: Omit<
-    ConnectionManagerOptions<MessageConnection>,
-    'connect' | 'release' | 'clock' | 'random'
-  >;
+  readonly reconnection?: ReconnectionOptions<MessageConnection>;
   /** Allows times from 1 ms on, for tests. False by default. */
   readonly testRanges?: boolean;
   /** Where its timers run; one for the whole process by default. */
@@ -90,6 +88,7 @@ export interface SessionClientOptions {
 export interface ReceivedServerRequest {
   /** From 1 on, consecutive in a session. */
   readonly requestId: number;
+  /** What the gateway says. */
   readonly payload: Uint8Array;
   /** Unix milliseconds of the server's clock. */
   readonly createdAt: number;
@@ -127,6 +126,7 @@ export interface SessionCallOptions {
 
 /** The events of a {@link SessionClient} with the arguments of their listeners. */
 export interface SessionClientEvents {
+  /** The state is another. */
   stateChange: [from: ClientState, to: ClientState];
   /** A session was created, or continued. */
   connected: [sessionId: string, continued: boolean];
@@ -134,6 +134,7 @@ export interface SessionClientEvents {
   disconnected: [reason: unknown];
   /** An attempt to connect follows in so many milliseconds: the first (1), second ... since the delays began anew. */
   reconnecting: [attempt: number, delayMs: number];
+  /** An attempt to connect failed; `attempt` counts from 1. Another follows. */
   attemptFailed: [error: unknown, attempt: number];
   /** A gateway said to go elsewhere, or is done with the connection. */
   redirected: [reason: CloseReason | 'NotLeader' | 'farewell', elsewhere: string | undefined];
@@ -141,23 +142,36 @@ export interface SessionClientEvents {
   roundTrip: [ms: number];
   /** The session is over: whatever waited has failed. */
   expired: [error: HawserError];
+  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
   listenerError: [error: unknown, source: string];
 }
 
 /** How much a {@link SessionClient} did since it was made. */
 export interface SessionClientStats {
+  /** KeepAlives that were sent. */
   readonly keepAlivesSent: number;
+  /** KeepAlives that were answered. */
   readonly keepAlivesAnswered: number;
   /** Answers to a KeepAlive before the last one answered; answers to none that was sent; KeepAlives without an answer in time. */
   readonly droppedStaleResponses: number;
+  /** Answers to a KeepAlive that was never sent. */
   readonly unexpectedResponses: number;
+  /** KeepAlives without an answer in time. */
   readonly missedResponses: number;
+  /** Requests that were sent for the first time. */
   readonly requestsSent: number;
+  /** Requests that were sent again, after a connection was lost. */
   readonly requestsResent: number;
+  /** Requests of the server that came for the first time. */
   readonly serverRequests: number;
+  /** Requests of the server that had come before. */
   readonly duplicateServerRequests: number;
+  /** Requests of the server that came before one with a lower number. */
   readonly serverRequestGaps: number;
+  /** Messages that are none. */
   readonly undecodable: number;
+  /** Requests that wait for their results now. */
   readonly pending: number;
+  /** What is known of the heartbeats of this connection; undefined without one. */
   readonly heartbeats: HeartbeatDiagnostics | undefined;
 }

@@ -112,6 +112,7 @@ export class SessionClient extends EventEmitter<SessionClientEvents> implements 
 
   // ---- What the application asks -------------------------------------------------------------------------------------
 
+  /** Where it stands now. */
   get state(): ClientState {
     return this.#state;
   }
@@ -121,6 +122,7 @@ export class SessionClient extends EventEmitter<SessionClientEvents> implements 
     return this.#session.id;
   }
 
+  /** What it has done since it was made. */
   get stats(): SessionClientStats {
     const { requests, pending } = this.#calls;
     return {

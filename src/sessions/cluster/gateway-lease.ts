@@ -5,7 +5,8 @@ import { HawserError } from '../../base/errors.js';
 import { throwLater } from '../../base/isolate.js';
 import type { Random } from '../../base/random.js';
 import { type TimingWheel, WheelTimer } from '../../base/timing-wheel.js';
-import { gatewayKey, keyRange } from '../store/keys.js';
+import { gatewayKey } from '../store/keys.js';
+import { readKey } from '../store/read-key.js';
 import { decodeGateway, encodeGateway } from '../store/records.js';
 import type { SessionStore, StoreEntry, StoreLease } from '../store/store.js';
 import type { GatewayLease, GatewayLeaseListener } from './contracts.js';
@@ -136,8 +137,8 @@ export class KeptLease implements GatewayLease {
   }
 
   async #isTaken(lostEpoch: string): Promise<boolean> {
-    const key = gatewayKey(this.#options.gateway);
-    const [entry] = await this.#options.store.read(keyRange(key));
+    const { store, gateway } = this.#options;
+    const entry = await readKey(store, gatewayKey(gateway));
     return entry !== undefined && epochOf(entry) !== lostEpoch;
   }
 

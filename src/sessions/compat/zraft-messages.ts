@@ -19,15 +19,22 @@ export type ZraftClientMessage =
   | { readonly type: 'KeepAlive'; readonly timestamp: Date }
   | {
       readonly type: 'ClientRequest';
+      /** Counts the requests of the session, from 1. */
       readonly requestId: bigint;
+      /** Results of requests before it are not needed any more. */
       readonly lowestPendingRequestId: bigint;
+      /** What the application says. */
       readonly payload: Uint8Array;
+      /** The client's clock. */
       readonly createdAt: Date;
     }
   | {
       readonly type: 'Query';
+      /** The answer has it, too. */
       readonly correlationId: string;
+      /** What the application says. */
       readonly payload: Uint8Array;
+      /** The client's clock. */
       readonly createdAt: Date;
     }
   | { readonly type: 'ServerRequestAck'; readonly requestId: bigint }
@@ -40,8 +47,11 @@ export type ZraftServerMessage =
   | { readonly type: 'SessionContinued'; readonly nonce: bigint }
   | {
       readonly type: 'SessionRejected';
+      /** Why. */
       readonly reason: RejectReason;
+      /** That of the message which it answers. */
       readonly nonce: bigint;
+      /** The gateway to go to. */
       readonly leaderId?: string;
     }
   | { readonly type: 'SessionClosed'; readonly reason: CloseReason; readonly leaderId?: string }
@@ -50,8 +60,11 @@ export type ZraftServerMessage =
   | { readonly type: 'QueryResponse'; readonly correlationId: string; readonly result: Buffer }
   | {
       readonly type: 'ServerRequest';
+      /** That of the request, or a number of the server's own. */
       readonly requestId: bigint;
+      /** What the application says. */
       readonly payload: Buffer;
+      /** The server's clock. */
       readonly createdAt: Date;
     }
   | { readonly type: 'RequestError'; readonly requestId: bigint; readonly reason: 'ResponseEvicted' };

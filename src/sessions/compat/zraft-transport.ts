@@ -28,6 +28,7 @@ import {
 
 /** What the client is told when a connection is lost. */
 export const lossReasons = ['NotLeaderAnymore', 'ConnectionClosed'] as const;
+/** One of `lossReasons`. */
 export type LossReason = (typeof lossReasons)[number];
 
 /** Options of {@link ZraftTransport}. */

@@ -2,6 +2,7 @@
 // the store has answered.
 
 import type { Clock } from '../../base/clock.js';
+import { Fifo } from '../../base/fifo.js';
 
 /** So long a turn of the event loop may be used. */
 export const sliceMs = 5;
@@ -13,9 +14,7 @@ export const sliceMs = 5;
 export class ActionQueue {
   readonly #clock: Clock;
   readonly #failed: (error: unknown) => void;
-  #waiting: (() => void)[] = [];
-  /** What is before this in `#waiting` has run. */
-  #next = 0;
+  readonly #waiting = new Fifo<() => void>();
   #planned = false;
   #beganMs = 0;
 
@@ -27,7 +26,7 @@ export class ActionQueue {
 
   /** The actions that wait. */
   get size(): number {
-    return this.#waiting.length - this.#next;
+    return this.#waiting.size;
   }
 
   /** Whether the action that runs has had the time of a turn: one that can stop then enqueues the rest of its work. */
@@ -44,7 +43,7 @@ export class ActionQueue {
 
   readonly #drain = (): void => {
     this.#beganMs = this.#clock.now();
-    for (let run = this.#take(); run !== undefined; run = this.#take()) {
+    for (let run = this.#waiting.shift(); run !== undefined; run = this.#waiting.shift()) {
       try {
         run();
       } catch (error) {
@@ -57,17 +56,4 @@ export class ActionQueue {
     }
     this.#planned = false;
   };
-
-  #take(): (() => void) | undefined {
-    const run = this.#waiting[this.#next];
-    if (run === undefined || ++this.#next === this.#waiting.length) {
-      this.#waiting = [];
-      this.#next = 0;
-    } else if (this.#next >= 1024 && this.#next * 2 >= this.#waiting.length) {
-      // What has run is forgotten now and then, so that a queue that is never empty does not grow.
-      this.#waiting.splice(0, this.#next);
-      this.#next = 0;
-    }
-    return run;
-  }
 }

@@ -5,6 +5,7 @@ import type { SessionEnd, SessionInfo } from './handler.js';
 
 /** What is known of the heartbeats of a session (source document, "Debugging Information"). */
 export interface HeartbeatDiagnostics {
+  /** The session. */
   readonly sessionId: string;
   /** The timestamps of the last KeepAlives, at most 16, the newest last: Unix milliseconds of the client's clock. */
   readonly lastHeartbeats: readonly number[];
@@ -12,6 +13,7 @@ export interface HeartbeatDiagnostics {
   readonly currentExpiredAt: number;
   /** Smoothed (alpha 1/8) and last round trip in milliseconds. A server takes them from the transport; 0 where that measures none. */
   readonly averageRoundTripTime: number;
+  /** In milliseconds. */
   readonly lastRoundTripTime: number;
   /** Of a server: KeepAlives that came again or late. Of a client: responses. */
   readonly droppedStaleResponses: number;
@@ -21,6 +23,7 @@ export interface HeartbeatDiagnostics {
 
 /** The events of a {@link SessionServer} with the arguments of their listeners. */
 export interface SessionServerEvents {
+  /** A client has a session now that it had not. */
   sessionCreated: [session: SessionInfo];
   /** @param claimed from another gateway, or from before a restart. */
   sessionContinued: [session: SessionInfo, claimed: boolean];
@@ -32,6 +35,7 @@ export interface SessionServerEvents {
   sessionEnded: [session: SessionInfo, end: SessionEnd];
   /** Another gateway has it now. */
   sessionMoved: [session: SessionInfo];
+  /** A Create or Continue was refused. */
   sessionRejected: [reason: RejectReason, identity: string];
   /** A timestamp was beyond the tolerance, by so many milliseconds (negative: behind). At most one for each session in a minute. */
   clockSkew: [session: SessionInfo, skewMs: number];
@@ -64,41 +68,60 @@ export const dropReasons = [
   /** A request or acknowledgement beyond what a session may have under way, of a client that cannot be told so. */
   'overloaded',
 ] as const;
+/** Why something was dropped: a name of docs/protocol.md. */
 export type DropReason = (typeof dropReasons)[number];
 
 /** How much a {@link SessionServer} does, and did since it was made: what the metrics are made of. */
 export interface SessionServerStats {
   /** Sessions that this gateway owns, and those among them with a client. */
   readonly sessions: number;
+  /** Sessions of this gateway with a client. */
   readonly connected: number;
+  /** How many this gateway may own. */
   readonly maxSessions: number;
   /** Sessions of gateways that are gone, which this one will expire. */
   readonly inCustody: number;
   /** Creates and claims that wait for the store. */
   readonly pending: number;
+  /** Whether it takes clients. */
   readonly serving: boolean;
   /** Whether the lease certainly holds now: the store answers. A gateway that does not lead has one, too. */
   readonly leaseValid: boolean;
+  /** Whether it is elected; always true where every gateway serves. */
   readonly isLeader: boolean;
   /** How often since the server was made. */
   readonly created: number;
+  /** Sessions that went on after a Continue. */
   readonly continued: number;
+  /** Sessions that were taken over from another gateway. */
   readonly claimed: number;
+  /** Sessions that ended for want of a sign of life. */
   readonly expired: number;
   /** How often `sessionWarning` came. */
   readonly warnings: number;
+  /** Sessions that their clients ended. */
   readonly closed: number;
+  /** Sessions that went on at another gateway. */
   readonly moved: number;
+  /** Creates and Continues that were refused, by the reason. */
   readonly rejected: Readonly<Record<RejectReason, number>>;
+  /** KeepAlives that came. */
   readonly keepAlives: number;
+  /** Messages without an effect, by the reason. */
   readonly dropped: Readonly<Record<DropReason, number>>;
   /** Requests: committed, answered again from what is kept, refused, and discarded since the commit lost. */
   readonly committed: number;
+  /** Requests that were answered again from what is kept. */
   readonly repeated: number;
+  /** Requests that were refused. */
   readonly refused: number;
+  /** Requests whose outcome was discarded, since the commit lost. */
   readonly discarded: number;
+  /** Queries that were answered. */
   readonly queries: number;
+  /** Requests of the server that were sent. */
   readonly serverRequestsSent: number;
+  /** Requests of the server that were acknowledged. */
   readonly serverRequestsAcknowledged: number;
   /** First timestamps of connections less the server's wall clock, in milliseconds: bounds -60000, -10000, -1000, -100, 0 and these above 0. */
   readonly skewMs: Histogram;
@@ -108,9 +131,12 @@ export interface SessionServerStats {
   readonly roundTripMs: Histogram;
 }
 
-/** Observations by upper bound (`le`), as Prometheus counts them: cumulative, the last bound is infinite. */
+/** Observations by upper bound (`le`), as Prometheus counts them: cumulative. Its infinite bound is not among them, which JSON does not have. */
 export interface Histogram {
+  /** Upper bounds, ascending. */
   readonly bounds: readonly number[];
+  /** Observations up to each bound, and at the end all of them: one more than there are bounds. */
   readonly counts: readonly number[];
+  /** Of all observations. */
   readonly sum: number;
 }

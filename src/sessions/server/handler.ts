@@ -8,7 +8,9 @@ export interface SessionInfo {
   readonly sessionId: string;
   /** Whose session it is: as the gateway named the authenticated peer. */
   readonly identity: string;
+  /** What the client says of itself. */
   readonly capabilities: Capabilities;
+  /** How its requests count. */
   readonly delivery: Delivery;
   /** Unix milliseconds. */
   readonly createdAt: number;
@@ -67,9 +69,13 @@ export type RequestHandler = (request: RequestContext) => RequestOutcome | Promi
 
 /** A query that is being answered: it reads and changes nothing. */
 export interface QueryContext extends SessionInfo {
+  /** As the client gave it. */
   readonly correlationId: string;
+  /** What the client asks. */
   readonly payload: Uint8Array;
+  /** By the client's clock, in Unix milliseconds. */
   readonly requestedAt: number;
+  /** Aborted when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
   /** As of {@link RequestContext}, without bounds on their number. What it reads contains everything that was committed before the query came. */
   get(key: string): Promise<Uint8Array | undefined>;

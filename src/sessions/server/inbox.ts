@@ -31,16 +31,11 @@ export class Inbox {
 
   accept(link: PeerLink): MessageReceiver {
     this.#links.add(link);
-    return {
-      message: (frame) => this.#receive(link, frame, false),
-      unreliableMessage: (frame) => this.#receive(link, frame, true),
-      drained: () => undefined,
-      closed: () => this.#closed(link),
-    };
+    return new LinkReceiver(link, this);
   }
 
-  /** Frames are decoded when they come, since they are valid only then, and handled in their turn. */
-  #receive(link: PeerLink, frame: Uint8Array, unreliable: boolean): void {
+  /** For the receivers of connections. Frames are decoded when they come, since they are valid only then, and handled in their turn. */
+  receive(link: PeerLink, frame: Uint8Array, unreliable: boolean): void {
     const { queue, tally } = this.#context;
     if (link.isOver) return;
     const bytes = frame.length;
@@ -70,8 +65,8 @@ export class Inbox {
     }
   }
 
-  /** It is over; what came before counts: a client may have said its last word. */
-  #closed(link: PeerLink): void {
+  /** For the receivers of connections. It is over; what came before counts: a client may have said its last word. */
+  closed(link: PeerLink): void {
     this.#context.queue.enqueue(() => {
       link.closed();
       this.#links.delete(link);
@@ -210,5 +205,32 @@ export class Inbox {
     if (session === undefined || nowMs - session.heartbeats.skewToldMs < skewToldMs) return;
     session.heartbeats.skewToldMs = nowMs;
     tell('clockSkew', session.info, skewMs);
+  }
+}
+
+/** What comes by one connection. */
+class LinkReceiver implements MessageReceiver {
+  readonly #link: PeerLink;
+  readonly #inbox: Inbox;
+
+  constructor(link: PeerLink, inbox: Inbox) {
+    this.#link = link;
+    this.#inbox = inbox;
+  }
+
+  message(frame: Uint8Array): void {
+    this.#inbox.receive(this.#link, frame, false);
+  }
+
+  unreliableMessage(frame: Uint8Array): void {
+    this.#inbox.receive(this.#link, frame, true);
+  }
+
+  drained(): void {
+    // What could not be sent was lost: whoever waits for it asks again.
+  }
+
+  closed(): void {
+    this.#inbox.closed(this.#link);
   }
 }

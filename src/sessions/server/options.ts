@@ -20,12 +20,17 @@ import type { ExpireHandler, QueryHandler, RequestHandler } from './handler.js';
 
 /** How several gateways share a store. */
 export const clusterModes = ['active', 'leader'] as const;
+/** One of {@link clusterModes}. */
 export type ClusterMode = (typeof clusterModes)[number];
 
+/** What to do about a client whose clock differs too much. */
 export const skewPolicies = ['reject', 'warn'] as const;
+/** One of {@link skewPolicies}. */
 export type SkewPolicy = (typeof skewPolicies)[number];
 
+/** What keeps a session alive: KeepAlives only, or whatever comes of its client. */
 export const renewals = ['keepalive', 'any'] as const;
+/** One of {@link renewals}. */
 export type Renewal = (typeof renewals)[number];
 
 /** Options of {@link SessionServer}. The defaults and ranges of times are those of the source document, "Timing Requirements". */
@@ -42,6 +47,7 @@ export interface SessionServerOptions {
   readonly onRequest?: RequestHandler;
   /** Queries are refused (`HandlerFailed`) without one. */
   readonly onQuery?: QueryHandler;
+  /** Told of sessions that end; see {@link ExpireHandler}. */
   readonly onExpire?: ExpireHandler;
   /** How often clients send KeepAlive, in milliseconds, 10,000 to 120,000; 30,000 by default. */
   readonly keepAliveIntervalMs?: number;

@@ -3,7 +3,8 @@
 import { Allowance } from '../../base/allowance.js';
 import type { OwnerListener } from '../cluster/contracts.js';
 import { ownerOf } from '../cluster/owner-watch.js';
-import { keyRange, ownerKey, prefixes, prefixRange } from '../store/keys.js';
+import { ownerKey, prefixes, prefixRange } from '../store/keys.js';
+import { readKey } from '../store/read-key.js';
 import { decodeOwner, encodeOwner, type OwnerRecord } from '../store/records.js';
 import type { StoreEntry } from '../store/store.js';
 import type { OwnedSession } from './owned-session.js';
@@ -40,8 +41,7 @@ export class Ownership implements OwnerListener {
 
   /** @returns a promise of the owner record of a session; rejects as the store does. */
   async read(id: string): Promise<FoundOwner | undefined> {
-    const key = ownerKey(id);
-    const [entry] = await this.#context.settings.store.read(keyRange(key));
+    const entry = await readKey(this.#context.settings.store, ownerKey(id));
     return entry && foundOwner(entry);
   }
 
@@ -121,6 +121,7 @@ export class Ownership implements OwnerListener {
       .spend(1, async () => {
         if (!signal.aborted) await retryAlways(settings, signal, storeFailed, run);
       })
+      // It was given up: whatever else fails is told, and tried again.
       .catch(() => undefined)
       .then(() => {
         this.#busy.delete(session);

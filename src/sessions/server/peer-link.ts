@@ -37,7 +37,8 @@ export class PeerLink {
   answered: { readonly nonce: bigint; readonly answer: ServerMessage } | undefined = undefined;
   readonly #wheel: TimingWheel;
   readonly #attempts: TokenBucket;
-  readonly #leaving: WheelTimer = new WheelTimer(() => this.end('its session is not served here'));
+  /** Made for those that are told to leave. */
+  #leaving: WheelTimer | undefined = undefined;
   #isOver = false;
   readonly #maxWaitingFrames: number;
   #waitingFrames = 0;
@@ -60,7 +61,7 @@ export class PeerLink {
 
   /** Whether it has been told that this server is done with it: only a new beginning counts then. */
   get isLeaving(): boolean {
-    return this.#leaving.armed;
+    return this.#leaving?.armed === true;
   }
 
   /** @returns whether there is room for one more frame of its in the action queue. */
@@ -116,7 +117,7 @@ export class PeerLink {
 
   /** The client begins anew. */
   stay(): void {
-    this.#wheel.cancel(this.#leaving);
+    if (this.#leaving !== undefined) this.#wheel.cancel(this.#leaving);
   }
 
   /** Ends the connection now. @param reason for people. */
@@ -129,11 +130,12 @@ export class PeerLink {
   /** The connection is over. */
   closed(): void {
     this.#isOver = true;
-    this.#wheel.cancel(this.#leaving);
+    if (this.#leaving !== undefined) this.#wheel.cancel(this.#leaving);
   }
 
   #leave(): void {
     if (!this.#isOver && !this.isLeaving) {
+      this.#leaving ??= new WheelTimer(() => this.end('its session is not served here'));
       this.#wheel.schedule(this.#leaving, this.#wheel.clock.now() + lingerMs);
     }
   }

@@ -2,7 +2,8 @@
 
 import { setMaxListeners } from 'node:events';
 import { Allowance } from '../../base/allowance.js';
-import { keyRange, ownerKey } from '../store/keys.js';
+import { ownerKey } from '../store/keys.js';
+import { readKey } from '../store/read-key.js';
 import { decodeOwner } from '../store/records.js';
 import type { SessionEnd } from './handler.js';
 import { sessionInfo } from './owned-session.js';
@@ -93,6 +94,7 @@ export class Removals {
       .spend(1, async () => {
         if (!signal.aborted) await retryAlways(settings, signal, storeFailed, operation);
       })
+      // It was given up: whatever else fails is told, and tried again.
       .catch(() => undefined)
       .then(() => {
         if (signal.aborted) return;
@@ -105,7 +107,7 @@ export class Removals {
     const { settings, standing } = this.#context;
     const { store } = settings;
     const key = ownerKey(id);
-    const [entry] = await store.read(keyRange(key));
+    const entry = await readKey(store, key);
     if (entry === undefined || decodeOwner(entry.value).gateway !== settings.gateway) return;
     const fences = standing.fences();
     if (fences === undefined) throw unavailable('this gateway may not write');

@@ -8,6 +8,7 @@ import type { MessageConnection, MessageReceiver } from '../../base/message-conn
 import { WheelTimer } from '../../base/timing-wheel.js';
 import { prefixes } from '../store/keys.js';
 import { limits } from '../wire/messages.js';
+import { publishEvent } from './diagnostics.js';
 import type { HeartbeatDiagnostics, SessionServerEvents, SessionServerStats } from './events.js';
 import type { SessionInfo } from './handler.js';
 import { Inbox } from './inbox.js';
@@ -95,6 +96,11 @@ export class SessionServer extends EventEmitter<SessionServerEvents> implements 
   /** The sessions that this gateway owns, in no order. */
   *sessions(): IterableIterator<SessionInfo> {
     for (const session of this.#context.table.values()) yield session.info;
+  }
+
+  /** Whether the client of a session is connected; false for one that this gateway does not own. */
+  isConnected(sessionId: string): boolean {
+    return this.#context.table.get(sessionId)?.connected ?? false;
   }
 
   /** @returns what is known of the heartbeats of a session; undefined when this gateway does not own it. */
@@ -223,7 +229,10 @@ export class SessionServer extends EventEmitter<SessionServerEvents> implements 
 
   #makeCore(): ServerCore {
     const host: CoreHost = {
-      tell: (event, ...args) => guard(this, event, () => Reflect.apply(this.emit, this, [event, ...args])),
+      tell: (event, ...args) => {
+        publishEvent(this.gateway, event, args);
+        guard(this, event, () => Reflect.apply(this.emit, this, [event, ...args]));
+      },
       failed: (error, source) => reportToListeners(this, error, source),
     };
     return new ServerCore(this.#settings, host);

@@ -10,8 +10,8 @@ export interface RetryHost {
   readonly random: Random;
 }
 
-const initialMs = 100;
-const maxMs = 1000;
+/** Delays between attempts at what the store could not be reached for. */
+export const storeBackoff = { initialMs: 100, maxMs: 1000 } as const;
 
 /** The store cannot be used now: what is thrown to be tried again. */
 export function unavailable(why: string): HawserError {
@@ -33,7 +33,7 @@ export async function retryWhileUnavailable<T>(
   signal: AbortSignal,
   operation: () => Promise<T>,
 ): Promise<T> {
-  const backoff = new Backoff({ initialMs, maxMs }, random);
+  const backoff = new Backoff(storeBackoff, random);
   for (;;) {
     try {
       return await operation();

@@ -9,10 +9,10 @@ export class Observations {
   readonly #counts: number[];
   #sum = 0;
 
-  /** @param bounds in ascending order; what is above the last one is counted under infinity. */
+  /** @param bounds in ascending order; what is above the last one is counted behind it. */
   constructor(bounds: readonly number[]) {
-    this.#bounds = [...bounds, Number.POSITIVE_INFINITY];
-    this.#counts = this.#bounds.map(() => 0);
+    this.#bounds = bounds;
+    this.#counts = [...bounds, Number.POSITIVE_INFINITY].map(() => 0);
   }
 
   add(value: number): void {

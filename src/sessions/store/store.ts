@@ -3,7 +3,9 @@
 
 /** What is kept under a key. */
 export interface StoreEntry {
+  /** 1 to 1,024 bytes of UTF-8. */
   readonly key: string;
+  /** What is there. */
   readonly value: Uint8Array;
   /** When it was written last: grows with each transaction of the whole store, 1 to 2^53 - 1. */
   readonly revision: number;
@@ -11,10 +13,13 @@ export interface StoreEntry {
 
 /** Holds while the key was not written since that revision; 0: while there is nothing under it. */
 export interface Compare {
+  /** The key. */
   readonly key: string;
+  /** That of {@link StoreEntry}; 0 for nothing there. */
   readonly revision: number;
 }
 
+/** One change of a transaction. */
 export type Write =
   | {
       readonly type: 'put';
@@ -34,13 +39,15 @@ export type Write =
  * put twice, or put and deleted: ERR_HAWSER_ARGUMENT. Several that wait at the same time may be committed together, at one revision.
  */
 export interface Transaction {
+  /** What has to hold. */
   readonly compare: readonly Compare[];
+  /** What is written then. */
   readonly writes: readonly Write[];
 }
 
+/** What became of a transaction. `found` is what is under the keys of `compare`, in their order: undefined for nothing. */
 export type TransactionResult =
   | { readonly committed: true; readonly revision: number }
-  /** @property found what is under the keys of `compare`, in their order: undefined for nothing. */
   | { readonly committed: false; readonly found: readonly (StoreEntry | undefined)[] };
 
 /** What to read: in the order of keys. */
@@ -55,12 +62,15 @@ export interface Range {
 
 /** One change that a watch tells. */
 export interface StoreChange {
+  /** The key. */
   readonly key: string;
   /** What is under the key now; undefined when it was deleted, or its lease ended. */
   readonly entry: StoreEntry | undefined;
+  /** When it changed: that of the transaction. */
   readonly revision: number;
 }
 
+/** Whoever watches keys. */
 export interface WatchListener {
   /** Changes in the order of their revisions, those of one transaction together. Each is told once, unless `reset` came between. */
   changed(changes: readonly StoreChange[]): void;

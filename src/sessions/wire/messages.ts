@@ -30,6 +30,7 @@ export type Capabilities = ReadonlyMap<string, string>;
 export const hawserCapability = { name: 'hawser', value: '1' } as const;
 /** The capability by which a client declares how its requests count; `exactly-once` without it. */
 export const deliveryCapability = 'hawser-delivery';
+/** What a session promises about requests that may have been sent twice. */
 export const deliveries = ['exactly-once', 'at-most-once'] as const;
 /**
  * - `exactly-once`: the effects of a request in the store happen once, however often it is sent; its result is kept until the client has it.
@@ -39,6 +40,7 @@ export type Delivery = (typeof deliveries)[number];
 
 /** Why a session was not begun or continued. `SessionExpired` also stands for one that is unknown, or another's. */
 export const rejectReasons = ['NotLeader', 'SessionExpired', 'InvalidCapabilities', 'Other'] as const;
+/** One of `rejectReasons`. */
 export type RejectReason = (typeof rejectReasons)[number];
 
 /** Why a server is done with a connection. `ConnectionClosed` is never sent: a client says it to itself when its connection is lost. */
@@ -49,6 +51,7 @@ export const closeReasons = [
   'ConnectionClosed',
   'SessionExpired',
 ] as const;
+/** One of `closeReasons`. */
 export type CloseReason = (typeof closeReasons)[number];
 
 /** Why a client ends its session. */

@@ -116,6 +116,7 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
     attach(this.#port);
   }
 
+  /** The module that it brings. */
   get module(): string {
     return this.#settings.module;
   }
@@ -130,6 +131,7 @@ export class SyncAgent extends EventEmitter<SyncAgentEvents> implements AsyncDis
     return this.#tally.consecutiveFailures;
   }
 
+  /** What it has done since it was made. */
   get stats(): SyncAgentStats {
     return this.#tally.stats;
   }

@@ -34,12 +34,15 @@ export interface SynchronizeOptions extends SyncCallOptions {
 export interface SyncAgentStats {
   /** Syncs for which Start was sent. */
   readonly syncs: number;
+  /** Syncs that succeeded. */
   readonly succeeded: number;
+  /** Syncs that failed. */
   readonly failed: number;
   /** The items of those that succeeded. */
   readonly items: number;
   /** Of all messages with Data. */
   readonly bytes: number;
+  /** Items that were sent again. */
   readonly retransmitted: number;
   /** Messages of the manager that had no place when they came. */
   readonly unexpected: number;

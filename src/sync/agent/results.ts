@@ -82,6 +82,7 @@ export interface SyncProgress {
   readonly acknowledged: number;
   /** As in {@link SyncResult}. */
   readonly bytes: number;
+  /** Items that were sent again. */
   readonly retransmitted: number;
 }
 
@@ -89,6 +90,7 @@ export interface SyncProgress {
 export interface SyncWaiting {
   /** For how many milliseconds the agent waits now. */
   readonly retryAfterMs: number;
+  /** Why the manager asks for it. */
   readonly reason: Reason;
 }
 

@@ -4,12 +4,13 @@ import { EventEmitter } from 'node:events';
 import { argumentError, checkFunction, checkOptions, describe } from '../../base/check.js';
 import {
   ConnectionManager,
-  type ConnectionManagerOptions,
   type ManagedConnectOptions,
   type ManagerState,
+  passOn,
+  type ReconnectionOptions,
 } from '../../base/connection-manager.js';
 import { HawserError } from '../../base/errors.js';
-import { guard, isolateRejections, reportListenerError } from '../../base/isolate.js';
+import { guard, isolateRejections } from '../../base/isolate.js';
 import type {
   Connector,
   Farewell,
@@ -28,10 +29,7 @@ export interface SyncClientOptions {
   /** Makes each of its connections: `syncConnector`, or one of your own. */
   readonly connector: Connector;
   /** When and how often it connects anew; always, by default. */
-  readonly reconnection?: Omit<
-    ConnectionManagerOptions<MessageConnection>,
-    'connect' | 'release' | 'clock' | 'random'
-  >;
+  readonly reconnection?: ReconnectionOptions<MessageConnection>;
   /** Where its timers run; one for the whole process by default. */
   readonly wheel?: TimingWheel;
   /** Where jitter is taken from; {@link systemRandom} by default. */
@@ -107,7 +105,10 @@ export class SyncClient extends EventEmitter<SyncClientEvents> implements AsyncD
         if (this.#router.remove(port)) this.#agents.delete(port.module);
       },
     };
-    this.#hearManager();
+    this.#manager.on('stateChange', (from) => {
+      if (from === 'CONNECTED') this.#router.lost();
+    });
+    passOn(this.#manager, this);
   }
 
   /** Where the connection is. */
@@ -205,25 +206,6 @@ export class SyncClient extends EventEmitter<SyncClientEvents> implements AsyncD
         this.#manager.notifyConnectionLost(error, connection);
       },
     };
-  }
-
-  #hearManager(): void {
-    const manager = this.#manager;
-    manager.on('stateChange', (from, to) => {
-      if (from === 'CONNECTED') this.#router.lost();
-      guard(this, 'stateChange', () => this.emit('stateChange', from, to));
-    });
-    manager.on('connected', () => guard(this, 'connected', () => this.emit('connected')));
-    manager.on('disconnected', (reason) =>
-      guard(this, 'disconnected', () => this.emit('disconnected', reason)),
-    );
-    manager.on('reconnecting', (attempt, delayMs) =>
-      guard(this, 'reconnecting', () => this.emit('reconnecting', attempt, delayMs)),
-    );
-    manager.on('attemptFailed', (error, attempt) =>
-      guard(this, 'attemptFailed', () => this.emit('attemptFailed', error, attempt)),
-    );
-    manager.on('listenerError', (error, source) => reportListenerError(this, error, source));
   }
 
   #log(level: LogLevel, code: LogCode, message: string, module: string | undefined): void {

@@ -21,7 +21,7 @@ export class AgentLink {
   readonly #answers: TokenBucket;
   readonly #lost: () => void;
   /** By what they answer, the oldest first. */
-  readonly #unsent = new Map<string, ManagerMessage>();
+  #unsent: Map<string, ManagerMessage> | undefined = undefined;
   #suppressed = 0;
   #open = true;
   /** The places in the line of those Starts that are held and came by this connection. */
@@ -43,7 +43,7 @@ export class AgentLink {
   /** Nothing goes out any more. */
   close(): void {
     this.#open = false;
-    this.#unsent.clear();
+    this.#unsent?.clear();
   }
 
   /** What there is no room for goes when there is; what else cannot be sent is lost, and the agent asks again. */
@@ -51,7 +51,7 @@ export class AgentLink {
     if (!this.#open) return;
     const about = subjectOf(message);
     // What is newer says all that the agent needs to know.
-    this.#unsent.delete(about);
+    this.#unsent?.delete(about);
     try {
       this.#connection.send(encodeMessage(message));
     } catch (error) {
@@ -63,11 +63,12 @@ export class AgentLink {
 
   /** The connection has room again. */
   drained(): void {
-    const unsent = Array.from(this.#unsent.values());
+    const unsent = Array.from(this.#unsent?.values() ?? []);
     for (const message of unsent) this.send(message);
   }
 
   #keep(about: string, message: ManagerMessage): void {
+    this.#unsent ??= new Map();
     this.#unsent.set(about, message);
     if (this.#unsent.size <= maxUnsent) return;
     const [oldest] = this.#unsent.keys();

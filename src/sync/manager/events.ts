@@ -35,8 +35,11 @@ export type ManagerLogCode =
 
 /** A session has begun, or goes on. */
 export interface SessionStarted {
+  /** Whose it is. */
   readonly agent: string;
+  /** The module that it is of. */
   readonly module: string;
+  /** What kind of session it is. */
   readonly mode: Mode;
   /** How many items it has. */
   readonly size: number;
@@ -46,24 +49,33 @@ export interface SessionStarted {
 
 /** A session is over. */
 export interface SessionEnded {
+  /** Whose it was. */
   readonly agent: string;
+  /** The module that it is of. */
   readonly module: string;
+  /** What kind of session it is. */
   readonly mode: Mode;
+  /** How many items it had. */
   readonly size: number;
   /** Items that were applied, and those that were not. */
   readonly applied: number;
+  /** Items that were not applied. */
   readonly rejected: number;
   /** Since it began; of one that the manager found when it was made, since then. */
   readonly durationMs: number;
   /** What the agent is told. */
   readonly status: Status;
+  /** Why it failed; `None` when it did not. */
   readonly reason: Reason;
 }
 
 /** How far a session with Data is. */
 export interface SessionProgress {
+  /** Whose it is. */
   readonly agent: string;
+  /** The module that it is of. */
   readonly module: string;
+  /** How many items it has. */
   readonly size: number;
   /** Items that have arrived. */
   readonly received: number;
@@ -73,7 +85,9 @@ export interface SessionProgress {
 
 /** The events of a {@link SyncManager} with the arguments of their listeners. */
 export interface SyncManagerEvents {
+  /** A session has begun, or goes on. */
   sessionStart: [session: SessionStarted];
+  /** A session is over. */
   sessionEnd: [session: SessionEnded];
   /** At most four in a second for each session. */
   progress: [progress: SessionProgress];
@@ -87,10 +101,13 @@ export interface SyncManagerEvents {
 export interface SyncManagerStats {
   /** Sessions that have begun and not ended, items that these have announced, and bytes that are staged of them. */
   readonly sessions: number;
+  /** Items that the sessions under way have announced. */
   readonly items: number;
+  /** Bytes that are staged of them. */
   readonly bytes: number;
   /** Agents that wait for their turn to begin a session, and those among them whose Start is held. */
   readonly waiting: number;
+  /** Agents among those that wait whose Start is held. */
   readonly held: number;
   /** Sessions that are being applied. */
   readonly committing: number;
@@ -104,30 +121,43 @@ export interface SyncManagerStats {
 export interface Counts {
   /** Messages that came, and among them those that are none. */
   messages: number;
+  /** Messages that are none. */
   malformed: number;
+  /** Messages that have no place where they came. */
   unexpected: number;
   /** Messages of sessions that the manager does not know, and of those of another agent. */
   unknownSession: number;
+  /** Messages of another agent's session. */
   foreignSession: number;
   /** Sessions that began, went on after a new Start, were applied or answered with Ok, failed, and were forgotten after a silence. */
   started: number;
+  /** Sessions that went on after a new Start. */
   resumed: number;
+  /** Sessions that were applied, or answered with Ok. */
   succeeded: number;
+  /** Sessions that failed. */
   failed: number;
+  /** Sessions that were forgotten after a silence. */
   expired: number;
+  /** Sessions that a newer Start ended. */
   superseded: number;
   /** Sessions that were put off again while others waited, for hardly anything came of them. */
   gaveWay: number;
   /** Starts that were answered with Offline, and with Error. */
   postponed: number;
+  /** Starts that were answered with Error. */
   refused: number;
   /** Items that arrived, that had arrived before, whose numbers their session does not have, and that there was no room for. */
   itemsReceived: number;
+  /** Items that had arrived before. */
   itemsDuplicate: number;
+  /** Items whose numbers their session does not have. */
   itemsBeyond: number;
+  /** Items that there was no room for. */
   itemsWithoutRoom: number;
   /** Items that were applied, and that were not for they were invalid or not allowed. */
   itemsApplied: number;
+  /** Items that were not applied: invalid, or not allowed. */
   itemsRejected: number;
   /** Retransmissions that were asked for. */
   reqRets: number;

@@ -10,8 +10,10 @@ import type { LogLevel } from '../agent/results.js';
 import type { StoredSession } from '../store/store.js';
 import type { Start } from '../wire/messages.js';
 import { AgentLink } from './agent-link.js';
+import { type AgentListener, AgentReceiver } from './agent-receiver.js';
 import { CommitQueue } from './commit-queue.js';
 import { DataSession, type SessionHost } from './data-session.js';
+import { diagnostics } from './diagnostics.js';
 import {
   type Counts,
   type ManagerLogCode,
@@ -62,6 +64,14 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
   readonly #room: Room;
   readonly #inbox: Inbox;
   readonly #links = new Set<AgentLink>();
+  /** Of all connections. */
+  readonly #listener: AgentListener = {
+    receive: (link, message, ordered) => this.#receive(link, message, ordered),
+    lost: (link) => this.#lost(link),
+  };
+  readonly #answerLost = (): void => {
+    ++this.#counts.answersLost;
+  };
   /** What the store is about to forget. */
   readonly #drops = new Set<Promise<void>>();
   #state: 'open' | 'draining' | 'closed' = 'open';
@@ -112,16 +122,9 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
    */
   accept(connection: MessageConnection, agent: string): MessageReceiver {
     checkText('agent', agent, maxAgentBytes);
-    const link = new AgentLink(connection, agent, this.#nowMs, () => {
-      ++this.#counts.answersLost;
-    });
+    const link = new AgentLink(connection, agent, this.#nowMs, this.#answerLost);
     this.#links.add(link);
-    return {
-      message: (message) => this.#receive(link, message, true),
-      unreliableMessage: (message) => this.#receive(link, message, false),
-      drained: () => link.drained(),
-      closed: () => this.#lost(link),
-    };
+    return new AgentReceiver(link, this.#listener);
   }
 
   /**
@@ -357,11 +360,13 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
 
   #tellStart(agent: string, { module, mode, size }: Start, resumed: boolean): void {
     const session = { agent, module, mode, size: Number(size), resumed };
+    if (diagnostics.start.hasSubscribers) diagnostics.start.publish(session);
     guard(this, 'sessionStart', () => this.emit('sessionStart', session));
   }
 
   #tellEnd(session: SessionEnded): void {
     ++this.#counts[session.status === 'Ok' || session.status === 'ChecksumMismatch' ? 'succeeded' : 'failed'];
+    if (diagnostics.end.hasSubscribers) diagnostics.end.publish(session);
     guard(this, 'sessionEnd', () => this.emit('sessionEnd', session));
   }
 

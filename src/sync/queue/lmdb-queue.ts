@@ -38,6 +38,7 @@ import {
   lowerLimits,
 } from './rows.js';
 
+/** Options of {@link openQueue}. */
 export interface QueueOptions {
   /** The module that the queue is of, 1 to 256 characters: a queue of another one is not opened. Not looked at by default. */
   readonly module?: string;

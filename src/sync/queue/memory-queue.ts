@@ -34,6 +34,7 @@ import {
   tooManyIndicesError,
 } from './rows.js';
 
+/** Options of a {@link MemoryQueue}. */
 export interface MemoryQueueOptions {
   /** Unix milliseconds, from which the first generation is made. That of the machine by default. */
   readonly wallNow?: () => number;
@@ -102,6 +103,7 @@ export class MemoryQueue implements SyncQueue {
     this.#generation = firstGeneration(this.#wallNow());
   }
 
+  /** How many differences wait. */
   get counts(): QueueCounts {
     return {
       pending: this.#first.size + this.#open.size + this.#later.size,

@@ -4,12 +4,14 @@ import type { DataItem } from '../wire/messages.js';
 
 /** What happened to a document; the local operations of the original. `CREATE` and `MODIFY` are sent as Upsert. */
 export const differenceOperations = ['CREATE', 'MODIFY', 'DELETE'] as const;
+/** One of `differenceOperations`. */
 export type DifferenceOperation = (typeof differenceOperations)[number];
 
 /** One change of one document of an agent. */
 export interface Difference {
   /** 1 to 1,024 bytes of UTF-8; unique in its index. */
   readonly id: string;
+  /** What happened to the document. */
   readonly operation: DifferenceOperation;
   /** 1 to 256 bytes of UTF-8. */
   readonly index: string;
@@ -26,6 +28,7 @@ export interface Difference {
 
 /** An item that waits. */
 export interface PendingItem {
+  /** What was submitted. */
   readonly difference: Difference;
   /** - `pending`: goes with the next sync. - `syncing`: of the present snapshot. - `parked`: too long for a message. */
   readonly status: 'pending' | 'syncing' | 'parked';
@@ -33,6 +36,7 @@ export interface PendingItem {
 
 /** A moment of a queue, made by `mark`: what was submitted before it, and what after. Of use to the queue that made it only, until it is closed. */
 export interface QueueMark {
+  /** Grows with each mark. */
   readonly number: number;
 }
 
@@ -46,8 +50,11 @@ export interface SnapshotLimits {
 
 /** How many items there are. */
 export interface QueueCounts {
+  /** Rows that wait for a snapshot. */
   readonly pending: number;
+  /** Rows of the snapshot. */
   readonly syncing: number;
+  /** Rows that are in no message: too long. */
   readonly parked: number;
 }
 
@@ -83,6 +90,7 @@ export interface Snapshot {
  * ERR_HAWSER_STORE when it cannot be written: then nothing has changed, and the call can be repeated.
  */
 export interface SyncQueue extends AsyncDisposable {
+  /** How many differences wait. */
   readonly counts: QueueCounts;
   /**
    * @returns a promise that resolves once the differences are kept for good (as the queue does that), all of them or none.

@@ -258,6 +258,7 @@ export class MemoryStore implements SyncStore {
     yield* sorted(this.#agents.keys());
   }
 
+  /** See {@link SyncStore}. */
   document(agent: string, index: string, id: string): StoredDocument | undefined {
     this.#throwIfClosed();
     return this.#agents.get(agent)?.indices.get(index)?.documents.get(id);

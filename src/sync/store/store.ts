@@ -9,7 +9,9 @@ export interface StoredSession {
   readonly key: number;
   /** Whose it is: as the application named the authenticated peer, 1 to 256 bytes of UTF-8. */
   readonly agent: string;
+  /** The module that it is of. */
   readonly module: string;
+  /** What kind of session it is. */
   readonly mode: ModuleMode;
   /** 1 to 2^32. */
   readonly size: number;
@@ -19,6 +21,7 @@ export interface StoredSession {
   readonly session: bigint;
   /** Those of Start: u64; 0 of an agent that has none, whose sessions are not resumed. */
   readonly nonce: bigint;
+  /** Of (agent, module): u64; 0 of an agent that has none. */
   readonly generation: bigint;
   /** `committing`: all Data are staged, and are to be applied whatever happens. */
   readonly state: 'receiving' | 'committing';
@@ -28,17 +31,24 @@ export interface StoredSession {
 export interface CommittedSession {
   /** As of its {@link StoredSession}: with `mode` and `size` they tell a Start of this session from one of another with its nonce. */
   readonly nonce: bigint;
+  /** As of its {@link StoredSession}. */
   readonly generation: bigint;
+  /** What kind of session it is. */
   readonly mode: ModuleMode;
+  /** How many items it had. */
   readonly size: number;
+  /** Items that were not applied. */
   readonly rejected: number;
 }
 
 /** What a commit does to the documents of an agent, in the order of the items. */
 export type Change =
   | {
+      /** What happens. */
       readonly operation: Extract<Operation, 'Upsert'>;
+      /** The index that the document is in. */
       readonly index: string;
+      /** Names the document in its index. */
       readonly id: string;
       /** u64. One that is lower than that of the document there changes nothing; 0, a document without versions, takes the place of any. */
       readonly version: bigint;
@@ -51,9 +61,13 @@ export type Change =
 
 /** A document of an agent. */
 export interface StoredDocument {
+  /** The index that the document is in. */
   readonly index: string;
+  /** Names the document in its index. */
   readonly id: string;
+  /** u64; 0 for a document without versions. */
   readonly version: bigint;
+  /** The document: JSON. */
   readonly data: Uint8Array;
 }
 
@@ -138,6 +152,7 @@ export interface SyncStore extends AsyncDisposable {
   checksum(agent: string, index: string): Promise<string | undefined>;
   /** Every agent of whom anything is kept, in the order of the bytes of their names. */
   agents(): IterableIterator<string>;
+  /** One document; undefined when it is not there. */
   document(agent: string, index: string, id: string): StoredDocument | undefined;
   /** All documents of an agent, or those of one of its indices, by index and id. Valid while nothing is written. */
   documents(agent: string, index?: string): IterableIterator<StoredDocument>;

@@ -25,6 +25,7 @@ export type AgentMode = Extract<Mode, `METADATA_${string}` | `GROUP_${string}`>;
 
 /** In the order of their numbers. */
 export const operations = ['Upsert', 'Delete'] as const;
+/** One of {@link operations}. */
 export type Operation = (typeof operations)[number];
 
 /** In the order of their numbers. The source document says Success and Failed for the first two. */
@@ -40,6 +41,7 @@ export type Status = (typeof statuses)[number];
 
 /** In the order of their numbers. Carried for managers that tell them apart; ours does not. */
 export const startOptions = ['Sync', 'VDFirst', 'VDSync'] as const;
+/** One of {@link startOptions}. */
 export type StartOption = (typeof startOptions)[number];
 
 /** Why a manager of ours refuses, in the order of their numbers; others leave it `None`. */
@@ -62,6 +64,7 @@ export const reasons = [
   'ShuttingDown',
   'AgentFull',
 ] as const;
+/** One of {@link reasons}. */
 export type Reason = (typeof reasons)[number];
 
 /** What a refused Start is answered with instead of a session. */
@@ -69,30 +72,46 @@ export const noSession: bigint = 2n ** 64n - 1n;
 
 /** Everything about the agent that Start carries: metadata of schema g2, all optional, each at most 1,024 bytes of UTF-8. */
 export interface AgentMetadata {
+  /** Of its machine. */
   readonly architecture?: string;
+  /** Of its machine. */
   readonly hostname?: string;
+  /** Of its operating system. */
   readonly osName?: string;
+  /** Of its operating system. */
   readonly osPlatform?: string;
+  /** Of its operating system. */
   readonly osType?: string;
+  /** Of its operating system. */
   readonly osVersion?: string;
+  /** Of its program. */
   readonly agentVersion?: string;
+  /** What it calls itself. */
   readonly agentName?: string;
+  /** What it says that its id is; ours is that of its token. */
   readonly agentId?: string;
   /** At most 1,024. */
   readonly groups?: readonly string[];
+  /** Where it was managed before. */
   readonly clusterName?: string;
+  /** Where it was managed before. */
   readonly clusterNode?: string;
 }
 
 /** Agent to manager: begins a session. */
 export interface Start {
   readonly type: 'Start';
+  /** The module that it is of. */
   readonly module: string;
+  /** What kind of session it is. */
   readonly mode: Mode;
   /** How many items follow: u64. */
   readonly size: bigint;
+  /** What its Data may be of. */
   readonly indices: readonly string[];
+  /** For managers that tell them apart. */
   readonly option: StartOption;
+  /** What the agent says of itself. */
   readonly metadata: AgentMetadata;
   /** u64. */
   readonly globalVersion: bigint;
@@ -132,6 +151,7 @@ interface ItemOfSession {
 /** Agent to manager: one difference; `Data` of the source document. */
 export interface DataValue extends ItemOfSession {
   readonly type: 'DataValue';
+  /** What happened to the document. */
   readonly operation: Operation;
   readonly id: string;
   readonly index: string;
@@ -211,10 +231,15 @@ export type SyncMessage = AgentMessage | ManagerMessage;
 export type DataItem =
   | {
       readonly kind: 'value';
+      /** What happened to the document. */
       readonly operation: Operation;
+      /** The index that the document is in. */
       readonly index: string;
+      /** Names the document in its index. */
       readonly id: string;
+      /** u64; 0 for a document without versions. */
       readonly version: bigint;
+      /** The document: JSON. */
       readonly data: Uint8Array;
     }
   | { readonly kind: 'context'; readonly index: string; readonly id: string; readonly data: Uint8Array }
@@ -228,11 +253,15 @@ export const limits = {
   dataBytes: 61_440,
   /** In bytes of UTF-8. */
   indexBytes: 256,
+  /** The id of a document, in bytes of UTF-8. */
   idBytes: 1024,
+  /** The name of a module, in bytes of UTF-8. */
   moduleBytes: 256,
+  /** Each text of the metadata, in bytes of UTF-8. */
   metadataBytes: 1024,
   /** The indices of one Start. */
   indices: 1024,
+  /** The groups of one Start. */
   groups: 1024,
   /** The items of one session. */
   items: 4_294_967_296,

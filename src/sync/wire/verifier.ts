@@ -61,9 +61,13 @@ export function verifyMessage(bytes: Uint8Array, view: DataView = viewOf(bytes))
       `a message of ${bytes.length} bytes; at most ${limits.messageBytes} are allowed`,
     );
   }
-  const found = new Verifier(view).message();
+  const verifier = new Verifier(view);
+  const found = verifier.message();
   if (found === undefined) {
     throw new SyncFormatError('the bytes are no message: an offset or a length leads out of it');
+  }
+  if (verifier.isRepeating) {
+    throw new SyncFormatError('the bytes are no message: its parts lie over each other');
   }
   return found;
 }
@@ -93,8 +97,12 @@ class Verifier {
     const name = messageTypes[number - 1];
     const table = content === 0 ? 0 : content + this.#view.getUint32(content, true);
     if (name !== undefined && table !== 0 && !this.#table(table, kinds.get(name) ?? [])) return undefined;
-    if (this.#textBytes > maxTextMultiple * this.#size || this.#dataBytes > this.#size) return undefined;
     return { number, type: name, content: table };
+  }
+
+  /** Whether a message has more in it than it is long, beyond what may be shared. */
+  get isRepeating(): boolean {
+    return this.#textBytes > maxTextMultiple * this.#size || this.#dataBytes > this.#size;
   }
 
   /** Strictly less than the whole, as in C++: no part of a message is all of it. */

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
-import { registerSessionMetrics } from '../../../src/sessions/health/prometheus.js';
+import { registerSessionMetrics } from '../../../src/sessions/health/metrics.js';
+import { type AlertRule, readRules } from '../../gateway/metrics/rules-file.js';
 import { madeUpServer } from './made-up-server.js';
-import { type AlertRule, readRules } from './rules-file.js';
 
 const text = readFileSync(new URL('../../../docs/alerts/sessions.rules.yml', import.meta.url), 'utf8');
 const rules = readRules(text);

@@ -1,7 +1,6 @@
 import { Counter, type OpenMetricsContentType, Registry } from 'prom-client';
 import { expect, test } from 'vitest';
-import { sessionMetrics } from '../../../src/sessions/health/metrics.js';
-import { registerSessionMetrics } from '../../../src/sessions/health/prometheus.js';
+import { registerSessionMetrics, sessionMetrics } from '../../../src/sessions/health/metrics.js';
 import { dropReasons, type SessionServerStats } from '../../../src/sessions/server/events.js';
 import { madeUpServer } from './made-up-server.js';
 

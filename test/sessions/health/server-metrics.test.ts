@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
-import { registerSessionMetrics } from '../../../src/sessions/health/prometheus.js';
+import { registerSessionMetrics } from '../../../src/sessions/health/metrics.js';
 import { type Gateway, World } from '../server/world.js';
 
 /** The values of a gateway by series. */

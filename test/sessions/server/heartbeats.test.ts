@@ -96,6 +96,9 @@ describe('clock skew', () => {
     const { bounds, counts, sum } = gateway.server.stats.skewMs;
     // Once for each connection.
     expect([bounds[0], counts[0], counts.at(-1), sum]).toEqual([-hourMs, 1, 1, -hourMs]);
+    expect(counts.length).toBe(bounds.length + 1);
+    // What tells of a gateway goes through JSON, which has no infinite numbers.
+    expect(JSON.parse(JSON.stringify(gateway.server.stats))).toEqual(gateway.server.stats);
     peer.lose();
     const next = gateway.connect('device', () => undefined);
     next.continue(peer.id);

@@ -21,6 +21,15 @@ function isMessage(bytes: Uint8Array): boolean {
   }
 }
 
+function isRepeating(bytes: Uint8Array): boolean {
+  try {
+    verifyMessage(bytes);
+    return false;
+  } catch (error) {
+    return error instanceof SyncFormatError && error.message.endsWith('its parts lie over each other');
+  }
+}
+
 const batchType = 10;
 const contentTable = 32;
 const list = 40;
@@ -189,7 +198,8 @@ describe("the verdict is that of FlatBuffers' own verifier", () => {
     const verdicts = oracle.verify(cases);
     expect(verdicts).toHaveLength(cases.length);
     cases.forEach((bytes, n) => {
-      if (isMessage(bytes) === verdicts[n]) return;
+      // What lies over each other is refused here alone.
+      if (isMessage(bytes) === verdicts[n] || (verdicts[n] === true && isRepeating(bytes))) return;
       throw new Error(`${hint}: expected ${verdicts[n]} of ${Buffer.from(bytes).toString('hex')}`);
     });
   }

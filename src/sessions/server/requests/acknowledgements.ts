@@ -3,12 +3,12 @@
 import { Backoff } from '../../../base/backoff.js';
 import { serverRequestKey } from '../../store/keys.js';
 import type { Session } from '../session.js';
-import { isUnavailable, pause } from '../store-retry.js';
+import { isUnavailable, pause, storeBackoff } from '../store-retry.js';
 import { authorityOf, compareAuthority, judgeAuthority } from './authority.js';
 import { CommitDraft } from './commit-draft.js';
 import type { Parts } from './parts.js';
 import { keptServerRequests } from './server-request-tally.js';
-import { inTurn, storeBackoff } from './store-calls.js';
+import { inTurn } from './store-calls.js';
 
 /** Deletes the server requests of one session up to an id: one transaction at a time, however many acknowledgements come. */
 export class Acknowledgements {

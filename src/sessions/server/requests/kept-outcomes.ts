@@ -1,6 +1,7 @@
 // Which requests of a session have an outcome: those are never carried out again.
 
 import { idRange, idsEnd, prefixes, progressKey, responseKey } from '../../store/keys.js';
+import { readKey } from '../../store/read-key.js';
 import {
   decodeNumber,
   decodeResponse,
@@ -10,7 +11,6 @@ import {
 } from '../../store/records.js';
 import type { RequestHost } from '../session.js';
 import type { CommitDraft } from './commit-draft.js';
-import { readKey } from './store-calls.js';
 
 const pageEntries = 64;
 
@@ -37,7 +37,7 @@ export class KeptOutcomes {
 
   /** Reads what the store has. Rejects as the store does, and with ERR_HAWSER_STORE_FORMAT. */
   async load(): Promise<void> {
-    const progress = await readKey(this.#host, progressKey(this.#sessionId));
+    const progress = await readKey(this.#host.store, progressKey(this.#sessionId));
     this.#revision = progress?.revision ?? 0;
     if (!this.isDurable) return;
     this.#lowest = progress === undefined ? 0 : decodeNumber(progress.value);
@@ -71,7 +71,7 @@ export class KeptOutcomes {
 
   /** The outcome of a request as the store keeps it. */
   async read(requestId: number): Promise<ResponseRecord | undefined> {
-    const entry = await readKey(this.#host, responseKey(this.#sessionId, requestId));
+    const entry = await readKey(this.#host.store, responseKey(this.#sessionId, requestId));
     return entry && decodeResponse(entry.value);
   }
 

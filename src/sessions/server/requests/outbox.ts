@@ -5,7 +5,7 @@ import { WheelTimer } from '../../../base/timing-wheel.js';
 import { decodeServerRequest, type ServerRequestRecord } from '../../store/records.js';
 import type { StoreEntry } from '../../store/store.js';
 import type { Session } from '../session.js';
-import { isUnavailable, pause } from '../store-retry.js';
+import { isUnavailable, pause, storeBackoff } from '../store-retry.js';
 import { Acknowledgements } from './acknowledgements.js';
 import type { Parts } from './parts.js';
 import {
@@ -14,7 +14,7 @@ import {
   type ServerRequestTally,
   serverRequestOf,
 } from './server-request-tally.js';
-import { inTurn, storeBackoff } from './store-calls.js';
+import { inTurn } from './store-calls.js';
 
 interface OnItsWay extends ServerRequestRecord {
   sentAtMs: number;

@@ -4,12 +4,12 @@ import { Backoff } from '../../../base/backoff.js';
 import { HawserError } from '../../../base/errors.js';
 import { prefixes } from '../../store/keys.js';
 import { decodeNumber, decodeResponse, type ResponseRecord } from '../../store/records.js';
-import { isUnavailable, pause } from '../store-retry.js';
+import { isUnavailable, pause, storeBackoff } from '../store-retry.js';
 import { type Authority, authorityOf, compareAuthority, judgeAuthority } from './authority.js';
 import { CommitDraft, type Mismatch } from './commit-draft.js';
 import type { CheckedOutcome } from './outcome.js';
 import type { ClientRequest, RunEnd, RunSession } from './request-run.js';
-import { inTurn, raceBackoff, storeBackoff } from './store-calls.js';
+import { inTurn, raceBackoff } from './store-calls.js';
 import { Targets } from './targets.js';
 
 /** What one attempt compared and wrote. */

@@ -1,10 +1,10 @@
 // How many server requests a session has had, and how many of them are kept.
 
 import { counterKey, idRange, idsEnd, prefixes } from '../../store/keys.js';
+import { readKey } from '../../store/read-key.js';
 import { decodeNumber } from '../../store/records.js';
 import type { Range } from '../../store/store.js';
 import type { RequestHost } from '../session.js';
-import { readKey } from './store-calls.js';
 
 export interface ServerRequestTally {
   /** The last id; 0 while there was none. */
@@ -32,7 +32,7 @@ export function serverRequestOf(
 /** Rejects as the store does, and with ERR_HAWSER_STORE_FORMAT. */
 export async function readTally(host: RequestHost, sessionId: string): Promise<ServerRequestTally> {
   // In this order: what is added between the two must not pass for acknowledged.
-  const counter = await readKey(host, counterKey(sessionId));
+  const counter = await readKey(host.store, counterKey(sessionId));
   const [first] = await host.store.read({ ...keptServerRequests(sessionId, 0), limit: 1 });
   const last = counter === undefined ? 0 : decodeNumber(counter.value);
   const firstId = first && serverRequestOf(first.key)?.requestId;

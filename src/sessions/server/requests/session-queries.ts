@@ -1,7 +1,9 @@
 // The queries of one session: each is answered once by whoever serves it, and changes nothing.
 
 import { prefixes } from '../../store/keys.js';
+import { readKey } from '../../store/read-key.js';
 import type { ClientMessage } from '../../wire/messages.js';
+import { diagnostics, type SessionQueryMessage } from '../diagnostics.js';
 import type { QueryContext, QueryHandler } from '../handler.js';
 import { sessionInfo } from '../owned-session.js';
 import type { Session } from '../session.js';
@@ -10,7 +12,7 @@ import { refusalOf } from './admission.js';
 import { type QueryErrorReason, refuseQuery } from './answers.js';
 import { checkApplicationKey, copyPayload } from './outcome.js';
 import type { Parts } from './parts.js';
-import { inTurn, readKey, unattended } from './store-calls.js';
+import { inTurn, unattended } from './store-calls.js';
 
 export type Query = Extract<ClientMessage, { readonly type: 'Query' }>;
 
@@ -48,18 +50,30 @@ export class SessionQueries {
   }
 
   async #answer(message: Query, handler: QueryHandler): Promise<void> {
+    const { gateway, wheel } = this.#parts.host.settings;
+    const beganMs = wheel.clock.now();
+    const outcome = await this.#carryOut(message, handler);
+    if (!diagnostics.query.hasSubscribers) return;
+    const durationMs = wheel.clock.now() - beganMs;
+    diagnostics.query.publish({ gateway, sessionId: this.#session.id, outcome, durationMs });
+  }
+
+  async #carryOut(message: Query, handler: QueryHandler): Promise<SessionQueryMessage['outcome']> {
     const { host, counts } = this.#parts;
     const { correlationId } = message;
     try {
       const answer = await inTurn(host, this.#call(message, handler));
-      if (this.#over.aborted) return;
+      if (this.#over.aborted) return 'discarded';
       const result = copyPayload('result of onQuery', answer);
       ++counts.queries;
       host.send(this.#session, { type: 'QueryResponse', correlationId, result });
+      return 'answered';
     } catch (error) {
-      if (this.#over.aborted) return;
+      if (this.#over.aborted) return 'discarded';
       if (!isUnavailable(error)) host.handlerError(error, 'onQuery');
-      this.#refuse(correlationId, isUnavailable(error) ? 'StoreUnavailable' : 'HandlerFailed');
+      const reason = isUnavailable(error) ? 'StoreUnavailable' : 'HandlerFailed';
+      this.#refuse(correlationId, reason);
+      return reason;
     } finally {
       this.#underWay.delete(correlationId);
     }
@@ -80,7 +94,7 @@ export class SessionQueries {
 
   async #get(key: string): Promise<Uint8Array | undefined> {
     const { host } = this.#parts;
-    const entry = await inTurn(host, readKey(host, prefixes.application + checkApplicationKey(key)));
+    const entry = await inTurn(host, readKey(host.store, prefixes.application + checkApplicationKey(key)));
     return entry && new Uint8Array(entry.value);
   }
 

@@ -3,14 +3,15 @@
 import { Backoff } from '../../../base/backoff.js';
 import type { ResponseRecord } from '../../store/records.js';
 import type { RequestErrorReason } from '../../wire/messages.js';
+import { diagnostics, type SessionRequestMessage } from '../diagnostics.js';
 import type { Session } from '../session.js';
-import { isUnavailable, pause } from '../store-retry.js';
+import { isUnavailable, pause, storeBackoff } from '../store-retry.js';
 import { refusalOf } from './admission.js';
 import { answerRequest, refuseRequest } from './answers.js';
 import { KeptOutcomes } from './kept-outcomes.js';
 import type { Parts } from './parts.js';
 import { type ClientRequest, carryOut, type RunEnd } from './request-run.js';
-import { inTurn, storeBackoff } from './store-calls.js';
+import { inTurn } from './store-calls.js';
 
 export class SessionRequests {
   readonly #parts: Parts;
@@ -93,11 +94,25 @@ export class SessionRequests {
   }
 
   async #carryOut(message: ClientRequest): Promise<void> {
+    const beganMs = this.#nowMs;
     const end = await this.#run(message);
     --this.#handled;
+    this.#tell(message.requestId, this.#over.aborted ? discarded : end, beganMs);
     if (this.#over.aborted) return;
     this.#end(message.requestId, end.type === 'refused' ? end.reason : undefined);
     this.#begin();
+  }
+
+  #tell(requestId: number, end: RunEnd, beganMs: number): void {
+    if (!diagnostics.request.hasSubscribers) return;
+    const { gateway } = this.#parts.host.settings;
+    const durationMs = this.#nowMs - beganMs;
+    const outcome = outcomeOf(end);
+    diagnostics.request.publish({ gateway, sessionId: this.#session.id, requestId, outcome, durationMs });
+  }
+
+  get #nowMs(): number {
+    return this.#parts.host.settings.wheel.clock.now();
   }
 
   async #run(message: ClientRequest): Promise<RunEnd> {
@@ -186,4 +201,11 @@ export class SessionRequests {
     const reason = isUnavailable(error) ? 'StoreUnavailable' : 'HandlerFailed';
     for (const requestId of requestIds) this.#end(requestId, reason);
   }
+}
+
+const discarded: RunEnd = { type: 'discarded' };
+
+function outcomeOf(end: RunEnd): SessionRequestMessage['outcome'] {
+  if (end.type === 'refused') return end.reason;
+  return end.type === 'done' ? 'answered' : 'discarded';
 }

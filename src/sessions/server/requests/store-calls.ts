@@ -1,7 +1,5 @@
 // How the parts of a request executor ask the store.
 
-import { keyRange } from '../../store/keys.js';
-import type { StoreEntry } from '../../store/store.js';
 import type { RequestHost } from '../session.js';
 
 /** Waits for something, and goes on in the turn of the serial queue: behind whatever came before the answer. */
@@ -14,19 +12,11 @@ export function inTurn<T>(host: RequestHost, promise: Promise<T>): Promise<T> {
   });
 }
 
-/** What is under one key. */
-export async function readKey(host: RequestHost, key: string): Promise<StoreEntry | undefined> {
-  const [entry] = await host.store.read(keyRange(key));
-  return entry;
-}
-
 /** That promise, whose rejection is no uncaught exception when the handler that asked for it has failed before it waited for it. */
 export function unattended<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
 }
 
-/** Delays between attempts at what the store could not be reached for. */
-export const storeBackoff = { initialMs: 100, maxMs: 1000 } as const;
 /** Delays between attempts that others were faster than. */
 export const raceBackoff = { initialMs: 1, maxMs: 100 } as const;

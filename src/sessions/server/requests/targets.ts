@@ -2,12 +2,12 @@
 
 import { HawserError } from '../../../base/errors.js';
 import { counterKey, ownerKey, serverRequestKey } from '../../store/keys.js';
+import { readKey } from '../../store/read-key.js';
 import { encodeNumber, encodeServerRequest, type ServerRequestRecord } from '../../store/records.js';
 import type { CommitDraft, Mismatch } from './commit-draft.js';
 import type { OutgoingRequest } from './outcome.js';
 import type { Parts } from './parts.js';
 import { readTally, type ServerRequestTally } from './server-request-tally.js';
-import { readKey } from './store-calls.js';
 
 /** A session as the store has it. */
 interface Target {
@@ -118,7 +118,7 @@ export class Targets {
     if (outbox !== undefined && !this.#mistaken.has(sessionId)) {
       return { ownerRevision: outbox.session.ownerRevision, tally: await outbox.tally() };
     }
-    const owner = await readKey(host, ownerKey(sessionId));
+    const owner = await readKey(host.store, ownerKey(sessionId));
     return owner && { ownerRevision: owner.revision, tally: await readTally(host, sessionId) };
   }
 

@@ -3,11 +3,12 @@
 import { argumentError, describe } from '../../../base/check.js';
 import { HawserError } from '../../../base/errors.js';
 import { prefixes } from '../../store/keys.js';
+import { readKey } from '../../store/read-key.js';
 import type { StoreEntry } from '../../store/store.js';
 import type { RequestHost } from '../session.js';
 import { isUnavailable } from '../store-retry.js';
 import { checkApplicationKey } from './outcome.js';
-import { inTurn, readKey, unattended } from './store-calls.js';
+import { inTurn, unattended } from './store-calls.js';
 
 const maxKeys = 64;
 
@@ -63,7 +64,7 @@ export class TrackedReads {
 
   async #readNow(key: string): Promise<StoreEntry | undefined> {
     try {
-      const entry = await inTurn(this.#host, readKey(this.#host, key));
+      const entry = await inTurn(this.#host, readKey(this.#host.store, key));
       if (!this.#ended) this.#revisions.set(key, entry?.revision ?? 0);
       return entry;
     } catch (error) {
