@@ -5,7 +5,7 @@ import { availableParallelism, freemem, release } from 'node:os';
 import { mintToken } from '../token/mint.js';
 import { generateKey } from '../token/server-key.js';
 import { Client } from '../transport/client.js';
-import { addonPath, checkNodeVersion, loadAddon } from '../transport/native.js';
+import { addonFile, checkNodeVersion, loadAddon } from '../transport/native.js';
 import type { ServerOptions } from '../transport/options.js';
 import { Server } from '../transport/server.js';
 import { driverText } from './driver.js';
@@ -80,11 +80,18 @@ function checkPlatform(): CheckResult {
   return ok(name, `${found}, with recvmmsg and sendmmsg`);
 }
 
+const addonOrigins = {
+  environment: 'named by HAWSER_ADDON',
+  build: 'compiled on this machine',
+  prebuild: 'prebuilt',
+} as const satisfies Record<ReturnType<typeof addonFile>['origin'], string>;
+
 function checkAddon(): CheckResult {
   const name = 'addon';
   try {
     const { version } = loadAddon();
-    return ok(name, `${version}, from ${addonPath()}`);
+    const { path, origin } = addonFile();
+    return ok(name, `${version}, ${addonOrigins[origin]}: ${path}`);
   } catch (error) {
     return fail(name, 'cannot be loaded', describeError(error));
   }

@@ -11,9 +11,9 @@ export interface CommandDefinition<O extends OptionSet> {
   /** What more the help says: paragraphs, each a string. */
   readonly details: readonly string[];
   readonly options: O;
-  /** What stands for its one operand in the help; without, it takes none. */
+  /** What stands for its one operand in the help, in brackets if it may be left out: `[NAME]`; without, it takes none. */
   readonly operand?: string;
-  /** @param operand '' where there is none. @returns the exit code. */
+  /** @param operand '' where there is none, or it was left out. @returns the exit code. */
   run(values: Values<O>, operand: string): Promise<number>;
 }
 
@@ -46,7 +46,7 @@ const helpColumns = 100;
 function helpOf({ name, summary, details, options, operand }: CommandDefinition<OptionSet>): string {
   const shown = Object.entries(options).filter(([, option]) => !option.hidden);
   const rows: (readonly [string, string])[] = shown.map(([key, option]) => [
-    option.placeholder === undefined ? `--${optionName(key)}` : `--${optionName(key)} ${option.placeholder}`,
+    `${option.letter === undefined ? '' : `-${option.letter}, `}--${optionName(key)}${option.placeholder === undefined ? '' : ` ${option.placeholder}`}`,
     helpText(option),
   ]);
   rows.push(['--help', 'show this']);

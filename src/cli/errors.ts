@@ -1,7 +1,10 @@
 // What the command line tells people when something goes wrong: one line, and what to do.
 
 import { HawserError } from '../base/errors.js';
-import { printable } from './terminal.js';
+import { printable } from '../base/printable.js';
+import { systemCode } from '../base/system-error.js';
+
+export { systemCode, systemReason } from '../base/system-error.js';
 
 /** The exit codes of every command. */
 export const exitCodes = { ok: 0, failure: 1, usage: 2, interrupted: 130 } as const;
@@ -21,18 +24,6 @@ function isExpected(error: Error): boolean {
   if (error instanceof UsageError || error instanceof CommandError || error instanceof HawserError)
     return true;
   return systemCode(error) !== undefined;
-}
-
-/** The code of an error of the operating system (`EADDRINUSE`), if it is one. */
-export function systemCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
-}
-
-/** What the operating system says, without the code before it and the call behind it: `no such file or directory`. */
-export function systemReason(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return /^[A-Z\d]+: (.+?), [a-z]+/.exec(message)?.[1] ?? message;
 }
 
 /** The text for standard error. */

@@ -1,107 +1,117 @@
 // What `hawser gateway` says when it has begun.
 
-import type { Wire } from '../base/wire.js';
-import { formatKey, type ServerKey } from '../token/server-key.js';
-import { driverReport, driverText, type GatewayDriverValues } from './driver.js';
-import { type NetcodePlan, refusalNotice, secondText } from './gateway-netcode.js';
-import type { GatewaySessions } from './gateway-sessions.js';
-import type { AnyServer } from './gateway-status.js';
-import type { HttpEndpoint } from './http.js';
+import type { Gateway } from '../gateway/gateway.js';
+import type { GatewaySnapshot, ListenerSnapshot } from '../gateway/snapshot.js';
+import { driverText } from './driver.js';
+import { refusalNotice, secondText } from './gateway-netcode.js';
 import { impairmentNotice, type NetworkProfile } from './network-profile.js';
+import { plural } from './sae-lines.js';
 import { count, painter } from './terminal.js';
 
-/** A gateway that listens, and what it was started with. */
+/** What of the start the gateway does not know. */
 export interface Announced {
-  readonly server: AnyServer;
-  readonly values: GatewayDriverValues & {
-    readonly maxPeers: number;
-    readonly simulate: NetworkProfile | undefined;
-  };
-  readonly wires: readonly Wire[];
-  readonly key: ServerKey;
-  /** The key was made for this run. */
-  readonly madeKey: boolean;
-  /** undefined where netcode is not spoken. */
-  readonly netcode: NetcodePlan | undefined;
-  readonly sessions: GatewaySessions | undefined;
-}
-
-/** The HTTP servers beside it. */
-export interface Endpoints {
-  readonly http: HttpEndpoint | undefined;
-  readonly metrics: HttpEndpoint | undefined;
+  /** Of a key that was made for this run. */
+  readonly madeKey: string | undefined;
+  readonly simulate: NetworkProfile | undefined;
 }
 
 /** For programs. */
-export function listeningEvent(
-  { server, values, wires, sessions }: Announced,
-  tokensFrom: number | undefined,
-  { http, metrics }: Endpoints,
-): Readonly<Record<string, unknown>> {
+export function listeningEvent(gateway: Gateway, { simulate }: Announced): Readonly<Record<string, unknown>> {
+  const { listeners, layers, configFile } = gateway.snapshot();
+  const [first] = listeners;
+  const { tokens, admin, metrics, control } = gateway.urls;
+  const tokensFrom = gateway.netcodeTokens(first?.name ?? '')?.tokensFromMs;
   return {
     event: 'listening',
-    address: server.address,
-    wires,
-    ...driverReport(values),
-    http: http?.url ?? null,
-    ...(sessions && {
-      store: sessions.plan.store.text,
-      advertise: sessions.advertise,
-      cluster: sessions.plan.cluster,
-      metrics: metrics?.url ?? null,
+    address: first?.address,
+    ...(listeners.length > 1 && {
+      listeners: listeners.map(({ name, address, layers: served }) => ({ name, address, layers: served })),
     }),
+    wires: first?.wires,
+    driver: first?.driver,
+    ...(first?.driver === 'threads' && { threads: first.threads }),
+    http: tokens ?? null,
+    ...(layers.sessions && {
+      store: layers.sessions.store,
+      advertise: layers.sessions.gateway,
+      cluster: layers.sessions.cluster,
+    }),
+    ...((layers.sessions !== undefined || metrics !== undefined) && { metrics: metrics ?? null }),
+    ...(admin !== undefined && { admin }),
+    ...(control !== undefined && { control }),
+    ...(configFile !== null && { config: configFile }),
     ...(tokensFrom === undefined ? {} : { netcodeTokensFrom: secondText(tokensFrom) }),
-    ...(values.simulate === undefined ? {} : { notice: impairmentNotice(values.simulate) }),
+    ...(simulate === undefined ? {} : { notice: impairmentNotice(simulate) }),
   };
 }
 
 /** For people. */
-export function announce(announced: Announced, tokensFrom: number | undefined, endpoints: Endpoints): void {
-  const { values, key, madeKey, netcode } = announced;
+export function announce(gateway: Gateway, { madeKey, simulate }: Announced): void {
   const paint = painter(process.stdout);
+  const snapshot = gateway.snapshot();
+  const { tokens } = gateway.urls;
+  const { ids, made } = gateway.keys;
+  const isNew = made || madeKey !== undefined;
   const rows = [
-    ...transportRows(announced),
-    ...sessionRows(announced),
-    ...endpointRows(endpoints),
-    ['key', madeKey ? `${key.id}, new, for this run only` : String(key.id)],
+    ...snapshot.listeners.flatMap((listener) =>
+      transportRows(gateway, listener, snapshot.listeners.length > 1),
+    ),
+    ...layerRows(snapshot),
+    ...endpointRows(gateway, snapshot),
+    ['key', isNew ? `${ids[0]}, new, for this run only` : ids.join(', ')],
   ];
   // Only where nobody could get a token otherwise is a key that was made just now worth showing.
-  if (madeKey && endpoints.http === undefined) rows.push(['', formatKey(key)]);
+  if (madeKey !== undefined && tokens === undefined) rows.push(['', madeKey]);
   for (const [name = '', value = ''] of rows)
     process.stdout.write(`${paint('dim', name.padEnd(8))} ${value}\n`);
-  if (netcode !== undefined && tokensFrom !== undefined)
-    process.stdout.write(`${refusalNotice(netcode, tokensFrom)}\n`);
-  if (values.simulate !== undefined) process.stdout.write(`${impairmentNotice(values.simulate)}\n`);
+  for (const { name } of snapshot.listeners) {
+    const netcode = gateway.netcodeTokens(name);
+    if (netcode?.tokensFromMs !== undefined)
+      process.stdout.write(`${refusalNotice(netcode, netcode.tokensFromMs)}\n`);
+  }
+  if (simulate !== undefined) process.stdout.write(`${impairmentNotice(simulate)}\n`);
 }
 
 type Row = readonly string[];
 
-function transportRows({ server, values, wires, netcode }: Announced): Row[] {
+function transportRows(gateway: Gateway, listener: ListenerSnapshot, several: boolean): Row[] {
   const paint = painter(process.stdout);
-  const { address, protocolId, publicAddresses } = server;
+  const { name, address, publicAddresses, maxPeers, driver, threads, wires, layers } = listener;
+  const which = several ? `${name}: ` : '';
   return [
     [
       'gateway',
-      `udp ${paint('bold', address)}, protocol id ${protocolId}, up to ${count(values.maxPeers)} peers`,
+      `${which}udp ${paint('bold', address)}, protocol id ${gateway.protocolId}, up to ${count(maxPeers)} peers`,
     ],
-    ['driver', driverText(values)],
-    ...(netcode === undefined ? [] : [['speaks', wires.join(' and ')]]),
+    ...(several || layers.length > 1 ? [['layers', layers.join(', ')]] : []),
+    ['driver', driverText({ driver, threads })],
+    ...(wires.includes('netcode') ? [['speaks', wires.join(' and ')]] : []),
     ...(publicAddresses.join() === address ? [] : [['public', publicAddresses.join(', ')]]),
   ];
 }
 
-function sessionRows({ sessions }: Announced): Row[] {
-  if (sessions === undefined) return [];
-  const { store, cluster } = sessions.plan;
-  const where = store.type === 'memory' ? 'in memory' : `in ${store.text}`;
-  const shared = store.type === 'etcd' ? `, as ${sessions.advertise}, cluster ${cluster}` : '';
-  return [['sessions', `${where}${shared}`]];
+function layerRows({ layers }: GatewaySnapshot): Row[] {
+  const { sessions, keys } = layers;
+  const rows: Row[] = [];
+  if (sessions !== undefined) {
+    const where = sessions.store === 'memory' ? 'in memory' : `in ${sessions.store}`;
+    const isShared = sessions.store.startsWith('etcd');
+    rows.push([
+      'sessions',
+      `${where}${isShared ? `, as ${sessions.gateway}, cluster ${sessions.cluster}` : ''}`,
+    ]);
+  }
+  if (keys !== undefined) rows.push(['keys', `SAE ${keys.saeId}, with ${plural(keys.peers.length, 'peer')}`]);
+  return rows;
 }
 
-function endpointRows({ http, metrics }: Endpoints): Row[] {
+function endpointRows(gateway: Gateway, { configFile }: GatewaySnapshot): Row[] {
+  const { tokens, admin, metrics } = gateway.urls;
   return [
-    ['tokens', http === undefined ? 'no endpoint (--http off)' : `POST ${http.url}/token (for development)`],
-    ...(http === undefined ? [] : [['health', `GET ${http.url}/healthz`]]),
-    ...(metrics === undefined ? [] : [['metrics', `GET ${metrics.url}/metrics`]]),
+    ...(configFile === null ? [] : [['config', configFile]]),
+    ['tokens', tokens === undefined ? 'no endpoint' : `POST ${tokens}/token (for development)`],
+    ...(tokens === undefined ? [] : [['health', `GET ${tokens}/healthz`]]),
+    ...(admin === undefined ? [] : [['admin', `${admin} (dashboard, health, metrics)`]]),
+    ...(metrics === undefined ? [] : [['metrics', `GET ${metrics}/metrics`]]),
   ];
 }

@@ -1,9 +1,10 @@
 // What `hawser gateway` says of itself as it runs.
 
 import type { Wire } from '../base/wire.js';
-import type { TransportStats } from '../transport/stats.js';
+import type { Gateway } from '../gateway/gateway.js';
+import { sessionCounts } from '../gateway/tokens/health.js';
+import { addStats, type TransportStats } from '../transport/stats.js';
 import {
-  countByWire,
   dropsByReason,
   type GatewayStatus,
   newDrops,
@@ -15,36 +16,43 @@ import { count, printableJson } from './terminal.js';
 
 const statusIntervalMs = 1000;
 
-/** A server, whatever its channels. */
-export interface AnyServer {
-  readonly address: string;
-  readonly protocolId: bigint;
-  readonly publicAddresses: readonly string[];
-  readonly peers: Iterable<{ readonly wire: Wire }> & { readonly size: number };
+/** The listeners of a gateway together. */
+interface Totals {
   readonly stats: TransportStats;
+  readonly peers: number;
+  /** Where more than one wire format is spoken. */
+  readonly byWire: PeersByWire | undefined;
+  readonly sessions: Readonly<Record<string, unknown>> | undefined;
+}
+
+function totalsOf(gateway: Gateway): Totals {
+  const { listeners, layers } = gateway.snapshot();
+  const wires = new Set(listeners.flatMap((listener) => listener.wires));
+  const sum = (wire: Wire): number => listeners.reduce((all, { peersByWire }) => all + peersByWire[wire], 0);
+  return {
+    stats: addStats(listeners),
+    peers: listeners.reduce((all, { peers }) => all + peers, 0),
+    byWire: wires.size > 1 ? { hawser: sum('hawser'), netcode: sum('netcode') } : undefined,
+    sessions: layers.sessions === undefined ? undefined : sessionCounts(layers.sessions),
+  };
 }
 
 /** `3 peers`; `3 peers (1 hawser, 2 netcode)` where both are spoken. */
-export function peersText(server: AnyServer, wires: readonly Wire[]): string {
-  const { peersByWire } = byWire(server, wires);
-  const total = `${count(server.peers.size)} peers`;
-  if (peersByWire === undefined) return total;
-  return `${total} (${wires.map((wire) => `${count(peersByWire[wire])} ${wire}`).join(', ')})`;
+export function peersText(gateway: Gateway): string {
+  const { peers, byWire } = totalsOf(gateway);
+  const total = `${count(peers)} peers`;
+  if (byWire === undefined) return total;
+  return `${total} (${count(byWire.hawser)} hawser, ${count(byWire.netcode)} netcode)`;
 }
 
-/** Nothing where one wire format is spoken. */
-export function byWire(server: AnyServer, wires: readonly Wire[]): { readonly peersByWire?: PeersByWire } {
-  return wires.length > 1 ? { peersByWire: countByWire(server.peers) } : {};
-}
-
-export function statusOf(server: AnyServer, wires: readonly Wire[] = []): GatewayStatus {
-  const stats = server.stats;
+export function statusOf(gateway: Gateway): GatewayStatus {
+  const { stats, peers, byWire } = totalsOf(gateway);
   const { peersConnected, peersDisconnected, handshakesCompleted, messagesReceived, messagesSent } =
     stats.counters;
   return {
     ...processStatus(),
-    peers: server.peers.size,
-    ...byWire(server, wires),
+    peers,
+    ...(byWire !== undefined && { peersByWire: byWire }),
     peersConnected,
     peersDisconnected,
     handshakesCompleted,
@@ -54,21 +62,14 @@ export function statusOf(server: AnyServer, wires: readonly Wire[] = []): Gatewa
   };
 }
 
-/**
- * Prints a status each second until the function that it returns is called, which prints the last one.
- *
- * @param more what else belongs to it.
- */
-export function printStatuses(
-  server: AnyServer,
-  wires: readonly Wire[],
-  more: () => Readonly<Record<string, unknown>>,
-): () => void {
+/** Prints a status each second until the function that it returns is called, which prints the last one. */
+export function printStatuses(gateway: Gateway): () => void {
   const rates = new RateWindow<GatewayStatus>();
-  let before = statusOf(server, wires);
+  let before = statusOf(gateway);
   rates.push(before);
   const print = (event: string): void => {
-    const status = statusOf(server, wires);
+    const status = statusOf(gateway);
+    const { sessions } = totalsOf(gateway);
     rates.push(status);
     const { cpuMicros: _cpu, timeMs: _time, drops, ...totals } = status;
     printEvent({
@@ -77,7 +78,7 @@ export function printStatuses(
       ...totals,
       messagesPerSecond: Math.round(rates.perSecond(({ messagesReceived }) => messagesReceived)),
       cpuPercent: Math.round(rates.cpuShare() * 1000) / 10,
-      ...more(),
+      ...(sessions !== undefined && { sessions }),
       // Since the line before.
       drops: newDrops(drops, before.drops),
     });

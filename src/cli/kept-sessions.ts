@@ -1,7 +1,8 @@
 // What a store of sessions says of them: for the commands that look into one, from outside of any gateway.
 
 import { HawserError } from '../base/errors.js';
-import { keyRange, ownerKey, prefixes, prefixRange, removalOf } from '../sessions/store/keys.js';
+import { ownerKey, prefixes, prefixRange, removalOf } from '../sessions/store/keys.js';
+import { readKey } from '../sessions/store/read-key.js';
 import {
   decodeGateway,
   decodeOwner,
@@ -71,11 +72,6 @@ export async function expireSession(store: SessionStore, sessionId: string): Pro
     if (committed) return session;
   }
   throw new CommandError(`session ${sessionId} goes from gateway to gateway: try again`);
-}
-
-export async function readKey(store: SessionStore, key: string): Promise<StoreEntry | undefined> {
-  const [entry] = await store.read(keyRange(key));
-  return entry;
 }
 
 export async function readGateways(store: SessionStore): Promise<Gateways> {

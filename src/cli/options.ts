@@ -24,6 +24,8 @@ export interface Option<T> {
   readonly defaultText: string | undefined;
   /** Left out of the help: for the processes that the command starts itself. */
   readonly hidden: boolean;
+  /** A letter that stands for its name: `-w`. */
+  readonly letter?: string;
   /** @param given the texts in the order of the command line; empty when the option was not given. */
   read(given: readonly string[]): T;
 }
@@ -100,6 +102,11 @@ export function list<T>(kind: Kind<T>, help: string): Option<readonly T[]> {
 /** Leaves an option out of the help. */
 export function hidden<T>(option: Option<T>): Option<T> {
   return { ...option, hidden: true };
+}
+
+/** Lets an option also be given by one letter, behind one dash. */
+export function letter<T>(given: string, option: Option<T>): Option<T> {
+  return { ...option, letter: given };
 }
 
 function last<T>(given: readonly string[], kind: Kind<T>): T | undefined {
@@ -282,7 +289,7 @@ export interface CommandLine<O extends OptionSet> {
 /**
  * Reads the arguments of a command.
  *
- * @param operand what stands for its one operand in the help; undefined when it takes none.
+ * @param operand what stands for its one operand in the help, in brackets if it may be left out; undefined when it takes none.
  * @returns the value of every option, and the operand; undefined when help was asked for.
  * @throws UsageError for anything that is not declared, and for an operand that is missing.
  */
@@ -298,7 +305,8 @@ export function readOptions<O extends OptionSet>(
   const [first = '', ...others] = operands;
   const unexpected = operand === undefined ? operands[0] : others[0];
   if (unexpected !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(unexpected)}`);
-  if (operand !== undefined && first === '') throw new UsageError(`${operand} is missing`);
+  const mustBe = operand !== undefined && !operand.startsWith('[');
+  if (mustBe && first === '') throw new UsageError(`${operand} is missing`);
   const values: Record<string, unknown> = {};
   for (const [name, key] of byName) {
     try {
@@ -348,9 +356,11 @@ function parserOptions(
 ): NonNullable<ParseArgsConfig['options']> {
   const known: NonNullable<ParseArgsConfig['options']> = { help: { type: 'boolean', short: 'h' } };
   for (const [name, key] of byName) {
+    const short = options[key]?.letter;
     known[name] = {
       type: options[key]?.placeholder === undefined ? 'boolean' : 'string',
       multiple: true,
+      ...(short === undefined ? {} : { short }),
     };
   }
   return known;

@@ -1,42 +1,10 @@
 // Finds the command, runs it, and turns what it throws into a line and an exit code.
 
-import { readFileSync } from 'node:fs';
 import { nearest } from '../base/check.js';
-import { type Command, columns } from './command.js';
-import { demo } from './commands/demo.js';
-import { doctor } from './commands/doctor.js';
-import { gateway } from './commands/gateway.js';
-import { keygen } from './commands/keygen.js';
-import { load } from './commands/load.js';
-import { ping } from './commands/ping.js';
-import { sessionsClient } from './commands/sessions-client.js';
-import { sessionsExpire } from './commands/sessions-expire.js';
-import { sessionsLs } from './commands/sessions-ls.js';
-import { sessionsShow } from './commands/sessions-show.js';
-import { syncDump } from './commands/sync-dump.js';
-import { syncForget } from './commands/sync-forget.js';
-import { syncManager } from './commands/sync-manager.js';
-import { syncPush } from './commands/sync-push.js';
-import { token } from './commands/token.js';
+import { packageVersion } from '../base/package-version.js';
+import { columns } from './command.js';
+import { commands, type ListedCommand } from './commands.js';
 import { describeError, exitCodes, systemCode, UsageError } from './errors.js';
-
-const commands: readonly Command[] = [
-  gateway,
-  load,
-  demo,
-  ping,
-  syncPush,
-  syncManager,
-  syncDump,
-  syncForget,
-  sessionsLs,
-  sessionsShow,
-  sessionsExpire,
-  sessionsClient,
-  token,
-  keygen,
-  doctor,
-];
 
 /**
  * Runs one command line.
@@ -68,35 +36,40 @@ async function dispatch(first: string, rest: readonly string[]): Promise<number>
   if (first === '--help' || first === '-h') return print(overview());
   if (first === 'help') {
     const [name] = joinName(rest);
-    return print(name === undefined ? overview() : helpOf(name));
+    return print(name === undefined ? overview() : await helpOf(name));
   }
-  if (partsOf(first).length > 0 && (rest[0] === '--help' || rest[0] === '-h')) return print(helpOf(first));
-  return find(first).main(rest);
+  if (rest[0] === '--help' || rest[0] === '-h') return print(await helpOf(first));
+  return (await find(first).load()).main(rest);
 }
 
 /** A command whose name is two words, the second an argument of its own on the command line, as one. */
 function joinName(args: readonly string[]): readonly string[] {
   const [first, second, ...rest] = args;
   if (first === undefined || second === undefined || second.startsWith('-')) return args;
-  return partsOf(first).length > 0 ? [`${first} ${second}`, ...rest] : args;
+  const names = commands.map((command) => command.name);
+  const joined = `${first} ${second}`;
+  // A command that has others behind its name may have been meant itself.
+  const meant = names.includes(joined) || (partsOf(first).length > 0 && !names.includes(first));
+  return meant ? [joined, ...rest] : args;
 }
 
 /** The commands whose names are two words, of which this is the first. */
-function partsOf(name: string): readonly Command[] {
+function partsOf(name: string): readonly ListedCommand[] {
   return commands.filter((command) => command.name.startsWith(`${name} `));
 }
 
-function helpOf(name: string): string {
+async function helpOf(name: string): Promise<string> {
   const parts = partsOf(name);
-  if (parts.length === 0) return find(name).help();
+  const own = commands.find((command) => command.name === name);
+  if (own !== undefined || parts.length === 0) return (await (own ?? find(name)).load()).help();
   return `Usage: hawser <command> [options]\n\nCommands:\n${list(parts)}\n\n"hawser <command> --help" tells more.\n`;
 }
 
-function list(some: readonly Command[]): string {
+function list(some: readonly ListedCommand[]): string {
   return columns(some.map(({ name, summary }) => [name, summary]));
 }
 
-function find(name: string): Command {
+function find(name: string): ListedCommand {
   const found = commands.find((command) => command.name === name);
   if (found !== undefined) return found;
   const parts = partsOf(name);
@@ -126,11 +99,4 @@ ${list(commands)}
 
 "hawser <command> --help" tells more. Exit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted.
 `;
-}
-
-function packageVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  const version =
-    typeof manifest === 'object' && manifest !== null && 'version' in manifest && manifest.version;
-  return String(version);
 }

@@ -1,93 +1,14 @@
-// Where sessions are kept, as `--store` says it.
+// The option `--store`, and the stores that commands look into.
 
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type EtcdStoreOptions, openEtcdStore } from '../sessions/store/etcd-store.js';
-import { openSessionStore } from '../sessions/store/lmdb-store.js';
-import { MemorySessionStore } from '../sessions/store/memory-store.js';
+import { openStoreAt, parseStoreAddress, type StoreAddress } from '../gateway/session-store.js';
 import type { SessionStore } from '../sessions/store/store.js';
-import { CommandError, systemReason, UsageError } from './errors.js';
+import { CommandError, UsageError } from './errors.js';
 import type { Kind } from './options.js';
 
-/** What `--store` takes. */
-export type StoreAddress =
-  | { readonly type: 'memory'; readonly text: string }
-  | { readonly type: 'lmdb'; readonly text: string; readonly directory: string }
-  | {
-      readonly type: 'etcd';
-      readonly text: string;
-      readonly hosts: readonly string[];
-      /** With the slash behind it; undefined for that of the store. */
-      readonly namespace: string | undefined;
-    };
-
-const forms = 'memory, lmdb:DIR or etcd://HOST:PORT[,HOST:PORT...][/NAMESPACE]';
-const etcdForm = /^etcd(s?):\/\/([^/]*)(?:\/(.*?)\/?)?$/;
-const hostForm = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/;
-const maxPort = 65_535;
-const maxNamespaceBytes = 200;
-
 /** `memory`, `lmdb:DIR`, `etcd://HOST:PORT[,HOST:PORT...][/NAMESPACE]`; `etcds:` for TLS. */
-export const storeAddress: Kind<StoreAddress> = {
-  placeholder: 'STORE',
-  parse: (text) => {
-    if (text === 'memory') return { type: 'memory', text };
-    if (text.startsWith('lmdb:') && text.length > 'lmdb:'.length) {
-      return { type: 'lmdb', text, directory: text.slice('lmdb:'.length) };
-    }
-    const etcd = etcdForm.exec(text);
-    if (etcd !== null) return etcdAddress(text, etcd);
-    throw new Error(`must be ${forms}; got ${JSON.stringify(text)}`);
-  },
-};
-
-function etcdAddress(
-  text: string,
-  [, secure = '', hosts = '', namespace = '']: RegExpExecArray,
-): StoreAddress {
-  if (hosts.includes('@')) {
-    throw new Error(
-      'every user of this machine can read a password there: give HAWSER_ETCD_USER and HAWSER_ETCD_PASSWORD in the environment',
-    );
-  }
-  const each = hosts.split(',').map((host) => checkHost(host.trim(), text));
-  if (Buffer.byteLength(namespace) > maxNamespaceBytes) {
-    throw new Error(`the namespace must be at most ${maxNamespaceBytes} bytes`);
-  }
-  return {
-    type: 'etcd',
-    text,
-    hosts: each.map((host) => `http${secure}://${host}`),
-    namespace: namespace === '' ? undefined : `${namespace}/`,
-  };
-}
-
-function checkHost(host: string, text: string): string {
-  const port = Number(host.slice(host.lastIndexOf(':') + 1));
-  if (hostForm.test(host) && port >= 1 && port <= maxPort) return host;
-  throw new Error(
-    `must be etcd://HOST:PORT[,HOST:PORT...], with the port of each: etcd has 2379; got ${JSON.stringify(text)}`,
-  );
-}
-
-// ---- Opening -------------------------------------------------------------------------------------------------------
-
-/**
- * Opens it for a gateway; that of etcd need not be reachable yet.
- *
- * @throws HawserError (rejects) as `openSessionStore` and `openEtcdStore`; UsageError for an environment that cannot be right.
- */
-export async function openStoreAt(address: StoreAddress): Promise<SessionStore> {
-  switch (address.type) {
-    case 'memory':
-      return new MemorySessionStore();
-    case 'lmdb':
-      return openSessionStore(address.directory);
-    case 'etcd':
-      return openEtcdStore(await etcdOptions(address));
-  }
-}
+export const storeAddress: Kind<StoreAddress> = { placeholder: 'STORE', parse: parseStoreAddress };
 
 /**
  * Opens it for looking into it: one that somebody has made.
@@ -105,57 +26,4 @@ export async function openKeptStore(address: StoreAddress): Promise<SessionStore
     throw new CommandError(`there is no store in ${address.directory}`);
   }
   return openStoreAt(address);
-}
-
-/**
- * How to reach an etcd: by its address, and by what the environment has that must not be seen among the arguments of a process.
- *
- * @throws UsageError (rejects) for an environment that cannot be right.
- */
-export async function etcdOptions({
-  hosts,
-  namespace,
-}: Extract<StoreAddress, { type: 'etcd' }>): Promise<EtcdStoreOptions> {
-  const username = environment('HAWSER_ETCD_USER');
-  const password = environment('HAWSER_ETCD_PASSWORD');
-  if ((username === undefined) !== (password === undefined)) {
-    throw new UsageError('HAWSER_ETCD_USER and HAWSER_ETCD_PASSWORD go together');
-  }
-  const rootCertificate = await pem('HAWSER_ETCD_CACERT');
-  const certChain = await pem('HAWSER_ETCD_CERT');
-  const privateKey = await pem('HAWSER_ETCD_KEY');
-  if ((certChain === undefined) !== (privateKey === undefined)) {
-    throw new UsageError('HAWSER_ETCD_CERT and HAWSER_ETCD_KEY go together');
-  }
-  if (certChain !== undefined && rootCertificate === undefined) {
-    throw new UsageError('HAWSER_ETCD_CERT needs HAWSER_ETCD_CACERT');
-  }
-  return {
-    hosts,
-    ...(namespace !== undefined && { namespace }),
-    ...(username !== undefined && password !== undefined && { auth: { username, password } }),
-    ...(rootCertificate !== undefined && {
-      credentials: {
-        rootCertificate,
-        ...(certChain !== undefined && privateKey !== undefined && { certChain, privateKey }),
-      },
-    }),
-  };
-}
-
-/** undefined also for one that is empty. */
-function environment(name: string): string | undefined {
-  const value = process.env[name];
-  return value === '' ? undefined : value;
-}
-
-/** The file that an environment variable names. */
-async function pem(name: string): Promise<Uint8Array | undefined> {
-  const path = environment(name);
-  if (path === undefined) return undefined;
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw new UsageError(`${name}: cannot read ${JSON.stringify(path)}: ${systemReason(error)}`);
-  }
 }

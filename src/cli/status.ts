@@ -70,6 +70,11 @@ export class RateWindow<S extends ProcessStatus> {
       this.#statuses.shift();
   }
 
+  /** Forgets all: another process counts from zero. */
+  clear(): void {
+    this.#statuses.length = 0;
+  }
+
   /** How much a total grows in a second; 0 before there are two statuses. */
   perSecond(total: (status: S) => number): number {
     const [oldest] = this.#statuses;

@@ -2,6 +2,8 @@
 
 import { stripVTControlCharacters, styleText } from 'node:util';
 
+export { printable, printableJson } from '../base/printable.js';
+
 type Style = Parameters<typeof styleText>[0];
 
 /** Whether a stream wants colours: a terminal, unless NO_COLOR is set (https://no-color.org). */
@@ -21,28 +23,6 @@ export async function print(lines: string): Promise<void> {
   if (!process.stdout.write(`${lines}\n`)) {
     await new Promise((resolve) => process.stdout.once('drain', resolve));
   }
-}
-
-// ---- Text of others ------------------------------------------------------------------------------------------------
-
-/** What a terminal obeys or takes for the end of a line, and what turns the order of text around. */
-const commanding = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
-
-function codeOf(character: string): string {
-  return (character.codePointAt(0) ?? 0).toString(16);
-}
-
-/** Text that others may have chosen, so that it stays what it looks like, on its line: an escape character is `\u{1b}`. */
-export function printable(text: string): string {
-  return text.replaceAll(commanding, (character) => `\\u{${codeOf(character)}}`);
-}
-
-/** As `printable`, of JSON in one line, which means the same afterwards. */
-export function printableJson(json: string): string {
-  return json.replaceAll(commanding, (character) =>
-    // Between tokens, where no escape may be; within them there is none.
-    character === '\t' ? ' ' : `\\u${codeOf(character).padStart(4, '0')}`,
-  );
 }
 
 // ---- Numbers -------------------------------------------------------------------------------------------------------

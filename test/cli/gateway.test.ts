@@ -309,7 +309,8 @@ test('a second signal ends a gateway that drains at once', async () => {
 
 test('a UDP port in use is one clear line', async () => {
   await using gateway = await TestGateway.start();
-  const { code, stdout, stderr } = await hawser('gateway', '--listen', gateway.address, '--http', 'off');
+  const { code, stdout, stderr } = await gatewayForPeople(['--listen', gateway.address, '--http', 'off'])
+    .outcome;
   expect([code, stdout]).toEqual([1, '']);
   expect(stderr).toMatch(
     /^hawser gateway: cannot open a UDP socket on 127\.0\.0\.1:\d+: another socket is bound to it; .*\n$/,
@@ -318,9 +319,8 @@ test('a UDP port in use is one clear line', async () => {
 
 test('an HTTP port in use is one clear line', async () => {
   await using gateway = await TestGateway.start();
-  const { code, stderr } = await hawser(
-    ...['gateway', '--listen', '127.0.0.1:0', '--http', gateway.http.replace('http://', '')],
-  );
+  const taken = gateway.http.replace('http://', '');
+  const { code, stderr } = await gatewayForPeople(['--http', taken]).outcome;
   expect(code).toBe(1);
   expect(stderr).toMatch(
     /^hawser gateway: cannot listen on .* for HTTP: another program listens there; .*\n$/,
@@ -328,18 +328,18 @@ test('an HTTP port in use is one clear line', async () => {
 });
 
 test('an address of another machine is one clear line', async () => {
-  const { code, stderr } = await hawser('gateway', '--listen', '192.0.2.1:4433', '--http', 'off');
+  const { code, stderr } = await gatewayForPeople(['--listen', '192.0.2.1:4433', '--http', 'off']).outcome;
   expect(code).toBe(1);
   expect(stderr).toMatch(/^hawser gateway: cannot open a UDP socket on 192\.0\.2\.1:4433: .*\n$/);
 });
 
 test('a handler that is missing, or no function, is one clear line', async () => {
-  const missing = await hawser('gateway', '--handler', join(folder, 'none.mjs'));
+  const missing = await gatewayForPeople(['--handler', join(folder, 'none.mjs')]).outcome;
   expect(missing.code).toBe(1);
   expect(missing.stderr).toMatch(/^hawser gateway: cannot load the handler .*\n$/);
   const file = join(folder, 'wrong.mjs');
   await writeFile(file, 'export default 5;\n');
-  const wrong = await hawser('gateway', '--handler', file);
+  const wrong = await gatewayForPeople(['--handler', file]).outcome;
   expect(wrong.code).toBe(1);
   expect(wrong.stderr).toMatch(/^hawser gateway: the handler .* must export a function .*\n$/);
 });

@@ -3,7 +3,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
-import { etcdOptions, openKeptStore, openStoreAt, storeAddress } from '../../src/cli/session-store.js';
+import { openKeptStore, storeAddress } from '../../src/cli/session-store.js';
+import { etcdOptions, openStoreAt } from '../../src/gateway/session-store.js';
 import { temporaryFolder } from './support.js';
 
 const folder = temporaryFolder();

@@ -6,7 +6,7 @@ import { type EtcdNode, EtcdServers, hasEtcd } from '../../scripts/lib/etcd.mjs'
 import { decodeToken } from '../../src/token/index.js';
 import { hawserHere } from './in-process.js';
 import { TestClient } from './sessions-support.js';
-import { jsonLines, RunningCommand, TestGateway } from './support.js';
+import { gatewayForPeople, jsonLines, TestGateway } from './support.js';
 import { serverKey } from './sync-support.js';
 
 describe.skipIf(!hasEtcd)('with etcd', () => {
@@ -77,7 +77,7 @@ describe.skipIf(!hasEtcd)('with etcd', () => {
     });
     expect(await list(store)).toMatchObject([{ sessionId, gateway: second.address, gatewayLives: true }]);
     expect(await client.leave()).toMatchObject({ failed: 0 });
-    await second.command.sees(/"sessions":0,"connected":0,/);
+    await second.command.sees(/"sessions":0,"connected":0,.*"closed":1,/);
     expect(await list(store)).toEqual([]);
   });
 
@@ -159,8 +159,7 @@ describe.skipIf(!hasEtcd)('with etcd', () => {
   test.concurrent('an etcd that does not answer at the start is waited for, and the gateway says so', () =>
     withOwnEtcd(async (node, store) => {
       await node.kill();
-      const args = ['--listen=127.0.0.1:0', '--http=off', '--store', store, '--key', serverKey];
-      const gateway = new RunningCommand(['gateway', ...args]);
+      const gateway = gatewayForPeople(['--http=off', '--store', store, '--key', serverKey]);
       await gateway.complains(
         /^cannot reach the store etcd:.*trying again until it answers \(Ctrl-C ends\)/m,
       );
@@ -191,7 +190,7 @@ async function withOwnEtcd(run: (node: EtcdNode, store: string) => Promise<void>
 
 test.concurrent('without an etcd, Ctrl-C ends a gateway that waits for it, and ls says what is wrong', async () => {
   const store = 'etcd://127.0.0.1:9';
-  const gateway = new RunningCommand(['gateway', '--http=off', '--store', store, '--key', serverKey]);
+  const gateway = gatewayForPeople(['--http=off', '--store', store, '--key', serverKey]);
   await gateway.complains(/^cannot reach the store etcd:\/\/127\.0\.0\.1:9: .*Is etcd running there\?$/m);
   expect((await gateway.interrupt()).code).toBe(130);
   expect(await hawserHere('sessions', 'ls', '--store', store)).toMatchObject({

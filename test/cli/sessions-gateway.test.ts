@@ -58,7 +58,7 @@ test.concurrent('a gateway with sessions in memory answers with what it is told,
   const totals = await client.leave();
   expect(totals.sent).toBeGreaterThan(0);
   expect(totals).toMatchObject({ failed: 0, reconnections: 0 });
-  await gateway.command.sees(/"sessions":0,"connected":0,/);
+  await gateway.command.sees(/"sessions":0,"connected":0,.*"closed":1,/);
   const events = await ended(gateway);
   expect(events.at(-1)).toMatchObject({ event: 'closed', sessions: { created: 1, closed: 1 } });
   expect(events.filter(({ event }) => event === 'serving')).toEqual([{ event: 'serving', serving: true }]);
@@ -161,7 +161,7 @@ test.concurrent('what a gateway has open nobody else looks into; afterwards its 
 
 test.concurrent('a default export is given the server and its sessions', async () => {
   const module = await handler(`
-    export default (server, sessions) => {
+    export default (server, { sessions }) => {
       sessions.on('sessionCreated', ({ sessionId }) => {
         console.log('created ' + sessionId + ' of ' + server.peers.size);
         sessions.push(sessionId, new TextEncoder().encode('hello'));
@@ -193,12 +193,12 @@ test.concurrent('a module that exports nothing to call is refused, and so is one
   const wrong = await handler('export const onRequest = 5;');
   expect(await hawserHere('gateway', '--sessions', '--handler', wrong)).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/as its default, or onRequest, onQuery or onExpire\n$/),
+    stderr: expect.stringMatching(/^hawser gateway: the handler .*: onRequest must be a function; got 5\n$/),
   });
   const forSessions = await handler(counting);
   expect(await hawserHere('gateway', '--handler', forSessions)).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/as its default; its functions for sessions need --sessions or --store\n$/),
+    stderr: "hawser gateway: handlers.onRequest is of the layer 'sessions', which no listener has\n",
   });
 });
 
@@ -241,9 +241,9 @@ test.concurrent('--metrics answers GET /metrics, and nothing else', async () => 
 test.concurrent('an HTTP port in use ends a gateway that has metrics, too', async () => {
   await using gateway = await TestGateway.start();
   const taken = gateway.http.replace('http://', '');
-  const args = ['--sessions', '--listen=127.0.0.1:0', '--metrics=127.0.0.1:0', '--http', taken];
   // In a process of its own, which has to end.
-  const { code, stderr } = await hawser('gateway', ...args);
+  const other = gatewayForPeople(['--sessions', '--metrics=127.0.0.1:0', '--http', taken]);
+  const { code, stderr } = await other.outcome;
   expect([code, stderr]).toEqual([1, expect.stringMatching(/--http off\n$/)]);
 });
 
@@ -259,7 +259,11 @@ test.concurrent('ping is refused by a gateway with sessions, and says why', asyn
 test.each([
   ['--cluster leader', '--cluster goes with --sessions or --store'],
   ['--advertise 127.0.0.1:1', '--advertise goes with --sessions or --store'],
-  ['--metrics 127.0.0.1:1', '--metrics goes with --sessions or --store'],
+  ['--config x.json --sessions', '--sessions and --config exclude each other: say it in the configuration'],
+  [
+    '--admin 0.0.0.0:1',
+    '--admin: only an address of this machine; a configuration can have another, with a token',
+  ],
   ['--keep-alive 30s', '--keep-alive goes with --sessions or --store'],
   ['--session-timeout 90s', '--session-timeout goes with --sessions or --store'],
   ['--sessions --cluster all', '--cluster: must be active or leader; got "all"'],

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, expect } from 'vitest';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-if (!existsSync(main)) throw new Error(`${main} is missing: run "npm run build" first`);
+if (!existsSync(main)) throw new Error(`${main} is missing: run "npm run setup" first`);
 
 export const ansiEscape = '\u001b';
 
@@ -113,7 +113,13 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-const onFreePorts = ['gateway', '--listen=127.0.0.1:0', '--http=127.0.0.1:0'];
+const onFreePorts = [
+  'gateway',
+  '--listen=127.0.0.1:0',
+  '--http=127.0.0.1:0',
+  '--admin=off',
+  '--control-socket=off',
+];
 
 /** A gateway on free ports that writes for people; further options win over these. */
 export function gatewayForPeople(

@@ -12,12 +12,13 @@ import {
 import { DemoView } from '../demo-view.js';
 import { driverText, gatewayDriver, gatewayDriverOptions } from '../driver.js';
 import { exitCodes } from '../errors.js';
+import { showLive } from '../live-view.js';
 import type { LoadStatus } from '../load.js';
 import { impairmentNotice, simulateOption } from '../network-profile.js';
 import { optional, text, type Values } from '../options.js';
 import { type Interruption, pause, watchSignals } from '../signals.js';
 import type { GatewayStatus } from '../status.js';
-import { painter, Screen } from '../terminal.js';
+import { painter } from '../terminal.js';
 import { wireOption } from '../tokens.js';
 import { checkMessageBytes } from '../wires.js';
 import type { GatewayRequests } from './gateway.js';
@@ -43,7 +44,6 @@ export const demo: Command = defineCommand({
 });
 
 const drawIntervalMs = 250;
-const lineIntervalMs = 1000;
 /** Longer than the second that disconnecting takes at most. */
 const endGraceMs = 5000;
 
@@ -54,7 +54,7 @@ async function run(values: Values<typeof options>): Promise<number> {
   if (values.simulate !== undefined) process.stdout.write(`${impairmentNotice(values.simulate)}\n`);
   const view = new DemoView(values.wire, values.peers, values.seconds);
   view.driver = driverText(values);
-  const output = startOutput(view);
+  const output = showLive(view, drawIntervalMs);
   const interruption = watchSignals(output.end);
   const processes = new DemoProcesses(view, values);
   try {
@@ -77,26 +77,6 @@ async function run(values: Values<typeof options>): Promise<number> {
     await processes.end();
     interruption.dispose();
   }
-}
-
-/** Draws the view until `end` is called; calling that again does nothing. */
-function startOutput(view: DemoView): { readonly end: () => void } {
-  if (!process.stdout.isTTY) {
-    const timer = setInterval(() => process.stdout.write(`${view.line()}\n`), lineIntervalMs);
-    return { end: () => clearInterval(timer) };
-  }
-  const screen = new Screen(process.stdout);
-  const paint = painter(process.stdout);
-  const draw = (): void => screen.draw(view.lines(paint));
-  draw();
-  const timer = setInterval(draw, drawIntervalMs);
-  return {
-    end: () => {
-      clearInterval(timer);
-      screen.clear();
-      screen.end();
-    },
-  };
 }
 
 class DemoProcesses {

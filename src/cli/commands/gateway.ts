@@ -1,294 +1,171 @@
-import { parseAddress } from '../../base/address.js';
-import type { Wire } from '../../base/wire.js';
-import { loadPromClient } from '../../sessions/health/prom-client.js';
-import { registerSessionMetrics } from '../../sessions/health/prometheus.js';
-import { sessionChannels } from '../../sessions/over-hawser.js';
-import { generateKey } from '../../token/server-key.js';
-import type { ServerOptions } from '../../transport/options.js';
-import { Server } from '../../transport/server.js';
+import { existsSync } from 'node:fs';
+import { HawserError } from '../../base/errors.js';
+import { type ConfigFile, configNames, loadConfig } from '../../gateway/config-file.js';
+import type { Gateway } from '../../gateway/gateway.js';
+import { openGateway } from '../../gateway/open-gateway.js';
+import { Systemd } from '../../gateway/systemd.js';
 import { type Command, defineCommand } from '../command.js';
 import { serveParent } from '../control.js';
-import { driverReport, gatewayDriver, gatewayDriverOptions } from '../driver.js';
-import { exitCodes } from '../errors.js';
-import { type Announced, announce, type Endpoints, listeningEvent } from '../gateway-announcement.js';
-import { type HandlerModule, loadHandler } from '../gateway-handler.js';
-import { clockSkewMs, netcodePlan, netcodeTokensFrom } from '../gateway-netcode.js';
-import {
-  GatewaySessions,
-  gatewaySessionOptions,
-  openGatewayStore,
-  type SessionPlan,
-  sessionPlan,
-} from '../gateway-sessions.js';
-import { type AnyServer, byWire, peersText, printEvent, printStatuses, statusOf } from '../gateway-status.js';
-import { mintersOf } from '../gateway-tokens.js';
-import { type HttpEndpoint, type HttpOptions, openHttp, openMetrics } from '../http.js';
-import { simulateOption } from '../network-profile.js';
-import {
-  address,
-  choice,
-  duration,
-  flag,
-  hidden,
-  integer,
-  list,
-  optional,
-  serverKey,
-  text,
-  u64,
-  type Values,
-  withDefault,
-} from '../options.js';
+import { exitCodes, UsageError } from '../errors.js';
+import { type Announced, announce, listeningEvent } from '../gateway-announcement.js';
+import { configOf, type GatewayValues, gatewayOptions, shapingOptions } from '../gateway-config.js';
+import { peersText, printEvent, printStatuses, statusOf } from '../gateway-status.js';
 import { SessionTeller } from '../session-teller.js';
-import { pause, watchSignals } from '../signals.js';
+import { type Interruption, pause, watchSignals } from '../signals.js';
 import type { GatewayStatus } from '../status.js';
-import { defaultHttpAddress, defaultListenAddress, keyOrEnvironment } from '../tokens.js';
+import { count } from '../terminal.js';
 
 const controlIntervalMs = 250;
-const dayMs = 86_400_000;
-
-/** What `--wire` takes, and what it means. */
-const wiresOf: Readonly<Record<'hawser' | 'netcode' | 'both', readonly Wire[]>> = {
-  hawser: ['hawser'],
-  netcode: ['netcode'],
-  both: ['hawser', 'netcode'],
-};
-
-/** What `--http` takes. */
-const httpAddress = {
-  placeholder: 'HOST:PORT|off',
-  parse: (given: string): string => (given === 'off' ? given : address().parse(given)),
-};
-
-const options = {
-  listen: withDefault(
-    address(),
-    defaultListenAddress,
-    'the UDP address to bind; 0.0.0.0:PORT or [::]:PORT for every interface',
-  ),
-  public: list(
-    address(),
-    'the addresses under which clients reach it, as tokens list them (default: the bound ones)',
-  ),
-  key: optional(
-    serverKey,
-    'server key; also read from the environment variable HAWSER_KEY (default: a new one for this run)',
-  ),
-  protocolId: withDefault(u64, '1', 'the application that it serves'),
-  maxPeers: withDefault(integer(1, 1_000_000), '10000', 'peers at a time'),
-  ...gatewayDriverOptions,
-  wire: withDefault(choice(['hawser', 'netcode', 'both']), 'hawser', 'which protocols it speaks'),
-  netcodeTokenLifetime: optional(
-    duration(1000, dayMs),
-    'with netcode: for how long the netcode tokens live that backends mint; it refuses those that live longer (default: 1h)',
-  ),
-  handler: optional(
-    text('MODULE'),
-    'a module whose default export, a function, is called with the Server; with sessions, one that exports onRequest, onQuery, onExpire (default: send everything back)',
-  ),
-  ...gatewaySessionOptions,
-  http: withDefault(
-    httpAddress,
-    defaultHttpAddress,
-    'where to answer POST /token and GET /healthz. Whoever can reach it gets tokens: for development only',
-  ),
-  simulate: simulateOption,
-  drain: withDefault(duration(0, 3_600_000), '5s', 'on SIGINT or SIGTERM, how long peers have to leave'),
-  json: flag('print a status as one line of JSON each second'),
-  control: hidden(flag('take orders from the parent process')),
-};
+const serviceStatusMs = 10_000;
+/** How long the end may take beyond the deadline for peers. */
+const stoppingMs = 10_000;
 
 export const gateway: Command = defineCommand({
   name: 'gateway',
-  summary: 'runs a gateway, with a token endpoint for development',
+  summary: 'runs a gateway, from options or from a configuration',
   details: [
-    'It sends every message back to its sender, or does what --handler says. POST /token takes {"clientId"?, "userData"?, "wire"?} and answers {"token", "clientId"}; "hawser ping" and "hawser load" use it when they are given no key.',
+    'It sends every message back to its sender, or does what --handler says. POST /token takes {"clientId"?, "userData"?, "wire"?, "listener"?} and answers {"token", "clientId"}; "hawser ping" and "hawser load" use it when they are given no key.',
     'With --sessions or --store it serves sessions, and nothing else: see docs/sessions.md, and docs/cluster.md for several gateways with one store. A password of etcd is read from HAWSER_ETCD_USER and HAWSER_ETCD_PASSWORD, certificates for etcds:// from the files that HAWSER_ETCD_CACERT, HAWSER_ETCD_CERT and HAWSER_ETCD_KEY name.',
-    'SIGINT (Ctrl-C) or SIGTERM asks the peers to leave, waits, and ends with exit code 0; a second one ends at once.',
+    'With --config it serves what the configuration says: several listeners and layers at once (docs/gateway.md). Its log goes to standard error, in lines of JSON unless that is a terminal.',
+    'SIGHUP has it read the configuration and its secrets again: keys, limits, the token of the admin server. SIGINT (Ctrl-C) or SIGTERM hands its sessions over, asks the peers to leave, waits, and ends with exit code 0; a second one ends at once.',
   ],
-  options,
+  options: gatewayOptions,
   run,
 });
 
-/** What a gateway is started with. */
-type Setup = Omit<Announced, 'server' | 'sessions' | 'values'> & { readonly values: Values<typeof options> };
-
-/** A gateway that listens. */
-interface Started extends Announced {
-  readonly server: AnyServer & Pick<Server, 'drain'>;
-  readonly values: Values<typeof options>;
+/** What to open, and what to say of it. */
+interface Setup extends Announced {
+  readonly source: Parameters<typeof openGateway>[0];
+  /** Whether events of sessions are told in lines of the command, and not by the log. */
+  readonly tellsSessions: boolean;
 }
 
-/** What every server of the command is told. */
-type ListenOptions = Omit<ServerOptions, 'channels'>;
-
-type Health = ReturnType<HttpOptions['health']>;
-
-async function run(values: Values<typeof options>): Promise<number> {
-  const wires = wiresOf[values.wire];
-  const given = keyOrEnvironment(values.key);
-  const isAddressKnown =
-    values.advertise !== undefined || values.public.length > 0 || !isWildcard(values.listen);
-  const plan = sessionPlan(values, { wires, hasKey: given !== undefined, isAddressKnown });
-  const madeKey = given === undefined;
-  // The demonstration hands over a key that it has made for the run.
-  const netcode = netcodePlan(values.netcodeTokenLifetime, wires, madeKey || values.control);
-  const setup = { values, wires, key: given ?? generateKey(), madeKey, netcode };
-  const driver = gatewayDriver(values);
-  const handler =
-    values.handler === undefined ? undefined : await loadHandler(values.handler, plan !== undefined);
-  const publicAddresses = [...new Set([values.advertise ?? [], values.public].flat())];
-  const listen: ListenOptions = {
-    address: values.listen,
-    protocolId: values.protocolId,
-    keys: [setup.key],
-    maxPeers: values.maxPeers,
-    clockSkewMs,
-    wires,
-    ...driver,
-    ...(netcode === undefined ? {} : { netcode }),
-    ...(publicAddresses.length === 0 ? {} : { publicAddresses }),
-    ...(values.simulate === undefined ? {} : { simulate: values.simulate.options }),
-  };
-  if (plan === undefined) return runMessages(setup, listen, handler);
-  return untilInterrupted((interruption) => runSessions(setup, listen, handler, plan, interruption));
-}
-
-/** Whether a server that is bound there is reached by every address of the machine. */
-function isWildcard(listen: string): boolean {
-  return ['0.0.0.0', '::'].includes(parseAddress(listen).host);
-}
-
-/** A gateway without sessions. */
-async function runMessages(
-  setup: Setup,
-  listen: ListenOptions,
-  handler: HandlerModule | undefined,
-): Promise<number> {
-  const server = await Server.listen(listen);
-  try {
-    if (handler?.prepare === undefined) echo(server);
-    else await handler.prepare(server);
-    if (setup.values.control) return await serveDemo(server);
-    return await untilInterrupted((interruption) =>
-      serve({ ...setup, server, sessions: undefined }, interruption),
-    );
-  } finally {
-    await server.close();
-  }
-}
-
-function echo(server: Server): void {
-  server.on('message', (peer, data) => {
-    peer.send(data);
-  });
-}
-
-async function untilInterrupted(run: (interruption: AbortSignal) => Promise<number>): Promise<number> {
+async function run(values: GatewayValues): Promise<number> {
+  const setup = await setupOf(values);
+  if (values.control) return serveDemo(setup);
   const interruption = watchSignals();
   try {
-    return await run(interruption.signal);
+    return await serve(setup, values.json, interruption);
   } finally {
     interruption.dispose();
   }
 }
 
-async function runSessions(
-  setup: Setup,
-  listen: ListenOptions,
-  handler: HandlerModule | undefined,
-  plan: SessionPlan,
-  interruption: AbortSignal,
-): Promise<number> {
-  const store = await openGatewayStore(plan.store, interruption);
-  if (store === undefined) return exitCodes.interrupted;
-  try {
-    const server = await Server.listen({ ...listen, channels: sessionChannels });
-    try {
-      const sessions = new GatewaySessions(plan, store, server, handler?.sessions ?? {});
-      const teller = new SessionTeller(sessions.server, setup.values.json);
-      try {
-        await handler?.prepare?.(server, sessions.server);
-        if (!(await sessions.start(interruption))) return exitCodes.interrupted;
-        return await serve({ ...setup, server, sessions }, interruption, teller);
-      } finally {
-        teller.end();
-        await sessions.close();
-      }
-    } finally {
-      await server.close();
-    }
-  } finally {
-    await store.close();
+async function setupOf(values: GatewayValues): Promise<Setup> {
+  const file = await configFile(values);
+  if (file !== undefined)
+    return { source: file, madeKey: undefined, simulate: undefined, tellsSessions: false };
+  const { config, madeKey } = configOf(values);
+  return { source: config, madeKey, simulate: values.simulate, tellsSessions: true };
+}
+
+/** @returns undefined for a gateway of options. @throws UsageError for options that a configuration stands for. */
+async function configFile(values: GatewayValues): Promise<ConfigFile | undefined> {
+  const [other] = shapingOptions(values);
+  if (values.config !== undefined) {
+    if (other === undefined) return loadConfig(values.config);
+    throw new UsageError(`${other} and --config exclude each other: say it in the configuration`);
   }
+  const isThere = other === undefined && !values.control && configNames.some((name) => existsSync(name));
+  return isThere ? loadConfig() : undefined;
 }
 
 // ---- By itself -----------------------------------------------------------------------------------------------------
 
-async function serve(started: Started, interruption: AbortSignal, teller?: SessionTeller): Promise<number> {
-  const { server, values, sessions } = started;
-  const startedAt = performance.now();
-  const tokensFrom = netcodeTokensFrom(started.netcode);
-  let draining = false;
-  const health = (): Health => ({
-    status: draining ? 'draining' : 'ok',
-    address: server.address,
-    protocolId: String(server.protocolId),
-    peers: server.peers.size,
-    ...byWire(server, started.wires),
-    maxPeers: values.maxPeers,
-    ...driverReport(values),
-    uptimeSeconds: Math.round((performance.now() - startedAt) / 1000),
-    rssBytes: process.memoryUsage.rss(),
-    ...sessions?.report(),
+async function serve(setup: Setup, json: boolean, interruption: Interruption): Promise<number> {
+  const { signal } = interruption;
+  let teller: SessionTeller | undefined;
+  const gateway = await open(setup, signal, (prepared) => {
+    const { sessionServer } = prepared;
+    if (setup.tellsSessions && sessionServer !== undefined) teller = new SessionTeller(sessionServer, json);
   });
-  const endpoints = await openEndpoints(started, tokensFrom, health);
-  if (values.json) printEvent(listeningEvent(started, tokensFrom, endpoints));
-  else announce(started, tokensFrom, endpoints);
-  teller?.begin();
-  const more = (): Readonly<Record<string, unknown>> => sessions?.report() ?? {};
-  const endPrinting = values.json ? printStatuses(server, started.wires, more) : undefined;
-  await pause(Number.POSITIVE_INFINITY, interruption);
-  draining = true;
-  if (!values.json) {
-    const peers = peersText(server, started.wires);
-    process.stdout.write(`draining ${peers}, at most ${values.drain / 1000} s (again to end at once)\n`);
-  }
-  teller?.end();
-  await sessions?.close();
-  await server.drain({ deadlineMs: values.drain });
-  await endpoints.http?.close();
-  await endpoints.metrics?.close();
-  endPrinting?.();
-  return exitCodes.ok;
-}
-
-async function openEndpoints(
-  started: Started,
-  tokensFrom: number | undefined,
-  health: HttpOptions['health'],
-): Promise<Endpoints> {
-  const { values, sessions } = started;
-  const metrics =
-    sessions === undefined || values.metrics === undefined
-      ? undefined
-      : await openSessionMetrics(values.metrics, sessions);
-  if (values.http === 'off') return { http: undefined, metrics };
+  if (gateway === undefined) return exitCodes.interrupted;
+  const service = Systemd.fromEnvironment({ log: gateway.log });
+  const onReload = (): void => void reload(gateway, service);
+  process.on('SIGHUP', onReload);
   try {
-    const minters = await mintersOf(started, tokensFrom);
-    return { http: await openHttp({ address: values.http, minters, health }), metrics };
-  } catch (error) {
-    // It would keep the process alive.
-    await metrics?.close();
-    throw error;
+    if (json) printEvent(listeningEvent(gateway, setup));
+    else announce(gateway, setup);
+    teller?.begin();
+    const endPrinting = json ? printStatuses(gateway) : undefined;
+    const endStatus = tellService(gateway, service);
+    await untilEnd(gateway, signal);
+    endStatus();
+    teller?.end();
+    await drain(gateway, json, service);
+    endPrinting?.();
+    return exitCodes.ok;
+  } finally {
+    process.off('SIGHUP', onReload);
+    service?.[Symbol.dispose]();
+    await gateway.close();
   }
 }
 
-async function openSessionMetrics(address: string, { server }: GatewaySessions): Promise<HttpEndpoint> {
-  const { Registry } = await loadPromClient();
-  const registry = new Registry();
-  registerSessionMetrics(server, registry);
-  return openMetrics(address, registry);
+/** @returns undefined when the signal came first. */
+async function open(
+  { source }: Setup,
+  signal: AbortSignal,
+  prepared: (gateway: Gateway) => void,
+): Promise<Gateway | undefined> {
+  const opening = new AbortController();
+  const giveUp = (): void => opening.abort();
+  signal.addEventListener('abort', giveUp);
+  try {
+    return await openGateway(source, { signal: opening.signal, prepared });
+  } catch (error) {
+    if (signal.aborted && error instanceof HawserError && error.code === 'ERR_HAWSER_ABORTED')
+      return undefined;
+    throw error;
+  } finally {
+    // Once it runs, a signal lets it end gently.
+    signal.removeEventListener('abort', giveUp);
+  }
+}
+
+/** Until a signal, or until somebody had it drain. */
+async function untilEnd(gateway: Gateway, signal: AbortSignal): Promise<void> {
+  const ended = new AbortController();
+  const onState = (): void => ended.abort();
+  gateway.on('state', onState);
+  await pause(Number.POSITIVE_INFINITY, AbortSignal.any([signal, ended.signal]));
+  gateway.off('state', onState);
+}
+
+async function drain(gateway: Gateway, json: boolean, service: Systemd | undefined): Promise<void> {
+  const peers = peersText(gateway);
+  const drained = gateway.drain();
+  const { drainsUntilMs } = gateway.snapshot();
+  const withinMs = drainsUntilMs === null ? 0 : Math.max(0, drainsUntilMs - Date.now());
+  service?.stopping(withinMs + stoppingMs);
+  if (!json) {
+    const seconds = Math.round(withinMs / 100) / 10;
+    process.stdout.write(`draining ${peers}, at most ${seconds} s (again to end at once)\n`);
+  }
+  await drained;
+}
+
+async function reload(gateway: Gateway, service: Systemd | undefined): Promise<void> {
+  service?.reloading();
+  try {
+    await gateway.reload();
+  } catch (error) {
+    gateway.log.error({ err: error }, 'the configuration was not read again; nothing has changed');
+  }
+  service?.ready();
+}
+
+/** @returns what ends it. */
+function tellService(gateway: Gateway, service: Systemd | undefined): () => void {
+  if (service === undefined) return () => undefined;
+  service.ready();
+  const tell = (): void => {
+    const peers = gateway.servers.reduce((sum, { server }) => sum + server.peers.size, 0);
+    service.status(`${gateway.state}, ${count(peers)} peers`);
+  };
+  tell();
+  const timer = setInterval(tell, serviceStatusMs);
+  return () => clearInterval(timer);
 }
 
 // ---- For the demonstration -----------------------------------------------------------------------------------------
@@ -302,23 +179,26 @@ export type GatewayRequests = {
   close(): Promise<void>;
 };
 
-async function serveDemo(server: Server): Promise<number> {
+async function serveDemo({ source }: Setup): Promise<number> {
+  const gateway = await openGateway(source);
   const closed = new Promise<void>((resolve) => {
-    server.once('close', resolve);
+    gateway.on('state', (state) => {
+      if (state === 'STOPPED') resolve();
+    });
   });
   const send = serveParent<GatewayRequests>({
-    address: () => server.address,
-    status: () => statusOf(server),
+    address: () => gateway.servers[0]?.server.address ?? '',
+    status: () => statusOf(gateway),
     settledStatus: async () => {
       // Twice, with a turn of the event loop between: finalizers of the first give more free.
       globalThis.gc?.();
       await new Promise((resolve) => setImmediate(resolve));
       globalThis.gc?.();
-      return statusOf(server);
+      return statusOf(gateway);
     },
-    close: () => server.close(),
+    close: () => gateway.close(),
   });
-  const timer = setInterval(() => send('status', statusOf(server)), controlIntervalMs);
+  const timer = setInterval(() => send('status', statusOf(gateway)), controlIntervalMs);
   await closed;
   clearInterval(timer);
   return exitCodes.ok;

@@ -1,4 +1,5 @@
 import { counterKey, prefixes, prefixRange, progressKey } from '../../sessions/store/keys.js';
+import { readKey } from '../../sessions/store/read-key.js';
 import {
   decodeNumber,
   decodeResponse,
@@ -16,7 +17,6 @@ import {
   pagesOf,
   readable,
   readGateways,
-  readKey,
   timeText,
 } from '../kept-sessions.js';
 import { flag, required, type Values } from '../options.js';
