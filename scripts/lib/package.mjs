@@ -25,6 +25,25 @@ export function lockFileProblems() {
   return problems;
 }
 
+/** With all prebuilds; with fewer of them there is room to spare. */
+const maxPackedBytes = 4 * 1024 * 1024;
+
+/** What users need besides what package.json points at: to read, and to compile the addon (`hawser build`). */
+const besides = [
+  'LICENSE',
+  'README.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
+  'dashboard/index.html',
+  'docs/install.md',
+  'addon-source/addon.gyp',
+  'addon-source/native/sources.json',
+  'addon-source/node-addon-api/LICENSE.md',
+  'addon-source/node-addon-api/napi.h',
+  'addon-source/scripts/libsodium.mjs',
+  'addon-source/scripts/native-sources.mjs',
+];
+
 /** Every file that package.json points at. */
 function entryFiles(manifest) {
   const targets = Object.values(manifest.exports).flatMap((target) =>
@@ -37,19 +56,29 @@ function entryFiles(manifest) {
 
 /**
  * @param {string[]} files the paths in the tarball
+ * @param {number} bytes how long the tarball is
  * @returns {string[]} one line for each thing that is wrong
  */
-export function packageProblems(files) {
+export function packageProblems(files, bytes) {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const problems = [];
-  for (const file of [...entryFiles(manifest), 'LICENSE', 'README.md', 'CHANGELOG.md', 'SECURITY.md']) {
+  // Licences of what is linked into them ask for it.
+  const notices = files.some((file) => file.endsWith('.node')) ? ['prebuilds/NOTICES.txt'] : [];
+  for (const file of [...entryFiles(manifest), ...besides, ...notices]) {
     if (!files.includes(file)) problems.push(`${file} is not in the tarball`);
   }
   for (const file of files) {
-    if (/^(binding\.gyp|native|src|test|scripts|bench|build|build-cmake)(\/|$)/.test(file)) {
+    const ours =
+      /^(src|test|scripts|native|bench|build|build-cmake|examples|docs\/conformance|docs\/api|docs\/site)(\/|$)/.test(
+        file,
+      );
+    // npm runs node-gyp for a binding.gyp; maps of sources that are not packed are half of a package for nothing.
+    if (ours || /(^|\/)binding\.gyp$|\.map$/.test(file)) {
       problems.push(`${file} must not be in the tarball`);
     }
   }
+  if (bytes > maxPackedBytes)
+    problems.push(`the tarball has ${bytes} bytes; at most ${maxPackedBytes} are wanted`);
   for (const name of installScripts) {
     if (manifest.scripts[name]) problems.push(`package.json has a script "${name}"`);
   }

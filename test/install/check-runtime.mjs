@@ -1,0 +1,88 @@
+// The installed package at work: on each version of Node.js, and where nothing of it can be written.
+import assert from 'node:assert/strict';
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from '../../scripts/lib/process.mjs';
+import { addPrograms, expectOutput, findNodes, packageIn, runAlone } from './context.mjs';
+
+/** @typedef {import('./context.mjs').Context} Context */
+
+/**
+ * Runs both programs, one as each kind of module.
+ *
+ * @param {Context} context
+ * @param {Context['nodes'][number]} node
+ */
+async function worksOn(context, { major, path }) {
+  addPrograms(context.installed, 'every-entry.mjs', 'exchange.mjs', 'worker.mjs', 'required.cjs');
+  for (const program of ['every-entry.mjs', 'required.cjs']) {
+    const outcome = await runAlone(path, [program], context, context.installed);
+    expectOutput(outcome, new RegExp(`^ok v${major}\\.`, 'm'));
+  }
+}
+
+/** @param {string} folder */
+function makeReadOnly(folder) {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isSymbolicLink()) continue;
+    const file = join(entry.parentPath, entry.name);
+    chmodSync(file, entry.isDirectory() || entry.name === 'main.js' ? 0o555 : 0o444);
+  }
+  chmodSync(folder, 0o555);
+}
+
+/** Modes mean nothing to root, so that there it must be somebody else. */
+const asNobody =
+  process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
+
+/** @param {Context} context */
+async function worksReadOnly(context) {
+  const project = join(context.folder, 'read-only');
+  mkdirSync(project);
+  cpSync(join(context.installed, 'node_modules'), join(project, 'node_modules'), {
+    recursive: true,
+    verbatimSymlinks: true,
+  });
+  addPrograms(project, 'every-entry.mjs', 'exchange.mjs', 'worker.mjs');
+  // The one that runs this may be in a folder of root's.
+  const node = join(context.folder, 'node');
+  copyFileSync(process.execPath, node);
+  makeReadOnly(project);
+  const env = { TMPDIR: '/tmp', HOME: '/nonexistent' };
+  const alone = (/** @type {string[]} */ ...args) => {
+    const [program = node, ...rest] = [...asNobody, node, ...args];
+    return run(program, rest, { cwd: project, env });
+  };
+  try {
+    expectOutput(await alone('every-entry.mjs'), /^ok v/m);
+    const main = join(packageIn(project), 'dist', 'cli', 'main.js');
+    const { code, output } = await alone(main, 'build');
+    assert.equal(code, 1, output);
+    assert.match(
+      output,
+      /^hawser build: .*build\/Release cannot be written \(EACCES\): .* or give --out a folder that you may write$/m,
+    );
+  } finally {
+    makeWritable(project);
+  }
+}
+
+/** So that who made it can remove it. @param {string} folder */
+function makeWritable(folder) {
+  chmodSync(folder, 0o755);
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) makeWritable(join(folder, entry.name));
+  }
+}
+
+/** @type {{title: string, run: (context: Context) => unknown}[]} */
+export const runtimeChecks = [
+  ...findNodes().map((node) => ({
+    title: `Node.js ${node.major}: import, require(), a message over UDP, worker threads that end with a gateway open`,
+    run: (/** @type {Context} */ context) => worksOn(context, node),
+  })),
+  {
+    title: 'a package that cannot be written works, for somebody else, and "hawser build" says what to do',
+    run: worksReadOnly,
+  },
+];
