@@ -64,3 +64,25 @@ export function processMark() {
     rssBytes: process.memoryUsage.rss(),
   };
 }
+
+/**
+ * @typedef {ProcessMark & {loopActiveMs: number}} BusyMark with the time in which the event loop did not wait, since the process was started
+ */
+
+/** @returns {BusyMark} */
+export function busyMark() {
+  return { ...processMark(), loopActiveMs: performance.eventLoopUtilization().active };
+}
+
+/**
+ * The part of its core that was in use between two marks: by the process, or, when others use it too, by what runs and waits for it.
+ *
+ * @param {BusyMark} begin
+ * @param {BusyMark} end
+ * @returns {number} at most 1
+ */
+export function busyShareOf(begin, end) {
+  const ms = end.timeMs - begin.timeMs;
+  const usedMs = Math.max((end.cpuMicros - begin.cpuMicros) / 1000, end.loopActiveMs - begin.loopActiveMs);
+  return Math.min(1, usedMs / ms);
+}

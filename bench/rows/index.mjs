@@ -3,9 +3,11 @@ import { row as broadcast } from './broadcast.mjs';
 import { row as demo } from './demo.mjs';
 import { cpu64, netcodeEcho } from './echo.mjs';
 import { row as flood } from './flood.mjs';
+import { rows as gateway } from './gateway.mjs';
 import { row as growth } from './growth.mjs';
 import { row as handshakes } from './handshakes.mjs';
 import { row as idle } from './idle-10k.mjs';
+import { rows as keys } from './keys.mjs';
 import { row as memory } from './memory.mjs';
 import { row as memoryChannels } from './memory-channels.mjs';
 import { row as million } from './million.mjs';
@@ -49,6 +51,8 @@ export const rows = [
   ...syncQueue,
   ...sessions,
   ...sessionsCluster,
+  ...keys,
+  ...gateway,
   ...reconnect,
   ...simulated,
 ];

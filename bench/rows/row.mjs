@@ -80,6 +80,12 @@ export const syncGroup = 'sync';
 /** The group of the rows about sessions. */
 export const sessionsGroup = 'sessions';
 
+/** The group of the rows about keys. */
+export const keysGroup = 'keys';
+
+/** The group of the rows about the composed gateway and the package. */
+export const gatewayGroup = 'gateway';
+
 /** The cores of a row with two busy processes, where there are two. */
 export const cores = { near: 0, far: 1 };
 

@@ -250,7 +250,7 @@ const cleanup = {
   better: 'lower',
   rivals: [],
   target: [{ is: 'atMost', value: 1 }],
-  note: 'the median of 60 clean-ups one after the other: the sessions that are due are taken out and their clients told, and those are put off whose KeepAlive has come. `withRemovalsMs` includes what follows: 100 sessions are removed from the store in memory. The clock of the server jumps from second to second; what is measured is real time.',
+  note: 'the median of 60 clean-ups one after the other: the sessions that are due are taken out and their clients told, while the others go on with their KeepAlives. `withRemovalsMs` includes what follows: 100 sessions are removed from the store in memory. The clock of the server jumps from second to second; what is measured is real time.',
 
   async measure(_, size) {
     const config = cleanups[size];

@@ -133,7 +133,7 @@ async function both(sender, receiver) {
  * @param {number} settleMs
  * @returns {Promise<Marks>} as soon as all has arrived, or what there is then
  */
-async function settled(sender, receiver, settleMs) {
+export async function settled(sender, receiver, settleMs) {
   const deadline = performance.now() + settleMs;
   for (;;) {
     const marks = await both(sender, receiver);

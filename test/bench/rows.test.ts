@@ -7,16 +7,21 @@ import { contendersOf, measureRow, rowsNamed } from '../../bench/lib/rows.mjs';
 import { tableLines } from '../../bench/lib/table.mjs';
 import { RivalUnavailable } from '../../bench/lib/unavailable.mjs';
 import { main } from '../../bench/main.mjs';
+import { prebuildFaults } from '../../bench/rows/gateway-package.mjs';
 import { rows } from '../../bench/rows/index.mjs';
 import { densest, firstAttemptFaults, histogram } from '../../bench/rows/reconnect.mjs';
 import { faultsOf } from '../../bench/rows/reliable.mjs';
-import { bundlingFault, interactionGroup, lossFault, type Row } from '../../bench/rows/row.mjs';
+import { bundlingFault, interactionGroup, keysGroup, lossFault, type Row } from '../../bench/rows/row.mjs';
 import { type Figures, simulatedRows } from '../../bench/rows/simulated.mjs';
 import { pingFaults } from '../../bench/rows/stall.mjs';
+import { targets } from '../../scripts/prebuild/targets.mjs';
 
 describe('the rows of the benchmark', () => {
   // Others that are exact need a native build for measuring.
-  const quick = rows.filter(({ exact, group }) => exact !== true || group === interactionGroup);
+  const inJavaScript = [interactionGroup, keysGroup];
+  const quick = rows.filter(
+    ({ exact, group }) => exact !== true || inJavaScript.some((each) => each === group),
+  );
   it.for(quick.map((row) => [row.id, row] as const))('%s runs', async ([, row], { skip }) => {
     if (row.lacks !== undefined) skip(`this machine has no ${row.lacks}`);
     const lines: string[] = [];
@@ -26,7 +31,7 @@ describe('the rows of the benchmark', () => {
     expect([...Object.keys(result.spread), ...Object.keys(result.unavailable)].sort()).toEqual(
       contenders.sort(),
     );
-    if (row.id.startsWith('reliable')) expect(result.missed).toEqual([]);
+    if (row.id.startsWith('reliable') || row.id === 'gateway-idle') expect(result.missed).toEqual([]);
     expect(lines).toHaveLength(contenders.length);
     for (const figure of [result.ours, ...Object.values(result.rivals)]) expect(figure).not.toBeNaN();
   });
@@ -217,6 +222,17 @@ describe('the rows about interactions', () => {
   });
 });
 
+describe('the rows about keys', () => {
+  it('are a group', () => {
+    expect(rowsNamed('keys').map(({ id }) => id)).toEqual([
+      'keys-rotations',
+      'keys-pairs',
+      'keys-load',
+      'keys-instant',
+    ]);
+  });
+});
+
 describe('JSON requests of the rivals', () => {
   it('find the promise of their response, in whatever order it comes', async () => {
     const sent: string[] = [];
@@ -244,5 +260,24 @@ describe('the command line of the benchmark', () => {
     const said = vi.spyOn(console, 'error').mockReturnValue();
     expect(await main(args)).toBe(2);
     expect(said.mock.calls.join()).toContain('Usage: npm run bench');
+  });
+});
+
+describe('the size of the package', () => {
+  const packed = (names: readonly string[]): Parameters<typeof prebuildFaults>[0] => ({
+    file: 'hawser.tgz',
+    bytes: 1,
+    unpackedBytes: 1,
+    files: names.map((path) => ({ path, size: 1 })),
+  });
+  const all = targets.map(({ file }) => `prebuilds/${file}`);
+
+  it('counts with the prebuilds of all targets', () => {
+    expect(prebuildFaults(packed(all))).toEqual([]);
+  });
+
+  it('does not count without one of them, which is named', () => {
+    const without = packed(all.filter((path) => !path.includes('win32')));
+    expect(prebuildFaults(without)).toEqual(['6 of 7 prebuilds: win32-x64 missing']);
   });
 });
