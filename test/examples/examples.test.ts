@@ -56,7 +56,10 @@ class Example {
 }
 
 const running = new Set<Example>();
-const names = readdirSync(folder).map((file) => file.replace(/\.ts$/, ''));
+/** Beside them are folders with configurations. */
+const names = readdirSync(folder)
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => file.replace(/\.ts$/, ''));
 
 /** Puts a program without its types where {@link Example} runs it. */
 function prepare(name: string, source: string): void {
