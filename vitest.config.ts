@@ -6,9 +6,12 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // An addon with threads and process-wide state is loaded once per process, as users load it.
     pool: 'forks',
-    maxWorkers: availableParallelism(),
+    // Tests of processes and sockets wait more than they work.
+    maxWorkers: availableParallelism() + 1,
     // The long form (HAWSER_TEST_DEEP=1) runs thousands of seeds in one test.
     testTimeout: process.env.HAWSER_TEST_DEEP === '1' ? 30 * 60_000 : 120_000,
     hookTimeout: 60_000,
+    // A second, as it is without this, is less than a loaded machine may take.
+    expect: { poll: { timeout: 30_000 } },
   },
 });

@@ -163,7 +163,7 @@ async function main() {
   const most = 65_536 - gatewayCount;
   const port = portOf('port', values.port, most);
   const httpPort = portOf('http-port', values['http-port'], most);
-  if (!existsSync(program)) throw new Error('there is nothing to run yet; type: npm run build');
+  if (!existsSync(program)) throw new Error('there is nothing to run yet; type: npm run setup');
   if (!hasEtcd) throw new Error((await omissions('test')).join('\n'));
   const { formatKey, generateKey } = await import('../dist/token/server-key.js');
   const key = process.env.HAWSER_KEY || formatKey(generateKey());

@@ -25,7 +25,7 @@ if (!Number.isInteger(seconds) || seconds < 1) {
   } else {
     for (const target of wanted.length > 0 ? wanted : known) {
       console.log(`== ${target}, ${seconds} s`);
-      const { code } = await runFuzzer(target, seconds, true);
+      const { code } = await runFuzzer(target, seconds, { show: true });
       if (code !== 0) process.exitCode = 1;
     }
   }

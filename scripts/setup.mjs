@@ -1,6 +1,6 @@
 // Makes a clone ready: system packages, npm dependencies, the addon, dist. Run by prestart and pretest.
 //
-//   node scripts/setup.mjs [--for start|test|fuzz|bench]
+//   node scripts/setup.mjs [--for start|test|fuzz|bench|prebuild]
 //
 // This first file must be understood by Node versions far too old for the rest, to be able to say so; hence no
 // `node:` imports and nothing newer than 2018 in it.

@@ -24,11 +24,8 @@ if (deep) {
   process.env.HAWSER_SEEDS ??= '2000';
 }
 
-const total = { passed: 0, failed: 0, skipped: 0 };
-const broken = [];
-const failures = [];
-for (const stage of stages) {
-  if (wanted && !wanted.includes(stage.name)) continue;
+/** Runs a stage. @returns its result, with how long it took. */
+async function runStage(stage) {
   console.log(`\n== ${stage.name}: ${stage.title}`);
   const started = performance.now();
   let result;
@@ -39,9 +36,16 @@ for (const stage of stages) {
     const failure = { name: 'the stage', message: error.stack };
     result = { passed: 0, failed: 1, skipped: 0, failures: [failure] };
   }
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  return { stage, result, seconds: (performance.now() - started) / 1000 };
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+const broken = [];
+const failures = [];
+
+function count({ stage, result, seconds }) {
   console.log(
-    `-- ${stage.name}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped, ${seconds} s`,
+    `-- ${stage.name}: ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped, ${seconds.toFixed(1)} s`,
   );
   for (const kind of Object.keys(total)) total[kind] += result[kind];
   if (result.failed > 0 || result.passed === 0) broken.push(stage.name);
@@ -52,6 +56,20 @@ for (const stage of stages) {
   }
   for (const { name, message } of result.failures) failures.push({ name: `${stage.name}: ${name}`, message });
 }
+
+/** Stages that run beside the next one. */
+const beside = [];
+for (const stage of stages) {
+  if (wanted && !wanted.includes(stage.name)) continue;
+  const running = runStage(stage);
+  if (stage.besideNext && !deep) {
+    beside.push(running);
+    continue;
+  }
+  count(await running);
+  for (const other of beside.splice(0)) count(await other);
+}
+for (const other of beside) count(await other);
 if (broken.length > 0) {
   console.log(`\nfailed: ${broken.join(', ')}\n`);
   for (const line of failureLines(failures)) console.log(line);

@@ -1,7 +1,7 @@
 // Child processes, for the scripts beside this folder.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, constants, setPriority } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -14,6 +14,7 @@ export const jobs = availableParallelism();
  * @property {string} [cwd]
  * @property {boolean} [show] pass output on as it comes, besides collecting it
  * @property {string} [input] what its standard input holds
+ * @property {boolean} [yielding] it takes only the time that nobody else wants
  */
 
 /**
@@ -31,7 +32,8 @@ export const jobs = availableParallelism();
  * @param {RunOptions} [options]
  * @returns {Promise<Outcome>}
  */
-export function run(command, args, { env = {}, cwd = root, show = false, input } = {}) {
+export function run(command, args, options = {}) {
+  const { env = {}, cwd = root, show = false, input, yielding = false } = options;
   const started = performance.now();
   return new Promise((resolve) => {
     const child = spawn(command, args, {
@@ -40,6 +42,7 @@ export function run(command, args, { env = {}, cwd = root, show = false, input }
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       shell: process.platform === 'win32',
     });
+    if (yielding && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
     let output = '';
     const collect = (/** @type {NodeJS.WriteStream} */ stream) => (/** @type {string} */ chunk) => {
       output += chunk;

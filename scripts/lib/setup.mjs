@@ -2,11 +2,12 @@
 import { chmodSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { unsuitableHost } from '../prebuild/toolchain.mjs';
 import { jobs, nodeHeadersPrefix, root, runBin, runNpm } from './process.mjs';
 import { filesUnder, hashOf, Stamp } from './stamp.mjs';
 import { cxxCompiler, ensureSystem } from './system.mjs';
 
-const purposes = ['start', 'test', 'fuzz', 'bench'];
+const purposes = ['start', 'test', 'fuzz', 'bench', 'prebuild'];
 
 /** Runs one step of the set-up: a line when it begins and ends, its output only when it fails. */
 async function step(title, work) {
@@ -35,10 +36,18 @@ function dependenciesAreCurrent(folder) {
   });
 }
 
-async function ensureDependencies(folder, title) {
+async function ensureDependencies(folder, title, options = []) {
   if (dependenciesAreCurrent(folder)) return;
   // No package of ours needs an install script; NODE_ENV=production must not leave the build tools out.
-  const args = ['ci', '--include=dev', '--include=optional', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const args = [
+    'ci',
+    '--include=dev',
+    '--include=optional',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    ...options,
+  ];
   await step(title, () => runNpm(args, { cwd: folder }));
 }
 
@@ -50,7 +59,9 @@ async function ensureAddon() {
   const build = ['native/sources.json', 'binding.gyp', 'scripts/libsodium.mjs', 'scripts/native-sources.mjs'];
   const addonApi = 'node_modules/node-addon-api/package.json';
   const compiler = cxxCompiler();
-  const facts = [process.version, process.platform, process.arch, compiler];
+  // The addon knows its version, and that must be the package's.
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const facts = [process.version, process.platform, process.arch, compiler, version];
   const hash = hashOf([...inputs, ...build, addonApi], facts);
   const stamp = new Stamp('addon');
   if (existsSync(join(root, 'build', 'Release', 'hawser.node')) && stamp.matches(hash)) return;
@@ -81,6 +92,14 @@ async function ensureDist() {
   stamp.write(hash);
 }
 
+/** The cross compiler, and the other kinds of Node.js that what it makes is tried on. */
+async function ensurePrebuildToolchain() {
+  const folder = join(root, 'scripts', 'prebuild');
+  await ensureDependencies(join(folder, 'toolchain'), 'cross compiler (npm ci)');
+  // Most of them say, rightly, that they are not for this machine.
+  await ensureDependencies(join(folder, 'try'), 'Node.js for other systems (npm ci)', ['--force']);
+}
+
 /** @param {string[]} args the command line */
 export async function main(args) {
   try {
@@ -88,12 +107,21 @@ export async function main(args) {
     const purpose = values.for;
     if (!purposes.includes(purpose)) throw new Error(`--for ${purpose}: say one of ${purposes.join(', ')}`);
     const started = performance.now();
+    const unsuitable = purpose === 'prebuild' ? unsuitableHost() : undefined;
+    if (unsuitable !== undefined) throw new Error(unsuitable);
     await ensureSystem(purpose, step);
     await ensureDependencies(root, 'npm dependencies (npm ci)');
-    if (purpose !== 'fuzz') {
+    // Prebuilds are compiled by other compilers, and without dist.
+    if (purpose !== 'fuzz' && purpose !== 'prebuild') {
       await ensureAddon();
       await ensureDist();
     }
+    if (purpose === 'test')
+      await ensureDependencies(
+        join(root, 'test', 'install', 'nodes'),
+        'Node.js 20 to 26 for the install test (npm ci)',
+      );
+    if (purpose === 'prebuild') await ensurePrebuildToolchain();
     if (purpose === 'bench')
       await ensureDependencies(join(root, 'bench'), 'npm dependencies of bench (npm ci)');
     console.log(`setup: ready in ${((performance.now() - started) / 1000).toFixed(1)} s`);

@@ -3,10 +3,14 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { installChecks } from '../../test/install/checks.mjs';
+import { majors, prepare } from '../../test/install/context.mjs';
 import { checkSources } from '../native-sources.mjs';
+import { collectAddonSource } from '../prepack.mjs';
+import { clangTidy } from './clang-tidy.mjs';
 import { doctestFailures, essence } from './failures.mjs';
 import { biome, clangFormat } from './format.mjs';
-import { buildPreset, clangTidy, fuzzTargets, runFuzzer } from './native.mjs';
+import { buildPreset, fuzzTargets, runFuzzer } from './native.mjs';
 import { lockFileProblems, packageProblems } from './package.mjs';
 import { eachParallel, jobs, root, run, runBin, runNpm } from './process.mjs';
 
@@ -42,15 +46,25 @@ async function lint() {
   tally.expectNone('package-lock.json is complete', lockFileProblems());
   tally.check('biome', await biome(false));
   tally.check('clang-format', await clangFormat(false));
-  const tidy = await clangTidy();
-  tally.check(`clang-tidy: ${tidy.files} files, ${tidy.checked} changed since they last passed`, tidy);
+  return tally;
+}
+
+async function tidy({ deep }) {
+  const tally = new Tally();
+  // As the fuzzers, beside the tests of the stage behind it.
+  const { files, checked, ...result } = await clangTidy({ yielding: !deep });
+  tally.check(`clang-tidy: ${files} files, ${checked} changed since they last passed`, result);
   return tally;
 }
 
 async function types() {
   const tally = new Tally();
-  tally.check('src', await runBin('tsc', ['-p', 'tsconfig.json', '--noEmit']));
-  tally.check('test, examples, bench', await runBin('tsc', ['-p', 'tsconfig.test.json']));
+  const projects = [
+    ['test, examples, bench', ['-p', 'tsconfig.test.json']],
+    ['src', ['-p', 'tsconfig.json', '--noEmit']],
+    ['dashboard', ['-p', 'dashboard']],
+  ];
+  await eachParallel(projects, jobs, async ([title, args]) => tally.check(title, await runBin('tsc', args)));
   return tally;
 }
 
@@ -68,55 +82,67 @@ async function nativeTests(preset) {
   return names.map((name) => name.replace(/<.*>$/, ''));
 }
 
-/** Native tests of one sanitizer preset, by ctest: doctest's summary says how many it ran, any other test is one. */
+/** The output of ctest with the lines of each test behind each other: those that ran at a time are mixed. */
+function sortedByTest(output) {
+  const numberOf = (line) => Number(/^(\d+): /.exec(line)?.[1] ?? 0);
+  return output
+    .split('\n')
+    .sort((a, b) => numberOf(a) - numberOf(b))
+    .join('\n');
+}
+
+/** Native tests of one sanitizer preset, by ctest: doctest's summaries say how many each part ran, any other test is one. */
 async function unitTests(tally, preset) {
   const built = await buildPreset(preset);
   if (built.code !== 0) {
     tally.check(`build (${preset})`, built);
     return;
   }
-  const result = await run('ctest', [
-    '--test-dir',
-    join('build-cmake', preset),
-    '--verbose',
-    '--no-tests=error',
-  ]);
+  // Without an llvm-symbolizer, clang's report names lines with what the linker came with.
+  const env = { ASAN_OPTIONS: process.env.ASAN_OPTIONS ?? 'allow_addr2line=1' };
+  const folder = join('build-cmake', preset);
+  const args = ['--test-dir', folder, '--verbose', '--no-tests=error', '--parallel', String(jobs)];
+  const { code, output: mixed } = await run('ctest', args, { env });
+  const output = sortedByTest(mixed);
+  const all = await nativeTests(preset);
   const counts = { passed: 0, failed: 0, skipped: 0 };
   /** @type {import('./failures.mjs').Failure[]} */
   const failures = [];
   const tests = /^ *\d+\/\d+ Test +#(\d+): (\S+) \.+([^\d\n]*)/gm;
-  for (const [, number, name, ending] of result.output.matchAll(tests)) {
+  for (const [, number, name, ending] of output.matchAll(tests)) {
     const passed = ending.trim() === 'Passed';
-    if (name === 'hawser_tests') continue;
+    if (name.startsWith('hawser_tests_')) continue;
     counts[passed ? 'passed' : 'failed'] += 1;
     if (passed) continue;
-    const lines = result.output.split('\n').filter((line) => line.startsWith(`${number}: `));
+    const lines = output.split('\n').filter((line) => line.startsWith(`${number}: `));
     failures.push({ name, message: essence(lines.join('\n')) });
   }
-  const summary = /test cases:\s+\d+ \|\s+(\d+) passed \|\s+(\d+) failed \|\s+(\d+) skipped/.exec(
-    result.output,
-  );
-  if (summary) {
-    counts.passed += Number(summary[1]);
-    counts.failed += Number(summary[2]);
-    counts.skipped += Number(summary[3]);
+  const summaries = [...output.matchAll(/test cases:\s+\d+ \|\s+(\d+) passed \|\s+(\d+) failed/g)];
+  let ran = 0;
+  for (const [, passed, failed] of summaries) {
+    counts.passed += Number(passed);
+    counts.failed += Number(failed);
+    ran += Number(passed) + Number(failed);
   }
   // A sanitizer's report ends the process: then there is no summary, or one without failures.
-  if (result.code !== 0 && counts.failed === 0) counts.failed = 1;
+  if (code !== 0 && counts.failed === 0) counts.failed = 1;
+  // What is in no part, or was behind the end of one.
+  counts.skipped += Math.max(0, all.length - ran);
   for (const kind of Object.keys(counts)) tally[kind] += counts[kind];
-  failures.push(...doctestFailures(result.output));
-  if (result.code !== 0 && (!summary || failures.length === 0)) {
-    failures.push({ name: 'the test program', message: essence(result.output) });
+  failures.push(...doctestFailures(output));
+  if (code !== 0 && (ran < all.length || failures.length === 0)) {
+    failures.push({ name: 'the test program', message: essence(output) });
   }
   for (const { name, message } of failures) tally.failures.push({ name: `${preset}: ${name}`, message });
   console.log(
     `${counts.failed === 0 ? 'ok' : 'FAILED'}  ${preset}: ${counts.passed} passed, ${counts.failed} failed`,
   );
-  if (result.code !== 0) console.error(result.output.trimEnd());
-  const failed = [...result.output.matchAll(/TEST CASE: +(.+?)(?:<.*>)?$/gm)].map(([, name]) => name);
-  const all = summary ? await nativeTests(preset) : [];
+  if (code !== 0) console.error(output.trimEnd());
+  const failed = [...output.matchAll(/TEST CASE: +(.+?)(?:<.*>)?$/gm)].map(([, name]) => name);
   const before = proven.native;
-  const passed = (name) => (before?.has(name) ?? true) && (result.code === 0 || !failed.includes(name));
+  const isComplete = ran >= all.length;
+  const passed = (name) =>
+    isComplete && (before?.has(name) ?? true) && (code === 0 || !failed.includes(name));
   proven.native = new Set(all.filter(passed));
 }
 
@@ -139,8 +165,8 @@ async function native({ deep }) {
     await unitTests(tally, 'tsan');
     return tally;
   }
-  // The unit tests keep one core busy: those with threads are built on what is left.
   await buildPreset('asan');
+  // The unit tests leave a processor idle where they wait, and at their end.
   await Promise.all([unitTests(tally, 'asan'), threadTests(tally)]);
   return tally;
 }
@@ -148,7 +174,9 @@ async function native({ deep }) {
 async function fuzz({ deep }) {
   const tally = new Tally();
   const targets = fuzzTargets();
-  const built = await buildPreset('fuzz');
+  // Beside the tests of the stage behind it, which wait more than they work.
+  const options = { yielding: !deep };
+  const built = await buildPreset('fuzz', 'all', options);
   if (built.code !== 0) {
     tally.check('build (fuzz)', built);
     return tally;
@@ -158,7 +186,7 @@ async function fuzz({ deep }) {
     ? 600
     : Math.max(2, Math.min(10, Math.floor((20 * jobs) / Math.max(1, targets.length))));
   await eachParallel(targets, jobs, async (target) => {
-    tally.check(`${target}, ${seconds} s`, await runFuzzer(target, seconds));
+    tally.check(`${target}, ${seconds} s`, await runFuzzer(target, seconds, options));
   });
   return tally;
 }
@@ -232,6 +260,8 @@ async function packaged() {
   const tally = new Tally();
   const folder = mkdtempSync(join(tmpdir(), 'hawser-pack-'));
   try {
+    // What npm's prepack does, for which scripts would have to run: theirs is printed among the JSON.
+    collectAddonSource();
     const packed = await runNpm([
       'pack',
       '--json',
@@ -244,9 +274,17 @@ async function packaged() {
       tally.check('npm pack', packed);
       return tally;
     }
-    const [{ filename, files }] = JSON.parse(packed.output.slice(packed.output.indexOf('[')));
+    const [{ filename, files, size }] = JSON.parse(packed.output.slice(packed.output.indexOf('[')));
     const tarball = join(folder, filename);
-    tally.expectNone('contents of the tarball', packageProblems(files.map(({ path }) => path)));
+    tally.expectNone(
+      'contents of the tarball',
+      packageProblems(
+        files.map(({ path }) => path),
+        size,
+      ),
+    );
+    const prebuilds = files.filter(({ path }) => path.endsWith('.node')).length;
+    console.log(`the tarball has ${(size / 2 ** 20).toFixed(2)} MiB, with ${prebuilds} prebuilt addons`);
     tally.check('publint', await runBin('publint', ['run', '--strict', tarball]));
     tally.check('arethetypeswrong', await runBin('attw', [tarball, '--profile', 'esm-only', '--no-emoji']));
   } finally {
@@ -255,16 +293,50 @@ async function packaged() {
   return tally;
 }
 
+/** What a user has after `npm install` of the tarball. */
+async function install({ deep }) {
+  const tally = new Tally();
+  const context = await prepare();
+  try {
+    console.log(`npm install of the tarball took ${context.installSeconds.toFixed(1)} s`);
+    console.log(`its addon for this machine: ${context.addon}`);
+    for (const major of majors.filter((each) => !context.nodes.some((node) => node.major === each))) {
+      console.log(`skipped  Node.js ${major}: there is none here`);
+      tally.skipped += 1;
+    }
+    const checks = installChecks.filter((check) => deep || check.deep !== true);
+    await eachParallel(checks, jobs, async (check) => {
+      const output = await failureOf(() => check.run(context));
+      tally.check(check.title, { code: output === undefined ? 0 : 1, output: output ?? '' });
+    });
+  } finally {
+    rmSync(context.folder, { recursive: true });
+  }
+  return tally;
+}
+
+/** What a function throws, as text. */
+async function failureOf(work) {
+  try {
+    await work();
+    return undefined;
+  } catch (error) {
+    return error.stack ?? String(error);
+  }
+}
+
 export const stages = [
-  { name: 'lint', title: 'sources, format, clang-tidy', run: lint },
-  { name: 'types', title: 'tsc over src, test, examples and bench', run: types },
+  { name: 'lint', title: 'sources and format', run: lint },
+  { name: 'types', title: 'tsc over src, test, examples and bench', run: types, besideNext: true },
   {
     name: 'native',
     title: 'unit tests under AddressSanitizer, those with threads under ThreadSanitizer',
     run: native,
   },
-  { name: 'fuzz', title: 'every fuzzer for a short while', run: fuzz },
+  { name: 'tidy', title: 'clang-tidy', run: tidy, besideNext: true },
+  { name: 'fuzz', title: 'every fuzzer for a short while', run: fuzz, besideNext: true },
   { name: 'vitest', title: 'TypeScript, simulation, interoperation and examples', run: vitest },
   { name: 'conformance', title: 'every test that docs/conformance names has passed', run: conformance },
   { name: 'package', title: 'what npm would publish', run: packaged },
+  { name: 'install', title: 'what a user has after npm install of it', run: install },
 ];

@@ -5,8 +5,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { dirname, join } from 'node:path';
 import { root } from './process.mjs';
 
-/** @returns {string[]} every file under the given files and folders (relative to the root), sorted */
-export function filesUnder(paths, accept = (_file) => true) {
+/**
+ * @param {readonly string[]} paths files and folders, relative to the root
+ * @param {(file: string) => boolean} [accept] which of the files in the folders
+ * @returns {string[]} every file under them, sorted
+ */
+export function filesUnder(paths, accept = () => true) {
   const files = [];
   for (const path of paths) {
     const full = join(root, path);
@@ -24,7 +28,11 @@ export function filesUnder(paths, accept = (_file) => true) {
   return files.sort();
 }
 
-/** @returns {string} one hash over the names and contents of files, and over further facts */
+/**
+ * @param {readonly string[]} files relative to the root
+ * @param {readonly unknown[]} [facts]
+ * @returns {string} one hash over the names and contents of files, and over further facts
+ */
 export function hashOf(files, facts = []) {
   const hash = createHash('sha256').update(JSON.stringify(facts));
   for (const file of files) hash.update(`\0${file}\0`).update(readFileSync(join(root, file)));
@@ -34,12 +42,15 @@ export function hashOf(files, facts = []) {
 /** A stamp remembers the hash of what something was last built from. */
 export class Stamp {
   #file;
+  /** @param {string} name */
   constructor(name) {
     this.#file = join(root, 'build', 'stamps', name);
   }
+  /** @param {string} hash */
   matches(hash) {
     return existsSync(this.#file) && readFileSync(this.#file, 'utf8') === hash;
   }
+  /** @param {string} hash */
   write(hash) {
     mkdirSync(dirname(this.#file), { recursive: true });
     writeFileSync(this.#file, hash);

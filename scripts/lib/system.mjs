@@ -1,6 +1,7 @@
 // The programs and libraries that npm does not bring: which are missing, and how to get them.
 import { existsSync, statSync } from 'node:fs';
 import { findLibsodium } from '../libsodium.mjs';
+import { llvmTool, machLinker } from '../prebuild/toolchain.mjs';
 import { run, which } from './process.mjs';
 import { hashOf, Stamp } from './stamp.mjs';
 
@@ -9,6 +10,9 @@ const cxx20Probe =
 const fuzzProbe =
   '#include <cstddef>\n#include <cstdint>\n' +
   'extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t*, std::size_t) { return 0; }\n';
+
+/** Another Python may be first in the path, without Debian's packages. */
+export const debianPython = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
 
 /** @returns {string} the C++ compiler that builds the addon */
 export function cxxCompiler() {
@@ -94,7 +98,95 @@ const requirements = [
     apt: ['etcd-server', 'etcd-client'],
     brew: ['etcd'],
     without: 'whatever needs a real etcd is skipped',
-    afterApt: turnServiceOff,
+    afterApt: (prefix) => turnServiceOff('etcd.service', prefix),
+  },
+  {
+    name: 'promtool',
+    purposes: ['test'],
+    present: () => which('promtool') !== undefined,
+    apt: ['prometheus'],
+    brew: ['prometheus'],
+    without: 'metrics, alerts and the queries of the dashboard for Grafana are checked without Prometheus',
+    afterApt: (prefix) => turnServiceOff('prometheus.service', prefix),
+  },
+  {
+    name: 'cryptography for Python',
+    purposes: ['test'],
+    present: async () => (await run(debianPython, ['-c', 'import cryptography'])).code === 0,
+    apt: ['python3-cryptography'],
+    brew: ['cryptography'],
+    without: 'what checks envelopes of keys against Python is skipped',
+  },
+  {
+    name: 'tshark',
+    purposes: ['test'],
+    present: () => which('tshark') !== undefined && which('capinfos') !== undefined,
+    apt: ['tshark'],
+    brew: ['wireshark'],
+    without: 'what opens captures with Wireshark is skipped',
+  },
+  {
+    name: 'chromium',
+    purposes: ['test'],
+    present: () => existsSync(process.env.CHROMIUM ?? '/usr/bin/chromium'),
+    apt: ['chromium'],
+    brew: ['chromium'],
+    without: 'the dashboard is not tried in a browser',
+  },
+  {
+    name: 'the tools of LLVM',
+    purposes: ['test', 'prebuild'],
+    present: () => ['llvm-nm', 'llvm-readelf', 'llvm-objdump', 'llvm-readobj'].every(llvmTool),
+    apt: ['llvm'],
+    brew: ['llvm'],
+  },
+  {
+    name: "LLVM's linker for macOS",
+    purposes: ['prebuild'],
+    present: () => machLinker() !== undefined,
+    apt: ['lld-19'],
+  },
+  {
+    name: 'mingw-w64',
+    purposes: ['prebuild'],
+    present: () => which('x86_64-w64-mingw32-g++-posix') !== undefined,
+    apt: ['g++-mingw-w64-x86-64-posix'],
+  },
+  {
+    name: 'dpkg-source',
+    purposes: ['prebuild'],
+    present: () => which('dpkg-source') !== undefined,
+    apt: ['dpkg-dev'],
+  },
+  {
+    name: 'qemu for arm64',
+    purposes: ['prebuild'],
+    present: () =>
+      which('qemu-aarch64-static') !== undefined && existsSync('/usr/aarch64-linux-gnu/lib/libc.so.6'),
+    apt: ['qemu-user-static', 'libc6-arm64-cross', 'libstdc++6-arm64-cross'],
+    without: 'what is made for arm64 is not run',
+  },
+  {
+    name: 'musl',
+    purposes: ['prebuild'],
+    present: () => existsSync('/lib/ld-musl-x86_64.so.1'),
+    apt: ['musl'],
+    without: 'what is made for musl is not run',
+  },
+  {
+    name: 'Wine',
+    purposes: ['prebuild'],
+    present: () => existsSync('/usr/lib/wine/wine64'),
+    apt: ['wine64'],
+    without: 'what is made for Windows is not run',
+  },
+  {
+    name: 'the tools of WireGuard',
+    purposes: ['test'],
+    present: () => which('wg') !== undefined,
+    apt: ['wireguard-tools'],
+    brew: ['wireguard-tools'],
+    without: 'what needs wg is checked with a program in its place',
   },
 ];
 
@@ -109,13 +201,13 @@ async function nameRuntimePackage(packages) {
   return known.code === 0 ? [...others, runtime] : others;
 }
 
-/** Debian runs what it installs: on the port that developers' own clusters use, and at every start of the machine. */
-async function turnServiceOff(prefix) {
+/** Debian runs what it installs: on the port that developers' own servers use, and at every start of the machine. */
+async function turnServiceOff(service, prefix) {
   if (which('systemctl') === undefined) return;
   const [command, ...rest] = [...prefix, 'systemctl'];
   // Where systemd does not run, the first one fails and the second one does what there is to do.
-  await run(command, [...rest, 'stop', 'etcd.service']);
-  await run(command, [...rest, 'disable', 'etcd.service']);
+  await run(command, [...rest, 'stop', service]);
+  await run(command, [...rest, 'disable', service]);
 }
 
 /** @returns {string[]} for what is missing and not needed: what is left out, and what to type to have it */
@@ -150,7 +242,7 @@ async function aptPrefix() {
 /**
  * Installs what is missing where that is possible without asking anybody.
  *
- * @param {string} purpose start, test, fuzz or bench
+ * @param {string} purpose start, test, fuzz, bench or prebuild
  * @param {(title: string, work: () => Promise<{code: number, output: string}>) => Promise<void>} step runs a step and
  *   throws, having shown its output, when it fails
  * @throws {Error} whose message says what is missing and the one command to type

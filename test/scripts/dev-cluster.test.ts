@@ -1,6 +1,7 @@
 // The cluster for development: scripts/dev-cluster.mjs.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -25,21 +26,28 @@ function run(...args: string[]): Ran {
   return { child, lines, ended: once(child, 'close').then(([code]) => code) };
 }
 
-/** The first of three ports, which are free most likely. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  return Math.min(port, 65_533);
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1');
+  const isListening = await once(server, 'listening').then(
+    () => true,
+    () => false,
+  );
+  if (isListening) await once(server.close(), 'close');
+  return isListening;
+}
+
+/** The first of three free ports. They are below those that the system gives to whoever asks for any, as the nodes of etcd do. */
+async function freePorts(from: number): Promise<number> {
+  for (let first = from + randomInt(2000); ; first += 3) {
+    const free = await Promise.all([first, first + 1, first + 2].map(isFree));
+    if (free.every(Boolean)) return first;
+  }
 }
 
 test.skipIf(!hasEtcd)(
   'three gateways give tokens for all of them, and Ctrl-C ends everything in order',
   async () => {
-    const [port, httpPort] = [await freePort(), await freePort()];
+    const [port, httpPort] = [await freePorts(20_000), await freePorts(24_000)];
     const { child, lines, ended } = run('--port', `${port}`, '--http-port', `${httpPort}`);
     try {
       const isReady = (): boolean => lines.some((line) => line.startsWith('ready'));
