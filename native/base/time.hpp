@@ -28,6 +28,9 @@ static_assert(std::is_same_v<EngineClock::period, std::micro> &&
 
 using Instant = EngineClock::time_point;
 
+// How many of Duration's unit a second has: for rates, which are in bytes a second.
+inline constexpr std::uint64_t kMicrosecondsPerSecond = std::micro::den;
+
 // A deadline that never comes. Do not add to it.
 inline constexpr Instant kNever = Instant::max();
 

@@ -16,7 +16,7 @@ namespace hawser::binding {
 
 namespace {
 
-constexpr napi_type_tag kTypeTag = {0x6f1dc0e5a9d14b53, 0x9a5be7a1f04c2e86};
+constexpr napi_type_tag kEndpointTag = {0x6f1dc0e5a9d14b53, 0x9a5be7a1f04c2e86};
 
 constexpr std::array<const char*, 7> kConnectResultCodes = {
     "CONNECTED", "DENIED", "TIMED_OUT", "TOKEN_EXPIRED", "TOKEN_INVALID", "ABORTED", "ADDRESS_IN_USE",
@@ -84,7 +84,7 @@ Napi::Function NativeEndpoint::define(Napi::Env env) {
 }
 
 NativeEndpoint* NativeEndpoint::from(const Napi::Value& value) {
-  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&kTypeTag))
+  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&kEndpointTag))
     return Unwrap(value.As<Napi::Object>());
   throw_type_error(value.Env(), "endpoint must be a NativeEndpoint");
   return nullptr;
@@ -92,7 +92,7 @@ NativeEndpoint* NativeEndpoint::from(const Napi::Value& value) {
 
 NativeEndpoint::NativeEndpoint(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const Napi::Env env = info.Env();
-  info.This().As<Napi::Object>().TypeTag(&kTypeTag);
+  info.This().As<Napi::Object>().TypeTag(&kEndpointTag);
   if (!info[1].IsFunction() || !info[2].IsFunction()) {
     throw_type_error(env, "onEvents and onStopped must be functions");
     return;

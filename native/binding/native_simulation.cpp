@@ -11,7 +11,7 @@ namespace hawser::binding {
 
 namespace {
 
-constexpr napi_type_tag kTypeTag = {0x3b8e5d0c7a4f4916, 0xb27f61c93de8a045};
+constexpr napi_type_tag kSimulationTag = {0x3b8e5d0c7a4f4916, 0xb27f61c93de8a045};
 
 Napi::Value instant_value(Napi::Env env, Instant instant) {
   return Napi::Number::New(env,
@@ -37,7 +37,7 @@ Napi::Function NativeSimulation::define(Napi::Env env) {
 }
 
 NativeSimulation* NativeSimulation::from(const Napi::Value& value) {
-  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&kTypeTag))
+  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&kSimulationTag))
     return Unwrap(value.As<Napi::Object>());
   throw_type_error(value.Env(), "socket must be 'native', 'portable' or a NativeSimulation");
   return nullptr;
@@ -45,7 +45,7 @@ NativeSimulation* NativeSimulation::from(const Napi::Value& value) {
 
 NativeSimulation::NativeSimulation(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   const Napi::Env env = info.Env();
-  info.This().As<Napi::Object>().TypeTag(&kTypeTag);
+  info.This().As<Napi::Object>().TypeTag(&kSimulationTag);
   std::optional<std::uint64_t> seed;
   std::optional<std::int64_t> start;
   if (info[0].IsObject()) {

@@ -4,13 +4,12 @@
 #include <chrono>
 
 #include "base/random.hpp"
+#include "engine/hystart.hpp"
 
 namespace hawser {
 namespace {
 
 using std::chrono::milliseconds;
-
-constexpr std::uint64_t kSecond = 1'000'000;  // microseconds
 
 // Gains in percent (section 5.6.1).
 //
@@ -33,7 +32,7 @@ constexpr std::uint64_t kPacingMarginPercent = 1;
 
 constexpr std::uint64_t kBetaPercent = 70;
 constexpr std::uint64_t kHeadroomPercent = 15;
-constexpr std::uint64_t kLeastDatagrams = 4;  // MinPipeCwnd
+constexpr std::uint64_t kMinPipeCwnd = 4;  // datagrams
 constexpr std::uint64_t kFullBandwidthPercent = 125;
 constexpr std::uint8_t kFullBandwidthRounds = 3;
 constexpr std::uint16_t kStartupLossRanges = 6;
@@ -85,11 +84,8 @@ constexpr std::uint64_t kLossWithoutQueueDatagrams = 3;
 constexpr std::uint32_t kQueueDivisor = 16;
 constexpr std::uint32_t kLeastQueue = 3'000;
 
-// Where a whole round trip is looked at: the rise of HyStart++ (RFC 9406 section 4.3) over the least round
-// trip, and fewer samples than there, since a slow flow has no more.
-constexpr std::uint32_t kRiseDivisor = 8;
-constexpr std::uint32_t kLeastRise = 4'000;
-constexpr std::uint32_t kMostRise = 16'000;
+// Where a whole round trip is looked at: the rise of HyStart++ over the least round trip, and fewer samples
+// than there, since a slow flow has no more.
 constexpr std::uint8_t kRiseSamples = 4;
 
 // ECN, which the draft leaves open but for "any CE mark is congestion". ECT(0) may be marked by queues that
@@ -125,7 +121,7 @@ void Bbr::start(std::size_t max_datagram, Instant now) {
   control_ = {};
   control_.max_datagram = static_cast<std::uint32_t>(max_datagram);
   control_.window = initial_window(max_datagram);
-  control_.pacing_rate = control_.window * kSecond / microseconds_of(RoundTrip::kInitial);
+  control_.pacing_rate = control_.window * kMicrosecondsPerSecond / microseconds_of(RoundTrip::kInitial);
   delivery_.delivered_at = delivery_.first_sent = now;
   model_.extra_acked_start = now;
   model_.min_rtt_at = model_.probe_rtt_min_at = now;
@@ -276,10 +272,10 @@ std::uint64_t Bbr::bandwidth() const { return std::min(max_bandwidth(), model_.b
 std::uint64_t Bbr::bdp(std::uint64_t rate, std::uint64_t percent) const {
   if (model_.min_rtt == kNoRoundTrip) return initial_window(control_.max_datagram);
   // In this order: 1 Tbit/s times 71 minutes fits.
-  return rate * model_.min_rtt / kSecond * percent / 100;
+  return rate * model_.min_rtt / kMicrosecondsPerSecond * percent / 100;
 }
 
-std::uint64_t Bbr::least_window() const { return kLeastDatagrams * control_.max_datagram; }
+std::uint64_t Bbr::least_window() const { return kMinPipeCwnd * control_.max_datagram; }
 
 // QuantizationBudget. Three quanta of 1 ms (as section 5.5.8.1 has it for TCP): sender, receiver and the way
 // of the acknowledgement back each wait for a timer or a turn of an event loop, which on a path of less than
@@ -322,7 +318,7 @@ void Bbr::finish_sample() {
   sample_.delivered = delivery_.delivered - sample_.prior_delivered;
   const std::uint64_t elapsed = microseconds_of(sample_.elapsed);
   if (elapsed == 0 || (model_.min_rtt != kNoRoundTrip && elapsed < model_.min_rtt)) return;
-  sample_.rate = sample_.delivered * kSecond / elapsed;
+  sample_.rate = sample_.delivered * kMicrosecondsPerSecond / elapsed;
 }
 
 void Bbr::update_round() {
@@ -406,7 +402,8 @@ void Bbr::update_marks(std::uint64_t newly_marked) {
 
 // Section 5.5.9.
 void Bbr::update_ack_aggregation(std::uint64_t acked, Instant now) {
-  std::uint64_t expected = bandwidth() * microseconds_of(now - model_.extra_acked_start) / kSecond;
+  std::uint64_t expected =
+      bandwidth() * microseconds_of(now - model_.extra_acked_start) / kMicrosecondsPerSecond;
   if (model_.extra_acked_delivered <= expected) {
     model_.extra_acked_delivered = 0;
     model_.extra_acked_start = now;
@@ -441,8 +438,7 @@ void Bbr::update_round_trip(const AckSummary& summary) {
     model_.min_rtt_at = model_.probe_rtt_min_at;
   }
   if (model_.round_rtt_samples == kRiseSamples) {
-    const std::uint32_t rise = std::clamp(model_.min_rtt / kRiseDivisor, kLeastRise, kMostRise);
-    model_.queued = model_.round_rtt >= model_.min_rtt + rise;
+    model_.queued = model_.round_rtt >= model_.min_rtt + hystart::rtt_thresh(model_.min_rtt);
   }
 }
 
@@ -497,7 +493,7 @@ void Bbr::start_down(Instant now) {
   reset_signals();
   cycle_.up_acked_per_increase = kUnlimited;
   // PickProbeWait: 2 to 3 s, and 0 or 1 round trips off the bound of IsRenoCoexistenceProbeTime.
-  const std::uint32_t draw = drawn(now, delivery_.delivered, 2 * kSecond);
+  const std::uint32_t draw = drawn(now, delivery_.delivered, 2 * kMicrosecondsPerSecond);
   cycle_.rounds_since_up = draw & 1U;
   cycle_.wait = kProbeWait + Duration(draw >> 1U);
   cycle_.started = now;

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cmath>
 
+#include "engine/hystart.hpp"
+
 namespace hawser {
 namespace {
 
@@ -15,7 +17,7 @@ constexpr double kRenoAlpha = 3 * (1 - kBeta) / (1 + kBeta);
 // RFC 9438 section 4.4: no more than half as much again in a round trip.
 constexpr double kMostGrowth = 1.5;
 // RFC 9002 section 7.2.
-constexpr std::size_t kLeastDatagrams = 2;
+constexpr std::size_t kMinimumWindow = 2;  // datagrams
 
 // In slow start the window doubles within a round trip, so the rate must be twice what the window of now
 // needs. Later a quarter above: the window, not the pacer, is to decide, and what a late timer or a late
@@ -25,14 +27,9 @@ constexpr std::uint64_t kAvoidancePercent = 125;
 
 // HyStart++, RFC 9406 section 4.3. Packets are paced, so that growth in slow start needs no further limit
 // (L).
-constexpr std::uint32_t kLeastRise = 4'000;
-constexpr std::uint32_t kMostRise = 16'000;
-constexpr std::uint32_t kRiseDivisor = 8;
-constexpr std::uint8_t kSamples = 8;
-constexpr double kConservativeDivisor = 4;
-constexpr std::uint8_t kConservativeRounds = 5;
-
-constexpr std::uint64_t kSecond = 1'000'000;  // microseconds
+constexpr std::uint8_t kRttSamples = 8;
+constexpr double kCssGrowthDivisor = 4;
+constexpr std::uint8_t kCssRounds = 5;
 
 double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -79,7 +76,7 @@ void Cubic::on_congestion(Instant sent, Instant now) {
   const bool shrinking = state_.reduced && before < state_.most;
   state_.most = shrinking ? before * (1 + kBeta) / 2 : before;
   state_.prior = before;
-  state_.window = std::max(before * kBeta, kLeastDatagrams * datagram());
+  state_.window = std::max(before * kBeta, kMinimumWindow * datagram());
   state_.slow_start_threshold = state_.window;
   const double distance = std::max(state_.most - state_.window, 0.0) / datagram();
   state_.seconds_to_most = std::cbrt(distance / kC);
@@ -108,14 +105,13 @@ void Cubic::observe_round_trip(const AckSummary& summary) {
   const auto sample = static_cast<std::uint32_t>(
       std::min<Duration::rep>(summary.latest_round_trip.count(), kNoRoundTrip - 1));
   state_.round_least = std::min(state_.round_least, sample);
-  if (state_.round_samples < kSamples) ++state_.round_samples;
-  if (state_.round_samples < kSamples) return;
+  if (state_.round_samples < kRttSamples) ++state_.round_samples;
+  if (state_.round_samples < kRttSamples) return;
   if (state_.conservative_rounds > 0) {
     // The rise was not ours: back to slow start.
     if (state_.round_least < state_.conservative_baseline) state_.conservative_rounds = 0;
   } else if (state_.last_round_least != kNoRoundTrip) {
-    const std::uint32_t rise = std::clamp(state_.last_round_least / kRiseDivisor, kLeastRise, kMostRise);
-    if (state_.round_least >= state_.last_round_least + rise) {
+    if (state_.round_least >= state_.last_round_least + hystart::rtt_thresh(state_.last_round_least)) {
       state_.conservative_baseline = state_.round_least;
       state_.conservative_rounds = 1;
     }
@@ -133,7 +129,7 @@ void Cubic::end_round(std::uint64_t next_number) {
   state_.round_least = kNoRoundTrip;
   state_.round_samples = 0;
   if (state_.conservative_rounds == 0) return;
-  if (state_.conservative_rounds == kConservativeRounds) {
+  if (state_.conservative_rounds == kCssRounds) {
     state_.slow_start_threshold = state_.window;
     state_.conservative_rounds = 0;
   } else {
@@ -157,7 +153,7 @@ void Cubic::grow(Instant now) {
   }
   const auto acked = static_cast<double>(state_.acked);
   if (!in_slow_start()) return avoid_congestion(acked, now);
-  state_.window += state_.conservative_rounds > 0 ? acked / kConservativeDivisor : acked;
+  state_.window += state_.conservative_rounds > 0 ? acked / kCssGrowthDivisor : acked;
 }
 
 // W_cubic of RFC 9438 section 4.2, in bytes.
@@ -193,7 +189,7 @@ void Cubic::avoid_congestion(double acked, Instant now) {
 
 void Cubic::on_persistent_congestion(Instant now) {
   on_congestion(now, now);
-  state_.window = kLeastDatagrams * datagram();
+  state_.window = kMinimumWindow * datagram();
   // RFC 9438 section 4.8: slow start, and then a curve that begins at its plateau.
   state_.reduced = false;
   state_.has_recovery = false;
@@ -205,15 +201,16 @@ void Cubic::on_app_limited(std::size_t /*in_flight*/) { state_.limited = true; }
 void Cubic::on_path(std::size_t max_datagram, bool fresh, Instant /*now*/) {
   if (fresh) return start(max_datagram);
   max_datagram_ = static_cast<std::uint32_t>(max_datagram);
-  state_.window = std::max(state_.window, kLeastDatagrams * datagram());
+  state_.window = std::max(state_.window, kMinimumWindow * datagram());
 }
 
 std::uint64_t Cubic::pacing_rate() const {
   const bool doubling = in_slow_start() && state_.conservative_rounds == 0;
   const std::uint64_t percent = doubling ? kSlowStartPercent : kAvoidancePercent;
   const auto bytes = static_cast<std::uint64_t>(state_.window);
-  if (state_.smoothed == 0) return bytes * kSecond / static_cast<std::uint64_t>(RoundTrip::kInitial.count());
-  return bytes * percent / 100 * kSecond / state_.smoothed + 1;
+  if (state_.smoothed == 0)
+    return bytes * kMicrosecondsPerSecond / static_cast<std::uint64_t>(RoundTrip::kInitial.count());
+  return bytes * percent / 100 * kMicrosecondsPerSecond / state_.smoothed + 1;
 }
 
 }  // namespace hawser

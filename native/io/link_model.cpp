@@ -7,11 +7,11 @@ namespace hawser {
 
 namespace {
 
-constexpr std::uint64_t kMillion = 1'000'000;
 constexpr std::size_t kMaxDatagramBytes = 65'535;
 
 // The longest backlog there can be, in millionths of a byte: it and a sum with the present fit 64 bits.
-static_assert((LinkModel::kMaxQueueBytes + kMaxDatagramBytes) * kMillion < (std::uint64_t{1} << 62U));
+static_assert((LinkModel::kMaxQueueBytes + kMaxDatagramBytes) * kMicrosecondsPerSecond <
+              (std::uint64_t{1} << 62U));
 
 // How much longer than others a datagram that is overtaken takes at least, and at most beside the jitter.
 constexpr Duration kLeastHoldBack{1};
@@ -36,11 +36,11 @@ std::uint64_t LinkQueue::backlog(std::uint64_t bytes_per_second, Instant now) co
 }
 
 std::uint64_t LinkQueue::backlog_bytes(std::uint64_t bytes_per_second, Instant now) const {
-  return divide_up(backlog(bytes_per_second, now), kMillion);
+  return divide_up(backlog(bytes_per_second, now), kMicrosecondsPerSecond);
 }
 
 Instant LinkQueue::append(std::uint64_t bytes_per_second, std::size_t size, Instant now) {
-  backlog_ = backlog(bytes_per_second, now) + size * kMillion;
+  backlog_ = backlog(bytes_per_second, now) + size * kMicrosecondsPerSecond;
   as_of_ = std::max(as_of_, now);
   return as_of_ + Duration(static_cast<Duration::rep>(divide_up(backlog_, bytes_per_second)));
 }

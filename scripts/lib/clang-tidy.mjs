@@ -11,13 +11,10 @@ const togetherFolder = join(database, 'together');
 /** How many files are read as one: enough that the headers, which all of them read, are no longer most of it. */
 const atATime = 10;
 
-/** Names that a file defines for itself and another one of its folder defines too. */
-const apart = /\/(cubic|simulation|native_simulation)\.cpp$/;
-
 /** Folders of programs and fuzzers, which have an entry point each. */
 const entryPoints = /^native\/(bench|fuzz|tools)\//;
 
-/** What clang says when they cannot be read together. */
+/** What clang says when two files of a folder define the same name for themselves. */
 const clash = 'error: redefinition of';
 
 /** @typedef {{directory: string, command: string, file: string}} CompileCommand */
@@ -49,8 +46,7 @@ function groupsOf(files, commands) {
   for (const file of files) {
     const { command = '' } = commands.get(file) ?? {};
     const flags = command.replaceAll(join(root, file), '').replace(/-o \S+/, '');
-    const alone = apart.test(file) || entryPoints.test(file);
-    const key = alone ? file : JSON.stringify([file.split('/')[1], flags]);
+    const key = entryPoints.test(file) ? file : JSON.stringify([file.split('/')[1], flags]);
     alike.set(key, [...(alike.get(key) ?? []), file]);
   }
   return [...alike.values()]
@@ -131,7 +127,12 @@ export async function clangTidy(options = {}) {
       const file = joined(group, like, String(index));
       const result = await check(group, file, join(togetherFolder, String(index)));
       if (result.code === 0) return;
-      if (result.output.includes(clash)) console.log(`clang-tidy: not together: ${group.join(' ')}`);
+      if (result.output.includes(clash)) {
+        // The native build of the tests and the prebuilt addons would not compile.
+        code = 1;
+        output += result.output;
+        return;
+      }
     }
     for (const file of group) {
       const result = await check([file], join(root, file), database);

@@ -25,19 +25,15 @@ const optimisation = (/** @type {string} */ layer) => (layer === 'crypto' ? '-O3
  */
 const withoutUnwinding = ['-fno-unwind-tables', '-fno-asynchronous-unwind-tables'];
 
-/** Names that a file defines for itself and another one of its folder defines too. */
-const apart = ['native/engine/cubic.cpp', 'native/io/simulation.cpp', 'native/binding/native_simulation.cpp'];
-
 /**
  * @typedef {object} Unit
- * @property {string} name
  * @property {string} layer its folder under native/
  * @property {string[]} files
  */
 
 /**
  * What is compiled together: the files of a folder, of which each would read the same headers again, which is most of
- * what compiling it costs.
+ * what compiling it costs. So a name that a file defines for itself is that of no other file of its folder.
  *
  * @param {import('./targets.mjs').Target} target
  * @returns {Unit[]}
@@ -47,9 +43,8 @@ export function unitsOf(target) {
   const units = new Map();
   for (const file of sourcesFor(osName(target))) {
     const layer = file.split('/')[1] ?? '';
-    const name = apart.includes(file) ? `${layer}-2` : layer;
-    const unit = units.get(name) ?? { name, layer, files: [] };
-    units.set(name, unit);
+    const unit = units.get(layer) ?? { layer, files: [] };
+    units.set(layer, unit);
     unit.files.push(file);
   }
   return [...units.values()];
@@ -107,28 +102,14 @@ export async function compileAddon(target, sodium, output, jobs) {
   const objects = [];
   /** @type {string[]} */
   const failures = [];
-  /** @param {string} name @param {string} layer @param {string[]} files */
-  const compile = async (name, layer, files) => {
-    const source = join(folder, `${name}.cpp`);
+  await eachParallel(unitsOf(target), jobs, async ({ layer, files }) => {
+    const source = join(folder, `${layer}.cpp`);
     writeFileSync(source, files.map((file) => `#include "${relativeToNative(file)}"\n`).join(''));
-    const object = join(folder, `${name}.o`);
+    const object = join(folder, `${layer}.o`);
     const args = [...options, optimisation(layer), ...flags, '-c', source, '-o', object];
-    const result = await run(compiler, args, { env });
-    if (result.code === 0) objects.push(object);
-    return result;
-  };
-  await eachParallel(unitsOf(target), jobs, async ({ name, layer, files }) => {
-    const together = await compile(name, layer, files);
-    if (together.code === 0) return;
-    if (files.length === 1 || !/error: redefinition of/.test(together.output)) {
-      failures.push(together.output.trimEnd());
-      return;
-    }
-    // Two of them have the same name for something of their own.
-    for (const [index, file] of files.entries()) {
-      const alone = await compile(`${name}-${index}`, layer, [file]);
-      if (alone.code !== 0) failures.push(alone.output.trimEnd());
-    }
+    const { code, output: said } = await run(compiler, args, { env });
+    if (code === 0) objects.push(object);
+    else failures.push(said.trimEnd());
   });
   if (failures.length > 0) throw new Error(`${target.name}:\n${failures.join('\n')}`);
   if (target.compiler === 'zig') objects.push(await compileSupport(target, 'no_demangler.c', folder));
