@@ -23,7 +23,7 @@ Usage: npm run cluster -- [options] [-- options of each gateway]
 Example: npm run cluster -- --data /tmp/cluster -- --cluster leader --handler ./my-handler.mjs
 `;
 const gatewayCount = 3;
-const readyMs = 30_000;
+const readyMs = 60_000;
 const pollMs = 50;
 /** Gateways that have not ended by then are killed. */
 const endMs = 15_000;

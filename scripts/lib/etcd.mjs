@@ -11,10 +11,10 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePorts } from './free-ports.mjs';
 import { which } from './process.mjs';
 
 /** Whether there is an etcd to start. */
@@ -25,9 +25,11 @@ const endsWithParent = which('setpriv') === undefined ? [] : ['setpriv', '--pdea
 /** What keeps the history, and with it the memory, of a store in bounds: see docs/cluster.md. */
 const upkeep = ['--auto-compaction-mode', 'revision', '--auto-compaction-retention', '1000'];
 const startAttempts = 3;
-const readyMs = 30_000;
+/** Only to fail rather than to hang. */
+const readyMs = 60_000;
+/** Longer than a machine that is busy takes to answer. */
+const answerMs = 5000;
 const pollMs = 20;
-
 /** @type {Set<import('node:child_process').ChildProcess>} */
 const running = new Set();
 process.once('exit', () => {
@@ -97,10 +99,14 @@ export class EtcdNode {
     }
   }
 
-  /** Whether it leads the cluster. */
+  /** Whether it leads the cluster, and says so. */
   async leads() {
-    const metrics = await fetch(`${this.url}/metrics`);
-    return /^etcd_server_is_leader 1$/m.test(await metrics.text());
+    try {
+      const metrics = await fetch(`${this.url}/metrics`, { signal: AbortSignal.timeout(answerMs) });
+      return /^etcd_server_is_leader 1$/m.test(await metrics.text());
+    } catch {
+      return false;
+    }
   }
 
   pause() {
@@ -252,30 +258,10 @@ async function portsOf(folder, count) {
   return ports;
 }
 
-/**
- * Ports that nobody listens on; all are found before the first is given back.
- *
- * @param {number} count
- */
-async function freePorts(count) {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  const ports = await Promise.all(
-    servers.map(async (server) => {
-      await once(server, 'listening');
-      const address = server.address();
-      if (typeof address !== 'object' || address === null) throw new Error('there is no port');
-      return address.port;
-    }),
-  );
-  for (const server of servers) server.close();
-  await Promise.all(servers.map((server) => once(server, 'close')));
-  return ports;
-}
-
 /** @param {string} url */
 async function isHealthy(url) {
   try {
-    const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(1000) });
+    const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(answerMs) });
     return response.ok;
   } catch {
     return false;

@@ -1,51 +1,18 @@
 // Runs the programs and commands of one page in a folder of its own, in their order, as its reader would.
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
-import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import ts from 'typescript';
+import { freePorts } from '../../scripts/lib/free-ports.mjs';
 import { type Block, root } from './pages.js';
 
 /** Ports that pages name. Each page gets free ones in their place, so that pages can be tried at once. */
 const namedPorts = /\b(4433|4434|4480|4490|8443|40000)\b/g;
 /** For whatever a page runs. */
 const limitMs = 60_000;
-
-/** Where the kernel takes no ports from by itself: whoever binds port 0 meanwhile gets none of these. */
-const [firstPort, ports] = [12_000, 18_000];
-const given = new Set<number>();
-
-/** A port that nobody has, of UDP and TCP alike, and that no other page is given. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = firstPort + randomInt(ports);
-    if (given.has(port)) continue;
-    given.add(port);
-    const udp = createSocket('udp4');
-    const tcp = createServer();
-    const isFree = await Promise.all([
-      binds(udp, () => udp.bind(port, '127.0.0.1')),
-      binds(tcp, () => tcp.listen(port, '127.0.0.1')),
-    ]);
-    if (isFree.every((each) => each)) return port;
-  }
-}
-
-/** Whether a socket gets the address that `bind` asks for. It is closed again. */
-async function binds(socket: Socket | Server, bind: () => unknown): Promise<boolean> {
-  bind();
-  const isFree = await once(socket, 'listening').then(
-    () => true,
-    () => false,
-  );
-  if (isFree) await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return isFree;
-}
 
 /** What a program prints, against what a page says: `…` is any text, a line `...` any number of lines. */
 export function printsAs(printed: string, said: string): boolean {
@@ -153,7 +120,9 @@ export class PageRun {
 
   async #withPorts(text: string): Promise<string> {
     for (const [name] of text.matchAll(namedPorts)) {
-      if (!this.#ports.has(name)) this.#ports.set(name, await freePort());
+      if (this.#ports.has(name)) continue;
+      const [port = 0] = await freePorts(1);
+      this.#ports.set(name, port);
     }
     return text.replaceAll(namedPorts, (name) => `${this.#ports.get(name)}`);
   }

@@ -26,7 +26,7 @@ describe('the site', () => {
   let problems: readonly string[] = [];
   beforeAll(async () => {
     problems = await buildSite(site);
-  }, 180_000);
+  }, 600_000);
 
   test('documents every public name', () => expect(problems).toEqual([]));
 

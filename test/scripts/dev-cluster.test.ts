@@ -1,13 +1,12 @@
 // The cluster for development: scripts/dev-cluster.mjs.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { hasEtcd } from '../../scripts/lib/etcd.mjs';
+import { freePorts } from '../../scripts/lib/free-ports.mjs';
 
 const script = fileURLToPath(new URL('../../scripts/dev-cluster.mjs', import.meta.url));
 
@@ -26,32 +25,14 @@ function run(...args: string[]): Ran {
   return { child, lines, ended: once(child, 'close').then(([code]) => code) };
 }
 
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer().listen(port, '127.0.0.1');
-  const isListening = await once(server, 'listening').then(
-    () => true,
-    () => false,
-  );
-  if (isListening) await once(server.close(), 'close');
-  return isListening;
-}
-
-/** The first of three free ports. They are below those that the system gives to whoever asks for any, as the nodes of etcd do. */
-async function freePorts(from: number): Promise<number> {
-  for (let first = from + randomInt(2000); ; first += 3) {
-    const free = await Promise.all([first, first + 1, first + 2].map(isFree));
-    if (free.every(Boolean)) return first;
-  }
-}
-
 test.skipIf(!hasEtcd)(
   'three gateways give tokens for all of them, and Ctrl-C ends everything in order',
   async () => {
-    const [port, httpPort] = [await freePorts(20_000), await freePorts(24_000)];
+    const [[port], [httpPort = 0]] = [await freePorts(3), await freePorts(3)];
     const { child, lines, ended } = run('--port', `${port}`, '--http-port', `${httpPort}`);
     try {
       const isReady = (): boolean => lines.some((line) => line.startsWith('ready'));
-      await expect.poll(() => isReady() || child.exitCode !== null, { timeout: 60_000 }).toBe(true);
+      await expect.poll(() => isReady() || child.exitCode !== null, { timeout: 150_000 }).toBe(true);
       expect(isReady(), lines.join('\n')).toBe(true);
       for (let index = 0; index < 3; ++index) {
         const response = await fetch(`http://127.0.0.1:${httpPort + index}/token`, {
@@ -71,6 +52,8 @@ test.skipIf(!hasEtcd)(
       child.kill('SIGKILL');
     }
   },
+  // Six processes, each of which has to be there.
+  240_000,
 );
 
 test('its help tells the options, and a wrong one is refused', async () => {
