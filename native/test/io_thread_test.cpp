@@ -109,8 +109,13 @@ TEST_CASE("io thread: while its user takes no events it answers PINGs and loses 
     return server.count(Counter::dropEventQueueFull) > 0;
   }));
   connection.client->send(connection.own, ThreadedNode::kReliable, numbered(1));
-  const std::uint64_t pongs = connection.client->count(Counter::pongsReceived);
-  CHECK(eventually([&] { return connection.client->count(Counter::pongsReceived) >= pongs + 3; }));
+  // Those that only keep a session alive are 20 s apart as soon as the clocks have been compared: a client
+  // that may be on another path sends one at once.
+  for (int ping = 0; ping < 3; ++ping) {
+    const std::uint64_t pongs = connection.client->count(Counter::pongsReceived);
+    connection.client->call([](Endpoint& endpoint, Instant now) { return endpoint.rebound(now), true; });
+    CHECK(eventually([&] { return connection.client->count(Counter::pongsReceived) > pongs; }));
+  }
   CHECK(server.call([](Endpoint& endpoint, Instant) { return endpoint.connected(); }) == 1);
   const std::size_t told = server.told(EventKind::kMessage);
   server.set_taking(true);

@@ -35,20 +35,27 @@ template <class Condition>
   return true;
 }
 
-inline std::unique_ptr<UdpSocket> open_loopback(std::uint16_t port = 0, bool reuse_port = false) {
-  SocketOptions options;
+inline std::unique_ptr<UdpSocket> open_loopback(SocketOptions options, std::uint16_t port = 0) {
   options.bind_address = SocketAddress::ipv4({127, 0, 0, 1}, port);
-  options.reuse_port = reuse_port;
   auto opened = UdpSocket::open_native(options);
   if (!opened) FAIL(opened.error().operation << ": errno " << opened.error().system_errno);
   return *std::move(opened);
 }
 
+inline std::unique_ptr<UdpSocket> open_loopback(std::uint16_t port = 0, bool reuse_port = false) {
+  SocketOptions options;
+  options.reuse_port = reuse_port;
+  return open_loopback(options, port);
+}
+
 // `count` of them on one port, in the order of their shards.
 inline std::vector<std::unique_ptr<UdpSocket>> open_group(std::uint32_t count) {
   std::vector<std::unique_ptr<UdpSocket>> sockets;
-  for (std::uint32_t i = 0; i < count; ++i)
-    sockets.push_back(open_loopback(i == 0 ? 0 : sockets[0]->local_address().port, true));
+  // Any port that nobody has: with `reuse_port` it might be that of another process's group.
+  SocketOptions first;
+  first.begins_group = true;
+  sockets.push_back(open_loopback(first));
+  while (sockets.size() < count) sockets.push_back(open_loopback(sockets[0]->local_address().port, true));
   return sockets;
 }
 

@@ -234,8 +234,16 @@ TEST_CASE_TEMPLATE("an IPv6-only socket leaves the port to an IPv4 socket and re
   SocketOptions options;
   options.bind_address = any_ipv6();
   options.ipv6_only = true;
-  const auto only6 = open<Kind>(options);
-  const auto only4 = open<Kind>(any_ipv4(only6->local_address().port));
+  // The system gives a port of IPv6 that somebody else may have with IPv4: then it is another one.
+  std::unique_ptr<UdpSocket> only6;
+  std::unique_ptr<UdpSocket> only4;
+  for (int port = 0; port < 20 && only4 == nullptr; ++port) {
+    only6 = open<Kind>(options);
+    SocketOptions same_port;
+    same_port.bind_address = any_ipv4(only6->local_address().port);
+    if (auto opened = Kind::open(same_port)) only4 = *std::move(opened);
+  }
+  REQUIRE(only4 != nullptr);
   CHECK(send_one(*only6, outgoing(bytes_of("x"), only4->local_address())).dropped == 1);
   CHECK(send_one(*only6, outgoing(bytes_of("x"), loopback(9))).dropped == 1);
   CHECK(only6->counters().drops(SendDropReason::kInvalidAddress) == 2);
