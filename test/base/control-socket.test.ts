@@ -177,8 +177,8 @@ test('a reader that never takes its answer does not hold up the end for longer t
   await new Promise((resolve) => setTimeout(resolve, 50));
   const begunAt = performance.now();
   await control.close();
-  // Far less than who reads nothing is otherwise given.
-  expect(performance.now() - begunAt).toBeLessThan(10_000);
+  // Who reads nothing is otherwise given 30 s. A second is what it takes where nothing else does.
+  expect(performance.now() - begunAt).toBeLessThan(25_000);
   socket.destroy();
 });
 

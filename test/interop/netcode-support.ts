@@ -18,7 +18,14 @@ import {
   type NetcodeServerClient,
   type NetcodeServerOptions,
 } from '../reference/netcode-endpoints.js';
-import { protocolId, RealWorld, SimulatedWorld, serverKey, type World } from '../transport/support.js';
+import {
+  patienceMs,
+  protocolId,
+  RealWorld,
+  SimulatedWorld,
+  serverKey,
+  type World,
+} from '../transport/support.js';
 
 export type Family = 'IPv4' | 'IPv6';
 
@@ -209,6 +216,8 @@ let lastClientId = 0n;
 
 export abstract class Carrier {
   abstract readonly world: World;
+  /** Of sessions, and of each step of an attempt, in seconds, where a test does not say another. */
+  abstract readonly timeout: number;
   readonly #clients: Client[] = [];
 
   abstract place(family?: Family): Promise<Place>;
@@ -243,7 +252,7 @@ export abstract class Carrier {
       expire: create + lifetime,
       nonce: netcode.random(24),
       clientId: ++lastClientId,
-      timeout: 5,
+      timeout: this.timeout,
       c2s: netcode.random(32),
       s2c: netcode.random(32),
       userData: new Uint8Array(256),
@@ -263,7 +272,7 @@ export abstract class Carrier {
       clientId: ++lastClientId,
       addresses,
       lifetimeMs: 60_000,
-      timeoutMs: 5000,
+      timeoutMs: 1000 * this.timeout,
       now: () => this.world.clock.wallNow(),
       ...options,
     });
@@ -370,6 +379,7 @@ export interface Visit extends Call {
 
 class RealCarrier extends Carrier {
   override readonly world = new RealWorld();
+  override readonly timeout: number = patienceMs / 1000;
   readonly #clock = new PatientClock();
   readonly #places: RealPlace[] = [];
 
@@ -421,6 +431,7 @@ class RealCarrier extends Carrier {
 
 export class VirtualCarrier extends Carrier {
   override readonly world = new SimulatedWorld({ delayMs });
+  override readonly timeout = 5;
   readonly #places = new Map<string, Place>();
 
   constructor() {

@@ -112,12 +112,12 @@ describe.each(carriers)('netcode %s', (_name, makeCarrier) => {
       async (family) => {
         const server = await carrier.gateway({ maxPeers: 300 }, family);
         const userData = Uint8Array.from({ length: 256 }, (_, index) => 255 - index);
-        const minting = { clientId: 0xffff_ffff_ffff_fff1n, timeout: 7, userData };
+        const minting = { clientId: 0xffff_ffff_ffff_fff1n, timeout: 67, userData };
         const joined = await carrier.join(server, minting, { family });
         const { client, peer, place } = joined;
         expect(client.states).toEqual([disconnected, sendingRequest, sendingResponse, connected]);
         expect(client.slot).toEqual({ clientIndex: 0, maxClients: 300 });
-        expect([peer.wire, peer.clientId, peer.timeoutMs]).toEqual(['netcode', minting.clientId, 7000]);
+        expect([peer.wire, peer.clientId, peer.timeoutMs]).toEqual(['netcode', minting.clientId, 67_000]);
         expect([peer.clientIndex, peer.maxClients, peer.address]).toEqual([0, 300, place.address]);
         expect(peer.localAddress).toBe(server.address);
         expect(toHex(peer.userData)).toBe(toHex(userData));
@@ -313,7 +313,7 @@ describe.each(carriers)('netcode %s', (_name, makeCarrier) => {
     test('a gateway that drains denies', async () => {
       const server = await carrier.gateway();
       const joined = await carrier.join(server);
-      const drained = server.drain({ deadlineMs: 5000 });
+      const drained = server.drain({ deadlineMs: 60_000 });
       const { client } = await carrier.guest(carrier.mint([server]));
       client.start(carrier.nowMs());
       await carrier.until(() => client.ended);
@@ -377,7 +377,7 @@ describe.each(carriers)('netcode %s', (_name, makeCarrier) => {
         const token = await carrier.mintHere([place.address], {
           clientId: 0xffff_ffff_ffff_fff2n,
           userData: utf8('level 7'),
-          timeoutMs: 7000,
+          timeoutMs: 67_000,
         });
         const { attempt, states } = await carrier.call(token, {}, family);
         const connection = await carrier.world.until(attempt);
@@ -387,7 +387,7 @@ describe.each(carriers)('netcode %s', (_name, makeCarrier) => {
         expect([connection.wire, connection.address, connection.timeoutMs]).toEqual([
           'netcode',
           place.address,
-          7000,
+          67_000,
         ]);
         const [seat] = server.clients;
         expect(seat?.clientId).toBe(0xffff_ffff_ffff_fff2n);

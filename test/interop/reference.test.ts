@@ -3,6 +3,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 import {
   type Connection,
   type ConnectionState,
@@ -25,7 +26,7 @@ import {
 import type { AckRange, Frame } from '../reference/frames.js';
 import * as reference from '../reference/hawser1.js';
 import type { ReferenceSession } from '../reference/session.js';
-import { next, protocolId, serverKey, text } from '../transport/support.js';
+import { next, patienceMs, protocolId, serverKey, text } from '../transport/support.js';
 
 beforeAll(() => reference.ready);
 
@@ -100,7 +101,14 @@ class Wire {
 let lastClientId = 0n;
 
 function mint(addresses: readonly string[], options: Partial<MintTokenOptions> = {}): Promise<Uint8Array> {
-  return mintToken({ protocolId, key: serverKey, clientId: ++lastClientId, addresses, ...options });
+  return mintToken({
+    protocolId,
+    key: serverKey,
+    clientId: ++lastClientId,
+    addresses,
+    timeoutMs: patienceMs,
+    ...options,
+  });
 }
 
 const addressOf = ({ host, port }: Endpoint): string => `${host}:${port}`;
@@ -166,11 +174,11 @@ describe('a reference client at a gateway of the addon', () => {
     const { server, peer, session, client, wire } = await join(await listen(), {
       clientId: 0xffff_ffff_ffff_fff1n,
       userData: utf8('level 7'),
-      timeoutMs: 7000,
+      timeoutMs: 67_000,
     });
     expect(peer.clientId).toBe(0xffff_ffff_ffff_fff1n);
     expect(text(peer.userData)).toBe('level 7');
-    expect(peer.timeoutMs).toBe(7000);
+    expect(peer.timeoutMs).toBe(67_000);
     expect(peer.address).toBe(addressOf(wire.endpoint));
     expect(peer.localAddress).toBe(server.address);
     for (const label of ['chat', 'ä', 'x'.repeat(255)]) {
@@ -441,7 +449,7 @@ describe('a reference client at a gateway of the addon', () => {
 
   test('a gateway that was started again resets it, and it believes the right token only', async () => {
     const resetKey = reference.random(32);
-    const server = await listen({ resetKey });
+    const server = await listen({ address: await freeAddress(), resetKey });
     const { client, session, wire } = await join(server);
     await wire.until(() => session.peerIds.size === 3);
     wire.deaf = true;
@@ -456,7 +464,7 @@ describe('a reference client at a gateway of the addon', () => {
   });
 
   test('a gateway with another reset key is not believed', async () => {
-    const server = await listen({ resetKey: reference.random(32) });
+    const server = await listen({ address: await freeAddress(), resetKey: reference.random(32) });
     const { client, wire } = await join(server);
     wire.deaf = true;
     await server.close();
@@ -505,6 +513,7 @@ describe('connect() at a reference gateway', () => {
     const token = await mint([gateway.address], options);
     const connection = await connect(token, {
       address: '127.0.0.1:0',
+      timeoutMs: patienceMs,
       ...(onState === undefined ? {} : { onState }),
     });
     closing.push(() => connection.close());
@@ -525,9 +534,11 @@ describe('connect() at a reference gateway', () => {
     for (const label of ['chat', 'ä', 'x'.repeat(255)]) {
       expect(toHex(connection.exportKey(label))).toBe(toHex(peer.session.exportKey(label)));
     }
-    expect(gateway.wire.arrived.slice(0, 2).map((datagram) => [datagram[0], datagram.length])).toEqual([
-      [reference.kind.request, 1200],
-      [reference.kind.response, 1198],
+    // Whoever has waited for long says it again.
+    const asked = gateway.wire.arrived.map((datagram) => `${datagram[0]} ${datagram.length}`);
+    expect([...new Set(asked)].slice(0, 2)).toEqual([
+      `${reference.kind.request} 1200`,
+      `${reference.kind.response} 1198`,
     ]);
     expect([...gateway.server.drops, ...peer.session.drops]).toEqual([]);
   });
@@ -628,6 +639,7 @@ describe('connect() at a reference gateway', () => {
     const states: ConnectionState[] = [];
     const connection = await connect(token, {
       address: '127.0.0.1:0',
+      timeoutMs: patienceMs,
       onState: (state) => states.push(state),
     });
     closing.push(() => connection.close());

@@ -470,7 +470,7 @@ test('over real sockets and the real clock', async () => {
     sendDatagram: serverWire.send,
   });
   const create = BigInt(Math.floor(Date.now() / 1000));
-  const token = mint({ create, servers: [serverWire.endpoint] });
+  const token = mint({ create, servers: [serverWire.endpoint], timeout: 60 });
   const client = new NetcodeClient({ token, sendDatagram: clientWire.send });
   serverWire.attach(server);
   clientWire.attach(client);

@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 import { Client, type Connection, connect, Server } from '../../src/index.js';
 import { mintToken } from '../../src/token/index.js';
 import { ChildGateway, child } from './child-gateway.js';
@@ -11,6 +12,7 @@ import {
   bytes,
   expectSlabsReplaced,
   next,
+  patienceMs,
   protocolId,
   RealWorld,
   SimulatedWorld,
@@ -23,7 +25,7 @@ const local = { address: '127.0.0.1:0', protocolId, keys: [serverKey] };
 
 describe('opening', () => {
   test('an address in use fails with one clear line', async () => {
-    const server = await Server.listen(local);
+    const server = await Server.listen({ ...local, address: await freeAddress() });
     await expect(Server.listen({ ...local, address: server.address })).rejects.toMatchObject({
       code: 'ERR_HAWSER_ADDRESS_IN_USE',
       message: `cannot open a UDP socket on ${server.address}: another socket is bound to it; choose another port, or see who holds it with "ss -ulpn"`,
@@ -124,20 +126,22 @@ describe('a gateway that is killed and started again', () => {
   const resetKey = '22'.repeat(32);
 
   test('tells its clients by RESET, and they reconnect', async () => {
-    const first = await ChildGateway.start({ address: '127.0.0.1:0', key, resetKey });
+    const first = await ChildGateway.start({ address: await freeAddress(), key, resetKey });
     const token = await mintToken({
       protocolId: 1n,
       key: { id: 1, key: Buffer.from(key, 'hex') },
       clientId: 5n,
       addresses: [first.address],
+      timeoutMs: patienceMs,
     });
-    const connection = await connect(token);
+    const connection = await connect(token, { timeoutMs: patienceMs });
     expect(await first.next()).toEqual({ connect: '5' });
     const exported = connection.exportKey('test');
-    await first.kill();
-    const second = await ChildGateway.start({ address: first.address, key, resetKey });
+    // A PING may tell the client before it says anything.
     const reset = next(connection, 'reset');
     const reconnected = next(connection, 'reconnected');
+    await first.kill();
+    const second = await ChildGateway.start({ address: first.address, key, resetKey });
     connection.send(bytes('is anybody there?'));
     await reset;
     await reconnected;

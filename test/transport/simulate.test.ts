@@ -1,8 +1,7 @@
-// Bad networks on purpose, over real sockets. Bounds are those of the option from below; from above only what a machine that is busy
-// with something else keeps too.
+// Bad networks on purpose, over real sockets. Bounds are those of the option from below; from above only those of the best of many tries,
+// for a machine may be busy with something else.
 
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type ImpairmentOptions, Server } from '../../src/index.js';
 import { SimulatedNetwork } from '../../src/testing/index.js';
@@ -49,8 +48,9 @@ describe.each(realSockets)('bad networks %s', (_name, sockets) => {
     expect(text((await next(connection, 'message'))[0])).toBe('echo');
     const elapsedMs = performance.now() - began;
     expect(elapsedMs).toBeGreaterThanOrEqual(119);
-    expect(elapsedMs).toBeLessThan(5000);
     expect(connection.minRttMs).toBeGreaterThanOrEqual(119);
+    // Twice the delay each way would be 240.
+    await expect.poll(() => connection.minRttMs).toBeLessThan(235);
     // Goodbyes pass the delay too, and both ends hear of them.
     const left = next(server, 'disconnect');
     await connection.close();
@@ -130,12 +130,14 @@ test('what arrived while the process stood still is delivered before deadlines c
     keys: [serverKey],
     simulate: { delayMs: 100 },
   });
+  const timeoutMs = 4000;
   const options = { protocolId, key: serverKey, clientId: 1n, addresses: server.publicAddresses };
-  const token = encodeToken(await mintToken({ ...options, timeoutMs: 1000 }));
-  const talker = fork(child('talker'), [token]);
+  const token = encodeToken(await mintToken({ ...options, timeoutMs }));
+  const sent = new Int32Array(new SharedArrayBuffer(4));
+  // As long again as a keep-alive may have come before.
+  const talker = new Worker(child('talker'), { workerData: { token, sent, restMs: timeoutMs / 2 } });
   try {
     const ended = next(server, 'disconnect');
-    const told = once(talker, 'message');
     let delivered = 0;
     await new Promise<void>((resolve) => {
       server.on('message', () => {
@@ -143,15 +145,13 @@ test('what arrived while the process stood still is delivered before deadlines c
         resolve();
       });
     });
-    // Longer than the timeout. Nothing is in flight when it begins; the talker talks, hears nothing, and ends.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+    // Nothing is in flight when it begins; the talker talks, hears nothing, and ends. Then the timeout has passed here too.
+    expect(Atomics.wait(sent, 0, 0, 60_000)).toBe('ok');
     expect((await ended)[1].result).toBe('timedOut');
-    const [{ sent }] = await told;
-    // The last ones may have been sent when the connection was just over.
-    expect(sent).toBeGreaterThan(3);
-    expect(delivered).toBeGreaterThanOrEqual(sent - 2);
+    expect(sent[0]).toBeGreaterThan(3);
+    expect(delivered).toBe(sent[0]);
   } finally {
-    talker.kill();
+    await talker.terminate();
   }
 });
 

