@@ -76,14 +76,18 @@ async function gateway(
   return { server, ends, peers };
 }
 
+/** Where a client connects. Over real sockets, a process that stands still for a while is not given up. */
+function placeOf(world: World): SessionConnectorOptions {
+  return world instanceof SimulatedWorld ? { network: world.network } : { timeoutMs: 60_000 };
+}
+
 async function meet(
   world: World,
   token: Uint8Array,
   target: GatewayTarget,
   options: SessionConnectorOptions = {},
 ): Promise<{ end: End; address: string }> {
-  const network = world instanceof SimulatedWorld ? { network: world.network } : {};
-  const connector = sessionConnector(token, { ...network, ...options });
+  const connector = sessionConnector(token, { ...placeOf(world), ...options });
   const order: string[] = [];
   let end: End | undefined;
   let address = '';
@@ -161,16 +165,16 @@ describe.each(worlds)('sessions %s', (_, makeWorld) => {
   test('have a connector that rejects when it is given up, and for a client without the channels', async () => {
     const { server } = await gateway(world);
     const token = await world.token(server);
-    const network = world instanceof SimulatedWorld ? { network: world.network } : {};
+    const place = placeOf(world);
     const attach = (connection: MessageConnection): End => new End(connection);
     const given = new AbortController();
     given.abort();
-    const connect = sessionConnector(token, network);
+    const connect = sessionConnector(token, place);
     await expect(world.until(connect(attach, given.signal, anywhere, () => undefined))).rejects.toMatchObject(
       { code: 'ERR_HAWSER_ABORTED' },
     );
     const channels = { ...sessionChannels, session: reliable(text()) };
-    const other = sessionConnector(token, { ...network, channels } as unknown as SessionConnectorOptions);
+    const other = sessionConnector(token, { ...place, channels } as unknown as SessionConnectorOptions);
     await expect(
       world.until(other(attach, new AbortController().signal, anywhere, () => undefined)),
     ).rejects.toMatchObject({ code: 'ERR_HAWSER_DENIED' });

@@ -11,13 +11,16 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = readFileSync(join(root, 'docs', 'sessions.md'), 'utf8');
 
+/** The compiler has much to do, for which a busy machine takes its time. */
+const compilingMs = 300_000;
+
 let folder: string;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'hawser-types-'));
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
   writeDeclarations();
-});
+}, compilingMs);
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -103,7 +106,9 @@ const stores = `
 /** A handler whose outcome has no result: without it, the compiler might have looked at nothing. */
 const wrong = serverWith('onRequest: () => ({ results: new Uint8Array(0) })');
 
-test('hawser/sessions and the programs of its page compile without any optional package, with the types of packages checked', () => {
+test('hawser/sessions and the programs of its page compile without any optional package, with the types of packages checked', {
+  timeout: compilingMs,
+}, () => {
   const programs = blocks();
   expect(Object.keys(programs).length).toBeGreaterThanOrEqual(4);
   const sources = { ...programs, 'stores.ts': stores, 'wrong.ts': wrong };

@@ -24,8 +24,11 @@ const orders = createInterface(process.stdin);
 // Whoever started it is gone.
 orders.on('close', () => process.exit());
 
+// Etcd is always there; on a busy machine it may take long to answer.
 const kept =
-  lmdb === undefined ? await openEtcdStore({ hosts: etcd, leaseTtlMs: 5000 }) : await openSessionStore(lmdb);
+  lmdb === undefined
+    ? await openEtcdStore({ hosts: etcd, leaseTtlMs: 5000, timeoutMs: 30_000 })
+    : await openSessionStore(lmdb);
 
 // Its answers take a while, so that whoever is killed has committed what nobody was told.
 const store = new Proxy(kept, {

@@ -8,6 +8,16 @@ import type { SessionStore, StoreLease } from '../../../src/sessions/store/store
 import { put } from '../store/tested-store.js';
 import { Watcher } from '../store/watcher.js';
 
+/** How long the start of etcd may take: a hook must not be over before it. */
+export const startMs = 180_000;
+/** Arguments of an etcd that does not give up what it was asked after it has stood still for a few seconds: it takes 5 s and two of these. */
+export const patience = ['--heartbeat-interval', '250', '--election-timeout', '2500'] as const;
+/**
+ * Options of a store on it where nothing is to end by itself: neither a call nor a lease does, however long a process stands still that has no
+ * time to run.
+ */
+export const patient = { timeoutMs: 30_000, leaseTtlMs: 60_000 } as const;
+
 export class RealEtcd {
   #servers: EtcdServers | undefined;
   #outside: Etcd3 | undefined;
@@ -17,9 +27,9 @@ export class RealEtcd {
   /** To be made in a `describe`: the server runs for its tests, and stores are closed after each. */
   constructor() {
     beforeAll(async () => {
-      this.#servers = await EtcdServers.start({ nodes: 1 });
+      this.#servers = await EtcdServers.start({ nodes: 1, args: patience });
       this.#outside = new Etcd3({ hosts: this.#servers.urls });
-    });
+    }, startMs);
     afterEach(async () => {
       this.#servers?.node.resume();
       await Promise.all(this.#opened.splice(0).map((store) => store.close()));
@@ -46,12 +56,12 @@ export class RealEtcd {
     return `test-${++this.#namespaces}/`;
   }
 
-  /** @returns a store of its own, unless the options say where. Etcd has all the time that a busy machine may need, unless they say otherwise. */
+  /** @returns a store of its own, unless the options say where; `patient` unless they say otherwise. */
   async open(options: Partial<EtcdStoreOptions> = {}): Promise<SessionStore> {
     const defaults = {
       hosts: this.node.url,
       namespace: options.namespace ?? this.namespace(),
-      timeoutMs: 10_000,
+      ...patient,
     };
     const store = await openEtcdStore({ ...defaults, ...options });
     this.#opened.push(store);

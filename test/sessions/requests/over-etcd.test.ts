@@ -7,9 +7,13 @@ import { TimingWheel } from '../../../src/base/timing-wheel.js';
 import type { RequestContext, RequestOutcome } from '../../../src/sessions/server/handler.js';
 import { openEtcdStore } from '../../../src/sessions/store/etcd-store.js';
 import { prefixes, prefixRange } from '../../../src/sessions/store/keys.js';
+import { patience, patient, startMs } from '../etcd/real-etcd.js';
 import { FaultyStore } from './faulty-store.js';
 import { TestGateway, textOf } from './test-gateway.js';
 import { countUp } from './world.js';
+
+/** Only to fail rather than to hang. */
+const waitMs = 100_000;
 
 /** Counts, and tells an administrator. */
 async function handle(context: RequestContext): Promise<RequestOutcome> {
@@ -23,14 +27,14 @@ async function handle(context: RequestContext): Promise<RequestOutcome> {
 describe.skipIf(!hasEtcd)('over a real etcd', () => {
   let servers: EtcdServers;
   beforeAll(async () => {
-    servers = await EtcdServers.start({ nodes: 1 });
-  });
+    servers = await EtcdServers.start({ nodes: 1, args: patience });
+  }, startMs);
   afterAll(async () => {
     await servers?.kill();
   });
 
   async function start(name: string): Promise<TestGateway> {
-    const store = await openEtcdStore({ hosts: servers.urls, timeoutMs: 10_000 });
+    const store = await openEtcdStore({ hosts: servers.urls, ...patient });
     const time = { clock: systemClock, wheel: new TimingWheel(systemClock) };
     const gateway = new TestGateway(time, new FaultyStore(store, systemClock), {
       gateway: name,
@@ -40,7 +44,9 @@ describe.skipIf(!hasEtcd)('over a real etcd', () => {
     return gateway;
   }
 
-  test('requests that contend count once each, their server requests come in order, and an end leaves nothing', async () => {
+  test('requests that contend count once each, their server requests come in order, and an end leaves nothing', {
+    timeout: 3 * waitMs,
+  }, async () => {
     const gateways = [await start('first'), await start('second')] as const;
     const [first, second] = gateways;
     const admin = await first.create('admin');
@@ -64,7 +70,7 @@ describe.skipIf(!hasEtcd)('over a real etcd', () => {
         for (const id of [1, 2, 2]) gateway.request(session, id);
       }
     }
-    await vi.waitFor(() => expect(new Set(heard).size).toBe(20), { timeout: 30_000 });
+    await vi.waitFor(() => expect(new Set(heard).size).toBe(20), { timeout: waitMs });
     expect(heard).toHaveLength(20);
     const written = await second.store.read(prefixRange(prefixes.application));
     expect(written.map(({ key, value }) => `${key} = ${textOf(value)}`)).toEqual(['a/count = 20']);
@@ -73,7 +79,7 @@ describe.skipIf(!hasEtcd)('over a real etcd', () => {
     if (moved === undefined) throw new Error('there is no session to claim');
     const claimed = await first.claim(moved.id, moved);
     first.request(claimed, 2);
-    await vi.waitFor(() => expect(first.heard(claimed)).toHaveLength(1), { timeout: 30_000 });
+    await vi.waitFor(() => expect(first.sent.get(claimed.id) ?? []).toHaveLength(1), { timeout: waitMs });
     expect(first.executor.counts.repeated).toBeGreaterThan(0);
 
     for (const session of [...first.sessions.values()]) await first.executor.remove(session, 'closed');

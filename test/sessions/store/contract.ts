@@ -11,6 +11,12 @@ import { testWatches } from './contract-watches.js';
 import { randomTransaction, StoreModel } from './model.js';
 import { everything, TestedStore } from './tested-store.js';
 
+/**
+ * Of random transactions, until a store that outlives its process is opened again. A store that talks to another process may also lose its
+ * connection there when that stands still, and nobody knows then what was committed: one that is a few seconds old is not given up so soon.
+ */
+const transactionsPerOpening = 50;
+
 /** A store under test. */
 export interface StoreUnderTest {
   /** An empty one. */
@@ -48,7 +54,11 @@ export function testSessionStore(name: string, under: StoreUnderTest): void {
       test(`${count} of them do to it what they do to a model (seed ${seed})`, async () => {
         const random = seededRandom(seed);
         const model = new StoreModel();
-        for (let done = 0; done < count; ) {
+        for (let done = 0, opened = 0; done < count; ) {
+          if (under.reopen !== undefined && done >= opened + transactionsPerOpening) {
+            tested.store = await under.reopen(tested.store);
+            opened = done;
+          }
           const batch = Array.from({ length: 1 + Math.floor(random() * 5) }, () =>
             randomTransaction(random, model),
           );

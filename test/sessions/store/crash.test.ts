@@ -18,6 +18,8 @@ const rounds = deep ? 60 : 5;
 const seed = Number(process.env.HAWSER_SEED ?? Math.floor(Math.random() * 2 ** 32));
 const writer = fileURLToPath(new URL('children/writer.mjs', import.meta.url));
 const keysOfEach = 20;
+/** Most of it is the start of processes. */
+const limitMs = deep ? 30 * 60_000 : 300_000;
 
 let directory: string;
 let child: ChildProcess | undefined;
@@ -57,7 +59,9 @@ async function killed(
 }
 
 describe('a store of sessions whose process is killed', () => {
-  test(`has what was committed, whole, and nobody holds a lease (${rounds} rounds, seed ${seed})`, async () => {
+  test(`has what was committed, whole, and nobody holds a lease (${rounds} rounds, seed ${seed})`, {
+    timeout: limitMs,
+  }, async () => {
     const random = seededRandom(seed);
     const path = join(directory, 'store');
     let next = 1;

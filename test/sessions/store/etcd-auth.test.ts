@@ -7,6 +7,7 @@ import { EtcdServers, hasEtcd } from '../../../scripts/lib/etcd.mjs';
 import { type EtcdStoreOptions, openEtcdStore } from '../../../src/sessions/store/etcd-store.js';
 import { prefixRange } from '../../../src/sessions/store/keys.js';
 import type { SessionStore } from '../../../src/sessions/store/store.js';
+import { patience, patient, startMs } from '../etcd/real-etcd.js';
 import { eventually, refusal } from './refusals.js';
 import { bytes, put } from './tested-store.js';
 import { Watcher } from './watcher.js';
@@ -28,11 +29,11 @@ async function addUsers(client: Etcd3): Promise<void> {
 describe.skipIf(!hasEtcd)('over a real etcd that asks for a user', () => {
   let servers: EtcdServers;
   beforeAll(async () => {
-    servers = await EtcdServers.start({ nodes: 1 });
+    servers = await EtcdServers.start({ nodes: 1, args: patience });
     const client = new Etcd3({ hosts: servers.urls });
     await addUsers(client);
     client.close();
-  });
+  }, startMs);
   afterAll(async () => {
     await servers?.kill();
   });
@@ -41,7 +42,7 @@ describe.skipIf(!hasEtcd)('over a real etcd that asks for a user', () => {
     await Promise.all(opened.splice(0).map((store) => store.close()));
   });
   const open = async (options: Partial<EtcdStoreOptions>): Promise<SessionStore> => {
-    const store = await openEtcdStore({ hosts: servers.urls, timeoutMs: 10_000, ...options });
+    const store = await openEtcdStore({ hosts: servers.urls, ...patient, ...options });
     opened.push(store);
     return store;
   };
@@ -72,7 +73,9 @@ describe.skipIf(!hasEtcd)('over a real etcd that asks for a user', () => {
     await servers.node.kill();
     servers.node.start();
     await servers.node.ready();
-    await eventually(() => store.txn({ compare: [lease.fence], writes: [put('a/2', 'y')] }));
+    // Once, though one that rejects may have been carried out.
+    const compare = [lease.fence, { key: 'a/2', revision: 0 }];
+    await eventually(() => store.txn({ compare, writes: [put('a/2', 'y')] }));
     await watcher.has('a/2', true);
     expect(watcher.lines).toEqual(['reset', ['a/1=x'], ['a/2=y']]);
     expect(await store.read(prefixRange('a/'))).toHaveLength(2);

@@ -5,6 +5,7 @@ import { EtcdServers, hasEtcd } from '../../../scripts/lib/etcd.mjs';
 import { openEtcdStore } from '../../../src/sessions/store/etcd-store.js';
 import { prefixRange } from '../../../src/sessions/store/keys.js';
 import type { TransactionResult } from '../../../src/sessions/store/store.js';
+import { patience, patient, startMs } from '../etcd/real-etcd.js';
 import { eventually } from './refusals.js';
 import { bytes, put } from './tested-store.js';
 import { Watcher } from './watcher.js';
@@ -12,17 +13,21 @@ import { Watcher } from './watcher.js';
 describe.skipIf(!hasEtcd)('over a cluster of three', () => {
   let servers: EtcdServers;
   beforeAll(async () => {
-    servers = await EtcdServers.start({ nodes: 3 });
-  });
+    servers = await EtcdServers.start({ nodes: 3, args: patience });
+  }, startMs);
   afterAll(async () => {
     await servers?.kill();
   });
 
   test('when the leader is killed writing goes on, no lease is lost, and watches miss nothing', async () => {
     const stores = await Promise.all(
-      servers.urls.map((hosts) => openEtcdStore({ hosts: [hosts, ...servers.urls], timeoutMs: 2000 })),
+      servers.urls.map((hosts) =>
+        eventually(() => openEtcdStore({ ...patient, hosts: [hosts, ...servers.urls], timeoutMs: 2000 })),
+      ),
     );
-    const leases = await Promise.all(stores.map((store, n) => store.lease(`gateway-${n}`, () => bytes(''))));
+    const leases = await Promise.all(
+      stores.map((store, n) => eventually(() => store.lease(`gateway-${n}`, () => bytes('')))),
+    );
     const watchers = stores.map((store) => {
       const watcher = new Watcher();
       store.watch('a/', watcher);
@@ -52,8 +57,8 @@ describe.skipIf(!hasEtcd)('over a cluster of three', () => {
       expect(watcher.told.filter((each) => each === 'reset')).toHaveLength(1);
     }
     for (const store of stores) {
-      expect(await store.read(prefixRange('a/'))).toHaveLength(9);
-      expect(await store.read(prefixRange('g/'))).toHaveLength(3);
+      expect(await eventually(() => store.read(prefixRange('a/')))).toHaveLength(9);
+      expect(await eventually(() => store.read(prefixRange('g/')))).toHaveLength(3);
     }
     await Promise.all(stores.map((store) => store.close()));
   });

@@ -4,13 +4,14 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { EtcdServers, hasEtcd } from '../../../scripts/lib/etcd.mjs';
 import { openEtcdStore } from '../../../src/sessions/store/etcd-store.js';
 import type { SessionStore } from '../../../src/sessions/store/store.js';
+import { patience, patient, startMs } from '../etcd/real-etcd.js';
 import { testSessionStore } from './contract.js';
 
 describe.skipIf(!hasEtcd)('over a real etcd', () => {
   let servers: EtcdServers;
   beforeAll(async () => {
-    servers = await EtcdServers.start({ nodes: 1 });
-  });
+    servers = await EtcdServers.start({ nodes: 1, args: patience });
+  }, startMs);
   afterAll(async () => {
     await servers?.kill();
   });
@@ -18,7 +19,7 @@ describe.skipIf(!hasEtcd)('over a real etcd', () => {
   let stores = 0;
   const namespaces = new WeakMap<SessionStore, string>();
   const open = async (namespace: string): Promise<SessionStore> => {
-    const store = await openEtcdStore({ hosts: servers.urls, namespace, timeoutMs: 10_000 });
+    const store = await openEtcdStore({ hosts: servers.urls, namespace, ...patient });
     namespaces.set(store, namespace);
     return store;
   };

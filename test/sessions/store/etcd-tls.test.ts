@@ -8,6 +8,7 @@ import { EtcdServers, hasEtcd } from '../../../scripts/lib/etcd.mjs';
 import { openEtcdStore } from '../../../src/sessions/store/etcd-store.js';
 import { prefixRange } from '../../../src/sessions/store/keys.js';
 import * as identities from '../../interaction/tls-identity.js';
+import { patience, patient, startMs } from '../etcd/real-etcd.js';
 import { refusal } from './refusals.js';
 import { put } from './tested-store.js';
 
@@ -18,7 +19,7 @@ describe.skipIf(!hasEtcd)('over TLS', () => {
   let way: Server;
   let hosts: string;
   beforeAll(async () => {
-    servers = await EtcdServers.start({ nodes: 1 });
+    servers = await EtcdServers.start({ nodes: 1, args: patience });
     const port = Number(new URL(servers.node.url).port);
     const asked = { requestCert: true, rejectUnauthorized: true, ca: [gateway.cert] };
     way = createServer({ ...node, ...asked, ALPNProtocols: ['h2'] }, (near) => {
@@ -32,7 +33,7 @@ describe.skipIf(!hasEtcd)('over TLS', () => {
     await once(way, 'listening');
     const address = way.address();
     hosts = `https://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
-  });
+  }, startMs);
   afterAll(async () => {
     way?.close();
     await servers?.kill();
@@ -45,7 +46,7 @@ describe.skipIf(!hasEtcd)('over TLS', () => {
   test('a gateway that trusts the node, and shows its certificate, is served', async () => {
     if (!rootCertificate || !certChain || !privateKey) throw new Error('there is no certificate');
     const credentials = { rootCertificate, certChain, privateKey };
-    await using store = await openEtcdStore({ hosts, credentials, timeoutMs: 10_000 });
+    await using store = await openEtcdStore({ hosts, credentials, ...patient });
     await store.txn({ compare: [], writes: [put('a/1', 'x')] });
     expect(await store.read(prefixRange('a/'))).toHaveLength(1);
   });

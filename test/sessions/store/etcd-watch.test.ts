@@ -8,6 +8,7 @@ import { prefixRange } from '../../../src/sessions/store/keys.js';
 import type { SessionStore, Write } from '../../../src/sessions/store/store.js';
 import { RealEtcd, watched, write } from '../etcd/real-etcd.js';
 import { TcpProxy } from '../etcd/tcp-proxy.js';
+import { eventually } from './refusals.js';
 import { bytes, put } from './tested-store.js';
 
 describe.skipIf(!hasEtcd)('a watch whose connection was lost', () => {
@@ -16,7 +17,6 @@ describe.skipIf(!hasEtcd)('a watch whose connection was lost', () => {
   afterEach(async () => {
     await proxy[Symbol.asyncDispose]();
   });
-  /** One store behind the way that is cut, and one that is not; their namespace. */
   /** Resolves when etcd has had so many for longer than a watch waits before it tries again. */
   const haveSettled = async (count: number): Promise<void> => {
     for (let seen = 0; seen < 12; ) {
@@ -32,6 +32,7 @@ describe.skipIf(!hasEtcd)('a watch whose connection was lost', () => {
     const result = await store.txn({ compare: [], writes: [put('b/1', '')] });
     await etcd.outside.kv.compact({ revision: result.committed ? result.revision : 0 });
   };
+  /** One store behind the way that is cut, and one that is not; their namespace. */
   const twoStores = async (): Promise<[SessionStore, SessionStore, string]> => {
     proxy = await TcpProxy.start(etcd.node.url);
     const namespace = etcd.namespace();
@@ -124,7 +125,7 @@ describe.skipIf(!hasEtcd)('a watch whose connection was lost', () => {
     const [store, other] = await twoStores();
     for (let n = 0; n < 30; ++n) {
       const writes = Array.from({ length: 100 }, (_, k) => put(`a/${1000 + n * 100 + k}`, 'x'.repeat(2000)));
-      await other.txn({ compare: [], writes });
+      await eventually(() => other.txn({ compare: [], writes }));
     }
     const reading = store.read(prefixRange('a/'));
     for (let n = 0; n < 2; ++n) await compact(other);

@@ -1,5 +1,6 @@
 // What a store does not do.
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { HawserError } from '../../../src/base/errors.js';
 
 /** @returns what it rejects with. */
@@ -21,5 +22,7 @@ export async function eventually<T>(run: () => Promise<T>): Promise<T> {
     } catch (error) {
       if (!(error instanceof HawserError) || error.code !== 'ERR_HAWSER_STORE_UNAVAILABLE') throw error;
     }
+    // It may reject at once: the connection is made anew meanwhile.
+    await delay(20);
   }
 }
