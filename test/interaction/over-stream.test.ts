@@ -35,6 +35,8 @@ import { settled, VirtualTime } from './virtual-time.js';
 const host = '127.0.0.1';
 const mashMessageBytes = 8_192;
 const noSignal = new AbortController().signal;
+/** For whoever is not told another one: nobody is given up because this process, or the machine, stood still for a while. */
+const patient = { clock: new VirtualTime().clock };
 
 const cleanups: (() => unknown)[] = [];
 
@@ -144,7 +146,7 @@ async function serve(
       setImmediate(() => told.emit('accepted'));
       return receiver;
     },
-    options,
+    { ...patient, ...options },
   );
   const port = await listen(server);
   return {
@@ -164,8 +166,8 @@ async function serve(
 
 function connectorTo(kind: Kind, port: number, options: StreamOptions = {}): Connector {
   return kind === 'tls'
-    ? tlsConnector({ host, port, ca: identities.device.cert, ...options })
-    : tcpConnector({ host, port, ...options });
+    ? tlsConnector({ host, port, ca: identities.device.cert, ...patient, ...options })
+    : tcpConnector({ host, port, ...patient, ...options });
 }
 
 async function join(connector: Connector, signal: AbortSignal = noSignal): Promise<Heard> {
@@ -604,15 +606,17 @@ describe.each(kinds)('a side that does not read, over %s', (kind) => {
     const device = await accepted(0);
     const message = new Uint8Array(mashMessageBytes).fill(1);
     let sent = 0;
+    let waiting = 0;
     // The kernel takes some of it, for a while.
     for (let quiet = 0; quiet < 10; await settled()) {
       const more = fill(device.by, message, () => undefined);
       sent += more;
+      waiting = device.socket?.writableLength ?? 0;
       await settled();
       quiet = more === 0 ? quiet + 1 : 0;
       expect(device.socket?.writableLength).toBeLessThanOrEqual(1_048_576);
     }
-    expect(device.socket?.writableLength).toBeGreaterThan(1_048_576 - mashMessageBytes - 4);
+    expect(waiting).toBeGreaterThan(1_048_576 - mashMessageBytes - 4);
     const drainsBefore = device.drains;
     let came = 0;
     const reading = (async () => {
@@ -1302,6 +1306,7 @@ async function meet(kind: Kind, codec: keyof typeof codecs, values: Map<number, 
   const server = newServer(kind);
   const streams = serveStreams(server, (connection) => device.accept(connection), {
     maxMessageBytes: 65_536,
+    ...patient,
   });
   const port = await listen(server);
   const controllers: InteractionConnection[] = [];

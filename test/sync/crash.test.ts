@@ -6,17 +6,16 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 import { Dice } from '../interaction/simulated-home.js';
+import { onWholeLines } from './lines.js';
 
 const deep = process.env.HAWSER_TEST_DEEP === '1';
 const only = process.env.HAWSER_SEED;
 const seeds =
   only === undefined ? Array.from({ length: deep ? 200 : 12 }, (_, seed) => seed) : [Number(only)];
-/** Each with a timeout of its own, however busy the machine is. */
-const parts = [1, 2, 3, 4];
 const stepsPerSeed = 12;
 /** Where somebody is killed, besides `persisted`: the queue was told of a step that a FULL tells, too. */
 const marks = [
@@ -48,21 +47,26 @@ interface Line {
 class Child {
   readonly #process: ChildProcess;
   readonly #exit: Promise<unknown>;
+  #isKilled = false;
 
-  constructor(name: string, options: object, heard: (line: Line) => void) {
+  /** @param ended told when it ends by itself. */
+  constructor(name: string, options: object, heard: (line: Line) => void, ended?: (how: string) => void) {
     const path = fileURLToPath(new URL(`children/${name}.mjs`, import.meta.url));
     this.#process = spawn(process.execPath, [path, JSON.stringify(options)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    this.#exit = once(this.#process, 'close');
+    this.#exit = once(this.#process, 'close').then(([code, signal]) => {
+      if (!this.#isKilled) ended?.(`${name} ended by itself: ${code ?? signal}`);
+    });
     const { stdout } = this.#process;
     if (stdout === null) throw new Error('no standard output');
-    createInterface(stdout).on('line', (line) => heard(JSON.parse(line)));
+    onWholeLines(stdout, (line) => heard(JSON.parse(line)));
     children.add(this);
   }
 
   /** @returns once it is gone, and all that it said was heard. */
   async kill(): Promise<void> {
+    this.#isKilled = true;
     this.#process.kill('SIGKILL');
     await this.ended();
   }
@@ -90,14 +94,20 @@ class Site {
   readonly #data: string;
   readonly #full: 'never' | 'meanwhile' | 'at the end';
   readonly log: string[] = [];
-  #address = '127.0.0.1:0';
+  #address = '';
   #manager: Child | undefined;
   #agent: Child | undefined;
   /** Steps that the agent has said to have made, and the one that it has begun. */
   #done = 0;
   #begun = 0;
   #told = false;
-  #waiting: { readonly wanted: (line: Line) => boolean; readonly resolve: () => void }[] = [];
+  #waiting: {
+    readonly wanted: (line: Line) => boolean;
+    readonly resolve: () => void;
+    readonly reject: (error: Error) => void;
+  }[] = [];
+  /** That a process has ended which nobody has killed. */
+  #failure: Error | undefined;
 
   constructor(seed: number) {
     this.#seed = seed;
@@ -115,23 +125,33 @@ class Site {
     if (line.begins !== undefined) this.#begun = line.begins + 1;
     if (line.done !== undefined) this.#done = line.done;
     if (line.told !== undefined) this.#told = true;
-    if (line.address !== undefined) this.#address = line.address;
     const met = this.#waiting.filter(({ wanted }) => wanted(line));
     this.#waiting = this.#waiting.filter((each) => !met.includes(each));
     for (const { resolve } of met) resolve();
   }
 
+  #ended(how: string): void {
+    this.#failure ??= new Error(`${how}, HAWSER_SEED=${this.#seed}\n${this.log.slice(-60).join('\n')}`);
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
+  }
+
   /** Once either side says something like that. */
   #until(wanted: (line: Line) => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      this.#waiting.push({ wanted, resolve });
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) reject(this.#failure);
+      else this.#waiting.push({ wanted, resolve, reject });
     });
+  }
+
+  #child(who: 'agent' | 'manager', options: object): Child {
+    const heard = (line: Line): void => this.#heard(who, line);
+    return new Child(`crash-${who}`, options, heard, (how) => this.#ended(how));
   }
 
   async #startManager(): Promise<void> {
     const isThere = this.#until(({ address }) => address !== undefined);
     const options = { store: this.#store, address: this.#address, key };
-    this.#manager = new Child('crash-manager', options, (line) => this.#heard('manager', line));
+    this.#manager = this.#child('manager', options);
     await isThere;
   }
 
@@ -147,10 +167,11 @@ class Site {
       data: this.#data,
       full: this.#full,
     };
-    this.#agent = new Child('crash-agent', options, (line) => this.#heard('agent', line));
+    this.#agent = this.#child('agent', options);
   }
 
   async run(): Promise<void> {
+    this.#address = await freeAddress();
     await this.#startManager();
     this.#startAgent();
     for (let kills = this.#dice.between(1, deep ? 4 : 2); kills > 0 && !this.#told; --kills)
@@ -193,13 +214,12 @@ class Site {
 }
 
 describe('whoever is killed at whatever moment, both sides are equal afterwards', () => {
-  test.each(parts)('part %i of 4', async (part) => {
-    for (const seed of seeds.filter((each) => each % parts.length === part - 1)) {
-      const site = new Site(seed);
-      await site.run();
-      const { documents = 0, problems } = await site.compare();
-      expect(problems, `HAWSER_SEED=${seed}\n${site.log.slice(-60).join('\n')}`).toEqual([]);
-      expect(documents).toBeGreaterThan(0);
-    }
+  // Each with a timeout of its own, however busy the machine is.
+  test.each(seeds)('HAWSER_SEED=%i', async (seed) => {
+    const site = new Site(seed);
+    await site.run();
+    const { documents = 0, problems } = await site.compare();
+    expect(problems, `HAWSER_SEED=${seed}\n${site.log.slice(-60).join('\n')}`).toEqual([]);
+    expect(documents).toBeGreaterThan(0);
   });
 });

@@ -209,7 +209,7 @@ describe('a session is under way', () => {
   });
 
   test('garbage made of real messages never does more than fail the sync', async () => {
-    const seed = Math.floor(Math.random() * 2 ** 32);
+    const seed = Number(process.env.HAWSER_SEED ?? 1);
     const random = seededRandom(seed);
     const whole = [endAck(), startAck({ nonce: 1n }), reqRet([[0, 1]])].map((each) => encodeMessage(each));
     const { manager, call, agent, finish } = await waiting();

@@ -4,13 +4,14 @@
 // made too, how many there are to be, how Data travel, when there are FULLs: `never`, `meanwhile`, `at the end`. On standard
 // output a line of JSON for each event.
 
+import { writeSync } from 'node:fs';
 import { openQueue, SyncClient, syncConnector } from 'hawser/sync';
 import { mintToken } from 'hawser/token';
 import { Steps } from './crash-steps.mjs';
 
 const options = JSON.parse(process.argv[2] ?? '{}');
-/** @param {object} event */
-const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
+/** Written at once: what was said is not lost when the process is killed. @param {object} event */
+const say = (event) => writeSync(1, `${JSON.stringify(event)}\n`);
 
 const key = { id: 1, key: Buffer.from(options.key, 'hex') };
 const client = new SyncClient({

@@ -2,12 +2,13 @@
 //
 // Argument: JSON {store, address, key}, the key as hex; on standard output a line of JSON for each event.
 
+import { writeSync } from 'node:fs';
 import { Server } from 'hawser';
 import { openStore, SyncManager, serveSync, syncChannels } from 'hawser/sync';
 
 const { store: path, address, key } = JSON.parse(process.argv[2] ?? '{}');
-/** @param {object} event */
-const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
+/** Written at once: what was said is not lost when the process is killed. @param {object} event */
+const say = (event) => writeSync(1, `${JSON.stringify(event)}\n`);
 
 const manager = new SyncManager({ store: await openStore(path) });
 manager.on('sessionStart', () => say({ mark: 'session' }));

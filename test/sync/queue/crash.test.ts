@@ -174,7 +174,8 @@ function different(models: readonly Model[]): Model[] {
 
 describe('a process that is killed', () => {
   const rounds = deep ? 80 : 8;
-  const seed = Number(process.env.HAWSER_TEST_SEED ?? Math.floor(Math.random() * 2 ** 32));
+  // The moments of death are others in each run anyway.
+  const seed = Number(process.env.HAWSER_TEST_SEED ?? (deep ? Math.floor(Math.random() * 2 ** 32) : 1));
   test(`leaves what it acknowledged, and of the rest all or nothing (${rounds} rounds, seed ${seed})`, () =>
     withFolder(async (folder) => {
       const random = seededRandom(seed);

@@ -166,10 +166,12 @@ async function runModel(
 const deep = process.env.HAWSER_TEST_DEEP === '1';
 
 describe.each(queueKinds)('$name', ({ name, open }) => {
-  const seeds = (name === 'LmdbQueue' ? 8 : 20) * (deep ? 20 : 1);
-  test(`does over random operations what the table says (${seeds} seeds)`, async () => {
+  const count = (name === 'LmdbQueue' ? 8 : 20) * (deep ? 20 : 1);
+  const seeds = Array.from({ length: count }, (_, n) => n + 1);
+  // Each with a timeout of its own: it waits for the disk some hundred times.
+  test.each(seeds)('does over random operations what the table says (seed %i)', async (seed) => {
     // What is over is there yet for a while.
-    const random = seededRandom(seeds);
+    const random = seededRandom(count + seed);
     const { removeOver } = QueueChanges.prototype;
     const removing = vi.spyOn(QueueChanges.prototype, 'removeOver').mockImplementation(function (
       this: QueueChanges,
@@ -178,10 +180,8 @@ describe.each(queueKinds)('$name', ({ name, open }) => {
       return removeOver.call(this);
     });
     onTestFinished(() => removing.mockRestore());
-    for (let seed = 1; seed <= seeds; ++seed) {
-      await withFolder((folder) =>
-        runModel(seed, 120, (options) => open(join(folder, 'queue'), options), name),
-      );
-    }
+    await withFolder((folder) =>
+      runModel(seed, 120, (options) => open(join(folder, 'queue'), options), name),
+    );
   });
 });

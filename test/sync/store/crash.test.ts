@@ -6,13 +6,13 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { documentBytes } from '../../../src/sync/store/agent-share.js';
 import { type LmdbSyncStore, openStore } from '../../../src/sync/store/lmdb-store.js';
 import { Dice } from '../../interaction/simulated-home.js';
 import { DiskShim } from '../disk-shim.js';
+import { onWholeLines } from '../lines.js';
 import {
   drawnAgents,
   drawnIndices,
@@ -50,8 +50,13 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'hawser-store-crash-'));
 });
 
-afterEach(() => {
-  child?.kill('SIGKILL');
+afterEach(async () => {
+  if (child !== undefined) {
+    // One that a failed test has left: it writes to the folder as long as it lives.
+    const closed = once(child, 'close');
+    child.kill('SIGKILL');
+    await closed;
+  }
   rmSync(directory, { recursive: true, force: true });
 });
 
@@ -79,7 +84,7 @@ async function write(
   {
     environment = {},
     ...options
-  }: { readonly environment?: object; readonly maxBytesPerAgent?: number } = {},
+  }: { readonly environment?: object; readonly maxBytesPerAgent?: number; readonly waitsAt?: number } = {},
 ): Promise<{ readonly code: number | null; readonly signal: string | null; readonly errors: string }> {
   const given = JSON.stringify({
     store: path(),
@@ -93,7 +98,9 @@ async function write(
   started.stderr.on('data', (text) => {
     errors += text;
   });
-  createInterface(started.stdout).on('line', (line) => {
+  // It may be gone before it has read what it is told.
+  started.stdin.on('error', () => undefined);
+  onWholeLines(started.stdout, (line) => {
     if (heard(JSON.parse(line))) started.kill('SIGKILL');
   });
   const [code, signal] = await once(started, 'close');
@@ -242,15 +249,16 @@ describe.runIf(process.platform === 'linux')('a store whose disk is full', () =>
       const { signal } = await write(
         0,
         ({ staged, failed }) => {
+          // It commits once the disk is full, however long this process takes to see to it.
           if (staged === 1) shim.fail('write', 'ENOSPC', after);
           if (failed !== undefined) {
             failures.push(failed);
             shim.heal();
-            child?.stdin?.write('go on');
           }
+          if (staged === 1 || failed !== undefined) child?.stdin?.write('go on');
           return false;
         },
-        { environment: shim.environment },
+        { environment: shim.environment, waitsAt: 1 },
       );
       shim.heal();
       // lmdb 3.5.6 writes beyond the memory that it takes for the text of such an error, of which the process can die: of a disk that is

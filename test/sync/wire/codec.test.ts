@@ -350,7 +350,7 @@ describe('damaged bytes', () => {
   });
 
   test('with changes to offsets, lengths and vtables are refused or decoded', () => {
-    const seed = Number(process.env.HAWSER_SEED ?? Math.floor(Math.random() * 2 ** 32));
+    const seed = Number(process.env.HAWSER_SEED ?? (deep ? Math.floor(Math.random() * 2 ** 32) : 1));
     const random = seededRandom(seed);
     for (let n = 0; n < (deep ? 500_000 : 20_000); ++n) {
       const bytes = whole[Math.floor(random() * whole.length)] ?? new Uint8Array(0);

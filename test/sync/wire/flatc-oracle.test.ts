@@ -13,8 +13,9 @@ import { vectors } from './vectors.js';
 const deep = process.env.HAWSER_TEST_DEEP === '1';
 const numRuns = deep ? 2000 : 200;
 
+/** The short form is the same each time. */
 function seedOf(): number {
-  return Number(process.env.HAWSER_SEED ?? Math.floor(Math.random() * 2 ** 31));
+  return Number(process.env.HAWSER_SEED ?? (deep ? Math.floor(Math.random() * 2 ** 31) : 1));
 }
 
 describe('flatc', () => {

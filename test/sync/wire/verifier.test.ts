@@ -220,7 +220,7 @@ describe("the verdict is that of FlatBuffers' own verifier", () => {
   });
 
   test('with changes to offsets, lengths and vtables', () => {
-    const seed = Number(process.env.HAWSER_SEED ?? Math.floor(Math.random() * 2 ** 32));
+    const seed = Number(process.env.HAWSER_SEED ?? (deep ? Math.floor(Math.random() * 2 ** 32) : 1));
     const random = seededRandom(seed);
     for (let round = 0; round < (deep ? 50 : 2); ++round) {
       const cases = Array.from({ length: 10_000 }, () =>

@@ -1,16 +1,16 @@
 // Keeps and applies sessions in a process of its own, to be killed.
 //
-// Argument: JSON {store, sessions, from, maxBytesPerAgent}: the store, the file with the sessions, the first of them that is not applied
-// yet, and what an agent may keep; on standard output a line of JSON for each thing that is done. After a commit that failed it waits for
-// something on standard input, unless the session was refused for good.
+// Argument: JSON {store, sessions, from, maxBytesPerAgent, waitsAt}: the store, the file with the sessions, the first of them that is not
+// applied yet, what an agent may keep, and the session before whose commit it waits; on standard output a line of JSON for each thing that
+// is done. It waits for something on standard input, also after a commit that failed, unless the session was refused for good.
 
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeSync } from 'node:fs';
 import { HawserError, openStore } from 'hawser/sync';
 
-const { store: path, sessions: file, from, maxBytesPerAgent } = JSON.parse(process.argv[2] ?? '{}');
-/** @param {object} event */
-const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
+const { store: path, sessions: file, from, maxBytesPerAgent, waitsAt } = JSON.parse(process.argv[2] ?? '{}');
+/** Written at once: what was said is not lost when the process is killed. @param {object} event */
+const say = (event) => writeSync(1, `${JSON.stringify(event)}\n`);
 
 const store = await openStore(path, maxBytesPerAgent === undefined ? {} : { maxBytesPerAgent });
 const sessions = JSON.parse(readFileSync(file, 'utf8'));
@@ -25,6 +25,7 @@ for (let number = from; number < sessions.length; ++number) {
   }
   await store.staged(session);
   say({ staged: number });
+  if (number === waitsAt) await once(process.stdin, 'data');
   const decoded = changes.map((/** @type {{version?: string, data?: string}} */ change) => ({
     ...change,
     version: BigInt(change.version ?? 0),
