@@ -8,8 +8,9 @@ import { type Clock, systemClock } from '../../../src/base/clock.js';
 import { type ExchangeAnswer, ExchangeError, exchange } from '../../../src/keys/kme/https-exchange.js';
 import { authority, clientTls, tlsOf } from './support.js';
 
-const connectTimeoutMs = 7000;
-const timeoutMs = 9000;
+// Longer than a machine stands still.
+const connectTimeoutMs = 70_000;
+const timeoutMs = 90_000;
 
 let server: Server;
 let port: number;

@@ -11,6 +11,7 @@ import type { DeliveredKey } from '../../../src/keys/kme/key-source.js';
 import { KmeClient } from '../../../src/keys/kme/kme-client.js';
 import { readErrorMessage, readStatus } from '../../../src/keys/kme/kme-json.js';
 import { refusal } from '../../base/refusal.js';
+import { TurnTime } from '../turn-time.js';
 import {
   authority,
   clientTls,
@@ -23,16 +24,20 @@ import {
 } from './support.js';
 
 let pair: Pair;
+/** What time-outs that are to pass are measured by: the handshake and the request come before any of them. */
+let time: TurnTime;
 let master: KmeClient;
 let slave: KmeClient;
 
 beforeEach(async () => {
   pair = await openPair();
+  time = new TurnTime();
   master = pair.client('SAE_1', pair.a);
   slave = pair.client('SAE_2', pair.b);
 });
 
 afterEach(async () => {
+  await time.close();
   await pair[Symbol.asyncDispose]();
 });
 
@@ -282,7 +287,7 @@ describe('edge case 11, an answer of dec_keys that is lost', () => {
     const keys = await master.getKeys('SAE_2', { number: 1 });
     wipe(keys);
     pair.b.inject({ kind: 'delay', delayMs: 60_000 });
-    const hasty = pair.client('SAE_2', pair.b, { timeoutMs: 300, answerTimeoutMs: 10 });
+    const hasty = pair.client('SAE_2', pair.b, { timeoutMs: 300, answerTimeoutMs: 10, clock: time.clock });
     const failure = await failureOf(hasty.getKeysWithIds('SAE_1', idsOf(keys)));
     expect(failure.code).toBe('ERR_HAWSER_KEY_UNAVAILABLE');
     expect(failure.message).toMatch(/no answer within \d+ ms; keys are delivered once/);
@@ -316,13 +321,13 @@ describe('edge case 11, a connection that breaks while new keys are asked for', 
 
   test('a KME that is slow: asked again after answerTimeoutMs', async () => {
     pair.a.inject({ kind: 'delay', delayMs: 60_000, method: 'enc_keys', times: 1 });
-    const hasty = pair.client('SAE_1', pair.a, { answerTimeoutMs: 200 });
+    const hasty = pair.client('SAE_1', pair.a, { answerTimeoutMs: 200, clock: time.clock });
     wipe(await hasty.getKeys('SAE_2', { number: 1 }));
   });
 
   test('a KME that stays silent: given up after timeoutMs', async () => {
     pair.a.inject({ kind: 'delay', delayMs: 60_000, method: 'status' });
-    const hasty = pair.client('SAE_1', pair.a, { timeoutMs: 250 });
+    const hasty = pair.client('SAE_1', pair.a, { timeoutMs: 250, clock: time.clock });
     expect(await failureOf(hasty.getKeys('SAE_2', { number: 1 }))).toMatchObject({
       code: 'ERR_HAWSER_KME_UNAVAILABLE',
     });
@@ -428,7 +433,9 @@ describe('servers that are none', () => {
   ];
   test.each(hostile)('a KME that %s ends the call, with the keys given up', async (_, writes, message) => {
     // Silence is what the short time is for: what else is wrong has to be seen first, also on a busy machine.
-    const timeoutMs = message.test('no answer within') ? 400 : 20_000;
+    const limits = message.test('no answer within')
+      ? { timeoutMs: 400, clock: time.clock }
+      : { timeoutMs: 100_000, connectTimeoutMs: 60_000 };
     const identity = tlsOf(authority.kme({ id: 'KME_X' }));
     const sockets = new Set<Socket>();
     const server = createTlsServer(
@@ -444,7 +451,7 @@ describe('servers that are none', () => {
       },
     );
     await withServer(server, async (url) => {
-      const client = new KmeClient({ url, ...clientTls('SAE_1'), timeoutMs, retryMs: 1 });
+      const client = new KmeClient({ url, ...clientTls('SAE_1'), ...limits, retryMs: 1 });
       const failure = await failureOf(client.getKeysWithIds('SAE_2', ['1']));
       client.close();
       for (const socket of sockets) socket.destroy();

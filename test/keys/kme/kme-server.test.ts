@@ -519,7 +519,7 @@ test.skipIf(!curl)('curl gets keys as master and as slave', async () => {
           '--show-error',
           '--fail-with-body',
           '--max-time',
-          '20',
+          '100',
           '--noproxy',
           '*',
           ...tls,

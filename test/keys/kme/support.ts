@@ -42,6 +42,9 @@ export const saeIdentities = {
 
 export type TestSae = keyof typeof saeIdentities;
 
+/** Of clients that are not about their time-outs: longer than a machine stands still. */
+const patience = { connectTimeoutMs: 60_000, answerTimeoutMs: 60_000, timeoutMs: 110_000 } as const;
+
 /** KME_A and KME_B, and what was asked of them. */
 export interface Pair extends AsyncDisposable {
   readonly pool: KeyPool;
@@ -79,7 +82,13 @@ export async function openPair(
     requests,
     refused,
     client: (saeId, server, options) => {
-      const client = new KmeClient({ url: server.url, ...clientTls(saeId), retryMs: 1, ...options });
+      const client = new KmeClient({
+        url: server.url,
+        ...clientTls(saeId),
+        retryMs: 1,
+        ...patience,
+        ...options,
+      });
       clients.push(client);
       return client;
     },

@@ -1,7 +1,7 @@
 // SAEs over real connections of HAWSER, whose keys they rotate while messages flow.
 
 import { generateKeyPairSync } from 'node:crypto';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HawserError } from '../../../src/base/errors.js';
 import type { MessageReceiver } from '../../../src/base/message-connection.js';
 import { TimingWheel } from '../../../src/base/timing-wheel.js';
@@ -24,6 +24,7 @@ import type { Server } from '../../../src/transport/server.js';
 import { RealWorld } from '../../transport/support.js';
 import { TestKeyPool } from '../agent/key-pool.js';
 import { SaeTime } from '../agent/sae-time.js';
+import { TurnTime } from '../turn-time.js';
 
 type Channels = KeysChannels & { readonly numbers: Channel<Uint8Array, 'reliable'> };
 const channels: Channels = { ...keysChannels, numbers: reliable() };
@@ -35,6 +36,14 @@ const opened: { close(): Promise<void> }[] = [];
 
 afterEach(async () => {
   for (const each of opened.splice(0).reverse()) await each.close();
+});
+
+/** One time for all SAEs, so that nothing comes late where the machine stands still. */
+let time: TurnTime;
+
+beforeEach(() => {
+  time = new TurnTime();
+  opened.push(time);
 });
 
 async function openSae(
@@ -51,6 +60,7 @@ async function openSae(
     keySource: pool.source(),
     persona,
     testRanges: true,
+    wheel: new TimingWheel(time.clock),
     peers: [
       {
         saeId: other,
@@ -58,6 +68,10 @@ async function openSae(
         role: saeId === 'SAE_M' ? 'master' : 'slave',
         leadMs: 200,
         graceMs: 50,
+        // The I/O threads may stand still by themselves.
+        maxRounds: 100,
+        lateMs: 60_000,
+        clockToleranceMs: 60_000,
         ...peer,
       },
     ],
@@ -168,7 +182,7 @@ describe('SAEs over connections of HAWSER', () => {
   });
 
   it('come back after another took the place of their connection, though not at once', async () => {
-    const time = new SaeTime();
+    const ours = new SaeTime();
     const receivers: MessageReceiver[] = [];
     const connection = new SaeConnection({
       sae: {
@@ -178,16 +192,16 @@ describe('SAEs over connections of HAWSER', () => {
       connector: async (attach) => {
         receivers.push(attach({ send: () => true, close: () => undefined, detectsLoss: true }));
       },
-      wheel: new TimingWheel(time.machine()),
+      wheel: new TimingWheel(ours.machine()),
       random: () => 0.5,
     });
     opened.push(connection);
     connection.connect();
-    await time.pass(0);
+    await ours.pass(0);
     receivers[0]?.closed(new HawserError('ERR_HAWSER_REPLACED', 'another connection took its place'));
-    await time.pass(30_000);
+    await ours.pass(30_000);
     expect([connection.state, receivers.length]).toEqual(['RECONNECTING', 1]);
-    await time.pass(60_000);
+    await ours.pass(60_000);
     expect([connection.state, receivers.length]).toEqual(['CONNECTED', 2]);
   });
 });

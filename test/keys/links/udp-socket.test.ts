@@ -3,12 +3,14 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { afterEach, describe, expect, it } from 'vitest';
+import { TimingWheel } from '../../../src/base/timing-wheel.js';
 import { Sae } from '../../../src/keys/agent/sae.js';
 import { checkUdpAddress, UdpSocket } from '../../../src/keys/links/udp-socket.js';
 import { RecordingPersona } from '../../../src/keys/personas/recording-persona.js';
 import { MemoryKeyStore } from '../../../src/keys/store/memory-store.js';
 import type { SaeWire } from '../../../src/keys/wire/wire-name.js';
 import { TestKeyPool } from '../agent/key-pool.js';
+import { TurnTime } from '../turn-time.js';
 
 const rsa = () => generateKeyPairSync('rsa', { modulusLength: 2048 });
 const keys = {
@@ -22,9 +24,11 @@ afterEach(async () => {
   for (const each of opened.splice(0).reverse()) await each.close();
 });
 
-/** Two SAEs with sockets of their own. */
+/** Two SAEs with sockets of their own, and one time: the original's envelope has no second round for a message that comes late. */
 async function pair(wire: SaeWire) {
   const pool = new TestKeyPool();
+  const time = new TurnTime();
+  opened.push(time);
   const open = async (saeId: 'SAE_M' | 'SAE_S') => {
     const sae = await Sae.open({
       saeId,
@@ -33,6 +37,7 @@ async function pair(wire: SaeWire) {
       keySource: pool.source(),
       persona: new RecordingPersona(),
       testRanges: true,
+      wheel: new TimingWheel(time.clock),
       udp: { host: '127.0.0.1', port: 0 },
     });
     opened.push(sae);

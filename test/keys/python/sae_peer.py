@@ -2,9 +2,11 @@
 """A small SAE that behaves as the original does, as master and as slave, in its envelope over plain UDP.
 
 The first line of stdin is its configuration, a JSON object:
-  sae_id, private_key (RSA, PEM), host, port (0: any), peers: {sae_id: [host, port]}, grace_period (seconds, 0).
+  sae_id, private_key (RSA, PEM), host, port (0: any), peers: {sae_id: [host, port]}, grace_period (seconds, 0),
+  now (unix seconds: its clock stands there until it is told another time; that of the machine by default).
 Further lines are commands; at the end of stdin it ends:
   {"do": "peer", "sae_id": id, "address": [host, port]}
+  {"do": "time", "now": unix seconds}  sets the clock that stands
   {"do": "notify", "slave": id, "key_ids": [...], "rotation_timestamp": unix seconds}
   {"do": "status", "session": notification id}  starts the cleanup, which the original has, but does not come to
   {"do": "delete", "session": notification id, "key_ids": [...]}
@@ -73,6 +75,7 @@ class Sae:
         self.key = envelope.load_private(config["private_key"])
         self.peers = dict(config.get("peers", {}))
         self.grace_period = config.get("grace_period", 0)
+        self.standing = config.get("now")
         self.sessions = {}
         self.keys = {}
         self.seen = set()
@@ -81,13 +84,23 @@ class Sae:
         self.socket.bind((config.get("host", "127.0.0.1"), config.get("port", 0)))
         tell("ready", port=self.socket.getsockname()[1])
 
+    def now(self):
+        return time.time() if self.standing is None else self.standing
+
+    def wait(self):
+        """How many seconds until a timer is due; None when none will be by itself."""
+        if not self.timers:
+            return None
+        seconds = max(0, self.timers[0][0] - self.now())
+        return None if self.standing is not None and seconds > 0 else seconds
+
     # ---- Sending
 
     def send(self, kind, session, **fields):
         notification, master, slave = session["id"], session["master"], session["slave"]
         ids = {"master_sae_id": master, "slave_sae_id": slave}
         message_id = notification if kind == "key_notification" else str(uuid.uuid4())
-        message = {"message_type": kind, "message_id": message_id, "timestamp": int(time.time()), **ids}
+        message = {"message_type": kind, "message_id": message_id, "timestamp": int(self.now()), **ids}
         if kind != "key_notification":
             message["original_message_id"] = notification
         message.update(fields)
@@ -120,14 +133,14 @@ class Sae:
         self.keys[new] = "in_production"
         tell("keys", keys=self.keys)
         if session["slave"] == self.sae_id:
-            self.send("rotation_completed", session, new_key_id=new, rotation_timestamp=int(time.time()))
+            self.send("rotation_completed", session, new_key_id=new, rotation_timestamp=int(self.now()))
         self.move(session, "PENDING_DONE")
 
     def schedule(self, session, moment):
         heapq.heappush(self.timers, (moment, session["id"]))
 
     def run_timers(self):
-        while self.timers and self.timers[0][0] <= time.time():
+        while self.timers and self.timers[0][0] <= self.now():
             session = self.sessions.get(heapq.heappop(self.timers)[1])
             if session is not None:
                 self.rotate(session)
@@ -146,7 +159,7 @@ class Sae:
             if len(self.seen) > 1000:
                 self.seen.clear()
             message = opened["message"]
-            check(message, int(time.time()))
+            check(message, int(self.now()))
             self.take(message)
         except (envelope.Refused, ValueError, KeyError, TypeError) as error:
             tell("refused", why=f"{type(error).__name__}: {error}")
@@ -167,7 +180,7 @@ class Sae:
         self.sessions[session["id"]] = session
         self.keys.update({key: "assigned" for key in session["key_ids"]})
         self.move(session, "NOTIFIED")
-        late = session["at"] - int(time.time()) < self.grace_period
+        late = session["at"] - int(self.now()) < self.grace_period
         self.send(
             "key_acknowledgment",
             session,
@@ -220,6 +233,8 @@ class Sae:
     def command(self, request):
         if request["do"] == "peer":
             self.peers[request["sae_id"]] = request["address"]
+        elif request["do"] == "time":
+            self.standing = request["now"]
         elif request["do"] == "notify":
             self.notify(request["slave"], request["key_ids"], request["rotation_timestamp"])
         elif request["do"] == "status":
@@ -259,8 +274,7 @@ def main():
         for request in requests:
             sae.command(request)
         requests = []
-        wait = max(0, sae.timers[0][0] - time.time()) if sae.timers else None
-        for ready, _ in selector.select(wait):
+        for ready, _ in selector.select(sae.wait()):
             if ready.fileobj is sae.socket:
                 sae.receive(sae.socket.recv(8192))
             else:

@@ -83,4 +83,4 @@ test('a killed process leaves whole commits, and all that were acknowledged (edg
     }
   }
   expect(present, `seed ${seed}`).toBeGreaterThan(0);
-}, 120_000);
+});

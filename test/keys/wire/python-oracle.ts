@@ -21,8 +21,9 @@ export interface OpenedByPython {
 function ask(requests: readonly object[]): readonly { readonly ok?: unknown; readonly error?: string }[] {
   const input = requests.map((request) => `${JSON.stringify(request)}\n`).join('');
   // Debian's own Python has the package; another one on the path may not.
-  const run = spawnSync('/usr/bin/python3', [program], { input, encoding: 'utf8', timeout: 30_000 });
-  if (run.status !== 0) throw new Error(`python3: ${run.stderr}`);
+  // The time is for one that hangs: while this waits, no time of a test ends it.
+  const run = spawnSync('/usr/bin/python3', [program], { input, encoding: 'utf8', timeout: 100_000 });
+  if (run.status !== 0) throw new Error(`python3: ${run.error?.message ?? run.signal ?? ''} ${run.stderr}`);
   return run.stdout
     .trim()
     .split('\n')

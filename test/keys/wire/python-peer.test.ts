@@ -14,6 +14,9 @@ const program = fileURLToPath(new URL('../python/sae_peer.py', import.meta.url))
 const ourKey = rsaKey();
 const peerKey = rsaKey();
 const ours = party('sae-json', 'SAE_A', ourKey, { SAE_PY: peerKey });
+/** Unix seconds: the time on both sides, which stands still until a rotation is due. However long a message takes, it comes in time. */
+const now = 1_700_000_000;
+const rotationAt = now + 3;
 
 interface PeerEvent {
   readonly event: string;
@@ -26,6 +29,7 @@ interface PeerEvent {
 /** The other SAE, and our socket to it. */
 class Conversation implements AsyncDisposable {
   readonly #process: ChildProcess;
+  readonly #ended: Promise<unknown>;
   readonly #socket = createSocket('udp4');
   readonly #events: AsyncIterator<string>;
   readonly #datagrams: Uint8Array[] = [];
@@ -33,6 +37,7 @@ class Conversation implements AsyncDisposable {
 
   constructor() {
     this.#process = spawn('/usr/bin/python3', [program], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#ended = once(this.#process, 'exit');
     if (this.#process.stdout === null) throw new Error('no stdout');
     this.#events = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
     this.#socket.on('message', (bytes) => this.#datagrams.push(bytes));
@@ -45,6 +50,7 @@ class Conversation implements AsyncDisposable {
       sae_id: 'SAE_PY',
       private_key: peerKey.export({ type: 'pkcs8', format: 'pem' }),
       peers: { SAE_A: ['127.0.0.1', this.#socket.address().port] },
+      now,
     });
     this.#port = (await this.event('ready')).port ?? 0;
     return this;
@@ -73,12 +79,19 @@ class Conversation implements AsyncDisposable {
     while ((await this.event('state')).state !== state);
   }
 
+  /** Has it rotate, once it knows that it is to. */
+  async rotate(): Promise<void> {
+    await this.state('CONFIRMED');
+    this.command({ do: 'time', now: rotationAt });
+    await this.state('PENDING_DONE');
+  }
+
   sendBytes(bytes: Uint8Array): void {
     this.#socket.send(bytes, this.#port, '127.0.0.1');
   }
 
   send(message: Unstamped): void {
-    const stamped: Message = { ...message, timestamp: Math.floor(Date.now() / 1000) };
+    const stamped: Message = { ...message, timestamp: now };
     this.sendBytes(ours.envelope.seal(stamped, { ...facts, recipientSaeId: 'SAE_PY' }));
   }
 
@@ -92,19 +105,12 @@ class Conversation implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#socket.close();
-    const ended = once(this.#process, 'exit');
     this.#process.stdin?.end();
-    await ended;
+    await this.#ended;
   }
 }
 
-function soon(): number {
-  return Math.floor(Date.now() / 1000) + 3;
-}
-
-test.concurrent('an SAE of the original takes part as the slave, to the end of the cleanup', {
-  timeout: 30_000,
-}, async () => {
+test.concurrent('an SAE of the original takes part as the slave, to the end of the cleanup', async () => {
   await using peer = await new Conversation().begin();
   const session_id = randomUUID();
   const common = () => ({
@@ -115,7 +121,7 @@ test.concurrent('an SAE of the original takes part as the slave, to the end of t
     slave_sae_id: 'SAE_PY',
   });
   const { original_message_id: _, ...ids } = { ...common(), message_id: session_id };
-  const at = soon();
+  const at = rotationAt;
   const key_ids = ['new key', 'another'];
   const neutral = { epoch: 1, current_key_id: null };
   peer.send({ message_type: 'key_notification', ...ids, key_ids, rotation_timestamp: at, ...neutral });
@@ -128,9 +134,14 @@ test.concurrent('an SAE of the original takes part as the slave, to the end of t
   });
   await peer.state('ACKNOWLEDGED');
   peer.send({ message_type: 'sync_confirmation', ...common(), final_rotation_timestamp: at });
+  await peer.rotate();
   const completed = await peer.receive();
-  expect(completed).toMatchObject({ message_type: 'rotation_completed', session_id, new_key_id: 'new key' });
-  await peer.state('PENDING_DONE');
+  expect(completed).toMatchObject({
+    message_type: 'rotation_completed',
+    session_id,
+    new_key_id: 'new key',
+    rotation_timestamp: at,
+  });
   peer.send({ message_type: 'cleanup_status_request', ...common(), new_key_id: 'new key' });
   expect(await peer.receive()).toMatchObject({
     message_type: 'cleanup_status_response',
@@ -152,9 +163,9 @@ test.concurrent('an SAE of the original takes part as the slave, to the end of t
   await peer.state('IDLE');
 });
 
-test.concurrent('an SAE of the original takes part as the master', { timeout: 30_000 }, async () => {
+test.concurrent('an SAE of the original takes part as the master', async () => {
   await using peer = await new Conversation().begin();
-  const at = soon();
+  const at = rotationAt;
   peer.command({ do: 'notify', slave: 'SAE_A', key_ids: ['key'], rotation_timestamp: at });
   const notification = await peer.receive();
   expect(notification).toMatchObject({
@@ -185,7 +196,7 @@ test.concurrent('an SAE of the original takes part as the master', { timeout: 30
     session_id,
     final_rotation_timestamp: at,
   });
-  await peer.state('PENDING_DONE');
+  await peer.rotate();
   const completed = { new_key_id: 'key', rotation_timestamp: at, message_id: randomUUID() };
   peer.send({ message_type: 'rotation_completed', ...common, ...completed });
   await peer.event('received');
@@ -193,9 +204,7 @@ test.concurrent('an SAE of the original takes part as the master', { timeout: 30
   expect(await peer.receive()).toMatchObject({ message_type: 'cleanup_status_request', new_key_id: 'key' });
 });
 
-test.concurrent('what we refuse, a key that nobody pinned, the original takes', {
-  timeout: 30_000,
-}, async () => {
+test.concurrent('what we refuse, a key that nobody pinned, the original takes', async () => {
   await using peer = await new Conversation().begin();
   const forger = party('sae-json', 'SAE_A', rsaKey(), { SAE_PY: peerKey });
   const id = randomUUID();
@@ -203,11 +212,11 @@ test.concurrent('what we refuse, a key that nobody pinned, the original takes', 
     message_type: 'key_notification',
     message_id: id,
     session_id: id,
-    timestamp: Math.floor(Date.now() / 1000),
+    timestamp: now,
     master_sae_id: 'SAE_A',
     slave_sae_id: 'SAE_PY',
     key_ids: ['forged'],
-    rotation_timestamp: soon(),
+    rotation_timestamp: rotationAt,
     epoch: 1,
     current_key_id: null,
   };
