@@ -1,5 +1,6 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 import { type AdminServer, openAdmin } from '../../src/gateway/admin/admin-server.js';
 import type { Gateway } from '../../src/gateway/gateway.js';
 import type { RotationSnapshot, SyncOutcomeSnapshot } from '../../src/gateway/snapshot.js';
@@ -22,7 +23,7 @@ describe.skipIf(!hasChromium)('the dashboard in a browser', () => {
   beforeAll(async () => {
     browser = await launch();
     context = await newContext();
-  });
+  }, 120_000);
   afterAll(() => browser.close());
 
   async function newContext(): Promise<BrowserContext> {
@@ -74,7 +75,7 @@ describe.skipIf(!hasChromium)('the dashboard in a browser', () => {
         () => client.close(),
       );
       ({ page, wrong } = await openPage(context, gateway.urls.admin ?? ''));
-    });
+    }, 120_000);
     afterEach(() => expect(wrong.splice(0)).toEqual([]));
     afterAll(async () => {
       await page.close();
@@ -95,7 +96,7 @@ describe.skipIf(!hasChromium)('the dashboard in a browser', () => {
         'clients',
       ]);
       expect(await rows.first().textContent()).toContain('30 of 10,000');
-      expect(await page.locator('#sync-facts').textContent()).toMatch(/Succeeded1(?!\d)/);
+      await expect.poll(() => page.locator('#sync-facts').textContent()).toMatch(/Succeeded1(?!\d)/);
       expect(await page.locator('#sessions').isVisible()).toBe(true);
       expect(await page.locator('#keys').isVisible()).toBe(false);
       await page.locator('#rtt-now', { hasText: /^median ≤/ }).waitFor();
@@ -118,7 +119,7 @@ describe.skipIf(!hasChromium)('the dashboard in a browser', () => {
       await expect.poll(() => page.locator('#peers tbody button').first().textContent()).toBe('9');
       await page.getByLabel('Search').first().fill('529');
       await expect.poll(() => range.textContent()).toBe('1–1 of 1 peers');
-      expect(await page.locator('#peers tbody button').allTextContents()).toEqual(['529']);
+      await expect.poll(() => page.locator('#peers tbody button').allTextContents()).toEqual(['529']);
       await page.getByLabel('Search').first().fill('no such client');
       await page.getByText('No peer is there.').waitFor();
       await page.getByLabel('Search').first().fill('');
@@ -140,23 +141,23 @@ describe.skipIf(!hasChromium)('the dashboard in a browser', () => {
       await page.keyboard.press('Escape');
       await dialog.waitFor({ state: 'hidden' });
       await page.getByLabel('Search').first().fill('');
-      // The browser says of each request that there was no such peer.
-      const others = wrong.splice(0).filter((each) => !each.includes('404'));
-      expect(others).toEqual([]);
     });
 
     it('fits 360 pixels, and 1920, without a bar at the bottom', async () => {
       await page.getByText('1–25 of 32 peers').waitFor();
       for (const width of [360, 768, 1280, 1920]) {
         await page.setViewportSize({ width, height: 800 });
-        const overflow = await page.evaluate(
-          'document.documentElement.scrollWidth - document.documentElement.clientWidth',
-        );
+        const overflow = (): Promise<unknown> =>
+          page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
+        // Pictures are drawn anew for their new width a moment later.
+        await expect.poll(overflow, { message: `${width}` }).toBe(0);
+        if (width < 1280) continue;
         // Nor has any table one, where there is room for all of it.
-        const tables = await page.evaluate(
-          "Math.max(...Array.from(document.querySelectorAll('.scroll'), (each) => each.scrollWidth - each.clientWidth))",
-        );
-        expect([width, overflow, width < 1280 || tables === 0]).toEqual([width, 0, true]);
+        const tables = (): Promise<unknown> =>
+          page.evaluate(
+            "Math.max(...Array.from(document.querySelectorAll('.scroll'), (each) => each.scrollWidth - each.clientWidth))",
+          );
+        await expect.poll(tables, { message: `${width}` }).toBe(0);
       }
     });
 
@@ -207,11 +208,13 @@ describe.skipIf(!hasChromium)('the dashboard in a browser', () => {
       await page.keyboard.press('Enter');
       await page.getByText('running', { exact: true }).waitFor();
       expect(await page.evaluate('document.cookie')).toBe('');
+      expect(wrong.splice(0)).toEqual([]);
       await page.getByRole('button', { name: 'Log out' }).click();
       await page.getByLabel('Admin token').waitFor();
       await page.goto(admin.url);
       expect(page.url()).toBe(`${admin.url}/login`);
-      expect(wrong).toEqual([]);
+      // The page that is left may have asked for its stream once more.
+      expect(wrong.filter((each) => !each.includes('status of 401'))).toEqual([]);
     });
 
     it('leaves for the login when the token is changed', async () => {
@@ -228,7 +231,8 @@ describe.skipIf(!hasChromium)('the dashboard in a browser', () => {
     it('says that the connection is lost, and goes on by itself when it is back', async () => {
       const gateway = new FakeGateway();
       const log = new KeptLog();
-      const first = await openAdmin(gateway, { address: '127.0.0.1:0', log });
+      const address = await freeAddress();
+      const first = await openAdmin(gateway, { address, log });
       const { page } = await openPage(context, first.url);
       await page.getByText('running', { exact: true }).waitFor();
       await first.close();
@@ -236,7 +240,7 @@ describe.skipIf(!hasChromium)('the dashboard in a browser', () => {
         .getByRole('alert')
         .getByText(/^Connection lost\./)
         .waitFor();
-      const second = await openAdmin(gateway, { address: new URL(first.url).host, log });
+      const second = await openAdmin(gateway, { address, log });
       await page.getByText('running', { exact: true }).waitFor();
       await page.getByRole('alert').waitFor({ state: 'hidden' });
       await page.close();

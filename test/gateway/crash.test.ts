@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 import { askGateway } from '../../src/gateway/control/ask-gateway.js';
 import { formatKey, generateKey } from '../../src/token/index.js';
 import { jsonLines, temporaryFolder } from '../cli/support.js';
@@ -20,31 +21,28 @@ afterAll(() => site[Symbol.asyncDispose]());
 
 test('kill -9 with sessions, sync and keys: the next start has all of them, and the clients find it by themselves', async () => {
   const file = join(folder, 'gateway.json');
-  /** @param addresses where the one before was. */
-  const write = (addresses: Readonly<Record<string, string>> = {}): void => {
-    const listener = (name: string, layer: string): object => ({
-      name,
-      layers: [layer],
-      address: addresses[name] ?? '127.0.0.1:0',
-      // Clients hear at once that it is another.
-      resetKey: Buffer.alloc(32, 9).toString('base64url'),
-    });
-    const config = {
-      keys: [key],
-      listeners: [listener('agents', 'sync'), listener('clients', 'sessions'), listener('saes', 'keys')],
-      sync: { store: 'sync' },
-      sessions: { store: 'lmdb:sessions' },
-      sae: site.config,
-      admin: false,
-      drain: { deadlineMs: 200 },
-    };
-    writeFileSync(file, JSON.stringify(config));
+  // Both are at the same ones.
+  const addresses = { agents: await freeAddress(), clients: await freeAddress(), saes: await freeAddress() };
+  const listener = (name: keyof typeof addresses, layer: string): object => ({
+    name,
+    layers: [layer],
+    address: addresses[name],
+    // Clients hear at once that it is another.
+    resetKey: Buffer.alloc(32, 9).toString('base64url'),
+  });
+  const config = {
+    keys: [key],
+    listeners: [listener('agents', 'sync'), listener('clients', 'sessions'), listener('saes', 'keys')],
+    sync: { store: 'sync' },
+    sessions: { store: 'lmdb:sessions' },
+    sae: site.config,
+    admin: false,
+    drain: { deadlineMs: 200 },
   };
-  write();
+  writeFileSync(file, JSON.stringify(config));
   await using killed = await GatewayProcess.start(file, folder);
-  const names = ['agents', 'clients', 'saes'];
-  const addresses = Object.fromEntries(names.map((name) => [name, killed.address(name)]));
-  const tokens = (name: string, clientId: bigint) => tokensFor(key, clientId, () => addresses[name] ?? '');
+  const tokens = (name: keyof typeof addresses, clientId: bigint) =>
+    tokensFor(key, clientId, () => addresses[name]);
   await using agent = new MeterAgent(tokens('agents', 1n));
   await agent.client.connect();
   await agent.tell('kitchen', '{"kWh":1.2}');
@@ -58,7 +56,6 @@ test('kill -9 with sessions, sync and keys: the next start has all of them, and 
 
   const again = connectedAgain(agent.client, counting.client);
   await killed.kill();
-  write(addresses);
   await using next = await GatewayProcess.start(file, folder);
   const asked = await askGateway(next.listening.control ?? '', { command: 'snapshot' });
   const { layers } = asked ?? expect.fail('nobody answers');

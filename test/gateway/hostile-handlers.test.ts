@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, test, vi } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 import { loadConfig } from '../../src/gateway/config-file.js';
 import { openGateway } from '../../src/gateway/open-gateway.js';
 import { openTest, testConfig } from './support.js';
@@ -16,12 +17,12 @@ afterEach(() => {
 
 test('a gateway whose handler never settles ends when it is told to, and frees its port', async () => {
   const ending = new AbortController();
-  let port = 0;
+  const listeners = [{ address: await freeAddress() }];
   const opening = openGateway(
     testConfig({
+      listeners,
       handlers: {
-        setup: (server) => {
-          port = Number(server.address.split(':').at(-1));
+        setup: () => {
           ending.abort();
           return new Promise(() => undefined);
         },
@@ -30,7 +31,7 @@ test('a gateway whose handler never settles ends when it is told to, and frees i
     { signal: ending.signal },
   );
   await expect(opening).rejects.toMatchObject({ code: 'ERR_HAWSER_ABORTED' });
-  await using other = await openTest({ listeners: [{ address: `127.0.0.1:${port}` }] });
+  await using other = await openTest({ listeners });
   expect(other.state).toBe('RUNNING');
 });
 

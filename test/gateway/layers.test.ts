@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 import type { Gateway } from '../../src/gateway/gateway.js';
 import type { GatewayHandlers } from '../../src/gateway/handlers.js';
 import { Device } from '../../src/interaction/index.js';
@@ -19,8 +20,12 @@ import { key, openTest, tokenFor } from './support.js';
 const folder = temporaryFolder();
 const chat = { chat: reliable(text()) };
 let site: SaeSite;
+/** Where the listeners are, of the one gateway and of the next. */
+const addresses = new Map<string, string>();
 beforeAll(async () => {
   site = await SaeSite.open(join(folder, 'sae'));
+  for (const name of ['chat', 'devices', 'agents', 'clients', 'saes'])
+    addresses.set(name, await freeAddress());
 });
 afterAll(() => site[Symbol.asyncDispose]());
 
@@ -44,17 +49,14 @@ const handlers: GatewayHandlers = {
   onRequest: ({ payload }) => ({ result: Buffer.concat([payload, Buffer.from(` ${++requests}`)]) }),
 };
 
-/** Where the listeners are, once they are known. */
-const addresses = new Map<string, string>();
-
 /** A gateway with every layer on the stores of this file, at the same addresses as the one before. */
-async function openAll(more: object = {}): Promise<Gateway> {
+function openAll(): Promise<Gateway> {
   const listener = (name: string, layer: string): object => ({
     name,
-    address: addresses.get(name) ?? '127.0.0.1:0',
+    address: addresses.get(name),
     layers: [layer],
   });
-  const gateway = await openTest({
+  return openTest({
     keys: [formatKey(key)],
     listeners: [
       { ...listener('chat', 'messages'), channels: chat },
@@ -67,12 +69,9 @@ async function openAll(more: object = {}): Promise<Gateway> {
     sync: { store: join(folder, 'sync') },
     sessions: { store: `lmdb:${join(folder, 'sessions')}` },
     sae: site.config,
-    // Clients of some layers stay until then.
-    drain: { deadlineMs: 2000 },
-    ...more,
+    // Clients of some layers would stay until then: who waits for it ends it before.
+    drain: { deadlineMs: 60_000 },
   });
-  for (const { name, server } of gateway.servers) addresses.set(name, server.address);
-  return gateway;
 }
 
 test('every layer serves its client, and each goes on with what it had after a drain and another start', async () => {
@@ -128,17 +127,17 @@ test('every layer serves its client, and each goes on with what it had after a d
   expect(await first.reload()).toEqual({ keyIds: [1], changed: [], needRestart: [] });
 
   // A drain: whoever can be told is, and what goes on later stays.
-  const told: string[] = [];
-  speaker.on('goaway', () => {
-    told.push('messages');
-    void speaker.close();
-  });
-  controller.client.once('farewell', () => told.push('interaction'));
-  agent.client.once('farewell', () => told.push('sync'));
+  const told = Promise.all([
+    once(speaker, 'goaway').then(() => speaker.close()),
+    once(controller.client, 'farewell'),
+    once(agent.client, 'farewell'),
+    once(counting.client, 'redirected'),
+  ]);
   const again = connectedAgain(controller.client, agent.client, counting.client);
-  await first.drain();
-  expect(told.sort()).toEqual(['interaction', 'messages', 'sync']);
+  const drained = first.drain();
+  await told;
   expect(counting.redirected).toEqual(['Shutdown']);
+  await Promise.all([first.close(), drained]);
   // Its store is closed with nothing of it lost.
   await using store = await openStore(join(folder, 'sync'));
   expect(Array.from(store.documents('3', 'meters'), ({ id }) => id)).toEqual(['kitchen']);

@@ -136,7 +136,9 @@ test('whoever gives up while it waits for a store has nothing open, either', asy
   const opening = openGateway({ ...everything(), sessions, log: { logger: log } }, { signal: given.signal });
   opening.catch(() => undefined);
   const said = (): readonly string[] => log.lines.map(({ message }) => message);
-  await expect.poll(said).toEqual([expect.stringMatching(/^cannot reach the store etcd:/)]);
+  await expect.poll(said).not.toEqual([]);
+  // Repeated now and then, and nothing else.
+  for (const message of said()) expect(message).toMatch(/^cannot reach the store etcd:/);
   given.abort();
   await expect(opening).rejects.toMatchObject({ code: 'ERR_HAWSER_ABORTED' });
   expect(gateways.filter(({ state }) => state !== 'STOPPED')).toEqual([]);

@@ -135,7 +135,7 @@ test.concurrent('SIGHUP reads it again: peers stay, new keys count, a wrong file
 
   write('reloaded.json', config({ keys: [otherKey], limits: { maxPeers: 3 }, tokens: true }));
   gateway.command.kill('SIGHUP');
-  const [line] = await gateway.command.complains(/^\{.*"needRestart".*\}$/m);
+  const [line] = await gateway.command.complains(/^\{.*"needRestart".*\}\n/m);
   expect(JSON.parse(line)).toMatchObject({
     keyIds: [2],
     changed: ['keys', 'limits.maxPeers'],

@@ -12,8 +12,11 @@ import { authority, openPair, type Pair, pemOf, saeIdentities } from '../keys/km
 
 /** The client id of the other SAE, which the configuration knows it by. */
 export const saeClientId = 30n;
-/** Short, so that a rotation takes little more than its lead. */
-const times = { leadMs: 1000, graceMs: 200, retransmitMs: 100 };
+/**
+ * A rotation takes its lead, of which both sides need a small part: the rest is for a process that stands still meanwhile, before it has
+ * answered or when the time has come.
+ */
+const times = { leadMs: 6000, graceMs: 200, retransmitMs: 100, maxRetransmitMs: 1000, lateMs: 60_000 };
 const reconnection = { backoff: { initialMs: 50, maxMs: 500 } };
 const keys = { SAE_1: generateKeyPairSync('ed25519'), SAE_2: generateKeyPairSync('ed25519') };
 

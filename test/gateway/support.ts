@@ -50,7 +50,7 @@ export function testConfig(config: GatewayConfig): GatewayConfig {
   };
 }
 
-/** A token for a listener of a gateway. */
+/** A token for a listener of a gateway, whose connection survives that this process, both of its ends, stands still for a while. */
 export async function tokenFor(
   gateway: Gateway,
   listener = 'udp',
@@ -60,5 +60,5 @@ export async function tokenFor(
   if (found === undefined) throw new Error(`no listener ${listener}`);
   const { protocolId, publicAddresses: addresses } = found.server;
   const { clientId = 7n, key: sealed = key } = options;
-  return encodeToken(await mintToken({ protocolId, key: sealed, clientId, addresses, timeoutMs: 5000 }));
+  return encodeToken(await mintToken({ protocolId, key: sealed, clientId, addresses, timeoutMs: 60_000 }));
 }

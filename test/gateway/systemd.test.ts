@@ -7,13 +7,16 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import { Systemd } from '../../src/gateway/systemd.js';
 import { RunningCommand } from '../cli/support.js';
 import { KeptLog } from './admin/fake-gateway.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'hawser-systemd-'));
 afterAll(() => rm(folder, { recursive: true }));
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const python = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
 const reader = `
@@ -75,11 +78,12 @@ test.runIf(onLinux).each([
   expect(await socket.next()).toBe('STATUS=RUNNING, 12 peers READY=0');
   const before = process.hrtime.bigint() / 1000n;
   systemd?.reloading();
+  const after = process.hrtime.bigint() / 1000n;
   const [reloading, monotonic] = (await socket.next()).split('\n');
   expect(reloading).toBe('RELOADING=1');
   const micros = BigInt(/^MONOTONIC_USEC=(\d+)$/.exec(monotonic ?? '')?.[1] ?? 0);
   expect(micros - before).toBeGreaterThanOrEqual(0n);
-  expect(micros - before).toBeLessThan(10_000_000n);
+  expect(after - micros).toBeGreaterThanOrEqual(0n);
   systemd?.stopping(12_000.5);
   expect(await socket.next()).toBe('STOPPING=1\nEXTEND_TIMEOUT_USEC=12000500');
   expect(log.lines).toEqual([]);
@@ -88,17 +92,21 @@ test.runIf(onLinux).each([
 test.runIf(onLinux)('the watchdog hears of it in half of its time, until the end', async () => {
   const path = join(folder, 'watchdog');
   await using socket = await NotifySocket.open(path);
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: '40000', WATCHDOG_PID: String(process.pid) };
   using systemd = Systemd.fromEnvironment({ env, log: new KeptLog() });
   systemd?.ready();
   expect(await socket.next()).toBe('READY=1');
-  for (let i = 0; i < 3; ++i) expect(await socket.next()).toBe('WATCHDOG=1');
+  // One at a time: the socket holds few, and what finds no room is not told.
+  for (let i = 0; i < 3; ++i) {
+    vi.advanceTimersByTime(20);
+    expect(await socket.next()).toBe('WATCHDOG=1');
+  }
+  vi.advanceTimersByTime(19);
   systemd?.[Symbol.dispose]();
+  vi.advanceTimersByTime(1000);
   systemd?.stopping(0);
-  // What was on its way comes before.
-  let last = await socket.next();
-  while (last === 'WATCHDOG=1') last = await socket.next();
-  expect(last).toContain('STOPPING=1');
+  expect(await socket.next()).toContain('STOPPING=1');
 });
 
 test.runIf(onLinux)('"hawser gateway" tells of its start, of a reload and of its end', async () => {

@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
+import { freeAddress } from '../../../scripts/lib/free-ports.mjs';
 import { type AdminServer, openAdmin } from '../../../src/gateway/admin/admin-server.js';
 import type { AdminOptions } from '../../../src/gateway/admin/options.js';
 import { FakeGateway, KeptLog } from './fake-gateway.js';
@@ -116,7 +117,8 @@ test('a login sets a cookie of its own, whatever the browser had: no one can cho
 });
 
 test('a cookie of one server is none of the next at its port', async () => {
-  const url = await start({ token });
+  const address = await freeAddress();
+  const url = await start({ token, address });
   const login = await ask(url, '/login', {
     method: 'POST',
     headers: { origin: url, 'content-type': 'application/x-www-form-urlencoded' },
@@ -125,7 +127,7 @@ test('a cookie of one server is none of the next at its port', async () => {
   const cookie = login.headers['set-cookie']?.[0]?.split(';')[0] ?? '';
   expect((await ask(url, '/api/snapshot', { headers: { cookie } })).status).toBe(200);
   await admin?.close();
-  const again = await start({ token, address: new URL(url).host });
+  const again = await start({ token, address });
   expect((await ask(again, '/api/snapshot', { headers: { cookie } })).status).toBe(401);
 });
 

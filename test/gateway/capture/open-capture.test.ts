@@ -189,11 +189,10 @@ describe('a capture', () => {
     let heard = 0;
     server.on('message', () => ++heard);
     const message = new Uint8Array(1100);
-    for (let round = 0; capture.dropped < 100 && round < 1000; ++round) {
+    while (capture.dropped < 100) {
       for (let i = 0; i < 200; ++i) connection.send(message);
       await wait(1);
     }
-    expect(capture.dropped).toBeGreaterThanOrEqual(100);
     expect(heard).toBeGreaterThan(1000);
     const answered = next(connection, 'message');
     peer.send(bytes('still here'));

@@ -29,7 +29,7 @@ class Collector {
     const reader = new PeriodicExportingMetricReader({
       exporter: this.#exporter,
       exportIntervalMillis: 86_400_000,
-      exportTimeoutMillis: 10_000,
+      exportTimeoutMillis: 86_400_000,
     });
     this.#provider = new MeterProvider({ readers: [reader] });
     metrics.setGlobalMeterProvider(this.#provider);
