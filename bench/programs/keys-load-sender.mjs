@@ -99,7 +99,8 @@ serve({
   },
   /** Both cases begin with a key mixed in. */
   rotateOnce: async () => {
-    await sae.rotate('SLAVE');
+    // What fails is counted by its event.
+    await sae.rotate('SLAVE').catch(() => undefined);
     return null;
   },
   start: (argument) => {

@@ -5,7 +5,7 @@ import { does } from '../drivers/does.mjs';
 import { bothMarks, withPrograms } from '../lib/child.mjs';
 import { runLinux } from '../lib/native.mjs';
 import { counted, patientMs, untilSettled, withCrowd } from './crowd.mjs';
-import { bundlingFault, cores, lossFault, netcodeGroup, wait } from './row.mjs';
+import { bundlingFault, cores, lossFault, netcodeGroup, onceSome, wait } from './row.mjs';
 
 const messageBytes = 64;
 const limit = 'raw-recvmmsg';
@@ -100,7 +100,10 @@ export async function measureEcho({ gateway, clients }, perSecond, warmUpMs, mea
   /** @type {{seconds: number, sent: number}} */
   const loaded = await clients.request('load', { ms: measureMs, perSecond });
   /** @type {import('./crowd.mjs').GatewayMark} */
-  const end = await gateway.request('mark');
+  const end = await onceSome(
+    () => gateway.request('mark'),
+    (mark) => counted(begin, mark, 'messagesSent') > 0,
+  );
   await wait(settleMs);
   /** @type {import('./crowd.mjs').ClientsMark} */
   const clientsEnd = await clients.request('mark');

@@ -1,5 +1,5 @@
 import { counted, withCrowd } from './crowd.mjs';
-import { wait } from './row.mjs';
+import { onceSome, wait } from './row.mjs';
 
 const sizes = {
   full: { warmUp: 1000, clients: 10_000, quietMs: 2000, followMs: 400 },
@@ -32,7 +32,10 @@ export const row = {
       const end = await gateway.request('mark');
       await wait(followMs);
       /** @type {import('./crowd.mjs').GatewayMark} */
-      const later = await gateway.request('mark');
+      const later = await onceSome(
+        () => gateway.request('mark'),
+        (mark) => counted(end, mark, 'packetsOpened') > 0,
+      );
 
       const handshakes = counted(begin, end, 'handshakesCompleted');
       if (handshakes < count) throw new Error(`only ${handshakes} of ${count} handshakes were completed`);

@@ -5,7 +5,7 @@ import { busyShareOf } from '../lib/program.mjs';
 import { withScratch } from '../lib/scratch.mjs';
 import { patientMs, untilSettled } from './crowd.mjs';
 import { faultsOf } from './reliable.mjs';
-import { cores, keysGroup, wait } from './row.mjs';
+import { cores, keysGroup, onceSome, wait } from './row.mjs';
 import { settled } from './stream.mjs';
 
 /** @typedef {import('./row.mjs').Size} Size */
@@ -217,7 +217,11 @@ const load = {
       const begin = await receiver.request('mark');
       await wait(measureMs);
       /** @type {Counts & ReceiverMark} */
-      const end = await receiver.request('mark');
+      const end = await onceSome(
+        () => receiver.request('mark'),
+        // A gap has two ends.
+        (mark) => mark.messages > begin.messages + 1,
+      );
       /** @type {import('./row.mjs').Quantile[]} */
       const distribution = await receiver.request('gaps', percents);
       /** @type {number} */

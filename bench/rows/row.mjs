@@ -112,6 +112,28 @@ export function bundlingFault(perMessage) {
   return Math.abs(perMessage - 1) <= maxBundled ? [] : [`${perMessage.toFixed(3)} packets for a message`];
 }
 
+/** More than a process of a loaded machine stands still. */
+const patienceMs = 30_000;
+const askEveryMs = 20;
+
+/**
+ * What a program tells at the end of a measurement, later where nothing has happened by then: a figure needs at least one of what it is of, and
+ * in so short a time as that of a smoke run a process may have stood still.
+ *
+ * @template T
+ * @param {() => Promise<T>} ask
+ * @param {(mark: T) => boolean} isSome
+ * @returns {Promise<T>} the last answer, also where there is nothing after all
+ */
+export async function onceSome(ask, isSome) {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    const mark = await ask();
+    if (isSome(mark) || performance.now() > deadline) return mark;
+    await wait(askEveryMs);
+  }
+}
+
 /**
  * @param {number} ms
  * @returns {Promise<void>}

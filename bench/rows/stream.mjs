@@ -1,6 +1,6 @@
 // What the rows share that measure a stream of messages from one process to another.
 import { bothMarks, withPrograms } from '../lib/child.mjs';
-import { cores, lossFault, wait } from './row.mjs';
+import { cores, lossFault, onceSome, wait } from './row.mjs';
 
 /** @typedef {import('../lib/child.mjs').Program} Program */
 /** @typedef {import('../lib/program.mjs').ProcessMark & {messages: number, misplaced: number}} ReceiverMark */
@@ -59,7 +59,10 @@ export async function streamBetween(sender, receiver, { warmUpMs, measureMs }, s
   await wait(warmUpMs);
   const begin = await both(sender, receiver);
   await wait(measureMs);
-  const end = await both(sender, receiver);
+  const end = await onceSome(
+    () => both(sender, receiver),
+    ({ receiver: { messages } }) => messages > begin.receiver.messages,
+  );
   await sender.request('stop');
   const final = await settled(sender, receiver, settleMs);
 

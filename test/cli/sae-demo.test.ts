@@ -16,15 +16,16 @@ mkdirSync(scratch);
 const demo = (...args: readonly string[]): RunningCommand =>
   new RunningCommand(['sae', 'demo', ...args], { TMPDIR: scratch });
 
+// Keys are agreed upon in a third of this time, or the rotation fails: more than a process of a loaded machine stands still.
 describe.concurrent('in processes of its own', () => {
   test('keys are rotated, no message is lost, both ends agree, and no file remains', async ({ expect }) => {
     const file = join(folder, 'report.json');
     const { code, stdout, stderr } = await demo(
-      ...['--seconds', '5', '--every', '2s', '--rate', '200', '--json', file],
+      ...['--seconds', '16', '--every', '15s', '--rate', '200', '--json', file],
     ).outcome;
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).not.toContain(ansiEscape);
-    expect(stdout).toMatch(/^\d:\d\d rotating, \d s of 5 s \| SAE_A \w+ key \S+ \| SAE_B \w+ key /m);
+    expect(stdout).toMatch(/^\d:\d\d rotating, \d+ s of 16 s \| SAE_A \w+ key \S+ \| SAE_B \w+ key /m);
     expect(stdout).toMatch(/^ok: keys were rotated, no message was lost, both ends agree$/m);
     const report: SaeDemoReport = JSON.parse(readFileSync(file, 'utf8'));
     expect(report).toMatchObject({
@@ -37,15 +38,15 @@ describe.concurrent('in processes of its own', () => {
     expect(report.keys.slave).toBe(report.keys.master);
     expect(report.keyEpochs.master).toBeGreaterThanOrEqual(report.rotations.done);
     expect(report.messages.echoed).toBeGreaterThan(500);
-  }, 60_000);
+  });
 
   test('Ctrl-C ends it well, once the rotation that is under way is through', async ({ expect }) => {
-    const running = demo('--every', '3s', '--rate', '100');
+    const running = demo('--every', '9s', '--rate', '100');
     await running.sees(/rotating/);
     const { stdout, code } = await running.interrupt();
     expect(stdout).toMatch(/^Rotations +[1-9] in /m);
     expect(code).toBe(0);
-  }, 60_000);
+  });
 });
 
 test('no file of a demonstration remains', () => {

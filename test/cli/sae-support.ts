@@ -35,8 +35,9 @@ export class TestSaes implements AsyncDisposable {
     const [, first = ''] = await kmes.sees(/KME_A (https:\S+?),/);
     const [, second = ''] = await kmes.sees(/KME_B (https:\S+?),/);
     const saes = new TestSaes(folder, kmes);
-    // The files that docs/cli.md shows, with the ports that there are.
-    const common = { leadMs: 1000, graceMs: 200, retransmitMs: 100, ...peer };
+    // The files that docs/cli.md shows, with the ports that there are. A side that does not answer before the rotation, or confirms too long
+    // after it, ends the session: there is more time for that than a process of a loaded machine stands still.
+    const common = { leadMs: 10_000, lateMs: 60_000, graceMs: 200, retransmitMs: 100, ...peer };
     saes.edit('master', (config) => ({
       ...config,
       kme: { ...config.kme, url: first },
@@ -84,7 +85,7 @@ export class TestSaes implements AsyncDisposable {
         peers: [
           {
             ...config.peers[0],
-            connect: { to: address, key: 'server.key', clientId: 1, timeoutMs: 1000 },
+            connect: { to: address, key: 'server.key', clientId: 1, timeoutMs: 10_000 },
           },
         ],
       }));
@@ -127,7 +128,7 @@ export class TestSaes implements AsyncDisposable {
         ]);
         return key;
       },
-      { timeout: 20_000, interval: 50 },
+      { timeout: 90_000, interval: 50 },
     );
   }
 

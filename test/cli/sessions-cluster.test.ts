@@ -47,7 +47,7 @@ describe.skipIf(!hasEtcd)('with etcd', () => {
   test.concurrent('an etcd that is gone for a while ends no session: requests wait, and the gateway says so', () =>
     withOwnEtcd(async (node, store) => {
       await using gateway = await TestGateway.start('--store', store, '--key', serverKey);
-      await using client = TestClient.start(gateway, '--rate', '20');
+      await using client = TestClient.with(gateway.address, '--timeout', '1m', '--rate', '20');
       await client.command.sees(/"answersPerSecond":[1-9]/);
       await node.kill();
       await gateway.command.sees(/^\{"event":"serving","serving":false\}$/m);
@@ -62,7 +62,7 @@ describe.skipIf(!hasEtcd)('with etcd', () => {
     await using first = await start(store);
     await using second = await start(store);
     const both = `${first.address},${second.address}`;
-    await using client = TestClient.with(both, '--timeout', '3s', '--rate', '50');
+    await using client = TestClient.with(both, '--timeout', '10s', '--rate', '50');
     const { sessionId } = await client.event('connected');
     const [session] = await list(store);
     expect(session).toMatchObject({ sessionId, gateway: first.address, gatewayLives: true });

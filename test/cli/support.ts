@@ -25,7 +25,9 @@ export class RunningCommand {
   readonly #child: ChildProcessWithoutNullStreams;
   #stdout = '';
   #stderr = '';
-  #onOutput: () => void = () => undefined;
+  #hasEnded = false;
+  /** Who waits for more output, or for the end. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const { HAWSER_KEY: _, ...inherited } = process.env;
@@ -39,11 +41,18 @@ export class RunningCommand {
       this.#onOutput();
     });
     this.outcome = new Promise((resolve) => {
+      // Its last output may come after the exit, but not after this.
       this.#child.once('close', (code) => {
+        this.#hasEnded = true;
         this.#onOutput();
         resolve({ code, stdout: this.#stdout, stderr: this.#stderr });
       });
     });
+  }
+
+  #onOutput(): void {
+    for (const look of this.#waiting) look();
+    this.#waiting.clear();
   }
 
   /** Resolves with the match once standard output has it. */
@@ -60,11 +69,11 @@ export class RunningCommand {
     for (;;) {
       const match = pattern.exec(output());
       if (match !== null) return match;
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
+      if (this.#hasEnded) {
         throw new Error(`ended without ${pattern}: ${JSON.stringify(await this.outcome)}`);
       }
       await new Promise<void>((resolve) => {
-        this.#onOutput = resolve;
+        this.#waiting.add(resolve);
       });
     }
   }

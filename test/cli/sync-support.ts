@@ -46,7 +46,10 @@ export class TestManager implements AsyncDisposable {
     return jsonLines(stdout)[0] ?? expect.fail('no result');
   }
 
-  /** Resolves once some items of a session have arrived, and not all. */
+  /**
+   * Resolves once some items of a session have arrived, and not all. It is told of each second: the session has to go on for many times as
+   * long, whatever stands still meanwhile.
+   */
   async isReceiving(): Promise<void> {
     await this.command.sees(/"sessions":1,.*"itemsReceived":[1-9]/);
   }
@@ -67,6 +70,14 @@ export class TestManager implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
   }
+}
+
+/** What a push has told on standard error, but for how far it was, if it took longer than five seconds, and that it tried again. */
+export function toldBeside({ stderr }: Outcome): string {
+  return stderr.replaceAll(
+    /^(?:reading: .* documents|\d+ % .* of .* items, .*|.*; trying again in [\d.]+ s)\n/gm,
+    '',
+  );
 }
 
 /** The documents in a store that nobody has open, by agent and by index and id: each as the text that it was. */

@@ -14,7 +14,7 @@ import { encodeToken, mintToken, parseKey } from '../../src/token/index.js';
 import { Server } from '../../src/transport/server.js';
 import { hawserHere } from './in-process.js';
 import { ansiEscape, hawser, type Outcome, RunningCommand, temporaryFolder } from './support.js';
-import { documentsIn, serverKey, TestManager } from './sync-support.js';
+import { documentsIn, serverKey, TestManager, toldBeside } from './sync-support.js';
 
 const folder = temporaryFolder();
 let folders = 0;
@@ -43,13 +43,13 @@ test.concurrent('a directory is at the manager as it is, also what was changed, 
   });
   await using manager = await TestManager.start(join(root, 'store'));
   const first = await manager.push(docs);
-  expect(first).toEqual({
+  expect(first).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(
       /^3 documents: 3 new, 0 different, 0 gone\. 3 items \(.*\) are at the manager, on its disk\n$/,
     ),
-    stderr: '',
   });
+  expect(toldBeside(first)).toBe('');
   await rm(join(docs, 'a.json'));
   await write(docs, { 'b.json': '{"n":22}', 'd.json': '{"n":4}' });
   expect(await manager.pushed(docs)).toEqual({
@@ -67,7 +67,8 @@ test.concurrent('a directory is at the manager as it is, also what was changed, 
   });
   expect(await manager.pushed(docs)).toMatchObject({ created: 0, modified: 0, deleted: 0, items: 0 });
   const check = await manager.push(docs, '--check');
-  expect(check).toEqual({ code: 0, stdout: 'the manager has the same 3 documents of docs\n', stderr: '' });
+  expect([check.code, check.stdout]).toEqual([0, 'the manager has the same 3 documents of docs\n']);
+  expect(toldBeside(check)).toBe('');
   const events = await manager.end();
   expect(events.filter(({ event }) => event === 'session')).toMatchObject([
     { module: 'push', mode: 'DELTA', status: 'Ok', applied: 3, rejected: 0 },
@@ -170,11 +171,11 @@ test.concurrent('a directory without documents is taken for a mistake, unless --
   await rm(join(docs, 'a.json'));
   const advice = 'give --delete-all if it is to';
   const known = `the 1 of docs that it was told: ${advice}`;
-  expect(await manager.push(docs)).toEqual({
-    code: 1,
-    stdout: '',
-    stderr: `hawser sync push: ${docs} has no documents, and the manager would delete ${known}\n`,
-  });
+  const refused = await manager.push(docs);
+  expect([refused.code, refused.stdout]).toEqual([1, '']);
+  expect(toldBeside(refused)).toBe(
+    `hawser sync push: ${docs} has no documents, and the manager would delete ${known}\n`,
+  );
   expect((await manager.push(docs, '--full')).stderr).toContain(known);
   const fresh = ['--state', join(root, 'fresh')];
   expect((await manager.push(docs, ...fresh, '--full')).stderr).toContain(
@@ -194,12 +195,12 @@ test.concurrent('a document that is too long is named, and the others are brough
   const docs = join(root, 'docs');
   await write(docs, { 'a.json': '{"n":1}', 'b.json': `{"b":"${'b'.repeat(61_440)}"}` });
   await using manager = await TestManager.start(join(root, 'store'));
-  const { code, stdout, stderr } = await manager.push(docs);
-  expect(code).toBe(1);
-  expect(stderr).toBe(
+  const pushed = await manager.push(docs);
+  expect(pushed.code).toBe(1);
+  expect(toldBeside(pushed)).toBe(
     `${join(docs, 'b.json')}: 60.0 KiB are too long, at most 60.0 KiB can be sent; it stays as the manager has it\n`,
   );
-  expect(stdout).toMatch(/1 items .* on its disk; 1 are too long to be sent\n$/);
+  expect(pushed.stdout).toMatch(/1 items .* on its disk; 1 are too long to be sent\n$/);
   await manager.end();
   expect(await documentsIn(manager.store)).toEqual([{ 'docs/a.json': '{"n":1}' }]);
 });
@@ -276,7 +277,7 @@ test.concurrent('a manager tells people its key once, what it does, and nothing 
   const [, key = ''] = await manager.sees(/^key {6}(\S+) \(new, for this run only\)$/m);
   const module = ['--module', `x${ansiEscape}]0;title\x07\nagent 4`];
   const push = await hawser('sync', 'push', docs, '--to', address, '--key', key, '--agent', '3', ...module);
-  expect([push.code, push.stderr]).toEqual([0, '']);
+  expect([push.code, toldBeside(push)]).toEqual([0, '']);
   await manager.sees(
     /^agent 3, module x\\u\{1b\}\]0;title\\u\{7\}\\u\{a\}agent 4, DELTA: 1 items applied, \d+\.\d\d s$/m,
   );
@@ -305,9 +306,11 @@ test.concurrent('one push at a time has its folder', async () => {
   const second = await hawser('sync', 'push', docs, ...to);
   expect(second.code).toBe(1);
   expect(second.stderr).toMatch(/^hawser sync push: .*known is open in process \d+ already\n$/);
-  const { code, stdout, stderr } = await first.interrupt();
-  expect([code, stdout]).toEqual([130, '']);
-  expect(stderr).toMatch(/^stopped(; 1 items wait here: run the command again to go on)?\n$/);
+  const interrupted = await first.interrupt();
+  expect([interrupted.code, interrupted.stdout]).toEqual([130, '']);
+  expect(toldBeside(interrupted)).toMatch(
+    /^stopped(; 1 items wait here: run the command again to go on)?\n$/,
+  );
 });
 
 test.concurrent('a token that has expired ends a push at once, and what waits is kept', async () => {
@@ -318,9 +321,9 @@ test.concurrent('a token that has expired ends a push at once, and what waits is
   const addresses = ['127.0.0.1:9'];
   const now = (): number => Date.now() - 60_000;
   const token = await mintToken({ protocolId: 1n, key, clientId: 1n, addresses, lifetimeMs: 1000, now });
-  const { code, stderr } = await hawser('sync', 'push', docs, '--token', encodeToken(token));
-  expect(code).toBe(1);
-  expect(stderr).toBe(
+  const refused = await hawser('sync', 'push', docs, '--token', encodeToken(token));
+  expect(refused.code).toBe(1);
+  expect(toldBeside(refused)).toBe(
     'hawser sync push: the lifetime of the connect token passed before it was connected; 1 items wait here: run the command again to go on\n',
   );
 });
