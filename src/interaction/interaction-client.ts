@@ -17,6 +17,7 @@ import {
   type ManagerState,
   type ReconnectionOptions,
 } from '../base/connection-manager.js';
+import { Departure } from '../base/departure.js';
 import { HawserError } from '../base/errors.js';
 import { inOrder } from '../base/in-order.js';
 import { guard, isolateRejections, reportListenerError } from '../base/isolate.js';
@@ -94,7 +95,7 @@ export interface InteractionClientEvents {
   reconnecting: [attempt: number, delayMs: number];
   /** An attempt failed. `attempt` is that of `reconnecting`, and 0 for the first one of `connect`. */
   attemptFailed: [error: unknown, attempt: number];
-  /** The other side will end the connection, or ends it. */
+  /** The other side ends the connection, or will: then the client closes it before, and connects anew. */
   farewell: [farewell: Farewell];
   /** A subscription was made anew; its listener has been primed. */
   resubscribed: [subscription: ClientSubscription];
@@ -122,9 +123,6 @@ const optionNames = [
 /** So many subscriptions are made anew at a time: a device of the source document serves 10 requests at once. */
 const maxResubscribing = 8;
 
-/** What a gateway may ask for at most: whatever it says, its clients come back. */
-const maxAskedSpreadMs = 600_000;
-
 type RequestBody<R extends Request = Request> = R extends Request ? Omit<R, 'type' | 'messageId'> : never;
 
 /** One request of the application. */
@@ -151,6 +149,7 @@ export class InteractionClient
   readonly #accepted: InteractionClientOptions['accepted'];
   readonly #wheel: TimingWheel;
   readonly #manager: ConnectionManager<InteractionConnection>;
+  readonly #departure: Departure;
   readonly #resubscribes: boolean;
   readonly #held: HeldRequests | undefined;
   readonly #host: SubscriptionHost;
@@ -163,6 +162,8 @@ export class InteractionClient
   #isReplaced = false;
   /** The connection that this side ends. */
   #leaving: InteractionConnection | undefined;
+  /** One to a gateway that will go, which ends when it has the answers that it owes; another follows. */
+  #departing: InteractionConnection | undefined;
 
   static {
     isolateRejections(InteractionClient.prototype);
@@ -191,10 +192,19 @@ export class InteractionClient
       clock: wheel.clock,
       random,
     });
+    this.#departure = new Departure(wheel, random, {
+      spread: (spreadMs) => this.#manager.spreadNextAttempt(spreadMs),
+      leave: () => {
+        this.#departing = this.#manager.handle;
+        void this.#departing?.close();
+      },
+      // It closes when what is under way is answered.
+      mustStay: () => false,
+    });
     this.#host = {
       wheel,
       random,
-      requester: () => this.#manager.handle,
+      requester: () => this.#usable,
       resubscribes: this.#resubscribes,
       resubscribed: (subscription) =>
         guard(this, 'resubscribed', () => this.emit('resubscribed', subscription)),
@@ -413,8 +423,14 @@ export class InteractionClient
     return codec.encode({ type: 'request', messageId: 1, ...body }).length;
   }
 
+  /** The connection, unless it takes no further requests because another will follow. */
+  get #usable(): InteractionConnection | undefined {
+    const { handle } = this.#manager;
+    return handle === this.#departing ? undefined : handle;
+  }
+
   #connectionOrThrow(): InteractionConnection {
-    const connection = this.#manager.handle;
+    const connection = this.#usable;
     if (connection !== undefined) return connection;
     throw this.#notConnected();
   }
@@ -426,6 +442,9 @@ export class InteractionClient
 
   #notConnected(): HawserError {
     if (this.state === 'CLOSED') return new HawserError('ERR_HAWSER_CLOSED', 'the client is closed');
+    if (this.state === 'CONNECTED') {
+      return new HawserError('ERR_HAWSER_NOT_CONNECTED', 'the client is about to connect to another gateway');
+    }
     const advice = this.state === 'DISCONNECTED' ? ': connect it first' : '';
     return new HawserError('ERR_HAWSER_NOT_CONNECTED', `the client is ${this.state}${advice}`);
   }
@@ -450,18 +469,16 @@ export class InteractionClient
 
   #attach(link: MessageConnection): InteractionConnection {
     const connection = new InteractionConnection(link, this.#connectionOptions);
-    let spreadMs = 0;
     connection.on('close', (error) => {
       if (connection === this.#leaving) return;
       this.#isReplaced ||= isReplaced(error);
-      if (spreadMs > 0 && connection === this.#manager.handle) this.#manager.spreadNextAttempt(spreadMs);
       this.#manager.notifyConnectionLost(error, connection);
     });
     connection.on('closing', () => {
       if (this.#ready === connection) this.#ready = undefined;
     });
     connection.on('farewell', (farewell) => {
-      spreadMs = Math.min(Math.max(spreadMs, farewell.reconnectSpreadMs), maxAskedSpreadMs);
+      if (connection === this.#manager.handle) this.#departure.plan(farewell);
       guard(this, 'farewell', () => this.emit('farewell', farewell));
     });
     connection.on('unexpectedReply', (response) =>
@@ -504,6 +521,7 @@ export class InteractionClient
   #hearManager(): void {
     const manager = this.#manager;
     manager.on('stateChange', (from, to) => {
+      if (from === 'CONNECTED') this.#departure.cancel();
       if (to === 'DISCONNECTED' || to === 'CLOSED') this.#held?.rejectAll(this.#notConnected());
       if (to === 'CLOSED') for (const each of this.subscriptions) each.end(this.#notConnected());
       guard(this, 'stateChange', () => this.emit('stateChange', from, to));

@@ -10,7 +10,9 @@ import { gatewayChannels } from '../../src/gateway/layers/channels.js';
 import { SessionClient, sessionConnector } from '../../src/sessions/index.js';
 import { encodeToken, mintToken } from '../../src/token/index.js';
 import { formatKey } from '../../src/token/server-key.js';
+import type { ChannelMap } from '../../src/transport/channels.js';
 import { connect } from '../../src/transport/client.js';
+import type { Connection } from '../../src/transport/connection.js';
 import { temporaryFolder } from '../cli/support.js';
 import { Counting, MeterAgent } from './layer-clients.js';
 import { key, openTest, type RecordedLog, silentLog, tokenFor } from './support.js';
@@ -32,8 +34,13 @@ test('from its first moment nobody new is let in, at no listener, and nothing is
     drain: { deadlineMs: 30_000 },
   });
   const tokenOf = (name: string, clientId: bigint): Promise<string> => tokenFor(gateway, name, { clientId });
-  // Each has somebody who stays until the others were refused.
-  await using speaker = await connect(await tokenOf('chat', 3n));
+  const connectTo = async (name: string, at: number, clientId: bigint): Promise<Connection<ChannelMap>> => {
+    const layers = gateway.snapshot().listeners[at]?.layers ?? [];
+    return connect(await tokenOf(name, clientId), { channels: gatewayChannels(layers) });
+  };
+  const names = ['chat', 'agents', 'clients'];
+  // Each has somebody who stays until the others were refused: clients of this package leave.
+  const staying = await Promise.all(names.map((name, at) => connectTo(name, at, BigInt(100 + at))));
   await using agent = new MeterAgent(await tokenOf('agents', 1n));
   await agent.client.connect();
   await agent.tell('kitchen', '{}');
@@ -43,16 +50,13 @@ test('from its first moment nobody new is let in, at no listener, and nothing is
 
   log.lines.length = 0;
   const drained = gateway.drain();
-  const refusals = (['chat', 'agents', 'clients'] as const).map(async (name, at) => {
-    const layers = gateway.snapshot().listeners[at]?.layers ?? [];
-    const token = await tokenOf(name, BigInt(10 + at));
-    await expect(connect(token, { channels: gatewayChannels(layers) }), name).rejects.toThrow(
-      /SHUTTING_DOWN/,
-    );
-  });
+  const refusals = names.map((name, at) =>
+    expect(connectTo(name, at, BigInt(10 + at)), name).rejects.toThrow(/SHUTTING_DOWN/),
+  );
   await Promise.all(refusals);
   expect(gateway.state).toBe('DRAINING');
-  await Promise.all([speaker.close(), agent.client.close(), drained]);
+  await Promise.all(staying.map((connection) => connection.close()));
+  await drained;
   expect(counting.redirected).toEqual(['Shutdown']);
   expect(log.lines).toEqual([]);
 });

@@ -497,6 +497,65 @@ test('the spread that a gateway asks for is kept for one attempt, up to ten minu
   expect(greatestMs).toBeLessThanOrEqual(601_000);
 });
 
+test('a gateway that will go is left before its deadline, with the answers that it owes; the next one serves the rest', async () => {
+  let answered = 0;
+  const { client, gateway, time, runTo, asked } = world({
+    resubscribe: true,
+    hold: {},
+    handlers: {
+      invoke: async () => {
+        await new Promise<void>((resolve) => void time.clock.setTimeout(resolve, 500));
+        return { payload: ++answered };
+      },
+    },
+  });
+  await client.connect();
+  const log: unknown[] = [];
+  const subscription = await client.subscribe(terms(7), listening(log));
+  const invoked = client.invoke(endpoint, feature, 1);
+  gateway.tell((receiver) =>
+    receiver.farewell?.({ deadlineMs: 10_000, reconnectSpreadMs: 0, elsewhere: undefined }),
+  );
+  await runTo(0);
+  const written = client.write(endpoint, feature, new Map([[8, 11]]));
+  await runTo(400);
+  expect([client.state, client.held, gateway.attempts]).toEqual(['CONNECTED', 1, [0]]);
+  await runTo(2000);
+  expect(await invoked).toBe(1);
+  await written;
+  expect([client.state, gateway.size]).toEqual(['CONNECTED', 1]);
+  expect(gateway.attempts).toEqual([0, 1500]);
+  expect(asked.at(-1)).toEqual(['write', 11]);
+  expect([subscription.state, log]).toEqual(['ACTIVE', [['priming', 1], 'connectionLost', ['priming', 1]]]);
+});
+
+test('without `hold`, what is asked of a gateway that is being left is refused as without a connection', async () => {
+  const { client, gateway, runTo } = world({ handlers: { invoke: () => new Promise(() => undefined) } });
+  await client.connect();
+  const invoked = client.invoke(endpoint, feature, 1);
+  invoked.catch(() => undefined);
+  gateway.tell((receiver) =>
+    receiver.farewell?.({ deadlineMs: 10_000, reconnectSpreadMs: 0, elsewhere: undefined }),
+  );
+  await runTo(0);
+  await expect(client.read(endpoint, feature)).rejects.toMatchObject({ code: 'ERR_HAWSER_NOT_CONNECTED' });
+  await runTo(20_000);
+  await expect(invoked).rejects.toMatchObject({ code: 'ERR_HAWSER_CONNECTION_LOST' });
+  expect((await client.read(endpoint, feature)).get(7)).toBe(1);
+});
+
+test('a client that is disconnected before it would have left leaves nothing behind', async () => {
+  const { client, gateway, runTo } = world({ random: () => 0.5 });
+  await client.connect();
+  gateway.tell((receiver) =>
+    receiver.farewell?.({ deadlineMs: 10_000, reconnectSpreadMs: 4000, elsewhere: undefined }),
+  );
+  await client.disconnect();
+  await client.connect();
+  await runTo(100_000);
+  expect([client.state, gateway.attempts]).toEqual(['CONNECTED', [0, 0]]);
+});
+
 test('closing ends the connection, all subscriptions and all attempts, and is no loss', async () => {
   const { client, gateway, device, events, runTo } = world({ resubscribe: true });
   await client.connect();

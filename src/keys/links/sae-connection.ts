@@ -8,6 +8,7 @@ import {
   passOn,
   type ReconnectionOptions,
 } from '../../base/connection-manager.js';
+import { Departure } from '../../base/departure.js';
 import { HawserError } from '../../base/errors.js';
 import { isolateRejections } from '../../base/isolate.js';
 import type { Connector, MessageConnection, MessageReceiver } from '../../base/message-connection.js';
@@ -49,8 +50,6 @@ export interface SaeConnectionEvents {
 }
 
 const optionNames = ['sae', 'peerSaeId', 'connector', 'reconnection', 'wheel', 'random'] as const;
-/** What a gateway may ask for at most: whatever it says, its peers come back. */
-const maxAskedSpreadMs = 600_000;
 /**
  * After a connection whose place another took: to connect again at once would end that one, and so on for ever; never to, would let whoever has
  * a token part two SAEs for good by connecting once.
@@ -63,6 +62,7 @@ export class SaeConnection extends EventEmitter<SaeConnectionEvents> implements 
   readonly #peerSaeId: string;
   readonly #connector: Connector;
   readonly #manager: ConnectionManager<MessageConnection>;
+  readonly #departure: Departure;
 
   static {
     isolateRejections(SaeConnection.prototype);
@@ -87,6 +87,15 @@ export class SaeConnection extends EventEmitter<SaeConnectionEvents> implements 
       release: (connection) => connection.close('released'),
       clock: wheel.clock,
       random,
+    });
+    this.#departure = new Departure(wheel, random, {
+      spread: (spreadMs) => this.#manager.spreadNextAttempt(spreadMs),
+      leave: () => this.#manager.notifyConnectionLost(undefined),
+      // Whatever is under way goes on by the next connection.
+      mustStay: () => false,
+    });
+    this.#manager.on('stateChange', (from) => {
+      if (from === 'CONNECTED') this.#departure.cancel();
     });
     passOn(this.#manager, this);
   }
@@ -135,8 +144,7 @@ export class SaeConnection extends EventEmitter<SaeConnectionEvents> implements 
       message: (message) => own.message(message),
       drained: () => own.drained(),
       farewell: (farewell) => {
-        const spreadMs = Math.min(farewell.reconnectSpreadMs, maxAskedSpreadMs);
-        if (spreadMs > 0) this.#manager.spreadNextAttempt(spreadMs);
+        if (connection === this.#manager.handle) this.#departure.plan(farewell);
       },
       closed: (error) => {
         own.closed(error);

@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { checkBoolean, checkOptions } from '../../base/check.js';
 import { ConnectionManager, type ManagerState } from '../../base/connection-manager.js';
+import { Departure } from '../../base/departure.js';
 import { HawserError } from '../../base/errors.js';
 import { isolateRejections, reportListenerError } from '../../base/isolate.js';
 import type { Farewell } from '../../base/message-connection.js';
@@ -10,7 +11,6 @@ import type { HeartbeatDiagnostics } from '../server/events.js';
 import type { ServerMessage } from '../wire/messages.js';
 import { type ClientSettings, checkClientOptions, checkSnapshot } from './client-settings.js';
 import { type ClientInput, nextClientState } from './client-state.js';
-import { Departure, maxSpreadMs } from './departure.js';
 import { EventLine } from './event-line.js';
 import { GatewayChoice } from './gateway-target.js';
 import { Heartbeat } from './heartbeat.js';
@@ -104,7 +104,8 @@ export class SessionClient extends EventEmitter<SessionClientEvents> implements 
       silent: () => this.#events.hold(() => this.#leaveGateway(silentError(), undefined)),
     });
     this.#departure = new Departure(wheel, random, {
-      leave: (spreadMs) => this.#events.hold(() => this.#depart(spreadMs)),
+      spread: (spreadMs) => this.#manager.spreadNextAttempt(spreadMs),
+      leave: () => this.#events.hold(() => this.#leaveGateway(undefined, undefined)),
       mustStay: () => delivery === 'at-most-once' && this.#calls.pending > 0,
     });
     this.#hearManager();
@@ -307,13 +308,7 @@ export class SessionClient extends EventEmitter<SessionClientEvents> implements 
     if (link !== this.#link) return;
     this.#gateways.leave(farewell.elsewhere);
     this.#events.tell('redirected', () => this.emit('redirected', 'farewell', farewell.elsewhere));
-    if (farewell.deadlineMs > 0) this.#departure.plan(farewell);
-    else this.#manager.spreadNextAttempt(Math.min(farewell.reconnectSpreadMs, maxSpreadMs));
-  }
-
-  #depart(spreadMs: number): void {
-    if (spreadMs > 0) this.#manager.spreadNextAttempt(spreadMs);
-    this.#leaveGateway(undefined, undefined);
+    this.#departure.plan(farewell);
   }
 
   // ---- What comes ----------------------------------------------------------------------------------------------------

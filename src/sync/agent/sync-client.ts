@@ -9,6 +9,7 @@ import {
   passOn,
   type ReconnectionOptions,
 } from '../../base/connection-manager.js';
+import { Departure } from '../../base/departure.js';
 import { HawserError } from '../../base/errors.js';
 import { guard, isolateRejections } from '../../base/isolate.js';
 import type {
@@ -48,7 +49,10 @@ export interface SyncClientEvents {
   reconnecting: [attempt: number, delayMs: number];
   /** An attempt failed. `attempt` is that of `reconnecting`, and 0 for the first one of `connect`. */
   attemptFailed: [error: unknown, attempt: number];
-  /** The other side will end the connection, or ends it. */
+  /**
+   * The other side ends the connection, or will: then the client leaves before, when no sync is under way or four fifths of the time have
+   * passed, and connects anew.
+   */
   farewell: [farewell: Farewell];
   /** A line of the log: those of all modules, and those of none, whose `module` is undefined. */
   log: [level: LogLevel, code: LogCode, message: string, module: string | undefined];
@@ -57,13 +61,12 @@ export interface SyncClientEvents {
 }
 
 const optionNames = ['connector', 'reconnection', 'wheel', 'random'] as const;
-/** What a manager may ask for at most: whatever it says, its agents come back. */
-const maxAskedSpreadMs = 600_000;
 
 /** Keeps one connection to a manager, for any number of modules. */
 export class SyncClient extends EventEmitter<SyncClientEvents> implements AsyncDisposable {
   readonly #connector: Connector;
   readonly #manager: ConnectionManager<MessageConnection>;
+  readonly #departure: Departure;
   readonly #router: AgentRouter;
   readonly #host: AgentHost;
   readonly #agents = new Map<string, SyncAgent>();
@@ -91,6 +94,11 @@ export class SyncClient extends EventEmitter<SyncClientEvents> implements AsyncD
       clock: wheel.clock,
       random,
     });
+    this.#departure = new Departure(wheel, random, {
+      spread: (spreadMs) => this.#manager.spreadNextAttempt(spreadMs),
+      leave: () => this.#manager.notifyConnectionLost(undefined),
+      mustStay: () => [...this.#router.ports].some((port) => port.session() !== undefined),
+    });
     this.#router = new AgentRouter(
       () => wheel.clock.now(),
       (level, code, message) => this.#log(level, code, message, undefined),
@@ -106,7 +114,9 @@ export class SyncClient extends EventEmitter<SyncClientEvents> implements AsyncD
       },
     };
     this.#manager.on('stateChange', (from) => {
-      if (from === 'CONNECTED') this.#router.lost();
+      if (from !== 'CONNECTED') return;
+      this.#departure.cancel();
+      this.#router.lost();
     });
     passOn(this.#manager, this);
   }
@@ -197,8 +207,7 @@ export class SyncClient extends EventEmitter<SyncClientEvents> implements AsyncD
         if (isCurrent()) this.#router.drained();
       },
       farewell: (farewell) => {
-        const spreadMs = Math.min(farewell.reconnectSpreadMs, maxAskedSpreadMs);
-        if (spreadMs > 0 && isCurrent()) this.#manager.spreadNextAttempt(spreadMs);
+        if (isCurrent()) this.#departure.plan(farewell);
         guard(this, 'farewell', () => this.emit('farewell', farewell));
       },
       closed: (error) => {

@@ -181,22 +181,42 @@ describe('SAEs over connections of HAWSER', () => {
     expect(master.status().peers[0]?.linked).toBe(false);
   });
 
-  it('come back after another took the place of their connection, though not at once', async () => {
+  /** A connection to nobody, what its connections were told, and how many it has ended. */
+  function lonely() {
     const ours = new SaeTime();
     const receivers: MessageReceiver[] = [];
+    const ends: string[] = [];
     const connection = new SaeConnection({
       sae: {
         accept: () => ({ message: () => undefined, drained: () => undefined, closed: () => undefined }),
       },
       peerSaeId: 'SAE_M',
       connector: async (attach) => {
-        receivers.push(attach({ send: () => true, close: () => undefined, detectsLoss: true }));
+        const close = (reason: string): void => void ends.push(reason);
+        receivers.push(attach({ send: () => true, close, detectsLoss: true }));
       },
       wheel: new TimingWheel(ours.machine()),
       random: () => 0.5,
     });
     opened.push(connection);
     connection.connect();
+    return { ours, receivers, ends, connection };
+  }
+
+  it('leave a gateway that will go before its deadline, and come back', async () => {
+    const { ours, receivers, ends, connection } = lonely();
+    await ours.pass(0);
+    receivers[0]?.farewell?.({ deadlineMs: 10_000, reconnectSpreadMs: 4000, elsewhere: undefined });
+    await ours.pass(1999);
+    expect([connection.state, ends]).toEqual(['CONNECTED', []]);
+    await ours.pass(1);
+    expect([connection.state, ends]).toEqual(['RECONNECTING', ['released']]);
+    await ours.pass(30_000);
+    expect([connection.state, receivers.length]).toEqual(['CONNECTED', 2]);
+  });
+
+  it('come back after another took the place of their connection, though not at once', async () => {
+    const { ours, receivers, connection } = lonely();
     await ours.pass(0);
     receivers[0]?.closed(new HawserError('ERR_HAWSER_REPLACED', 'another connection took its place'));
     await ours.pass(30_000);

@@ -1,7 +1,12 @@
 // A manager's end in memory, for tests of agents: it answers as it is told, and remembers what it heard.
 
 import { HawserError } from '../../../src/base/errors.js';
-import type { Connector, MessageConnection, MessageReceiver } from '../../../src/base/message-connection.js';
+import type {
+  Connector,
+  Farewell,
+  MessageConnection,
+  MessageReceiver,
+} from '../../../src/base/message-connection.js';
 import { decodeMessage, encodeMessage } from '../../../src/sync/wire/codec.js';
 import type {
   AgentMessage,
@@ -183,6 +188,11 @@ export class FakeManager {
 
   drained(): void {
     this.#end?.receiver?.drained();
+  }
+
+  /** It is about to go. */
+  farewell(farewell: Farewell): void {
+    this.#end?.receiver?.farewell?.(farewell);
   }
 
   /** Loses the connection. */

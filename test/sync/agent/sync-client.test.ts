@@ -76,6 +76,38 @@ describe('the connection', () => {
     expect(events.at(-1)).toEqual(['reconnecting', 1, 1000 + 125 + 5000]);
   });
 
+  test('leaves a manager that will go, at some moment of the spread before its deadline', async () => {
+    const { time, gateway, client: kept, events } = client({ random: () => 0.5 });
+    await kept.connect();
+    gateway.tell((receiver) =>
+      receiver.farewell?.({ deadlineMs: 10_000, reconnectSpreadMs: 6000, elsewhere: undefined }),
+    );
+    await time.passTo(2999);
+    expect(kept.state).toBe('CONNECTED');
+    await time.passTo(3000);
+    expect(events.slice(1)).toEqual([
+      ['disconnected', undefined],
+      ['reconnecting', 1, 1000 + 125],
+    ]);
+    expect(gateway.size).toBe(0);
+    await time.passTo(100_000);
+    expect([kept.state, gateway.attempts]).toEqual(['CONNECTED', [0, 4125]]);
+  });
+
+  test('stays for the sync that is under way, but not until the deadline', async () => {
+    const { agent, client: kept, manager, persist, time, finish } = await world();
+    manager.answers = { End: () => [] };
+    await persist(1);
+    const call = agent.synchronizeModule('DELTA');
+    await turns(3);
+    manager.farewell({ deadlineMs: 10_000, reconnectSpreadMs: 0, elsewhere: undefined });
+    await time.passTo(7999);
+    expect(kept.state).toBe('CONNECTED');
+    await time.passTo(8000);
+    expect(kept.state).toBe('RECONNECTING');
+    expect(await finish(call)).toMatchObject({ success: false, reason: 'Disconnected' });
+  });
+
   test('is ended by disconnect, and can be made again; by close, and cannot', async () => {
     const { gateway, client: kept } = client();
     await kept.connect();

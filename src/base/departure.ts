@@ -1,18 +1,20 @@
 // When a client leaves a gateway that will end its connections.
 
-import type { Farewell } from '../../base/message-connection.js';
-import type { Random } from '../../base/random.js';
-import { type TimingWheel, WheelTimer } from '../../base/timing-wheel.js';
+import type { Farewell } from './message-connection.js';
+import type { Random } from './random.js';
+import { type TimingWheel, WheelTimer } from './timing-wheel.js';
 
 /** What a gateway may ask for at most: whatever it says, its clients come back. */
-export const maxSpreadMs = 600_000;
+const maxSpreadMs = 600_000;
 /** The rest of the time until the deadline is for the last answers. */
 const shareOfDeadline = 0.8;
 
 /** What a departure does. */
 export interface DepartureHandlers {
-  /** Leaves now. @param spreadMs over how long those who leave are still to spread. */
-  readonly leave: (spreadMs: number) => void;
+  /** Spreads those who connect again over so many milliseconds: `ConnectionManager.spreadNextAttempt`. */
+  readonly spread: (spreadMs: number) => void;
+  /** Leaves now. */
+  readonly leave: () => void;
   /** Whether something would be lost by that. */
   readonly mustStay: () => boolean;
 }
@@ -33,16 +35,19 @@ export class Departure {
   }
 
   /**
-   * The gateway says when it will end the connection: not now.
-   *
-   * Whoever can stays while others leave, so that all have a gateway for as long as possible.
+   * The gateway says when it will end the connection. If that is not now, whoever can stays while others leave, so that all have a gateway
+   * for as long as possible.
    */
   plan({ deadlineMs, reconnectSpreadMs }: Farewell): void {
+    const spreadMs = Math.min(reconnectSpreadMs, maxSpreadMs);
+    if (deadlineMs === 0) {
+      this.#spread(spreadMs);
+      return;
+    }
     const nowMs = this.#wheel.clock.now();
     const roomMs = deadlineMs * shareOfDeadline;
-    const spreadMs = Math.min(reconnectSpreadMs, maxSpreadMs);
     this.#latestMs = nowMs + roomMs;
-    this.#restMs = Math.max(0, spreadMs - roomMs);
+    this.#restMs = spreadMs - roomMs;
     this.#wheel.schedule(this.#timer, nowMs + this.#random() * Math.min(spreadMs, roomMs));
   }
 
@@ -53,8 +58,15 @@ export class Departure {
 
   #due(): void {
     const nowMs = this.#wheel.clock.now();
-    if (nowMs < this.#latestMs && this.#handlers.mustStay())
+    if (nowMs < this.#latestMs && this.#handlers.mustStay()) {
       this.#wheel.schedule(this.#timer, this.#latestMs);
-    else this.#handlers.leave(this.#restMs);
+      return;
+    }
+    this.#spread(this.#restMs);
+    this.#handlers.leave();
+  }
+
+  #spread(spreadMs: number): void {
+    if (spreadMs > 0) this.#handlers.spread(spreadMs);
   }
 }
