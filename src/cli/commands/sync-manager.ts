@@ -117,8 +117,10 @@ async function run(values: ManagerValues): Promise<number> {
     });
     try {
       serveSync(server, manager);
-      announce({ values, server, manager, store }, given === undefined ? formatKey(key) : undefined);
-      return await serve({ values, server, manager, store });
+      return await serve(
+        { values, server, manager, store },
+        given === undefined ? formatKey(key) : undefined,
+      );
     } finally {
       await server.close();
     }
@@ -128,11 +130,15 @@ async function run(values: ManagerValues): Promise<number> {
   }
 }
 
-async function serve(running: Running): Promise<number> {
+/** @param madeKey the text of a key that nobody else has yet. */
+async function serve(running: Running, madeKey: string | undefined): Promise<number> {
   const { values, manager, store } = running;
-  const view = values.json ? undefined : new ManagerView(manager, store);
-  const endTelling = values.json ? tellJson(running) : undefined;
+  let view: ManagerView | undefined;
+  // Whoever is told that it listens may end it.
   const interruption = watchSignals(() => view?.end());
+  announce(running, madeKey);
+  if (!values.json) view = new ManagerView(manager, store);
+  const endTelling = values.json ? tellJson(running) : undefined;
   await pause(Number.POSITIVE_INFINITY, interruption.signal);
   const { sessions } = manager.stats;
   if (sessions > 0) {
@@ -154,7 +160,6 @@ async function drained(manager: SyncManager, ms: number): Promise<void> {
   end.abort();
 }
 
-/** @param madeKey the text of a key that nobody else has yet. */
 function announce({ values, server, store }: Running, madeKey: string | undefined): void {
   if (values.json) {
     printLine({
