@@ -26,6 +26,8 @@ export class Pages {
   /** @type {Readonly<Record<string, string>>} */
   #query = {};
   #asked = 0;
+  /** The last question is not answered yet. */
+  #isWaiting = false;
   #isOn = false;
   #range = element('span', { class: 'range', 'aria-live': 'polite' });
   #previous = element('button', { type: 'button' }, 'Previous');
@@ -44,7 +46,8 @@ export class Pages {
       typed = setTimeout(() => this.ask(this.#query), searchDelayMs);
     });
     setInterval(() => {
-      if (this.#isOn && !document.hidden) void this.#refresh();
+      // A gateway that takes longer than that is not asked again meanwhile: no answer would be the last one's.
+      if (this.#isOn && !document.hidden && !this.#isWaiting) void this.#refresh();
     }, source.intervalMs);
     this.#showRange(0);
   }
@@ -71,6 +74,7 @@ export class Pages {
 
   async #refresh() {
     const asked = ++this.#asked;
+    this.#isWaiting = true;
     const { search, limit, ask, show } = this.#source;
     try {
       const page = { search: search.value.trim(), limit: String(limit), offset: String(this.#offset) };
@@ -89,6 +93,8 @@ export class Pages {
       if (asked !== this.#asked) return;
       // When there is no connection the banner says so, and the rows stay as they were.
       if (error instanceof ApiError) setText(this.#range, error.message);
+    } finally {
+      if (asked === this.#asked) this.#isWaiting = false;
     }
   }
 

@@ -248,6 +248,51 @@ describe.skipIf(!hasChromium)('the dashboard in a browser', () => {
     });
   });
 
+  describe('of a gateway that is slow to answer', () => {
+    it('asks for a page of peers again when it has the answer, and not before', async () => {
+      const admin = await openAdmin(new FakeGateway(), { address: '127.0.0.1:0', log: new KeptLog() });
+      const page = await context.newPage();
+      try {
+        await page.clock.install();
+        // Counts the questions; and however long this process takes to let an answer through, the page does not give it up.
+        await page.addInitScript(`
+          AbortSignal.timeout = () => new AbortController().signal;
+          const { fetch } = window;
+          window.asked = 0;
+          window.fetch = (...args) => {
+            if (args[0].includes('/api/peers?')) window.asked += 1;
+            return fetch(...args);
+          };
+        `);
+        const asked = (): Promise<number> => page.evaluate('window.asked');
+        let answer = (): void => undefined;
+        const answered = new Promise<void>((resolve) => {
+          answer = resolve;
+        });
+        await page.route('**/api/peers?**', async (route) => {
+          await answered;
+          await route.continue();
+        });
+        await page.goto(admin.url);
+        await page.getByText('running', { exact: true }).waitFor();
+        await expect.poll(asked).toBeGreaterThan(0);
+        const before = await asked();
+        await page.clock.runFor(60_000);
+        expect(await asked()).toBe(before);
+        answer();
+        await expect
+          .poll(async () => {
+            await page.clock.runFor(1000);
+            return asked();
+          })
+          .toBeGreaterThan(before);
+      } finally {
+        await page.close();
+        await admin.close();
+      }
+    });
+  });
+
   describe('of a gateway whose snapshots a test writes', () => {
     const gateway = new FakeGateway();
     let admin: AdminServer;
