@@ -50,8 +50,9 @@ std::vector<Read> read_all(Tap& tap, std::size_t room = std::size_t{128} * 1024)
       const std::byte* const from = out.data() + at;
       Read record{.time = load_little_endian<std::uint64_t>(from + 8),
                   .length = load_little_endian<std::uint32_t>(from + 16),
-                  .captured = load_little_endian<std::uint32_t>(from + 20),
-                  .first = from[kTapHeaderSize]};
+                  .captured = load_little_endian<std::uint32_t>(from + 20)};
+      // The last record may end where the room does.
+      if (record.captured > 0) record.first = from[kTapHeaderSize];
       for (std::size_t i = 0; i < record.captured; ++i)
         record.uniform = record.uniform && from[kTapHeaderSize + i] == record.first;
       records.push_back(record);
