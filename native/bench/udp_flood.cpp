@@ -1,18 +1,25 @@
 // Floods a gateway with datagrams that no honest client sends, from many addresses.
 //
-//   bench_udp_flood PORT PROTOCOL_ID KEY_ID RATE MILLISECONDS
+//   bench_udp_flood PORT PROTOCOL_ID KEY_ID RATE MILLISECONDS [KIND]
 //
-// RATE datagrams a second go to that port of 127.0.0.1, each from the next of 10,000 addresses 127.x.y.z. In
-// turn they are: random bytes of a random length; session packets of connections that do not exist; REQUESTs
-// whose token is for this gateway's protocol and key, and was sealed by nobody; RESPONSEs with such a token
-// and a cookie that nobody gave. Random parts come from a fixed seed. It stays on the first core where there
-// are two. Prints one JSON object: how many were sent and answered.
+// RATE datagrams a second go to that port of 127.0.0.1, each from the next of 10,000 addresses 127.x.y.z.
+// KIND is one of
+//
+//   garbage    random bytes of a random length
+//   sessions   session packets of connections that do not exist
+//   requests   REQUESTs whose token is for this gateway's protocol and key, with a junk private part
+//   responses  RESPONSEs with such a token and a junk cookie
+//   all        each of these in turn (the default)
+//
+// Random parts come from a fixed seed. The program stays on the first core where there are two. It prints one
+// JSON object: the numbers of datagrams sent and answered.
 #include <cstdio>
 
 #ifdef __linux__
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cinttypes>
@@ -20,6 +27,7 @@
 #include <optional>
 #include <random>
 #include <span>
+#include <string_view>
 
 #include "base/time.hpp"
 #include "udp_clients.hpp"
@@ -39,8 +47,9 @@ constexpr std::uint32_t kFirstSource = 1'000'000;
 constexpr std::size_t kSessionSize = 93;  // of a message of 64 bytes
 constexpr std::size_t kLeastGarbage = 16;
 constexpr std::size_t kLongestDatagram = 1200;
-// Copies of each kind, so that making them costs this program next to nothing.
-constexpr std::size_t kCopies = 256;
+// Different datagrams, made before the flood begins.
+constexpr std::size_t kDatagrams = 1024;
+constexpr std::array<std::string_view, 5> kKinds{"garbage", "sessions", "requests", "responses", "all"};
 constexpr std::uint64_t kSeed = 0x6861'7773'6572'3031;
 
 struct Options {
@@ -49,17 +58,20 @@ struct Options {
   std::uint32_t key_id = 0;
   std::uint32_t rate = 0;
   std::uint32_t milliseconds = 0;
+  std::size_t kind = kKinds.size() - 1;  // index into kKinds
 };
 
 std::optional<Options> read_options(std::span<char*> arguments) {
-  if (arguments.size() != 6) return std::nullopt;
+  if (arguments.size() != 6 && arguments.size() != 7) return std::nullopt;
   const auto port = number(arguments[1], 65'535);
   const auto protocol_id = number<std::uint64_t>(arguments[2], UINT64_MAX);
   const auto key_id = number(arguments[3], UINT32_MAX);
   const auto rate = number(arguments[4], 10'000'000);
   const auto milliseconds = number(arguments[5], 3'600'000);
-  if (!port || !protocol_id || !key_id || !rate || !milliseconds) return std::nullopt;
-  return Options{*port, *protocol_id, *key_id, *rate, *milliseconds};
+  const auto* const kind = std::ranges::find(kKinds, arguments.size() == 7 ? arguments[6] : kKinds.back());
+  if (!port || !protocol_id || !key_id || !rate || !milliseconds || kind == kKinds.end()) return std::nullopt;
+  const auto kind_index = static_cast<std::size_t>(kind - kKinds.begin());
+  return Options{*port, *protocol_id, *key_id, *rate, *milliseconds, kind_index};
 }
 
 class Attack {
@@ -70,12 +82,9 @@ class Attack {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     clear_.create = WallTime(std::chrono::duration_cast<WallTime::duration>(now)) - std::chrono::minutes(1);
     clear_.expire = clear_.create + std::chrono::minutes(10);
-    for (std::size_t i = 0; i < kCopies; ++i) {
-      make_garbage(datagrams_[4 * i]);
-      make_session(datagrams_[4 * i + 1]);
-      make_request(datagrams_[4 * i + 2]);
-      make_response(datagrams_[4 * i + 3]);
-    }
+    const std::size_t single_kinds = kKinds.size() - 1;
+    for (std::size_t i = 0; i < datagrams_.size(); ++i)
+      make(datagrams_[i], options.kind < single_kinds ? options.kind : i % single_kinds);
   }
 
   std::span<const std::byte> next() {
@@ -91,6 +100,19 @@ class Attack {
 
   void fill(std::span<std::byte> bytes) {
     for (std::byte& each : bytes) each = static_cast<std::byte>(random_());
+  }
+
+  void make(Datagram& datagram, std::size_t kind) {
+    switch (kind) {
+      case 0:
+        return make_garbage(datagram);
+      case 1:
+        return make_session(datagram);
+      case 2:
+        return make_request(datagram);
+      default:
+        return make_response(datagram);
+    }
   }
 
   void make_garbage(Datagram& datagram) {
@@ -124,7 +146,7 @@ class Attack {
 
   std::mt19937_64 random_{kSeed};
   TokenClear clear_;
-  std::array<Datagram, 4 * kCopies> datagrams_{};
+  std::array<Datagram, kDatagrams> datagrams_{};
   std::size_t next_ = 0;
 };
 
@@ -133,7 +155,7 @@ class Attack {
 int main(int count, char** arguments) {
   const auto options = read_options(std::span(arguments, static_cast<std::size_t>(count)));
   if (!options) {
-    std::fputs("usage: bench_udp_flood PORT PROTOCOL_ID KEY_ID RATE MILLISECONDS\n", stderr);
+    std::fputs("usage: bench_udp_flood PORT PROTOCOL_ID KEY_ID RATE MILLISECONDS [KIND]\n", stderr);
     return 2;
   }
   stay_on(kCore);

@@ -14,7 +14,6 @@ import {
 } from './frames.js';
 import {
   type ChannelDeclaration,
-  type Direction,
   decodePacketHeader,
   defaultChannels,
   direction,
@@ -24,6 +23,7 @@ import {
   feature,
   type Limits,
   openPacket,
+  type PacketKey,
   packetKey,
   ReplayWindow,
   random,
@@ -70,7 +70,8 @@ export class ReferenceSession {
   ended: { readonly by: 'self' | 'peer'; readonly code: number } | undefined;
 
   readonly #options: SessionOptions;
-  readonly #sendDirection: Direction;
+  readonly #sendKey: PacketKey;
+  readonly #receiveKey: PacketKey;
   readonly #window = new ReplayWindow();
   readonly #authenticated: bigint[] = [];
   readonly #ownIds = new Map<string, bigint>();
@@ -86,7 +87,10 @@ export class ReferenceSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#sendDirection = options.role === 'client' ? direction.clientToServer : direction.serverToClient;
+    const { clientToServer, serverToClient } = direction;
+    const isClient = options.role === 'client';
+    this.#sendKey = packetKey(options.prk, isClient ? clientToServer : serverToClient);
+    this.#receiveKey = packetKey(options.prk, isClient ? serverToClient : clientToServer);
     this.peerIds.set(0n, { id: options.peerId, resetToken: options.peerResetToken });
     this.#issue(options.ownId);
     this.channels = new ReferenceChannels({
@@ -185,9 +189,13 @@ export class ReferenceSession {
     for (const frame of frames.filter(isRepeated)) {
       this.#unacknowledged.push({ frame, packetNumber: number });
     }
-    const key = packetKey(this.#options.prk, this.#sendDirection);
-    this.#options.send(sealPacket(key, 0, this.#sendId, number, plaintext));
+    this.#options.send(sealPacket(this.#sendKey, 0, this.#sendId, number, plaintext));
     return number;
+  }
+
+  /** One packet with exactly these frames, none of which resend() repeats. */
+  sendUntracked(frames: readonly Frame[]): bigint {
+    return this.sendPlaintext(Buffer.concat(frames.map(encodeFrame)));
   }
 
   get #sendId(): Bytes {
@@ -230,10 +238,11 @@ export class ReferenceSession {
    * @throws Refused when its frames break a rule: the connection is to end with PROTOCOL_ERROR.
    */
   receive(datagram: Bytes): boolean {
-    const plaintext = this.#open(datagram);
-    if (plaintext === undefined) return false;
+    const opened = this.open(datagram);
+    if (opened === undefined) return false;
+    this.#authenticated.push(opened.number);
     const arrival = this.#options.nowMicros();
-    for (const frame of decodeFrames(plaintext)) {
+    for (const frame of decodeFrames(opened.plaintext)) {
       const needed = featureOf(frame);
       require((this.#options.features & needed) === needed, `unknown frame ${frame.type}`);
       this.received.push(frame);
@@ -243,7 +252,12 @@ export class ReferenceSession {
     return true;
   }
 
-  #open(datagram: Bytes): Bytes | undefined {
+  /**
+   * Opens one session packet without acting on its frames or acknowledging it, for tests of hostile clients.
+   *
+   * @returns undefined when it was not authentic or not fresh.
+   */
+  open(datagram: Bytes): { readonly number: bigint; readonly plaintext: Bytes } | undefined {
     try {
       const idLength = this.#options.ownId.length;
       const header = decodePacketHeader(datagram, idLength);
@@ -253,11 +267,9 @@ export class ReferenceSession {
       const number = expandPacketNumber(this.#window.expected, header.truncated);
       const verdict = this.#window.verdict(number);
       require(verdict === 'fresh', verdict);
-      const towards = this.#sendDirection === 0 ? direction.serverToClient : direction.clientToServer;
-      const plaintext = openPacket(packetKey(this.#options.prk, towards), idLength, number, datagram);
+      const plaintext = openPacket(this.#receiveKey, idLength, number, datagram);
       this.#window.accept(number);
-      this.#authenticated.push(number);
-      return plaintext;
+      return { number, plaintext };
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.drops.push(error.message);
