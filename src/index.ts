@@ -3,6 +3,7 @@
 export type { Address } from './base/address.js';
 export type { Clock, Timer } from './base/clock.js';
 export { errorTable, HawserError, type HawserErrorCode } from './base/errors.js';
+export { unhandledListenerErrors } from './base/isolate.js';
 export type { CollectedMetric, MetricsRegistry } from './base/prometheus.js';
 export type { Wire } from './base/wire.js';
 export type { ServerKey } from './token/server-key.js';

@@ -134,8 +134,8 @@ export interface ConnectionManagerEvents<T> {
   /** An attempt failed or took too long. `attempt` is that of `reconnecting`, and 0 for the first one of `connect`. */
   attemptFailed: [error: unknown, attempt: number];
   /**
-   * A listener or `release` threw, or its promise rejected. Without a listener of this event that is an uncaught
-   * exception.
+   * A listener or `release` threw, or its promise rejected. Without a listener of this event it is counted and
+   * becomes a warning of the process.
    */
   listenerError: [error: unknown, source: string];
 }

@@ -1,7 +1,7 @@
-// A listener that throws must not break the stack: its error goes where somebody waits for it, and the events behind it are
-// delivered all the same.
+// Isolates exceptions of the application's code: listeners, handlers, hooks and codecs. Used by every class that calls such code.
 
 import { captureRejectionSymbol } from 'node:events';
+import { printable } from './printable.js';
 
 /** What emits `listenerError`. */
 export interface ListenerErrorTarget {
@@ -9,34 +9,62 @@ export interface ListenerErrorTarget {
   emit(eventName: 'listenerError', error: unknown, source: string): boolean;
 }
 
+/** Milliseconds between two warnings. A peer may be able to make a listener throw for each of its messages. */
+const warningIntervalMs = 1000;
+let unhandled = 0;
+let unreported = 0;
+let nextWarningMs = Number.NEGATIVE_INFINITY;
+
 /**
- * Hands the error of a listener to the `listenerError` listeners of `target`. Without any, or when they throw too, it
- * becomes an uncaught exception, as it would be for any other emitter of Node.js.
+ * Returns the number of exceptions of this process's listeners, handlers, hooks and codecs that no listener of `listenerError` took. The first
+ * of them in each second is also a warning of the process (`HAWSER_LISTENER_ERROR`).
+ */
+export function unhandledListenerErrors(): number {
+  return unhandled;
+}
+
+/**
+ * Emits an exception of the application's code as `listenerError` of `target`. If nothing listens, or a listener of that event throws too, the
+ * exception is counted and becomes a warning of the process. The process continues.
  *
- * @param source the event whose listener threw.
+ * @param source Event, handler or hook that threw.
  */
 export function reportListenerError(target: ListenerErrorTarget, error: unknown, source: string): void {
-  let uncaught = error;
+  let last = error;
   if (source !== 'listenerError' && target.listenerCount('listenerError') > 0) {
     try {
       target.emit('listenerError', error, source);
       return;
     } catch (second) {
-      uncaught = second;
+      last = second;
     }
   }
-  throwLater(uncaught);
+  warnOfListenerError(last, source);
 }
 
-/**
- * As {@link reportListenerError} for an error that the other side can bring about: without a listener it is not told, for nobody outside may
- * end the process.
- */
-export function reportToListeners(target: ListenerErrorTarget, error: unknown, source: string): void {
-  if (target.listenerCount('listenerError') > 0) reportListenerError(target, error, source);
+/** Counts an exception of the application's code, and warns of it unless there was a warning within the last second. */
+export function warnOfListenerError(error: unknown, source: string): void {
+  ++unhandled;
+  const nowMs = performance.now();
+  if (nowMs < nextWarningMs) {
+    ++unreported;
+    return;
+  }
+  nextWarningMs = nowMs + warningIntervalMs;
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  const more = unreported === 0 ? '' : ` (and ${unreported} more since the last warning)`;
+  unreported = 0;
+  process.emitWarning(
+    `"${source}" threw: ${printable(message)}${more}. Listen to 'listenerError' to handle such errors.`,
+    {
+      type: 'HawserWarning',
+      code: 'HAWSER_LISTENER_ERROR',
+      detail: (stack ?? '').split('\n').map(printable).join('\n'),
+    },
+  );
 }
 
-/** Makes an error an uncaught exception, once what is under way is through. */
+/** Throws an error of this package's own code as an uncaught exception, in the next tick. */
 export function throwLater(error: unknown): void {
   process.nextTick(() => {
     throw error;

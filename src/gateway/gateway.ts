@@ -35,7 +35,7 @@ export interface GatewayEvents {
   state: [state: GatewayState];
   /** A reload is through. */
   reload: [report: ReloadReport];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }
 

@@ -28,6 +28,8 @@ export interface ProcessSnapshot {
   readonly rssBytes: number;
   /** Memory of JavaScript that is in use. */
   readonly heapUsedBytes: number;
+  /** Number of exceptions of listeners, handlers, hooks and codecs that no listener of `listenerError` took. */
+  readonly unhandledListenerErrors: number;
   /** How long the event loop stood still at a time since the snapshot before, in milliseconds. */
   readonly loopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number };
 }

@@ -68,7 +68,7 @@ export type AttributeChange<D extends ModelDefinition> = {
 export interface AttributeStoreEvents<D extends ModelDefinition> {
   /** Attributes have other values; once for all that changed together, after those who subscribed were told. */
   change: [change: AttributeChange<D>];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }
 

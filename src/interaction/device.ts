@@ -2,7 +2,7 @@
 
 import { argumentError, checkBoolean, checkFunction, checkOptions, describe } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
-import { reportToListeners } from '../base/isolate.js';
+import { reportListenerError } from '../base/isolate.js';
 import type { MessageConnection } from '../base/message-connection.js';
 import { systemWheel, type TimingWheel } from '../base/timing-wheel.js';
 import { diagnostics } from './diagnostics.js';
@@ -65,8 +65,8 @@ export interface DeviceOptions extends Pick<InteractionConnectionOptions, 'wheel
    */
   readonly unreliableState?: boolean;
   /**
-   * Told what a handler threw, or a listener of a connection, and where. The other side has been answered BUSY. Without it, and without a
-   * listener of `listenerError` of that connection, it is an uncaught exception.
+   * Called with what a handler or a listener of a connection threw, and where. The other side was answered BUSY. Without it, and without a
+   * listener of `listenerError` of that connection, the error is counted and becomes a warning of the process.
    */
   readonly listenerError?: (error: unknown, source: string, connection: InteractionConnection) => void;
 }
@@ -111,8 +111,7 @@ export class Device implements AsyncDisposable {
       },
       // A subscriber who is not told would take old values for new ones for ever; so all of its subscriptions become stale.
       cancelled: (connection, _, reason, error) => {
-        // Its values may be those that another side has written.
-        if (reason === 'failed') reportToListeners(connection, error, 'notify');
+        if (reason === 'failed') reportListenerError(connection, error, 'notify');
         connection.destroy(`a subscription ended: ${reason}`);
       },
     });

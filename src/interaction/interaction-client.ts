@@ -105,7 +105,7 @@ export interface InteractionClientEvents {
   unexpectedReply: [response: Response];
   /** The time between a ping and its pong, in milliseconds. */
   latency: [latencyMs: number];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }
 

@@ -11,7 +11,7 @@ import {
   maxU32,
 } from '../base/check.js';
 import { HawserError, type HawserErrorCode } from '../base/errors.js';
-import { guard, isolateRejections, reportListenerError, reportToListeners } from '../base/isolate.js';
+import { guard, isolateRejections, reportListenerError } from '../base/isolate.js';
 import type { Farewell, MessageConnection, MessageReceiver } from '../base/message-connection.js';
 import { systemWheel, TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 import { type MessageCodec, ProtocolError } from './codec.js';
@@ -120,7 +120,7 @@ export interface InteractionConnectionEvents {
   latency: [latencyMs: number];
   /** There is room after a notification that found none. */
   drained: [];
-  /** A listener or `serve` threw, its promise rejected, or its answer could not be sent as it was. Without a listener of this event that is an uncaught exception. */
+  /** A listener or `serve` threw, its promise rejected, or its answer could not be sent as it was. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }
 
@@ -652,8 +652,7 @@ export class InteractionConnection
     } catch (second) {
       this.#break(second instanceof Error ? second : undefined);
     }
-    // Too long, or nested too deeply, are also values that the other side has written.
-    reportToListeners(this, error, 'serve');
+    reportListenerError(this, error, 'serve');
     this.#undo(answer);
   }
 

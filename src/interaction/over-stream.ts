@@ -6,7 +6,7 @@ import * as tls from 'node:tls';
 import { argumentError, checkFunction, checkInteger, checkOptions, describe } from '../base/check.js';
 import { type Clock, systemClock, type Timer } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
-import { throwLater } from '../base/isolate.js';
+import { warnOfListenerError } from '../base/isolate.js';
 import type { MessageConnection, MessageReceiver } from '../base/message-connection.js';
 import { FrameDecoder, frame } from './framing.js';
 import { mashMessageBytes } from './mash-codec.js';
@@ -30,7 +30,7 @@ export interface StreamOptions {
   readonly highWaterBytes?: number;
   /**
    * Told what the application's own code threw, and where: `accept`, or `message`, `drained` or `closed` of a receiver. The connection is
-   * closed, others go on. Without this it becomes an uncaught exception, as for an event of Node.js.
+   * closed, others go on. Without this it is counted and becomes a warning of the process.
    */
   readonly listenerError?: (error: unknown, source: StreamErrorSource) => void;
   /** The machine's by default, whose timers do not keep a process alive. */
@@ -87,7 +87,11 @@ export type Settings = Required<StreamOptions>;
 
 /** @throws HawserError ERR_HAWSER_ARGUMENT. */
 export function settingsOf(options: StreamOptions): Settings {
-  const { clock = systemClock, listenerError = throwLater, maxMessageBytes = mashMessageBytes } = options;
+  const {
+    clock = systemClock,
+    listenerError = warnOfListenerError,
+    maxMessageBytes = mashMessageBytes,
+  } = options;
   const longest = checkInteger('maxMessageBytes', maxMessageBytes, 1, greatestMessageBytes) + lengthBytes;
   const { maxQueuedBytes = Math.max(2 * longest, 1_048_576) } = options;
   checkInteger('maxQueuedBytes', maxQueuedBytes, longest + 1, greatestQueuedBytes);
@@ -331,6 +335,6 @@ export function report({ listenerError }: Settings, error: unknown, source: Stre
   try {
     listenerError(error, source);
   } catch (second) {
-    throwLater(second);
+    warnOfListenerError(second, 'listenerError');
   }
 }

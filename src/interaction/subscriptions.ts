@@ -13,7 +13,7 @@ import {
   maxU16,
   maxU32,
 } from '../base/check.js';
-import { throwLater } from '../base/isolate.js';
+import { warnOfListenerError } from '../base/isolate.js';
 import type { Random } from '../base/random.js';
 import { TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 import { limits } from './codec.js';
@@ -475,9 +475,9 @@ export class SubscriptionManager<P> {
     try {
       if (this.#cancelled !== undefined)
         this.#cancelled(subscription.peer.key, subscription.id, reason, error);
-      else if (reason === 'failed') throwLater(error);
+      else if (reason === 'failed') warnOfListenerError(error, 'notify');
     } catch (thrown) {
-      throwLater(thrown);
+      warnOfListenerError(thrown, 'cancelled');
     }
   }
 

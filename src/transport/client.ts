@@ -77,7 +77,7 @@ export interface ConnectOptions<C extends ChannelMap = DefaultChannels>
 export interface ClientEvents<C extends ChannelMap = DefaultChannels> {
   /** After a `send` of the connection that returned false: there is room again. The connection has this event too. */
   drain: [connection: Connection<C>];
-  /** A listener threw. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
   /** STOPPED: the socket is closed. */
   close: [];

@@ -59,7 +59,7 @@ export interface ConnectionEvents<C extends ChannelMap = DefaultChannels> {
   keyUpdate: [info: KeyUpdateInfo];
   /** After a `send` that returned false: there is room again. */
   drain: [];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }
 

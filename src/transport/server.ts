@@ -59,7 +59,7 @@ export interface ServerEvents<C extends ChannelMap = DefaultChannels> {
   keyUpdate: [peer: Peer<C>, info: KeyUpdateInfo];
   /** After a `send` to this peer that returned false: there is room again. */
   drain: [peer: Peer<C>];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
   /** STOPPED: every socket is closed and no event follows. */
   close: [];

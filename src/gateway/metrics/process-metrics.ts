@@ -42,6 +42,11 @@ export const processMetrics: readonly Metric<GatewaySnapshot>[] = [
     'JavaScript heap that is in use.',
     ({ process }) => process.heapUsedBytes,
   ),
+  ofProcess.counter(
+    'unhandled_listener_errors_total',
+    'Exceptions of listeners, handlers, hooks and codecs that no listener of listenerError took.',
+    ({ process }) => process.unhandledListenerErrors,
+  ),
   ofProcess.gaugeBy(
     'loop_delay_seconds',
     'statistic',

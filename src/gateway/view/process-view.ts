@@ -1,6 +1,7 @@
 // What a view shows of the process: CPU time, memory, and how long the event loop stood still.
 
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { unhandledListenerErrors } from '../../base/isolate.js';
 import type { ProcessSnapshot } from '../snapshot.js';
 
 /** How often the event loop is asked for a sign of life. */
@@ -26,6 +27,7 @@ export class ProcessView implements Disposable {
       cpuMicros: user + system,
       rssBytes: rss,
       heapUsedBytes: heapUsed,
+      unhandledListenerErrors: unhandledListenerErrors(),
       loopDelayMs: this.#loopDelay(),
     };
   }

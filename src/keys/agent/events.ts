@@ -103,6 +103,6 @@ export interface SaeEvents {
   failedClosed: [peer: { readonly peerSaeId: string }];
   /** The store, a device or a KME failed. What is under way goes on as docs/keys.md says. */
   failure: [failure: SaeFailure];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }

@@ -45,7 +45,7 @@ export interface SaeConnectionEvents {
   reconnecting: [attempt: number, delayMs: number];
   /** An attempt failed. `attempt` is that of `reconnecting`, and 0 for the first one. */
   attemptFailed: [error: unknown, attempt: number];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }
 

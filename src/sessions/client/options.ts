@@ -142,7 +142,7 @@ export interface SessionClientEvents {
   roundTrip: [ms: number];
   /** The session is over: whatever waited has failed. */
   expired: [error: HawserError];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }
 

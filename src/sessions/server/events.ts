@@ -45,8 +45,8 @@ export interface SessionServerEvents {
   leader: [advertise: string | undefined, isThisOne: boolean];
   /**
    * A function or a listener of the application failed, or the store in a way that trying again does not mend (`source`: `onRequest`, `onQuery`,
-   * `onExpire`, the event, `store`, `action`). Without a listener of this event an error of a listener is an uncaught exception; the others are
-   * not told, since clients can bring them about.
+   * `onExpire`, the event, `store`, `action`). Without a listener of this event the error is counted and becomes a warning of the
+   * process.
    */
   listenerError: [error: unknown, source: string];
 }

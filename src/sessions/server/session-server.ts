@@ -3,7 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { argumentError, checkFunction, checkText, describe } from '../../base/check.js';
 import { HawserError } from '../../base/errors.js';
-import { guard, isolateRejections, reportToListeners } from '../../base/isolate.js';
+import { guard, isolateRejections, reportListenerError } from '../../base/isolate.js';
 import type { MessageConnection, MessageReceiver } from '../../base/message-connection.js';
 import { WheelTimer } from '../../base/timing-wheel.js';
 import { prefixes } from '../store/keys.js';
@@ -233,7 +233,7 @@ export class SessionServer extends EventEmitter<SessionServerEvents> implements 
         publishEvent(this.gateway, event, args);
         guard(this, event, () => Reflect.apply(this.emit, this, [event, ...args]));
       },
-      failed: (error, source) => reportToListeners(this, error, source),
+      failed: (error, source) => reportListenerError(this, error, source),
     };
     return new ServerCore(this.#settings, host);
   }

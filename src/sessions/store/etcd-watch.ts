@@ -3,7 +3,7 @@
 import type { IDuplexStream, IEvent, IWatchRequest, IWatchResponse } from 'etcd3';
 import { Backoff } from '../../base/backoff.js';
 import type { Timer } from '../../base/clock.js';
-import { throwLater } from '../../base/isolate.js';
+import { warnOfListenerError } from '../../base/isolate.js';
 import type { EtcdCluster } from './etcd-cluster.js';
 import { type EtcdKeys, type EtcdRange, revisionOf } from './etcd-keys.js';
 import type { StoreChange, WatchListener } from './store.js';
@@ -200,7 +200,7 @@ export class EtcdWatch implements Disposable {
     try {
       run();
     } catch (error) {
-      throwLater(error);
+      warnOfListenerError(error, 'watch');
     }
   }
 

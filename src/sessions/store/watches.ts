@@ -1,6 +1,6 @@
 // Who watches a store that lies in this process, and how they are told.
 
-import { throwLater } from '../../base/isolate.js';
+import { warnOfListenerError } from '../../base/isolate.js';
 import type { StoreChange, StoreEntry, WatchListener } from './store.js';
 
 interface Watch {
@@ -52,7 +52,7 @@ export class Watches {
     try {
       run();
     } catch (error) {
-      throwLater(error);
+      warnOfListenerError(error, 'watch');
     }
   }
 }

@@ -14,7 +14,7 @@ export interface SyncAgentEvents {
   waiting: [waiting: SyncWaiting];
   /** A line of the log. Of what the manager sends, only some of many are told. */
   log: [level: LogLevel, code: LogCode, message: string];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }
 

@@ -56,7 +56,7 @@ export interface SyncClientEvents {
   farewell: [farewell: Farewell];
   /** A line of the log: those of all modules, and those of none, whose `module` is undefined. */
   log: [level: LogLevel, code: LogCode, message: string, module: string | undefined];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }
 

@@ -93,7 +93,7 @@ export interface SyncManagerEvents {
   progress: [progress: SessionProgress];
   /** At most twenty in a second for each connection. */
   log: [level: LogLevel, code: ManagerLogCode, message: string, agent: string];
-  /** A listener threw, or its promise rejected. Without a listener of this event that is an uncaught exception. */
+  /** A listener threw, or its promise rejected. Without a listener of this event it is counted and becomes a warning of the process. */
   listenerError: [error: unknown, source: string];
 }
 

@@ -3,7 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { checkText } from '../../base/check.js';
 import { inOrder } from '../../base/in-order.js';
-import { guard, isolateRejections, reportToListeners } from '../../base/isolate.js';
+import { guard, isolateRejections, reportListenerError } from '../../base/isolate.js';
 import type { MessageConnection, MessageReceiver } from '../../base/message-connection.js';
 import { WheelTimer } from '../../base/timing-wheel.js';
 import type { LogLevel } from '../agent/results.js';
@@ -216,7 +216,7 @@ export class SyncManager extends EventEmitter<SyncManagerEvents> {
       clock: this.#settings.wheel.clock,
       failed: (agent, name, error) => {
         this.#log('error', 'Hook', `${name}: ${messageOf(error)}`, agent);
-        reportToListeners(this, error, name);
+        reportListenerError(this, error, name);
       },
     });
   }

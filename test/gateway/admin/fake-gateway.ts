@@ -98,6 +98,7 @@ export class FakeGateway implements ObservedGateway {
         cpuMicros: 0,
         rssBytes: 1,
         heapUsedBytes: 1,
+        unhandledListenerErrors: 0,
         loopDelayMs: { p50: 0, p99: 0, max: 0 },
       },
       listeners: this.listeners,

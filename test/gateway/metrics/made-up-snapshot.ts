@@ -118,6 +118,7 @@ export const madeUpSnapshot: GatewaySnapshot = {
     cpuMicros: 1_250_000,
     rssBytes: 200_000_000,
     heapUsedBytes: 30_000_000,
+    unhandledListenerErrors: 3,
     loopDelayMs: { p50: 1, p99: 12, max: 55 },
   },
   listeners: [listener('udp', 1000), listener('udp2', 2000)],
