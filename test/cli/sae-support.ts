@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, vi } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 import { askControl } from '../../src/cli/sae-control.js';
 import type { PeerStatus, SaeStatus } from '../../src/keys/agent/status.js';
 import { hawserHere } from './in-process.js';
@@ -35,6 +36,7 @@ export class TestSaes implements AsyncDisposable {
     const [, first = ''] = await kmes.sees(/KME_A (https:\S+?),/);
     const [, second = ''] = await kmes.sees(/KME_B (https:\S+?),/);
     const saes = new TestSaes(folder, kmes);
+    const listen = await freeAddress();
     // The files that docs/cli.md shows, with the ports that there are. A side that does not answer before the rotation, or confirms too long
     // after it, ends the session: there is more time for that than a process of a loaded machine stands still.
     const common = { leadMs: 10_000, lateMs: 60_000, graceMs: 200, retransmitMs: 100, ...peer };
@@ -46,7 +48,8 @@ export class TestSaes implements AsyncDisposable {
     saes.edit('slave', (config) => ({
       ...config,
       kme: { ...config.kme, url: second },
-      transport: { listen: '127.0.0.1:0', key: 'server.key' },
+      // The master must find it there again after a restart.
+      transport: { listen, key: 'server.key' },
       peers: [{ ...config.peers[0], ...common }],
     }));
     return saes;
@@ -78,8 +81,6 @@ export class TestSaes implements AsyncDisposable {
     const [line] = await command.sees(/^\{"event":"listening".*\}$/m);
     if (side === 'slave') {
       const { address }: { address: string } = JSON.parse(line);
-      // It is to be found again after a restart.
-      this.edit('slave', (config) => ({ ...config, transport: { listen: address, key: 'server.key' } }));
       this.edit('master', (config) => ({
         ...config,
         peers: [

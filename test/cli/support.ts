@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 if (!existsSync(main)) throw new Error(`${main} is missing: run "npm run setup" first`);
@@ -145,7 +146,7 @@ export interface Listening {
   readonly netcodeTokensFrom?: string;
 }
 
-/** A gateway for development on free ports, which writes JSON. */
+/** A gateway for development that writes JSON. Nobody else gets its ports, so that another can be started there after it. */
 export class TestGateway implements AsyncDisposable {
   readonly command: RunningCommand;
   /** The event `listening`. */
@@ -154,7 +155,8 @@ export class TestGateway implements AsyncDisposable {
   readonly http: string;
 
   static async start(...args: string[]): Promise<TestGateway> {
-    const command = new RunningCommand([...onFreePorts, '--json', ...args]);
+    const own = [`--listen=${await freeAddress()}`, `--http=${await freeAddress()}`];
+    const command = new RunningCommand([...onFreePorts, ...own, '--json', ...args]);
     const [line] = await command.sees(/^\{"event":"listening".*\}$/m);
     return new TestGateway(command, JSON.parse(line));
   }

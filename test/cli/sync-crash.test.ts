@@ -114,7 +114,7 @@ test.concurrent('a push goes on by itself when its manager was killed and is the
 
 test.concurrent('a manager that is stopped in the midst of a session goes on with it after the next start', async () => {
   const { store, state } = places('drained');
-  const first = await TestManager.start(store, '127.0.0.1:0', '--drain', '0s');
+  const first = await TestManager.start(store, undefined, '--drain', '0s');
   const push = first.begin(file, ...state, ...slowly, '--token', await hastyToken(first.address));
   await first.isReceiving();
   await first.end();

@@ -1,6 +1,7 @@
 // A manager in a process of its own, and what its store holds in the end.
 
 import { expect } from 'vitest';
+import { freeAddress } from '../../scripts/lib/free-ports.mjs';
 import { openStore } from '../../src/sync/store/lmdb-store.js';
 import { jsonLines, type Outcome, RunningCommand } from './support.js';
 
@@ -13,10 +14,11 @@ export class TestManager implements AsyncDisposable {
   readonly address: string;
   readonly store: string;
 
-  /** @param listen where it is to be reached; a free port by default. */
-  static async start(store: string, listen = '127.0.0.1:0', ...args: string[]): Promise<TestManager> {
+  /** @param listen where it listens; by default an address that nobody else gets, so that another can be started there after it. */
+  static async start(store: string, listen?: string, ...args: string[]): Promise<TestManager> {
+    const address = listen ?? (await freeAddress());
     const command = new RunningCommand(
-      ['sync', 'manager', '--store', store, '--listen', listen, '--json', ...args],
+      ['sync', 'manager', '--store', store, '--listen', address, '--json', ...args],
       { HAWSER_KEY: serverKey },
     );
     const [line] = await command.sees(/^\{"event":"listening".*\}$/m);

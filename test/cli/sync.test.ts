@@ -212,7 +212,7 @@ test.concurrent('a push gives up when the store of the manager stays full, and a
     Array.from({ length: 40 }, (_, n) => [`${n}.json`, `{"n":${n},"pad":"${'x'.repeat(50_000)}"}`]),
   );
   await write(docs, documents);
-  await using full = await TestManager.start(join(root, 'store'), '127.0.0.1:0', '--max-store', '0.001');
+  await using full = await TestManager.start(join(root, 'store'), undefined, '--max-store', '0.001');
   for (const args of [['--full'], []]) {
     const { code, stdout, stderr } = await full.push(docs, '--give-up', '1s', ...args);
     expect([code, stdout]).toEqual([1, '']);
@@ -239,7 +239,7 @@ test.concurrent('an agent keeps no more than the manager is told to let it', asy
     code: 2,
     stderr: expect.stringMatching(/--max-agent-store must be no more/),
   });
-  await using manager = await TestManager.start(store, '127.0.0.1:0', '--max-agent-store', '0.001');
+  await using manager = await TestManager.start(store, undefined, '--max-agent-store', '0.001');
   const { code, stdout, stderr } = await manager.push(docs);
   expect([code, stdout]).toEqual([1, '']);
   expect(stderr).toMatch(/AgentFull|may keep/);

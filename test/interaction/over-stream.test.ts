@@ -7,6 +7,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { freePorts } from '../../scripts/lib/free-ports.mjs';
 import { systemClock } from '../../src/base/clock.js';
 import { HawserError } from '../../src/base/errors.js';
 import { unhandledListenerErrors } from '../../src/base/isolate.js';
@@ -101,22 +102,22 @@ function newServer(kind: Kind, options: tls.TlsOptions = {}): net.Server {
   return kind === 'tls' ? tls.createServer({ ...identities.device, ...options }) : net.createServer(options);
 }
 
+/** @returns the port. Nobody else gets it, so that connections to it are refused once the server is closed. */
 async function listen(server: net.Server): Promise<number> {
+  const [port = 0] = await freePorts(1);
   const sockets = new Set<net.Socket>();
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
     socket.once('close', () => sockets.delete(socket));
   });
-  server.listen(0, host);
+  server.listen(port, host);
   await once(server, 'listening');
   cleanups.push(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  return port;
 }
 
 interface Served {
