@@ -7,6 +7,7 @@
 
 #include "binding/native_simulation.hpp"
 #include "crypto/random.hpp"
+#include "engine/receive_channel.hpp"
 #include "io/loop_driver.hpp"
 #include "io/reuseport_steering.hpp"
 #include "io/turns.hpp"
@@ -21,9 +22,10 @@ EndpointHost::EndpointHost(ParsedOptions options, HostListener& listener)
       driver_counters_(*new (driver_counters_memory_.data()) DriverCounters()),
       peer_flags_(options_.endpoint.max_sessions),
       peer_max_unreliable_(options_.endpoint.max_sessions * sizeof(std::uint16_t)) {
-  // A record of the transmit slab is no shorter than its message and kMessageCost.
+  // Empty messages cost most for the room that they take in the transmit slab.
+  const std::size_t ahead = threaded() ? TransmitSlab::kMostPassedOnBytes : TransmitSlab::kRecordBytes;
   options_.endpoint.queue_slack_bytes =
-      threaded() ? TransmitSlab::kMostPassedOnBytes : TransmitSlab::kRecordBytes;
+      static_cast<std::uint32_t>(ahead / TransmitSlab::kLeastRecordBytes * kMessageCost);
   options_.endpoint.peer_flags = {reinterpret_cast<std::uint8_t*>(peer_flags_.data()), peer_flags_.size()};
   options_.endpoint.peer_max_unreliable = {reinterpret_cast<std::uint16_t*>(peer_max_unreliable_.data()),
                                            options_.endpoint.max_sessions};

@@ -32,6 +32,8 @@ class TransmitSlab {
  public:
   static constexpr std::size_t kHeaderBytes = 64;
   static constexpr std::size_t kRecordBytes = std::size_t{256} * 1024;
+  // Size of the record of an empty message without options.
+  static constexpr std::size_t kLeastRecordBytes = 16;
   // JavaScript may be so many turns ahead of an endpoint on another thread.
   static constexpr std::size_t kBlocks = 4;
   static constexpr std::size_t kMostPassedOnBytes = (kBlocks + 1) * kRecordBytes;
