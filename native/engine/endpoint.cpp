@@ -410,8 +410,15 @@ bool Endpoint::disconnect(Handle handle, std::uint32_t code, std::string_view re
   if (is_netcode(handle)) return netcode_->disconnect(handle, DisconnectResult::kClosed, code);
   Peer* peer = find(handle);
   if (peer == nullptr || peer->phase != PeerPhase::kConnected) return false;
-  begin_ending(*peer, DisconnectResult::kClosed, {code, reconnect_spread, bytes_of(reason)}, true, now);
+  end_session(*peer, {code, reconnect_spread, bytes_of(reason)}, now);
   return true;
+}
+
+// Ends a connected peer's session because the user asked for it.
+void Endpoint::end_session(Peer& peer, const DisconnectFrame& frame, Instant now) {
+  send_due_control(peer, now);
+  // The last packet of a key ends the connection.
+  if (peer.phase == PeerPhase::kConnected) begin_ending(peer, DisconnectResult::kClosed, frame, true, now);
 }
 
 bool Endpoint::goaway(Handle handle, std::uint32_t reason, std::chrono::milliseconds deadline,
@@ -435,7 +442,7 @@ void Endpoint::stop(std::uint32_t code, std::string_view reason, Instant now,
   peers_.for_each([&](Peer& peer) {
     switch (peer.phase) {
       case PeerPhase::kConnected:
-        begin_ending(peer, DisconnectResult::kClosed, {code, reconnect_spread, bytes_of(reason)}, true, now);
+        end_session(peer, {code, reconnect_spread, bytes_of(reason)}, now);
         break;
       case PeerPhase::kRequesting:
       case PeerPhase::kResponding:

@@ -368,10 +368,12 @@ class Endpoint {
   void seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path, Instant now);
   std::size_t send_alone(Peer& peer, Bytes frame, std::size_t size, const NetworkPath& path, Instant now);
   bool send_control(Peer& peer, Bytes frame);
+  void send_due_control(Peer& peer, Instant now);
   void start_session(Peer& peer, Prk&& prk, Instant now);
   void start_ceilings(Peer& peer, Instant now);
   void start_liveness(Peer& peer, Instant now);
   [[nodiscard]] Duration ping_interval(const Peer& peer) const;
+  void end_session(Peer& peer, const DisconnectFrame& frame, Instant now);
   void begin_ending(Peer& peer, DisconnectResult result, const DisconnectFrame& frame, bool tell,
                     Instant now);
   void announce(Peer& peer, DisconnectResult result, const DisconnectFrame& frame);

@@ -215,6 +215,35 @@ TEST_CASE("GOAWAY is told once, however often it comes, and only to a client") {
   CHECK_FALSE(world.client->endpoint.goaway(own, 0, milliseconds(1), SocketAddress()));
 }
 
+TEST_CASE("a client hears the GOAWAY of a turn before the disconnect of the same turn") {
+  for (const bool stops : {false, true}) {
+    for (const int size : {0, 1, 1'100, 1'158}) {
+      CAPTURE(stops);
+      CAPTURE(size);
+      World world;
+      const auto [own, other] = world.connected();
+      static_cast<void>(own);
+      Endpoint& server = world.server->endpoint;
+      // The open packet may have no room for the GOAWAY.
+      const std::vector<std::byte> message(static_cast<std::size_t>(size));
+      REQUIRE(server.send(other, 0, message, {}, world.now) == SendStatus::kSent);
+      REQUIRE(server.goaway(other, 7, milliseconds(0), kSecondServerAddress));
+      if (stops) {
+        server.stop(9, "bye", world.now);
+      } else {
+        REQUIRE(server.disconnect(other, 9, "bye", world.now));
+      }
+      world.run(seconds(1));
+      const auto events = world.client->take_events();
+      const Event* const goaway = find_event(events, EventKind::kGoaway);
+      const Event* const end = find_event(events, EventKind::kDisconnect);
+      REQUIRE(goaway != nullptr);
+      REQUIRE(end != nullptr);
+      CHECK(goaway < end);
+    }
+  }
+}
+
 TEST_CASE("a client that sends GOAWAY breaks a rule, and the user of the gateway hears of no GOAWAY") {
   Connected c;
   c.peer.send(Frames().goaway());

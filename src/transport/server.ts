@@ -294,7 +294,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
 
   /**
    * Closes gently: refuses new clients, asks every peer to go (GOAWAY), waits until all have left or the deadline has passed, and
-   * closes. Netcode clients cannot be asked: they stay until the deadline. Calling it again returns the same promise; `close` ends the
+   * closes. GOAWAY is repeated only until the deadline: a client that lost it is told the disconnect alone. Netcode clients cannot be asked: they stay until the deadline. Calling it again returns the same promise; `close` ends the
    * waiting.
    *
    * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.

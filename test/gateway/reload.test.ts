@@ -10,6 +10,7 @@ import { openGateway } from '../../src/gateway/open-gateway.js';
 import { decodeToken } from '../../src/token/index.js';
 import { formatKey } from '../../src/token/server-key.js';
 import { connect } from '../../src/transport/client.js';
+import type { GoawayInfo } from '../../src/transport/results.js';
 import { temporaryFolder } from '../cli/support.js';
 import { ask } from './admin/http-client.js';
 import { key, otherKey, tokenFor } from './support.js';
@@ -148,20 +149,26 @@ test.concurrent('the token of the admin server is another from then on', async (
 });
 
 test.concurrent('the level of the log and the way of a drain are those of the last reload', async () => {
-  const reloaded = await Reloaded.open({ drain: { deadlineMs: 3_600_000 } });
+  await using reloaded = await Reloaded.open({ drain: { deadlineMs: 3_600_000 } });
   const { gateway } = reloaded;
   expect(gateway.log).toMatchObject({ level: 'fatal' });
   expect(
     await reloaded.reload({
       log: { level: 'error', events: false },
-      drain: { deadlineMs: 0, elsewhere: '127.0.0.1:9' },
+      drain: { deadlineMs: 1_800_000, elsewhere: '127.0.0.1:9' },
     }),
   ).toMatchObject({ changed: ['log.level', 'drain'], needRestart: ['log.events'] });
   expect(gateway.log).toMatchObject({ level: 'error' });
   await using connection = await connect(await tokenFor(gateway));
-  const asked = new Promise((resolve) => connection.once('goaway', resolve));
-  await gateway.drain();
-  expect(await asked).toMatchObject({ elsewhere: '127.0.0.1:9' });
+  const asked = new Promise<GoawayInfo>((resolve) => connection.once('goaway', resolve));
+  const drained = gateway.drain();
+  const { elsewhere, deadlineMs } = await asked;
+  expect(elsewhere).toBe('127.0.0.1:9');
+  expect(deadlineMs).toBeLessThanOrEqual(1_800_000);
+  expect(deadlineMs).toBeGreaterThan(0);
+  // The drain ends when the last peer has left.
+  await connection.close();
+  await drained;
 });
 
 test.concurrent('a configuration that is wrong in its last part changes nothing of the others', async () => {

@@ -112,6 +112,16 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     }
   });
 
+  test('hears goaway before the disconnect, even if the gateway drains with a deadline of 0', async () => {
+    const server = await world.listen();
+    const connection = await world.connect(await world.token(server));
+    const heard: unknown[] = [];
+    connection.on('goaway', ({ elsewhere }) => heard.push(['goaway', elsewhere]));
+    const ended = next(connection, 'disconnect').then(([{ result }]) => heard.push([result]));
+    await world.until(Promise.all([server.drain({ deadlineMs: 0, elsewhere: '192.0.2.1:9' }), ended]));
+    expect(heard).toEqual([['goaway', '192.0.2.1:9'], ['disconnected']]);
+  });
+
   test('refuses a message that does not fit and one that is no Uint8Array', async () => {
     const server = await world.listen();
     const connection = await world.connect(await world.token(server));
