@@ -50,11 +50,11 @@ test('kill -9 with sessions, sync and keys: the next start has all of them, and 
   await counting.client.connect();
   expect(await counting.say('before')).toBe('before');
   const { sessionId } = counting.client;
-  const sae = await site.connect(tokens('saes', saeClientId), 'master');
+  const { sae, connection } = await site.connect(tokens('saes', saeClientId), 'master');
   const first = await sae.rotate('SAE_1');
   expect(first.outcome).toBe('completed');
 
-  const again = connectedAgain(agent.client, counting.client);
+  const again = connectedAgain(agent.client, counting.client, connection);
   await killed.kill();
   await using next = await GatewayProcess.start(file, folder);
   const asked = await askGateway(next.listening.control ?? '', { command: 'snapshot' });

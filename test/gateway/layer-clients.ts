@@ -6,6 +6,7 @@ import {
   InteractionClient,
   type InteractionClientOptions,
 } from '../../src/interaction/index.js';
+import type { SaeConnection } from '../../src/keys/links/sae-connection.js';
 import { SessionClient, sessionConnector } from '../../src/sessions/index.js';
 import { checksumOf, documentSha1, MemoryQueue, SyncClient, syncConnector } from '../../src/sync/index.js';
 import type { TokenSource } from '../../src/transport/token-source.js';
@@ -90,9 +91,9 @@ export class Counting implements AsyncDisposable {
   }
 }
 
-/** Resolves when clients that are connected have lost that connection and made another. To be called before they lose it. */
+/** Resolves when clients that are connected have lost that connection and made another. Call it before they lose it. */
 export async function connectedAgain(
-  ...clients: readonly (SyncClient | InteractionClient | SessionClient)[]
+  ...clients: readonly (SyncClient | InteractionClient | SessionClient | SaeConnection)[]
 ): Promise<void> {
   await Promise.all(clients.map((client) => once(client, 'connected')));
 }

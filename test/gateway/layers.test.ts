@@ -98,7 +98,7 @@ test('every layer serves its client, and each goes on with what it had after a d
   expect(await counting.say('one')).toBe('one 1');
   const { sessionId } = counting.client;
   // keys
-  const sae = await site.connect(tokenOf('saes', saeClientId));
+  const { sae } = await site.connect(tokenOf('saes', saeClientId));
   const rotated = once(sae, 'rotation');
   const { outcome, newKeyId } = (await first.sae?.rotate('SAE_2')) ?? expect.fail('no SAE');
   expect(outcome).toBe('completed');

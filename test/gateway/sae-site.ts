@@ -1,6 +1,7 @@
 // What the layer keys needs around it: KMEs, files with keys, and the other SAE, in this process.
 
 import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Sae } from '../../src/keys/agent/sae.js';
@@ -13,10 +14,17 @@ import { authority, openPair, type Pair, pemOf, saeIdentities } from '../keys/km
 /** The client id of the other SAE, which the configuration knows it by. */
 export const saeClientId = 30n;
 /**
- * A rotation takes its lead, of which both sides need a small part: the rest is for a process that stands still meanwhile, before it has
- * answered or when the time has come.
+ * A rotation takes its lead, of which both sides need a small part on an idle machine. The rest is for a process that gets no processor time
+ * before it has answered. Further rounds and `lateMs` are for one that gets none afterwards.
  */
-const times = { leadMs: 6000, graceMs: 200, retransmitMs: 100, maxRetransmitMs: 1000, lateMs: 60_000 };
+const times = {
+  leadMs: 10_000,
+  graceMs: 200,
+  maxRounds: 100,
+  retransmitMs: 100,
+  maxRetransmitMs: 1000,
+  lateMs: 60_000,
+};
 const reconnection = { backoff: { initialMs: 50, maxMs: 500 } };
 const keys = { SAE_1: generateKeyPairSync('ed25519'), SAE_2: generateKeyPairSync('ed25519') };
 
@@ -63,8 +71,16 @@ export class SaeSite implements AsyncDisposable {
     };
   }
 
-  /** SAE_2, which connects to the gateway with tokens of its client id. Its connection is what is rekeyed. @param role towards the gateway. */
-  async connect(token: TokenSource, role: 'master' | 'slave' = 'slave'): Promise<Sae> {
+  /**
+   * Opens SAE_2 and connects it to the gateway with tokens of its client id. Its connection is what is rekeyed.
+   *
+   * @param role towards the gateway.
+   * @returns once it is connected: the lead of a rotation runs whether there is a connection or not.
+   */
+  async connect(
+    token: TokenSource,
+    role: 'master' | 'slave' = 'slave',
+  ): Promise<{ readonly sae: Sae; readonly connection: SaeConnection }> {
     const persona = new TransportPersona();
     const sae = await Sae.open({
       saeId: 'SAE_2',
@@ -80,8 +96,10 @@ export class SaeSite implements AsyncDisposable {
     );
     const connection = new SaeConnection({ sae, peerSaeId: 'SAE_1', connector, reconnection });
     this.#opened.push(connection);
+    const connected = once(connection, 'connected');
     connection.connect();
-    return sae;
+    await connected;
+    return { sae, connection };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
