@@ -15,6 +15,7 @@ export const jobs = availableParallelism();
  * @property {boolean} [show] pass output on as it comes, besides collecting it
  * @property {string} [input] what its standard input holds
  * @property {boolean} [yielding] it takes only the time that nobody else wants
+ * @property {AbortSignal} [signal] ends the command and all processes of its group; Ctrl-C in the terminal does not reach them
  */
 
 /**
@@ -33,7 +34,7 @@ export const jobs = availableParallelism();
  * @returns {Promise<Outcome>}
  */
 export function run(command, args, options = {}) {
-  const { env = {}, cwd = root, show = false, input, yielding = false } = options;
+  const { env = {}, cwd = root, show = false, input, yielding = false, signal } = options;
   const started = performance.now();
   return new Promise((resolve) => {
     const child = spawn(command, args, {
@@ -41,7 +42,12 @@ export function run(command, args, options = {}) {
       env: { ...process.env, ...env },
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       shell: process.platform === 'win32',
+      // In a group of its own, which can be ended with all that it has started.
+      detached: signal !== undefined && process.platform !== 'win32',
     });
+    const abort = () => endGroup(child);
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
     if (yielding && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW);
     let output = '';
     const collect = (/** @type {NodeJS.WriteStream} */ stream) => (/** @type {string} */ chunk) => {
@@ -57,11 +63,37 @@ export function run(command, args, options = {}) {
       output += `${command}: ${error.message}\n`;
       finish(127);
     });
-    child.on('close', (code, signal) => {
-      if (signal) output += `${command}: ended by ${signal}\n`;
+    child.on('close', (code, killedBy) => {
+      signal?.removeEventListener('abort', abort);
+      if (killedBy) output += `${command}: ended by ${killedBy}\n`;
       finish(code ?? 1);
     });
   });
+}
+
+/** Time that processes have to end after SIGTERM, in milliseconds. */
+const endMs = 5000;
+
+/**
+ * Ends a process and its group: SIGTERM, then SIGKILL for those that are left.
+ *
+ * @param {import('node:child_process').ChildProcess} child that leads the group
+ */
+function endGroup(child) {
+  if (child.pid === undefined) return;
+  const { pid } = child;
+  const kill = (/** @type {NodeJS.Signals} */ name) => {
+    try {
+      if (process.platform === 'win32') child.kill(name);
+      else process.kill(-pid, name);
+    } catch {
+      // All of them have ended.
+    }
+  };
+  kill('SIGTERM');
+  const timer = setTimeout(() => kill('SIGKILL'), endMs);
+  // Its output ends when the last process that has it ends.
+  child.once('close', () => clearTimeout(timer));
 }
 
 /** @param {string} name @returns {string | undefined} the path of an executable in PATH */

@@ -191,7 +191,8 @@ async function fuzz({ deep }) {
   return tally;
 }
 
-async function vitest() {
+/** @param {{signal?: AbortSignal}} [options] `signal` ends vitest and what its tests have started */
+export async function vitest({ signal } = {}) {
   const report = join(root, 'build-cmake', 'vitest.json');
   mkdirSync(join(root, 'build-cmake'), { recursive: true });
   const failuresFile = join(root, 'build-cmake', 'vitest-failures.json');
@@ -203,6 +204,7 @@ async function vitest() {
   const { code, output } = await runBin('vitest', args, {
     show: true,
     env: { HAWSER_VITEST_FAILURES: failuresFile },
+    ...(signal && { signal }),
   });
   const failures = existsSync(failuresFile) ? JSON.parse(readFileSync(failuresFile, 'utf8')) : [];
   if (code !== 0 && failures.length === 0) failures.push({ name: 'vitest', message: essence(output) });
