@@ -1,8 +1,9 @@
 // A netcode session counts its packets from zero under the keys of its token: a second one with the same token would repeat keys
 // and nonces. Gateways admit a token once; here, so that this side does not seal anything twice either.
 
-import { HawserError } from '../base/errors.js';
 import type { PublicNetcodeToken } from '../token/netcode-format.js';
+import { ConnectError } from './connect-error.js';
+import { netcodeStates } from './results.js';
 
 /** Until when, by `performance.now`, which token is in use. It is known by the tag of its private part, in latin1. */
 const inUse = new Map<string, number>();
@@ -16,17 +17,17 @@ let sweepAt = leastSweep;
  * Takes a token for one attempt to connect. Nobody else in this thread can until it is given back, or has expired.
  *
  * @returns gives it back: for an attempt that has sealed nothing.
- * @throws HawserError ERR_HAWSER_TOKEN_INVALID when it is taken.
+ * @throws ConnectError ERR_HAWSER_TOKEN_INVALID when it is taken, with the state of an invalid token (-5).
  */
 export function useNetcodeToken(token: PublicNetcodeToken): () => void {
   const now = performance.now();
   if (inUse.size >= sweepAt) sweep(now);
   const tag = Buffer.from(token.sealedPrivate.subarray(-tagBytes)).toString('latin1');
   if ((inUse.get(tag) ?? 0) > now) {
-    throw new HawserError(
-      'ERR_HAWSER_TOKEN_INVALID',
-      'this netcode token was used before: each connects once, so get another',
-    );
+    throw new ConnectError('tokenInvalid', {
+      message: 'this netcode token was used before: each connects once, so get another',
+      netcodeState: netcodeStates.invalidConnectToken,
+    });
   }
   inUse.set(tag, now + longestLifeMs(token));
   return () => inUse.delete(tag);

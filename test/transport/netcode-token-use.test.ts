@@ -30,9 +30,9 @@ describe('a netcode token in use', () => {
     return () => vi.restoreAllMocks();
   });
 
-  const used = expect.objectContaining({ code: 'ERR_HAWSER_TOKEN_INVALID' });
+  const used = expect.objectContaining({ code: 'ERR_HAWSER_TOKEN_INVALID', netcodeState: -5 });
 
-  test('is free again when it is given back, or after its whole lifetime', () => {
+  test('is refused with the state of an invalid token, and free again when it is given back, or after its whole lifetime', () => {
     const token = tokenOf(5000, 65_000);
     const giveBack = useNetcodeToken(token);
     expect(() => useNetcodeToken(token)).toThrow(used);

@@ -382,11 +382,16 @@ describe.each(worlds)('netcode %s', (_name, makeWorld) => {
     await world.until(client.close());
   });
 
-  test('uses a token once, however often it is given', async () => {
+  test('uses a token once, and calls it invalid (-5) when it is given again', async () => {
     const server = await listenTo(world);
     const token = await tokenFor(world, server);
     const connection = await world.connect(token);
-    const used = { code: 'ERR_HAWSER_TOKEN_INVALID', message: expect.stringContaining('used before') };
+    const used = {
+      code: 'ERR_HAWSER_TOKEN_INVALID',
+      message: expect.stringContaining('used before'),
+      result: 'tokenInvalid',
+      netcodeState: netcodeStates.invalidConnectToken,
+    };
     expect(await errorOf(world.connect(encodeNetcodeToken(token)))).toMatchObject(used);
     await world.until(connection.close());
     expect(await errorOf(world.connect(token))).toMatchObject(used);
