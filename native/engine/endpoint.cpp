@@ -199,19 +199,25 @@ void Endpoint::receive_netcode(const ReceivedDatagram& datagram, Instant now) {
 }
 
 void Endpoint::advance(Instant now) {
-  take_replaced(now);
+  take_notices(now);
   wheel_.advance(now, [&](TimerNode& node) { on_timer(static_cast<Peer&>(node), now); });
   if (netcode_ != nullptr) netcode_->advance(now);
   if (now >= goodbyes_end_) give_up_goodbyes();
   if (now >= next_erasure_) next_erasure_ = gateway_->erase_old_records(now);
 }
 
-// Ends the peers whose client id a peer of another shard has taken over.
-void Endpoint::take_replaced(Instant now) {
-  if (gateway_ == nullptr || !gateway_->has_replaced(options_.shard)) return;
-  gateway_->take_replaced(options_.shard, replaced_);
-  for (const Handle handle : replaced_) end_replaced(handle, now);
-  replaced_.clear();
+// Does what peers of other shards decided for peers of this one.
+void Endpoint::take_notices(Instant now) {
+  if (gateway_ == nullptr || !gateway_->has_notices(options_.shard)) return;
+  gateway_->take_notices(options_.shard, notices_);
+  for (const PeerNotice& notice : notices_) {
+    if (notice.verdict) {
+      complete_consumption(notice.peer, *notice.verdict, now);
+    } else {
+      end_replaced(notice.peer, now);
+    }
+  }
+  notices_.clear();
 }
 
 void Endpoint::on_timer(Peer& peer, Instant now) {
@@ -309,7 +315,7 @@ Instant Endpoint::next_deadline() const {
     return Instant();
   }
   if (may_tell_untold()) return Instant();
-  if (gateway_ != nullptr && gateway_->has_replaced(options_.shard)) return Instant();
+  if (gateway_ != nullptr && gateway_->has_notices(options_.shard)) return Instant();
   if (drain_owed_ && output_.size() <= output_.capacity() / 4 && events_.has_room()) return Instant();
   const Instant goodbyes_end = state() == SocketState::kStopping ? goodbyes_end_ : kNever;
   const bool handshakes_wait = handshakes_ && handshakes_->size() > 0 && writable();
@@ -320,7 +326,7 @@ Instant Endpoint::next_deadline() const {
 
 void Endpoint::flush(Instant now) {
   counters_.add(Counter::turns);
-  take_replaced(now);
+  take_notices(now);
   tell_untold(now);
   std::size_t left = 0;
   for (const Handle handle : dirty_) {
@@ -551,6 +557,7 @@ const IssuedId* Endpoint::issue_id(Peer& peer) {
 void Endpoint::destroy(Peer& peer) {
   if (peer.phase == PeerPhase::kHalfOpen || peer.phase == PeerPhase::kConsuming) leave_half_open(peer);
   if (peer.phase == PeerPhase::kConnected) forget_connected(peer);
+  release_client_id(peer);
   wheel_.cancel(peer);
   unlist(peer);
   for (const IssuedId& issued : std::span(peer.issued).first(peer.issued_count)) by_id_.erase(issued.id);

@@ -315,7 +315,7 @@ class Endpoint {
   [[nodiscard]] static std::size_t max_unreliable(const Peer& peer);
   [[nodiscard]] std::optional<std::uint32_t> owner_of(const ReceivedDatagram& datagram, Instant now);
   void receive_own(const ReceivedDatagram& datagram, Instant now);
-  void take_replaced(Instant now);
+  void take_notices(Instant now);
   void on_timer(Peer& peer, Instant now);
   void on_connected_timer(Peer& peer, Instant now);
   void schedule(Peer& peer);
@@ -442,14 +442,16 @@ class Endpoint {
   void serve_handshakes(Instant now);
   bool open_token(const TokenCarrierView& view, PrivateToken& token);
   [[nodiscard]] std::optional<DeniedReason> refusal(const TokenClear& clear, const TokenId& id,
-                                                    const PrivateToken& token, Instant now);
+                                                    const PrivateToken& token, Instant challenged,
+                                                    Instant now);
   void deny(const ReceivedDatagram& datagram, const TokenCarrierView& view, const TokenId& id,
             const PrivateToken& token, DeniedReason reason);
   void serve_request(const ReceivedDatagram& datagram, Instant now);
   void serve_response(const ReceivedDatagram& datagram, Instant now);
   void confirm(Peer& peer, Instant now);
-  void settle(Peer& peer, Instant now);
   void end_replaced(Handle handle, Instant now);
+  [[nodiscard]] PeerReference reference_to(const Peer& peer) const;
+  void release_client_id(Peer& peer);
 
   [[nodiscard]] bool declares_same_channels(const ResponseBody& body) const;
   bool open_half(Peer& peer, const ReceivedDatagram& datagram, const ResponseView& view, const TokenId& id,
@@ -537,8 +539,8 @@ class Endpoint {
   std::vector<Handle> dirty_;
   // Peers whose user has to be told something for which there was no room.
   std::vector<Handle> untold_;
-  // Empty but while they are being ended.
-  std::vector<Handle> replaced_;
+  // Empty except in take_notices().
+  std::vector<PeerNotice> notices_;
   std::uint32_t half_open_count_ = 0;
   std::uint32_t connected_count_ = 0;
   // Packets that wait for the consumption of their tokens, of all peers together.

@@ -20,8 +20,8 @@
 #include "engine/consumed_cookies.hpp"
 #include "engine/cookie_records.hpp"
 #include "engine/netcode_gateway.hpp"
+#include "engine/peer_notices.hpp"
 #include "engine/peer_reference.hpp"
-#include "engine/replaced_peers.hpp"
 #include "engine/token_history.hpp"
 
 namespace hawser {
@@ -37,7 +37,7 @@ struct GatewayOptions {
   std::vector<ServerKey> keys;                      // 1 or more, distinct ids
   std::vector<SocketAddress> advertised_addresses;  // normalised; a token must list one of them
   Key reset_key;                                    // survives restarts, one per gateway identity
-  // Connected peers of all shards together.
+  // Connected peers and reservations of all shards together; see ClientIds.
   std::uint32_t max_peers = 10'000;
   std::uint32_t max_consumed_cookies = 65'536;
   std::uint32_t max_token_history = 1'000'000;
@@ -132,34 +132,40 @@ class GatewayState {
   // atomically. kAskOutside with an external history.
   [[nodiscard]] ConsumeVerdict consume(const TokenId& token, WallTime expire, WallTime now);
 
-  // What `claim` would say, without claiming: lets REQUEST and RESPONSE be refused early.
-  [[nodiscard]] ClaimVerdict would_claim(std::uint64_t client_id,
-                                         std::optional<WallTime> token_created) const {
-    return client_ids_.would_claim(client_id, token_created);
+  // Returns the next AttemptOrder::number.
+  [[nodiscard]] std::uint64_t next_attempt_number() {
+    return attempt_number_.fetch_add(1, std::memory_order_relaxed);
   }
-  // Takes the client id and a place among max_peers for a peer. kReplaces: the old peer's place is taken
-  // over.
-  [[nodiscard]] Claim claim(std::uint64_t client_id, std::optional<WallTime> token_created,
-                            PeerReference peer) {
-    return client_ids_.claim(client_id, token_created, peer);
+  // The functions of ClientIds. would_reserve() lets REQUEST and RESPONSE be refused early.
+  [[nodiscard]] ReserveVerdict would_reserve(std::uint64_t client_id, const AttemptOrder& order) const {
+    return client_ids_.would_reserve(client_id, order);
   }
-  // Gives both back, if this peer still holds them (a replaced peer does not).
+  [[nodiscard]] ReserveVerdict reserve(std::uint64_t client_id, const AttemptOrder& order,
+                                       const TokenId* token, PeerReference peer) {
+    return client_ids_.reserve(client_id, order, token, peer);
+  }
+  [[nodiscard]] Settlement settle(std::uint64_t client_id, PeerReference peer, bool accepted) {
+    return client_ids_.settle(client_id, peer, accepted);
+  }
   void release(std::uint64_t client_id, PeerReference peer) { client_ids_.release(client_id, peer); }
   // How many peers are let in from now on, at most GatewayOptions::max_peers; those that are there stay.
   void set_max_peers(std::uint32_t max_peers) { client_ids_.set_max_peers(max_peers); }
   [[nodiscard]] std::uint32_t max_peers() const { return client_ids_.max_peers(); }
-  // Peers of all shards that hold a client id.
+  // Connected peers of all shards, and the places that they and the reservations take.
   [[nodiscard]] std::uint32_t connected() const { return client_ids_.connected(); }
+  [[nodiscard]] std::uint32_t places() const { return client_ids_.places(); }
 
-  // Has the shard of a replaced peer (Claim::replaced) end it, and wakes that shard.
-  void end_replaced(PeerReference peer) {
-    replaced_.add(peer);
-    if (bell_ != nullptr) bell_->ring(peer.shard);
+  // Has the shard of a peer that a newer session replaced end it, and wakes that shard, which is not the
+  // caller's.
+  void end_replaced(PeerReference peer) { notify(peer, std::nullopt); }
+  // Gives the token history's answer to the peer that took over the reservation (SettleOutcome::kPassedOn),
+  // and wakes its shard. `own_shard`: the caller's, which needs no waking.
+  void pass_on(PeerReference peer, ConsumeVerdict verdict, std::uint32_t own_shard) {
+    notify(peer, verdict, own_shard);
   }
-  // Whether peers of a shard wait for take_replaced(); costs next to nothing.
-  [[nodiscard]] bool has_replaced(std::uint32_t shard) const { return replaced_.waiting(shard); }
-  // Swaps them for `out`, which is empty. They may be gone by now.
-  void take_replaced(std::uint32_t shard, std::vector<Handle>& out) { replaced_.take(shard, out); }
+  // See PeerNotices.
+  [[nodiscard]] bool has_notices(std::uint32_t shard) const { return notices_.waiting(shard); }
+  void take_notices(std::uint32_t shard, std::vector<PeerNotice>& out) { notices_.take(shard, out); }
 
   // Null when netcode clients are not served.
   [[nodiscard]] netcode::Gateway* netcode() { return netcode_ ? &*netcode_ : nullptr; }
@@ -172,6 +178,12 @@ class GatewayState {
   [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_relaxed); }
 
  private:
+  void notify(PeerReference peer, std::optional<ConsumeVerdict> verdict,
+              std::optional<std::uint32_t> own_shard = std::nullopt) {
+    notices_.add(peer.shard, PeerNotice{peer.peer, verdict});
+    if (bell_ != nullptr && own_shard != peer.shard) bell_->ring(peer.shard);
+  }
+
   struct SharedKey {
     std::uint32_t id;
     std::shared_ptr<const Key> key;
@@ -184,7 +196,8 @@ class GatewayState {
   ConsumedCookies consumed_cookies_;
   TokenHistory token_history_;
   ClientIds client_ids_;
-  ReplacedPeers replaced_;
+  PeerNotices notices_;
+  std::atomic<std::uint64_t> attempt_number_ = 0;
   ShardBell* bell_ = nullptr;
   std::optional<netcode::Gateway> netcode_;
   std::atomic<bool> draining_ = false;

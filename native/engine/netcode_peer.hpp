@@ -44,6 +44,9 @@ enum class Phase : std::uint8_t {
   kEnding,  // over: DISCONNECTs leave
 };
 
+// Client index of a peer that has none.
+inline constexpr std::uint32_t kNoClientIndex = UINT32_MAX;
+
 struct Peer;
 
 // What a server needs until the client is connected.
@@ -51,7 +54,7 @@ struct Pending {
   // From the same address, tokens newest first.
   Peer* next = nullptr;
   TokenTag tag{};
-  TokenId token_id{};  // with an external history
+  TokenId token_id{};
   // Of the one challenge token that its RESPONSE may echo, however often a REQUEST was answered with it.
   std::uint64_t challenge_sequence = 0;
   std::uint64_t expire = 0;
@@ -93,7 +96,7 @@ struct Peer : TimerNode {
   // The rest.
   std::uint64_t packets_received = 0;
   std::uint64_t client_id = 0;
-  std::uint32_t client_index = 0;
+  std::uint32_t client_index = kNoClientIndex;
   std::uint32_t max_clients = 0;
   Duration timeout{};  // zero: none
   std::unique_ptr<Pending> pending;

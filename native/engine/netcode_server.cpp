@@ -91,8 +91,9 @@ void Server::serve_request(const ReceivedDatagram& datagram, Instant now) {
     return counters_.add(Counter::dropWrongAddress);
   }
   if (by_address_.find(datagram.remote) != nullptr) return counters_.add(Counter::dropAddressConnected);
-  if (gateway_.would_claim(token.client_id, std::nullopt) == ClaimVerdict::kRefused)
-    return counters_.add(Counter::dropClientIdConnected);
+  const ReserveVerdict place = gateway_.would_reserve(
+      token.client_id, AttemptOrder{.token_created = kUnknownCreation, .challenged = now});
+  if (place == ReserveVerdict::kRefused) return counters_.add(Counter::dropClientIdConnected);
   switch (netcode_.use(tag_of(request->sealed_private), datagram.remote, request->expire, clock_.at(now))) {
     case TokenUse::kFirst:
     case TokenUse::kSameSource:
@@ -102,7 +103,9 @@ void Server::serve_request(const ReceivedDatagram& datagram, Instant now) {
     case TokenUse::kFull:
       return counters_.add(Counter::dropTokenHistoryFull);
   }
-  if (is_full()) return deny(PacketKey::of(token.server_to_client), datagram.remote, datagram.local);
+  // A gateway that is to stop has no room either: its clients try the next one at once.
+  if (place == ReserveVerdict::kFull || gateway_.draining())
+    return deny(PacketKey::of(token.server_to_client), datagram.remote, datagram.local);
   const Peer* const peer = map(datagram, *request, token, now);
   if (peer != nullptr) challenge(*peer);
 }
@@ -114,9 +117,6 @@ bool Server::open_token(const RequestView& request, PrivateToken& token) const {
                                      request.nonce, token) == TokenError::kNone;
   });
 }
-
-// A gateway that is to stop has no room either: its clients try the next one at once.
-bool Server::is_full() const { return gateway_.draining() || gateway_.connected() >= gateway_.max_peers(); }
 
 void Server::deny(const PacketKey& send_key, const SocketAddress& remote, const SocketAddress& local) {
   counters_.add(Counter::handshakesRefused);
@@ -177,7 +177,7 @@ Peer* Server::map(const ReceivedDatagram& datagram, const RequestView& request, 
   pending.challenge_sequence = netcode_.next_challenge_sequence();
   pending.expire = request.expire;
   pending.user_data = token.user_data;
-  if (gateway_.options().external_token_history) pending.token_id = token_id(request.sealed_private);
+  pending.token_id = token_id(request.sealed_private);
   const auto [first, inserted] = pending_.insert(datagram.remote, peer);
   if (!inserted) pending.next = std::exchange(*first, peer);
   schedule(*peer);
@@ -251,21 +251,48 @@ void Server::accept(Peer& peer, Bytes body, Instant now) {
       token.client_id != peer.client_id || token.user_data != peer.pending->user_data) {
     return counters_.add(Counter::dropResponseInvalid);
   }
-  if (gateway_.would_claim(peer.client_id, std::nullopt) == ClaimVerdict::kRefused)
-    return counters_.add(Counter::dropClientIdConnected);
-  if (is_full()) return deny(peer.send_key, peer.remote, peer.local);
+  if (gateway_.draining()) return deny(peer.send_key, peer.remote, peer.local);
+  const ReserveVerdict place = reserve(peer, now);
+  if (place == ReserveVerdict::kRefused) return counters_.add(Counter::dropClientIdConnected);
+  if (place == ReserveVerdict::kFull) return deny(peer.send_key, peer.remote, peer.local);
+  peer.phase = Phase::kConsuming;
+  peer.last_receive = now;
+  if (place == ReserveVerdict::kReservedAndAsked) return;
   if (!gateway_.options().external_token_history) {
     const bool fresh = netcode_.consume(peer.pending->tag, clock_.at(now));
     return consumed(peer, fresh ? ConsumeVerdict::kConsumed : ConsumeVerdict::kAlreadyUsed, now);
   }
-  peer.phase = Phase::kConsuming;
-  peer.last_receive = now;
   std::array<std::byte, 40> record{};
   ByteWriter writer(record);
   writer.bytes(peer.pending->token_id);
   writer.u64(peer.pending->expire * 1000);
   put_event(EventKind::kConsume, peer, 0, record);
 }
+
+// Reserves a client index, the client id and a place, before the token is consumed. The index belongs to the
+// peer until it is forgotten, and may be lacking although there is a place: see Gateway::take_client_index().
+ReserveVerdict Server::reserve(Peer& peer, Instant now) {
+  const std::optional<std::uint32_t> index = netcode_.take_client_index();
+  if (!index) return ReserveVerdict::kFull;
+  const AttemptOrder order{kUnknownCreation, now, gateway_.next_attempt_number()};
+  const ReserveVerdict verdict =
+      gateway_.reserve(peer.client_id, order, &peer.pending->token_id, reference_to(peer));
+  if (verdict == ReserveVerdict::kReserved || verdict == ReserveVerdict::kReservedAndAsked) {
+    peer.client_index = *index;
+  } else {
+    netcode_.release_client_index(*index);
+  }
+  return verdict;
+}
+
+void Server::release_place(Peer& peer) {
+  if (peer.client_index == kNoClientIndex) return;
+  // First: a peer that gets the place, perhaps on another shard, needs the index.
+  netcode_.release_client_index(std::exchange(peer.client_index, kNoClientIndex));
+  gateway_.release(peer.client_id, reference_to(peer));
+}
+
+PeerReference Server::reference_to(const Peer& peer) const { return PeerReference{shard_, handle_of(peer)}; }
 
 bool Server::complete_consumption(Handle handle, ConsumeVerdict verdict, Instant now) {
   Peer* const peer = find(handle);
@@ -279,47 +306,46 @@ bool Server::proceed(Handle handle, Instant now) {
   Peer* const peer = find(handle);
   // It may be gone.
   if (peer == nullptr || peer->phase != Phase::kConsuming || !peer->pending->verdict) return true;
-  if (!events_.has_room()) return false;
+  // A refusal tells the user nothing.
+  if (*peer->pending->verdict == ConsumeVerdict::kConsumed && !events_.has_room()) return false;
   consumed(*peer, *peer->pending->verdict, now);
   return true;
 }
 
+// Ends the reservation with what is known of the token: the client connects, or is dropped.
 void Server::consumed(Peer& peer, ConsumeVerdict verdict, Instant now) {
-  if (verdict == ConsumeVerdict::kConsumed) return settle(peer, now);
-  if (verdict == ConsumeVerdict::kAlreadyUsed) {
-    counters_.add(Counter::dropTokenUsed);
-    // That does not change: a history outside is not asked about it again.
+  // What an external history said does not change: the local one answers the next REQUEST.
+  if (verdict != ConsumeVerdict::kHistoryFull)
     static_cast<void>(netcode_.consume(peer.pending->tag, clock_.at(now)));
-  } else {
-    counters_.add(Counter::dropTokenHistoryFull);
+  const bool accepted = verdict == ConsumeVerdict::kConsumed && !gateway_.draining();
+  const Settlement settlement = gateway_.settle(peer.client_id, reference_to(peer), accepted);
+  switch (settlement.outcome) {
+    case SettleOutcome::kConnected:
+      return connected(peer, now);
+    case SettleOutcome::kReleased:
+      if (verdict == ConsumeVerdict::kConsumed) {
+        deny(peer.send_key, peer.remote, peer.local);
+      } else {
+        counters_.add(verdict == ConsumeVerdict::kAlreadyUsed ? Counter::dropTokenUsed
+                                                              : Counter::dropTokenHistoryFull);
+      }
+      break;
+    case SettleOutcome::kPassedOn:
+      gateway_.pass_on(*settlement.peer, verdict, shard_);
+      [[fallthrough]];
+    case SettleOutcome::kLost:
+      counters_.add(Counter::dropClientIdConnected);
+      break;
   }
   destroy(peer);
 }
 
-// The token is the client's; now for a slot, its id and the session.
-void Server::settle(Peer& peer, Instant now) {
-  const std::optional<std::uint32_t> index =
-      gateway_.draining() ? std::nullopt : netcode_.take_client_index();
-  const ClaimVerdict verdict =
-      index ? gateway_.claim(peer.client_id, std::nullopt, PeerReference{shard_, handle_of(peer)}).verdict
-            : ClaimVerdict::kFull;
-  if (verdict != ClaimVerdict::kClaimed) {
-    if (index) netcode_.release_client_index(*index);
-    if (verdict == ClaimVerdict::kFull) {
-      deny(peer.send_key, peer.remote, peer.local);
-    } else {
-      counters_.add(Counter::dropClientIdConnected);
-    }
-    return destroy(peer);
-  }
-  // Also where the history outside has decided: the local one answers the next REQUEST.
-  static_cast<void>(netcode_.consume(peer.pending->tag, clock_.at(now)));
+void Server::connected(Peer& peer, Instant now) {
   unlink(peer);
   // Whatever else was begun from the address has come too late.
   for (Peer** other = pending_.find(peer.remote); other != nullptr; other = pending_.find(peer.remote))
     destroy(**other);
   by_address_.insert(peer.remote, &peer);
-  peer.client_index = *index;
   peer.max_clients = gateway_.options().max_peers;
   const std::unique_ptr<Pending> pending = std::move(peer.pending);
   connect(peer, 0, pending->expire, pending->user_data, now);
@@ -348,11 +374,9 @@ void Server::unlink(Peer& peer) {
 }
 
 void Server::forget(Peer& peer) {
+  release_place(peer);
   if (peer.pending) return unlink(peer);
   by_address_.erase(peer.remote);
-  // Whoever gets the place, on another shard too, finds the index free.
-  netcode_.release_client_index(peer.client_index);
-  gateway_.release(peer.client_id, PeerReference{shard_, handle_of(peer)});
 }
 
 Instant Server::deadline_of(const Peer& peer) const {

@@ -39,7 +39,6 @@ class Server final : public Sessions {
 
  private:
   [[nodiscard]] bool open_token(const RequestView& request, PrivateToken& token) const;
-  [[nodiscard]] bool is_full() const;
   void deny(const PacketKey& send_key, const SocketAddress& remote, const SocketAddress& local);
   Peer* map(const ReceivedDatagram& datagram, const RequestView& request, const PrivateToken& token,
             Instant now);
@@ -47,8 +46,11 @@ class Server final : public Sessions {
   void receive_response(Peer* first, const ReceivedDatagram& datagram, const PacketHeader& header,
                         Instant now);
   void accept(Peer& peer, Bytes body, Instant now);
+  [[nodiscard]] ReserveVerdict reserve(Peer& peer, Instant now);
+  void release_place(Peer& peer);
+  [[nodiscard]] PeerReference reference_to(const Peer& peer) const;
   void consumed(Peer& peer, ConsumeVerdict verdict, Instant now);
-  void settle(Peer& peer, Instant now);
+  void connected(Peer& peer, Instant now);
   void unlink(Peer& peer);
 
   [[nodiscard]] KeepAliveBody keep_alive(const Peer& peer) const override;

@@ -14,6 +14,7 @@
 #include "base/timing_wheel.hpp"
 #include "crypto/aead.hpp"
 #include "crypto/key_schedule.hpp"
+#include "engine/attempt_order.hpp"
 #include "engine/clock_offset.hpp"
 #include "engine/control_frames.hpp"
 #include "engine/events.hpp"
@@ -107,6 +108,7 @@ struct WaitingPacket {
 struct HalfOpen {
   AcceptDatagram accept{};
   TokenId token_id{};
+  AttemptOrder order;
   Instant deadline{};
   std::size_t user_data_size = 0;
   std::array<std::byte, kPrivateVariableSize> user_data{};
@@ -238,6 +240,7 @@ struct Peer : TimerNode {
   std::uint32_t next_issued_sequence = 0;
   std::uint8_t received_count = 0;
   bool single_use = false;
+  // Server: has reserved its client id and a place, or is connected with them.
   bool holds_client_id = false;
   bool goaway_received = false;
   // In the endpoint's list of peers whose user was not told everything, for want of room.

@@ -13,22 +13,46 @@ namespace {
 constexpr std::uint32_t kRequestPoints = 10;
 // Until the budget has something again.
 constexpr Duration kBudgetPatience = std::chrono::milliseconds(1);
-constexpr std::int32_t kCookieLifetimeMs = 5'000;
+constexpr Duration kCookieLifetime = std::chrono::seconds(5);
 // Much more than the clocks of two shards differ by: each reads the same one at the start of its turn.
-constexpr std::int32_t kCookieLeadMs = 1'000;
+constexpr Duration kCookieLead = std::chrono::seconds(1);
 constexpr Duration kHalfOpenLifetime = std::chrono::seconds(5);
 // A client that loses every ACCEPT begins a new attempt each second. Of all shards together.
 constexpr std::uint32_t kMaxHalfOpenPerClient = 8;
 
+// Time of a cookie that is made now: whole milliseconds.
+Instant cookie_instant(Instant now) { return std::chrono::floor<std::chrono::milliseconds>(now); }
+
+// The 32 bits of it that a cookie carries.
 std::uint32_t cookie_time(Instant now) {
   return static_cast<std::uint32_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count());
+      std::chrono::floor<std::chrono::milliseconds>(now).time_since_epoch().count());
+}
+
+// The instant nearest to `now` whose cookies carry these 32 bits.
+Instant expand_cookie_time(std::uint32_t time, Instant now) {
+  const auto age = static_cast<std::int32_t>(cookie_time(now) - time);
+  return cookie_instant(now) - std::chrono::milliseconds(age);
 }
 
 Nonce random_nonce(RandomSource& random) {
   Nonce nonce{};
   random.fill(nonce);
   return nonce;
+}
+
+// Why an attempt is refused; nothing if it has its place.
+std::optional<DeniedReason> refusal_of(ReserveVerdict verdict) {
+  switch (verdict) {
+    case ReserveVerdict::kReserved:
+    case ReserveVerdict::kReservedAndAsked:
+      break;
+    case ReserveVerdict::kRefused:
+      return DeniedReason::kClientIdConnected;
+    case ReserveVerdict::kFull:
+      return DeniedReason::kServerFull;
+  }
+  return std::nullopt;
 }
 
 template <class View>
@@ -137,19 +161,10 @@ bool Endpoint::open_token(const TokenCarrierView& view, PrivateToken& token) {
 }
 
 std::optional<DeniedReason> Endpoint::refusal(const TokenClear& clear, const TokenId& id,
-                                              const PrivateToken& token, Instant now) {
+                                              const PrivateToken& token, Instant challenged, Instant now) {
   if (gateway_->draining()) return DeniedReason::kShuttingDown;
   if (clear.single_use() && gateway_->is_consumed(id, wall_clock_.at(now))) return DeniedReason::kTokenUsed;
-  switch (gateway_->would_claim(token.client_id, clear.create)) {
-    case ClaimVerdict::kRefused:
-      return DeniedReason::kClientIdConnected;
-    case ClaimVerdict::kFull:
-      return DeniedReason::kServerFull;
-    case ClaimVerdict::kClaimed:
-    case ClaimVerdict::kReplaces:
-      break;
-  }
-  return std::nullopt;
+  return refusal_of(gateway_->would_reserve(token.client_id, AttemptOrder{clear.create, challenged}));
 }
 
 void Endpoint::deny(const ReceivedDatagram& datagram, const TokenCarrierView& view, const TokenId& id,
@@ -168,7 +183,7 @@ void Endpoint::serve_request(const ReceivedDatagram& datagram, Instant now) {
   PrivateToken token;
   if (!view || !open_token(*view, token)) return;
   const TokenId id = token_id(view->sealed_private);
-  if (const auto reason = refusal(view->clear, id, token, now))
+  if (const auto reason = refusal(view->clear, id, token, cookie_instant(now), now))
     return deny(datagram, *view, id, token, *reason);
 
   const auto record = gateway_->current_record(now);
@@ -190,9 +205,10 @@ void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
   const auto view = parse_response(datagram.bytes);
   if (!view) return;
   // Another shard that made it may be a little ahead of this one in what time it is.
-  const auto age = static_cast<std::int32_t>(cookie_time(now) - view->cookie.time);
+  const Instant challenged = expand_cookie_time(view->cookie.time, now);
   const auto record = gateway_->record(view->cookie.index, now);
-  if (age > kCookieLifetimeMs || age < -kCookieLeadMs || !record)
+  const Duration age = cookie_instant(now) - challenged;
+  if (age > kCookieLifetime || age < -kCookieLead || !record)
     return counters_.add(Counter::dropCookieExpired);
   const TokenId id = token_id(view->sealed_private);
   const CookieMac mac = cookie_mac(record->cookie_key, view->cookie.time, view->cookie.index, datagram.remote,
@@ -211,11 +227,12 @@ void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
   if (!open_response(*view, response_key(token.client_to_server), body))
     return counters_.add(Counter::dropResponseInvalid);
   if (!declares_same_channels(body)) return deny(datagram, *view, id, token, DeniedReason::kChannelsMismatch);
-  if (const auto reason = refusal(view->clear, id, token, now))
+  if (const auto reason = refusal(view->clear, id, token, challenged, now))
     return deny(datagram, *view, id, token, *reason);
   Peer* peer = enter_half_open(token.client_id);
   if (peer == nullptr) return counters_.add(Counter::dropHalfOpenFull);
   peer->half_open->deadline = now + kHalfOpenLifetime;
+  peer->half_open->order = AttemptOrder{view->clear.create, challenged, gateway_->next_attempt_number()};
   if (!open_half(*peer, datagram, *view, id, token, body, *record, hash, now)) return destroy(*peer);
   schedule(*peer);
   send_accept(*peer);
@@ -254,8 +271,7 @@ bool Endpoint::open_half(Peer& peer, const ReceivedDatagram& datagram, const Res
                          const TokenId& id, const PrivateToken& token, const ResponseBody& body,
                          const CookieRecord& record, const Hash256& hash, Instant now) {
   using Verdict = CookieUse::Verdict;
-  const PeerReference reference{options_.shard, peers_.handle_of(peer)};
-  const Verdict consumed = gateway_->consume_cookie(view.cookie.mac, hash, reference, now).verdict;
+  const Verdict consumed = gateway_->consume_cookie(view.cookie.mac, hash, reference_to(peer), now).verdict;
   if (consumed != Verdict::kFresh) {
     counters_.add(consumed == Verdict::kFull ? Counter::dropCookieTableFull : Counter::dropCookieConsumed);
     return false;
@@ -318,8 +334,26 @@ void Endpoint::repeat_accept(const PeerReference& session) {
   send_accept(*peer);
 }
 
+PeerReference Endpoint::reference_to(const Peer& peer) const {
+  return PeerReference{options_.shard, peers_.handle_of(peer)};
+}
+
+void Endpoint::release_client_id(Peer& peer) {
+  if (!std::exchange(peer.holds_client_id, false)) return;
+  gateway_->release(peer.client_id, reference_to(peer));
+}
+
+// The first packet has authenticated. Reserves the client id and a place before the token is consumed, so
+// that a refusal never wastes the token.
 void Endpoint::confirm(Peer& peer, Instant now) {
-  if (!peer.single_use) return settle(peer, now);
+  if (gateway_->draining()) return refuse(peer, DeniedReason::kShuttingDown, now);
+  const TokenId* const token = peer.single_use ? &peer.half_open->token_id : nullptr;
+  const ReserveVerdict place =
+      gateway_->reserve(peer.client_id, peer.half_open->order, token, reference_to(peer));
+  if (const auto reason = refusal_of(place)) return refuse(peer, *reason, now);
+  peer.holds_client_id = true;
+  if (place == ReserveVerdict::kReservedAndAsked) return set_phase(peer, PeerPhase::kConsuming);
+  if (token == nullptr) return consumed(peer, ConsumeVerdict::kConsumed, now);
   const ConsumeVerdict verdict =
       gateway_->consume(peer.half_open->token_id, peer.token_expires, wall_clock_.at(now));
   if (verdict != ConsumeVerdict::kAskOutside) return consumed(peer, verdict, now);
@@ -340,7 +374,8 @@ void Endpoint::complete_consumption(Handle handle, ConsumeVerdict verdict, Insta
   // It may have expired, or the endpoint may be stopping.
   if (peer == nullptr || peer->phase != PeerPhase::kConsuming || peer->half_open->verdict) return;
   peer->half_open->verdict = verdict;
-  if (events_.has_room()) return resume(*peer, now);
+  // A refusal tells the user nothing.
+  if (verdict != ConsumeVerdict::kConsumed || events_.has_room()) return resume(*peer, now);
   // It waits for nothing but room.
   peer->half_open->deadline = kNever;
   tell_later(*peer);
@@ -383,17 +418,32 @@ void Endpoint::drop_half_open(Peer& peer) {
   peer.half_open.reset();
 }
 
+// Ends the reservation with what is known of the token: the peer connects, or is refused.
 void Endpoint::consumed(Peer& peer, ConsumeVerdict verdict, Instant now) {
-  switch (verdict) {
-    case ConsumeVerdict::kConsumed:
-      return settle(peer, now);
-    case ConsumeVerdict::kAlreadyUsed:
-      return refuse(peer, DeniedReason::kTokenUsed, now);
-    case ConsumeVerdict::kHistoryFull:
-    case ConsumeVerdict::kAskOutside:
+  const bool draining = gateway_->draining();
+  const bool accepted = verdict == ConsumeVerdict::kConsumed && !draining;
+  const Settlement settlement = gateway_->settle(peer.client_id, reference_to(peer), accepted);
+  switch (settlement.outcome) {
+    case SettleOutcome::kConnected:
       break;
+    case SettleOutcome::kReleased:
+      if (verdict == ConsumeVerdict::kAlreadyUsed) return refuse(peer, DeniedReason::kTokenUsed, now);
+      return refuse(peer, draining ? DeniedReason::kShuttingDown : DeniedReason::kHistoryUnavailable, now);
+    case SettleOutcome::kPassedOn:
+      gateway_->pass_on(*settlement.peer, verdict, options_.shard);
+      [[fallthrough]];
+    case SettleOutcome::kLost:
+      return refuse(peer, DeniedReason::kClientIdConnected, now);
   }
-  refuse(peer, DeniedReason::kHistoryUnavailable, now);
+  if (const std::optional<PeerReference> former = settlement.peer) {
+    if (former->shard == options_.shard) {
+      end_replaced(former->peer, now);
+    } else {
+      gateway_->end_replaced(*former);
+    }
+  }
+  become_connected(peer, Bytes(peer.half_open->user_data).first(peer.half_open->user_data_size), now);
+  if (peer.half_open && peer.half_open->waiting.empty()) peer.half_open.reset();
 }
 
 void Endpoint::refuse(Peer& peer, DeniedReason reason, Instant now) {
@@ -413,31 +463,6 @@ void Endpoint::end_replaced(Handle handle, Instant now) {
     return;
   }
   counters_.add(Counter::peersReplaced);
-}
-
-// The token is the peer's; now for the client id and a place.
-void Endpoint::settle(Peer& peer, Instant now) {
-  if (gateway_->draining()) return refuse(peer, DeniedReason::kShuttingDown, now);
-  const PeerReference reference{options_.shard, peers_.handle_of(peer)};
-  const Claim claim = gateway_->claim(peer.client_id, peer.token_created, reference);
-  switch (claim.verdict) {
-    case ClaimVerdict::kRefused:
-      return refuse(peer, DeniedReason::kClientIdConnected, now);
-    case ClaimVerdict::kFull:
-      return refuse(peer, DeniedReason::kServerFull, now);
-    case ClaimVerdict::kReplaces:
-      if (claim.replaced.shard == options_.shard) {
-        end_replaced(claim.replaced.peer, now);
-      } else {
-        gateway_->end_replaced(claim.replaced);
-      }
-      break;
-    case ClaimVerdict::kClaimed:
-      break;
-  }
-  peer.holds_client_id = true;
-  become_connected(peer, Bytes(peer.half_open->user_data).first(peer.half_open->user_data_size), now);
-  if (peer.half_open && peer.half_open->waiting.empty()) peer.half_open.reset();
 }
 
 }  // namespace hawser

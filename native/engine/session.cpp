@@ -667,10 +667,7 @@ void Endpoint::forget_connected(Peer& peer) {
   --connected_count_;
   peer.path_validation.reset();
   counters_.add(Counter::peersDisconnected);
-  if (gateway_ != nullptr && peer.holds_client_id) {
-    gateway_->release(peer.client_id, PeerReference{options_.shard, peers_.handle_of(peer)});
-    peer.holds_client_id = false;
-  }
+  release_client_id(peer);
   // Whoever destroys or ends it next must not count it again.
   peer.phase = PeerPhase::kLingering;
 }
@@ -679,6 +676,7 @@ void Endpoint::begin_ending(Peer& peer, DisconnectResult result, const Disconnec
                             Instant now) {
   // An open packet stays: what was queued before leaves before, or with the DISCONNECT behind it.
   if (peer.phase == PeerPhase::kConnected) forget_connected(peer);
+  release_client_id(peer);
   peer.control.clear(control_pool_);
   drop_transfer(peer);
   set_phase(peer, PeerPhase::kDisconnecting);

@@ -199,7 +199,7 @@ class World {
     for (int i = 0; i < 400; ++i) step(std::chrono::milliseconds(10));
     require(server_->state() == SocketState::kStopped && client_->state() == SocketState::kStopped);
     require(server_->sessions() == 0 && client_->sessions() == 0);
-    require(server_->connected() == 0 && gateway_.connected() == 0);
+    require(server_->connected() == 0 && gateway_.places() == 0);
     require(ended_ == connected_);
   }
 

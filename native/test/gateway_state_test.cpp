@@ -127,7 +127,9 @@ TEST_CASE("gateway state: its memory is what its tables hold, of every kind") {
   std::size_t before = state.memory_bytes();
   const auto has_grown = [&] { return std::exchange(before, state.memory_bytes()) < before; };
   CHECK(before == 0);
-  CHECK(state.claim(5, kStarted, peer).verdict == ClaimVerdict::kClaimed);
+  CHECK(state.reserve(5, AttemptOrder{kStarted}, nullptr, peer) == ReserveVerdict::kReserved);
+  CHECK(has_grown());
+  CHECK(state.settle(5, peer, true).outcome == SettleOutcome::kConnected);
   CHECK(has_grown());
   CHECK(state.consume_cookie(CookieMac{}, Hash256{}, peer, Instant(seconds(1))).verdict ==
         CookieUse::Verdict::kFresh);
@@ -152,8 +154,13 @@ TEST_CASE_FIXTURE(Fixture, "gateway state: records, cookies and client ids are s
   CHECK(state.consume_cookie(mac, response, peer, now).verdict == CookieUse::Verdict::kFresh);
   CHECK(state.find_cookie(mac, response, now).session == peer);
 
-  CHECK(state.claim(5, kStarted, peer).verdict == ClaimVerdict::kClaimed);
-  CHECK(state.would_claim(5, kStarted) == ClaimVerdict::kReplaces);
+  CHECK(state.next_attempt_number() == 0);
+  CHECK(state.next_attempt_number() == 1);
+  CHECK(state.reserve(5, AttemptOrder{kStarted, now}, nullptr, peer) == ReserveVerdict::kReserved);
+  CHECK(state.places() == 1);
+  CHECK(state.settle(5, peer, true).outcome == SettleOutcome::kConnected);
+  CHECK(state.would_reserve(5, AttemptOrder{kStarted, now - seconds(1)}) == ReserveVerdict::kRefused);
+  CHECK(state.would_reserve(5, AttemptOrder{kStarted, now + seconds(1)}) == ReserveVerdict::kReserved);
   CHECK(state.connected() == 1);
   state.release(5, peer);
   CHECK(state.connected() == 0);
@@ -168,10 +175,11 @@ TEST_CASE("gateway state: how many are let in can be changed, up to what there i
   state.set_max_peers(1);
   CHECK(state.max_peers() == 1);
   CHECK(state.options().max_peers == 2);
-  CHECK(state.claim(5, kStarted, PeerReference{1, Handle{2, 3}}).verdict == ClaimVerdict::kClaimed);
-  CHECK(state.would_claim(6, kStarted) == ClaimVerdict::kFull);
+  CHECK(state.reserve(5, AttemptOrder{kStarted}, nullptr, PeerReference{1, Handle{2, 3}}) ==
+        ReserveVerdict::kReserved);
+  CHECK(state.would_reserve(6, AttemptOrder{kStarted}) == ReserveVerdict::kFull);
   state.set_max_peers(2);
-  CHECK(state.would_claim(6, kStarted) == ClaimVerdict::kClaimed);
+  CHECK(state.would_reserve(6, AttemptOrder{kStarted}) == ReserveVerdict::kReserved);
 }
 
 TEST_CASE_FIXTURE(Fixture, "gateway state: draining begins and does not end") {

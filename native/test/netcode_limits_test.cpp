@@ -250,7 +250,9 @@ TEST_CASE("netcode: no client is given an index beyond the last, though the last
   first.connect();
   // A peer of HAWSER on another shard takes the place, and is gone before this shard has heard of it.
   const PeerReference elsewhere{1, Handle{}};
-  REQUIRE(world.gateway.claim(7, kStartWall, elsewhere).verdict == ClaimVerdict::kReplaces);
+  REQUIRE(world.gateway.reserve(7, AttemptOrder{kStartWall, kNever}, nullptr, elsewhere) ==
+          ReserveVerdict::kReserved);
+  REQUIRE(world.gateway.settle(7, elsewhere, true).peer.has_value());
   world.gateway.release(7, elsewhere);
   Rogue second(world, world.token(8), SocketAddress::ipv4({10, 0, 1, 4}, 5001));
   second.connect();

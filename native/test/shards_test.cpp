@@ -42,7 +42,8 @@ class Bell final : public ShardBell {
 // The world's server is shard 0; exchange_shards() puts shard 1 in its place, or back.
 class TwoShards : public NetcodeWorld {
  public:
-  TwoShards() : NetcodeWorld(netcode_gateway_options(), shard_options(0, 2)) {
+  explicit TwoShards(GatewayOptions options = netcode_gateway_options())
+      : NetcodeWorld(std::move(options), shard_options(0, 2)) {
     other_ = std::make_unique<Node>(shard_options(1, 2), &gateway, 77, kServerAddress);
     gateway.set_bell(&bell);
   }
@@ -345,7 +346,7 @@ TEST_CASE("shards: one that leaves gives back the client ids that its peers stil
   world.exchange_shards();
   world.connect_hawser(7);
   // Before it has taken the news.
-  CHECK(world.gateway.has_replaced(0));
+  CHECK(world.gateway.has_notices(0));
   world.end_other();
   CHECK(world.gateway.connected() == 1);
   world.connect_hawser(8);
@@ -364,6 +365,39 @@ TEST_CASE("shards: a netcode client is refused while its id is connected to anot
   CHECK(world.server->count(Counter::dropClientIdConnected) == 1);
   CHECK(world.server->endpoint.sessions() == 0);
   CHECK_FALSE(world.client->endpoint.status(own, world.now)->connected);
+}
+
+TEST_CASE("shards: the answer about a token is passed on to the shard of the newer attempt, which is woken") {
+  for (const ConsumeVerdict verdict : {ConsumeVerdict::kConsumed, ConsumeVerdict::kAlreadyUsed}) {
+    CAPTURE(verdict);
+    GatewayOptions options = netcode_gateway_options();
+    options.external_token_history = true;
+    TwoShards world(std::move(options));
+    const auto token = world.World::token(7, true);
+    RoguePeer first(world, token, rogue_address(1), 1);
+    first.open();
+    first.send(Frames().ping(0));
+    const auto events = world.server->take_events();
+    const Event* const asked = find_event(events, EventKind::kConsume);
+    REQUIRE(asked != nullptr);
+    world.exchange_shards();
+    world.now += seconds(1);
+    RoguePeer second(world, token, rogue_address(2), 2);
+    second.open();
+    second.send(Frames().ping(0));
+    CHECK(world.server->take_events().empty());
+    CHECK(world.gateway.places() == 1);
+    world.other().endpoint.complete_consumption(asked->peer, verdict, world.now);
+    CHECK(world.bell.rung == std::vector<std::uint32_t>{1});
+    CHECK(world.server->endpoint.next_deadline() <= world.now);
+    world.server->endpoint.advance(world.now);
+    second.turn();
+    const bool consumed = verdict == ConsumeVerdict::kConsumed;
+    CHECK(world.server->endpoint.connected() == (consumed ? 1 : 0));
+    CHECK(world.gateway.places() == (consumed ? 1 : 0));
+    CHECK(second.count(FrameType::kDisconnect) == (consumed ? 0 : 1));
+    CHECK(world.other().endpoint.connected() == 0);
+  }
 }
 
 // ---- at the same time

@@ -170,7 +170,7 @@ export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends S
    * tried: a netcode token does not name its key.
    */
   readonly keys: readonly (ServerKey | string)[];
-  /** Peers at a time, 1 to 1,000,000; 10,000 by default. */
+  /** Peers at a time, 1 to 1,000,000; 10,000 by default. Clients whose token is being consumed count, too. */
   readonly maxPeers?: number;
   /**
    * Handshakes at a time between RESPONSE and confirmation, 1 to 65,536; 4,096 by default. For netcode, likewise, those between REQUEST
@@ -185,8 +185,8 @@ export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends S
    */
   readonly resetKey?: Uint8Array;
   /**
-   * A client id connects while it is connected: `replace` (default) the old peer if the new token is no older, or `reject` the
-   * new one. Netcode clients never replace anybody: while their client id is connected they are not answered.
+   * A client id connects while it is connected: `replace` (default) the old peer if the new attempt is newer
+   * (docs/protocol.md section 7, Order of attempts), or `reject` the new one. Netcode clients never replace anybody: while their client id is connected they are not answered.
    */
   readonly sameClient?: 'replace' | 'reject';
   /** By how many milliseconds the clocks of backends and of this gateway may differ, 0 to 3,600,000; 5,000 by default. */

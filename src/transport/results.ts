@@ -71,7 +71,7 @@ export const disconnectResults = [
  * - `timedOut`: nothing authentic arrived for the timeout of the token.
  * - `reset`: the gateway does not know the connection any more (it was restarted), and reconnecting was off or impossible.
  * - `protocolError`: the other side broke a rule.
- * - `replaced`: the same client id connected with a newer token. Do not reconnect: that would replace it in turn.
+ * - `replaced`: the same client id connected with a newer attempt. Do not reconnect: that would replace it in turn.
  * - `keyExhausted`: a limit of the session's key was reached.
  */
 export type DisconnectResult = (typeof disconnectResults)[number];
@@ -94,7 +94,7 @@ export const disconnectCodes = {
   NONE: 0,
   /** The other side broke a rule. */
   PROTOCOL_ERROR: 1,
-  /** The same client id connected with a newer token. */
+  /** The same client id connected with a newer attempt. */
   REPLACED: 2,
   /** The gateway ends. */
   SHUTTING_DOWN: 3,
@@ -104,7 +104,7 @@ export const disconnectCodes = {
   SERVER_FULL: 5,
   /** The token is for a single use, and was used. */
   TOKEN_USED: 6,
-  /** The client id is connected, and `sameClient` is `reject`. */
+  /** The client id is connected and `sameClient` is `reject`, or a newer attempt has it. */
   CLIENT_ID_CONNECTED: 7,
   /** Whether the token was used cannot be told. */
   HISTORY_UNAVAILABLE: 8,
