@@ -17,9 +17,7 @@ constexpr std::size_t kShortDatagram = 1472;
 constexpr std::size_t kMaxOpenPackets = 512;
 // Buffers beside those of the output queue: open packets, and packets that wait for a token's consumption.
 constexpr std::size_t kExtraBuffers = 2 * kMaxOpenPackets + 1024;
-// Of all shards together. Failed opens a second that packets from other addresses than the peer's may cost
-// (docs/protocol.md section 10), and RESETs (section 9).
-constexpr std::uint32_t kForeignFailuresPerSecond = 1000;
+// RESETs of all shards together (docs/protocol.md section 9).
 constexpr std::uint32_t kResetsPerSecond = 100;
 // Half a core at the default of 1,000 points, however many turns a second has.
 constexpr std::uint32_t kBudgetsPerSecond = 500;
@@ -72,8 +70,6 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       reset_tokens_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
       handshake_budget_(std::max(options.handshake_budget, kResponsePoints) * kBudgetsPerSecond,
                         std::max(options.handshake_budget, kResponsePoints), now),
-      foreign_budget_(share_of(kForeignFailuresPerSecond, options),
-                      share_of(kForeignFailuresPerSecond, options), now),
       reset_budget_(share_of(kResetsPerSecond, options), share_of(kResetsPerSecond, options), now),
       prefix_key_(random_sip_key(random)) {
   assert((options.mode == Mode::kServer) == (gateway != nullptr));
@@ -133,6 +129,7 @@ std::size_t Endpoint::memory_bytes() const {
          transfer_settings_.send_blocks.allocated_bytes() +
          transfer_settings_.receive_blocks.allocated_bytes() +
          (handshakes_ ? handshakes_->allocated_bytes() : 0) +
+         (foreign_budget_ ? sizeof(*foreign_budget_) : 0) +
          (netcode_ != nullptr ? netcode_->memory_bytes() : 0);
 }
 

@@ -25,6 +25,7 @@
 #include "engine/counters.hpp"
 #include "engine/datagram.hpp"
 #include "engine/events.hpp"
+#include "engine/foreign_budget.hpp"
 #include "engine/gateway_state.hpp"
 #include "engine/handshake_queue.hpp"
 #include "engine/netcode_client.hpp"
@@ -342,6 +343,7 @@ class Endpoint {
   [[nodiscard]] bool keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addressed);
   void process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now);
   bool process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now);
+  void charge_foreign_failure(const Peer& peer, const SocketAddress& remote, Instant now);
   void acknowledge(Peer& peer, Instant now);
   void acknowledge_soon(Peer& peer, Instant now);
   bool process_ack(Peer& peer, const AckFrame& ack, Instant now);
@@ -530,7 +532,8 @@ class Endpoint {
   netcode::Sessions* netcode_ = nullptr;
   std::unique_ptr<HandshakeQueue> handshakes_;
   TokenBucket handshake_budget_;
-  TokenBucket foreign_budget_;
+  // Null until it is needed.
+  std::unique_ptr<ForeignBudget> foreign_budget_;
   TokenBucket reset_budget_;
   SipKey prefix_key_;
   // When a RESET last went to each bin of source prefixes.

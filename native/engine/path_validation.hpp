@@ -71,6 +71,11 @@ class PathValidation {
     return phase_ == Phase::kWatching || (phase_ == Phase::kValidating && remote != candidate_.remote);
   }
 
+  // Whether the move is in progress and this is one of its two addresses.
+  [[nodiscard]] bool involves(const SocketAddress& remote) const {
+    return phase_ != Phase::kResting && (remote == candidate_.remote || remote == former_.remote);
+  }
+
   // An authenticated packet, before its frames. `newest`: no packet before it had a higher number; only then
   // one from the former path cancels the move or takes it back.
   Verdict on_packet(const SocketAddress& remote, std::size_t size, bool newest, Instant now);

@@ -96,11 +96,17 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
       return counters_.add(Counter::dropTooOld);
   }
   const bool foreign = datagram.remote != peer->remote;
-  if (foreign && !foreign_budget_.has(1, now)) return counters_.add(Counter::dropForeignBudget);
+  // Addresses of a move in progress have sent authentic packets, like the peer's own.
+  const bool moving = peer->path_validation && peer->path_validation->involves(datagram.remote);
+  const bool budgeted = foreign && !moving;
+  if (budgeted && foreign_budget_ &&
+      !foreign_budget_->has_room(datagram.remote, peers_.handle_of(*peer), now)) {
+    return counters_.add(Counter::dropForeignBudget);
+  }
   const MutableBytes sealed = datagram.bytes.subspan(header->size);
   if (!key->key.open_in_place(number, datagram.bytes.first(header->size), sealed)) {
     counters_.add(Counter::dropAuthentication);
-    if (foreign) static_cast<void>(foreign_budget_.take(1, now));
+    if (budgeted) charge_foreign_failure(*peer, datagram.remote, now);
     if (++key->failed_opens >= kMaxFailedOpens && peer->phase == PeerPhase::kConnected) {
       fail(*peer, DisconnectResult::kKeyExhausted, DisconnectCode::kKeyExhausted, now);
     }
@@ -134,6 +140,12 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   peer->foreign_packet = foreign;
   if (foreign || peer->path_validation) follow_path(*peer, datagram, newest, now);
   process_packet(*peer, payload, *id, now);
+}
+
+// The budget takes memory only once a packet from another address has failed to open.
+void Endpoint::charge_foreign_failure(const Peer& peer, const SocketAddress& remote, Instant now) {
+  if (!foreign_budget_) foreign_budget_ = std::make_unique<ForeignBudget>(prefix_key_);
+  foreign_budget_->charge(remote, peers_.handle_of(peer), now);
 }
 
 // The one key that the bits name; null when it is not held.
@@ -435,7 +447,8 @@ bool Endpoint::send_mtu_probe(Peer& peer, std::size_t size, Instant now) {
   ByteWriter writer(frame);
   static_cast<void>(write_mtu_probe(writer));
   const std::uint64_t number = peer.next_packet_number;
-  if (send_alone(peer, writer.written(), size, current_path(peer), now) == 0) return false;
+  if (send_alone(peer, writer.written(), size, current_path(peer), now, peers_.handle_of(peer).slot) == 0)
+    return false;
   peer.path_mtu.on_probe_sent(size, number, now, Recovery::probe_timeout(peer.round_trip));
   return true;
 }

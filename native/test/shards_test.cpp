@@ -234,9 +234,8 @@ TEST_CASE("shards: each has an equal part of a limit of the gateway, and one pla
     std::uint32_t shards;
     std::uint64_t half_open;  // of one client id
     std::uint64_t resets;     // a second
-    std::uint64_t failures;   // from other addresses, a second
   };
-  for (const Part& part : {Part{1, 8, 100, 1'000}, Part{4, 2, 25, 250}, Part{64, 1, 1, 15}}) {
+  for (const Part& part : {Part{1, 8, 100}, Part{4, 2, 25}, Part{64, 1, 1}}) {
     CAPTURE(part.shards);
     World world(gateway_options(), shard_options(0, part.shards));
     Node& shard = *world.server;
@@ -262,11 +261,6 @@ TEST_CASE("shards: each has an equal part of a limit of the gateway, and one pla
       sent_by(shard, world.now);
     }
     CHECK(shard.count(Counter::resetsSent) == part.resets);
-    std::vector<std::byte> forged = peer.seal(Frames().ping(1));
-    forged.back() ^= std::byte{1};
-    for (int i = 0; i < 1'100; ++i) peer.deliver_from(SocketAddress::ipv4({11, 0, 0, 1}, 9), forged);
-    CHECK(shard.count(Counter::dropAuthentication) == part.failures);
-    CHECK(shard.count(Counter::dropForeignBudget) == 1'100 - part.failures);
   }
 }
 
