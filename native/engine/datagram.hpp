@@ -24,6 +24,8 @@ struct ReceivedDatagram {
   bool handed_over = false;
 };
 
+inline constexpr std::uint32_t kNoProbe = UINT32_MAX;
+
 // A datagram that the endpoint wants sent. The bytes belong to the endpoint until `Endpoint::output_sent`.
 struct OutgoingDatagram {
   Bytes bytes;
@@ -31,6 +33,8 @@ struct OutgoingDatagram {
   // The source address to send from; family kNone leaves the choice to the operating system.
   SocketAddress local;
   std::uint8_t ecn = 0;
+  // Slot of the peer whose path MTU this datagram probes; kNoProbe for all others.
+  std::uint32_t probing_slot = kNoProbe;
 };
 
 }  // namespace hawser

@@ -390,6 +390,16 @@ void Endpoint::output_sent(std::size_t count) {
   tell_drain();
 }
 
+void Endpoint::output_too_long(const OutgoingDatagram& datagram, Instant now) {
+  if (datagram.probing_slot == kNoProbe) return;
+  Peer* const peer = peers_.at(datagram.probing_slot);
+  // The slot may belong to another peer by now, and the peer may have moved.
+  if (peer == nullptr || peer->phase != PeerPhase::kConnected || peer->remote != datagram.remote) return;
+  peer->path_mtu.on_probe_too_long(datagram.bytes.size(), now);
+  // The next candidate.
+  if (has_due(*peer, now)) mark_dirty(*peer);
+}
+
 bool Endpoint::wants_flush() const {
   return output_.size() >= OutputQueue::kBatch || dirty_.size() >= kMaxOpenPackets;
 }
@@ -397,14 +407,14 @@ bool Endpoint::wants_flush() const {
 bool Endpoint::writable() const { return output_.size() <= output_.capacity() / 2; }
 
 bool Endpoint::send_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local,
-                             std::uint8_t ecn) {
+                             std::uint8_t ecn, std::uint32_t probing_slot) {
   if (output_.full()) {
     counters_.add(Counter::dropOutputFull);
     return false;
   }
   counters_.add(Counter::datagramsSent);
   counters_.add(Counter::bytesSent, buffer.size);
-  output_.push(std::move(buffer), remote, local, ecn);
+  output_.push(std::move(buffer), remote, local, ecn, probing_slot);
   return true;
 }
 

@@ -231,6 +231,10 @@ class Endpoint {
   [[nodiscard]] std::span<const OutgoingDatagram> output();
   // The first `count` of `output()` have been sent or given up.
   void output_sent(std::size_t count);
+  // The system refused a datagram of `output()` because the interface does not carry its size. Call it before
+  // or after output_sent(). Ends a probe of the path MTU; the loss of any other datagram is noticed like
+  // every loss.
+  void output_too_long(const OutgoingDatagram& datagram, Instant now);
   // True when so many packets of different peers are open or sealed that the driver should send before it
   // goes on.
   [[nodiscard]] bool wants_flush() const;
@@ -324,7 +328,7 @@ class Endpoint {
   Peer* find(Handle handle) { return peers_.get(handle); }
   void destroy(Peer& peer);
   bool send_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local,
-                     std::uint8_t ecn = 0);
+                     std::uint8_t ecn = 0, std::uint32_t probing_slot = kNoProbe);
   bool seal_due(Peer& peer, Instant now);
   void tell_drain();
   [[nodiscard]] ConnectionId new_connection_id();
@@ -339,11 +343,11 @@ class Endpoint {
 
   // engine/session.cpp: packets, frames, liveness, the end of a connection.
   void receive_session(const ReceivedDatagram& datagram, Instant now);
+  void charge_foreign_failure(const Peer& peer, const SocketAddress& remote, Instant now);
   [[nodiscard]] static ReceiveKey* receive_key(Peer& peer, std::uint8_t epoch_bits);
   [[nodiscard]] bool keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addressed);
   void process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now);
   bool process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now);
-  void charge_foreign_failure(const Peer& peer, const SocketAddress& remote, Instant now);
   void acknowledge(Peer& peer, Instant now);
   void acknowledge_soon(Peer& peer, Instant now);
   bool process_ack(Peer& peer, const AckFrame& ack, Instant now);
@@ -367,8 +371,10 @@ class Endpoint {
   void write_due_frames(Peer& peer, ByteWriter& writer, Instant now);
   void finish_packet(Peer& peer, Instant now);
   [[nodiscard]] static NetworkPath current_path(const Peer& peer);
-  void seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path, Instant now);
-  std::size_t send_alone(Peer& peer, Bytes frame, std::size_t size, const NetworkPath& path, Instant now);
+  void seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path, Instant now,
+                   std::uint32_t probing_slot = kNoProbe);
+  std::size_t send_alone(Peer& peer, Bytes frame, std::size_t size, const NetworkPath& path, Instant now,
+                         std::uint32_t probing_slot = kNoProbe);
   bool send_control(Peer& peer, Bytes frame);
   void send_due_control(Peer& peer, Instant now);
   void start_session(Peer& peer, Prk&& prk, Instant now);

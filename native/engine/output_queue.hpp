@@ -32,7 +32,8 @@ class OutputQueue {
   [[nodiscard]] Tap* tap() const { return tap_; }
 
   // Takes the first `size` bytes of the buffer. Not when full.
-  void push(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local, std::uint8_t ecn) {
+  void push(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local, std::uint8_t ecn,
+            std::uint32_t probing_slot = kNoProbe) {
     if (tap_ != nullptr) [[unlikely]]
       tap_->sent(buffer.bytes(), remote, local, ecn);
     Entry& entry = entries_[wrap(first_ + size_)];
@@ -40,6 +41,7 @@ class OutputQueue {
     entry.remote = remote;
     entry.local = local;
     entry.ecn = ecn;
+    entry.probing_slot = probing_slot;
     ++size_;
   }
 
@@ -48,7 +50,8 @@ class OutputQueue {
     const std::size_t count = std::min(size_, kBatch);
     for (std::size_t i = 0; i < count; ++i) {
       const Entry& entry = entries_[wrap(first_ + i)];
-      batch_[i] = OutgoingDatagram{entry.buffer.bytes(), entry.remote, entry.local, entry.ecn};
+      batch_[i] = OutgoingDatagram{entry.buffer.bytes(), entry.remote, entry.local, entry.ecn,
+                                   entry.probing_slot};
     }
     return std::span(batch_).first(count);
   }
@@ -68,6 +71,7 @@ class OutputQueue {
     SocketAddress remote;
     SocketAddress local;
     std::uint8_t ecn = 0;
+    std::uint32_t probing_slot = kNoProbe;
   };
 
   [[nodiscard]] std::size_t wrap(std::size_t index) const {

@@ -80,8 +80,8 @@ void PathMtu::on_probe_lost(std::uint64_t number, Instant now) {
   }
 }
 
-void PathMtu::on_probe_too_long(std::uint64_t number, Instant now) {
-  if (probe_ != 0 && number == probe_number_) conclude_probe(false, now);
+void PathMtu::on_probe_too_long(std::size_t size, Instant now) {
+  if (probe_ != 0 && size == probe_) conclude_probe(false, now);
 }
 
 void PathMtu::on_timer(Instant now) {

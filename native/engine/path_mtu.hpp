@@ -44,8 +44,9 @@ class PathMtu {
   // nothing.
   void on_probe_acked(std::uint64_t number, Instant now);
   void on_probe_lost(std::uint64_t number, Instant now);
-  // The system said that the interface cannot carry it (EMSGSIZE).
-  void on_probe_too_long(std::uint64_t number, Instant now);
+  // The system refused a probe of `size` bytes: the interface does not carry it. Concludes the probe under
+  // way if it has that size.
+  void on_probe_too_long(std::size_t size, Instant now);
   // The probe under way has had its time; otherwise nothing.
   void on_timer(Instant now);
   // Of the probe under way; kNever without one. A search that could begin or go on waits for the next packet.

@@ -547,7 +547,8 @@ NetworkPath Endpoint::current_path(const Peer& peer) {
 }
 
 // Numbers, seals and queues a packet whose frames begin behind the header.
-void Endpoint::seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path, Instant now) {
+void Endpoint::seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path, Instant now,
+                           std::uint32_t probing_slot) {
   const std::size_t header = session_header_size(path.id.length);
   const std::uint64_t number = peer.next_packet_number++;
   encode_session_header(buffer.storage(), peer.keys.epoch, path.id, number);
@@ -564,7 +565,7 @@ void Endpoint::seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path,
     peer.transfer->on_sent(number, buffer.size, now);
     ecn = peer.transfer->ecn();
   }
-  send_datagram(std::move(buffer), path.remote, path.local, ecn);
+  send_datagram(std::move(buffer), path.remote, path.local, ecn, probing_slot);
   if (peer.next_packet_number == peer.next_skip) {
     peer.skipped = peer.next_packet_number++;
     ++peer.skips;
@@ -575,7 +576,7 @@ void Endpoint::seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path,
 // Sends one frame in a packet without others, padded to a datagram of `size` bytes if that is more than it
 // takes. Returns the size of the datagram; 0 without room, or at the end of the key.
 std::size_t Endpoint::send_alone(Peer& peer, Bytes frame, std::size_t size, const NetworkPath& path,
-                                 Instant now) {
+                                 Instant now, std::uint32_t probing_slot) {
   if (peer.next_packet_number - peer.keys.first_packet >= kMaxPacketsPerKey - kLastPackets || output_.full())
     return 0;
   Buffer buffer = pool_for(size).acquire();
@@ -586,7 +587,7 @@ std::size_t Endpoint::send_alone(Peer& peer, Bytes frame, std::size_t size, cons
   writer.bytes(frame);
   static_cast<void>(write_padding(writer, writer.remaining()));
   buffer.size = end;
-  seal_packet(peer, std::move(buffer), path, now);
+  seal_packet(peer, std::move(buffer), path, now, probing_slot);
   return end + kTagSize;
 }
 

@@ -192,7 +192,8 @@ void Turns::flush(Instant now) {
     const std::span<const OutgoingDatagram> output =
         impairment_ ? impairment_->outgoing().due(now) : endpoint_.output();
     if (output.empty()) break;
-    const UdpSocket::SendResult result = socket_->send(output);
+    const UdpSocket::SendResult result = socket_->send(
+        output, [&](const OutgoingDatagram& datagram) { endpoint_.output_too_long(datagram, now); });
     const std::size_t done = result.sent + result.dropped;
     if (impairment_) {
       impairment_->outgoing().done(done);

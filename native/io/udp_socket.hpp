@@ -14,6 +14,7 @@
 
 #include "base/address.hpp"
 #include "base/bytes.hpp"
+#include "base/function_ref.hpp"
 #include "base/result.hpp"
 #include "engine/datagram.hpp"
 
@@ -147,6 +148,8 @@ class UdpSocket {
     bool blocked = false;
   };
 
+  static constexpr auto kIgnore = [](const OutgoingDatagram& /*datagram*/) {};
+
   virtual ~UdpSocket() = default;
   UdpSocket(const UdpSocket&) = delete;
   UdpSocket& operator=(const UdpSocket&) = delete;
@@ -169,8 +172,12 @@ class UdpSocket {
 
   // Sends in order. Of `local` the port is ignored, of `ecn` all but the two low bits. A datagram that the
   // network or the kernel refuses is dropped and counted, and the rest goes on: what is wrong with one peer's
-  // path must not hold up the others. Only a full send buffer ends the call early.
-  virtual SendResult send(std::span<const OutgoingDatagram> datagrams) = 0;
+  // path must not hold up the others. Only a full send buffer ends the call early. `too_long` is called with
+  // each datagram that is dropped for SendDropReason::kTooLong; it must not use the socket.
+  using TooLongHandler = FunctionRef<void(const OutgoingDatagram&)>;
+  SendResult send(std::span<const OutgoingDatagram> datagrams, TooLongHandler too_long = kIgnore) {
+    return send_in_order(datagrams, too_long);
+  }
 
   // Gives the descriptor and the port back. Further calls do nothing: receive() returns 0, send() drops.
   virtual void close() = 0;
@@ -196,6 +203,8 @@ class UdpSocket {
   std::uint64_t queue_entries_read() const { return queue_entries_read_; }
 
  protected:
+  virtual SendResult send_in_order(std::span<const OutgoingDatagram> datagrams, TooLongHandler too_long) = 0;
+
   explicit UdpSocket(const OpenSocket& state) : state_(state) {}
 
   OpenSocket state_;

@@ -125,7 +125,14 @@ class LinuxUdpSocket final : public UdpSocket {
     return filled;
   }
 
-  SendResult send(std::span<const OutgoingDatagram> datagrams) override {
+  void close() override {
+    socket_support::close_socket(state_);
+    has_leftovers_ = false;
+    drained_ = true;
+  }
+
+ private:
+  SendResult send_in_order(std::span<const OutgoingDatagram> datagrams, TooLongHandler too_long) override {
     SendResult result;
     if (state_.descriptor == kInvalidSocket) {
       drop(SendDropReason::kClosed, datagrams.size(), result);
@@ -137,20 +144,13 @@ class LinuxUdpSocket final : public UdpSocket {
         drop(SendDropReason::kInvalidAddress, 1, result);
         prepared = 1;
       } else {
-        flush(datagrams.first(prepared), result);
+        flush(datagrams.first(prepared), too_long, result);
       }
       datagrams = datagrams.subspan(prepared);
     }
     return result;
   }
 
-  void close() override {
-    socket_support::close_socket(state_);
-    has_leftovers_ = false;
-    drained_ = true;
-  }
-
- private:
   // The message headers of one direction with all that they point to. Set up once: a call rewrites only what
   // differs between messages or what the kernel overwrote.
   template <std::size_t kSegments>
@@ -294,7 +294,7 @@ class LinuxUdpSocket final : public UdpSocket {
   }
 
   // Sends what prepare_batch() made of `datagrams`.
-  void flush(std::span<const OutgoingDatagram> datagrams, SendResult& result) {
+  void flush(std::span<const OutgoingDatagram> datagrams, TooLongHandler too_long, SendResult& result) {
     std::size_t next = 0;
     while (next < outgoing_count_) {
       const std::size_t sent_before = result.sent;
@@ -303,9 +303,9 @@ class LinuxUdpSocket final : public UdpSocket {
       datagrams = datagrams.subspan(result.sent - sent_before);
       const std::size_t refused = datagrams_of(next);
       if (refused > 1 && !socket_support::would_block(error)) {
-        send_apart(datagrams.first(refused), next, error, result);
+        send_apart(datagrams.first(refused), next, error, too_long, result);
       } else {
-        refuse(error, result);
+        refuse(datagrams.front(), error, too_long, result);
       }
       if (result.blocked) return;
       datagrams = datagrams.subspan(refused);
@@ -315,14 +315,15 @@ class LinuxUdpSocket final : public UdpSocket {
 
   // Sends one by one, as message `i`, what the kernel refused with `error` as a run: each datagram meets its
   // own fate, and one that is too long for the path does not take those along that follow it.
-  void send_apart(std::span<const OutgoingDatagram> run, std::size_t i, int error, SendResult& result) {
+  void send_apart(std::span<const OutgoingDatagram> run, std::size_t i, int error, TooLongHandler too_long,
+                  SendResult& result) {
     const auto first_segment =
         static_cast<std::size_t>(outgoing_.headers[i].msg_hdr.msg_iov - outgoing_.segments.data());
     for (const OutgoingDatagram& datagram : run) {
       prepare(i, std::span(&datagram, 1), first_segment);
       std::size_t next = i;
       const int own_error = transmit(next, i + 1, result);
-      if (own_error != 0) refuse(own_error, result);
+      if (own_error != 0) refuse(datagram, own_error, too_long, result);
       if (result.blocked) return;
       // Only the cutting can have been wrong with a run whose longest datagram passes alone.
       const bool longest = &datagram == &run.front();
@@ -356,12 +357,14 @@ class LinuxUdpSocket final : public UdpSocket {
   }
 
   // What becomes of the next datagram when the kernel answers with `error`.
-  void refuse(int error, SendResult& result) {
+  void refuse(const OutgoingDatagram& datagram, int error, TooLongHandler too_long, SendResult& result) {
     if (socket_support::would_block(error)) {
       ++counters_.send_blocked;
       result.blocked = true;
     } else {
-      drop(socket_support::send_drop_reason(error), 1, result);
+      const SendDropReason reason = socket_support::send_drop_reason(error);
+      drop(reason, 1, result);
+      if (reason == SendDropReason::kTooLong) too_long(datagram);
     }
   }
 

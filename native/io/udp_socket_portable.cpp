@@ -44,25 +44,25 @@ class PortableUdpSocket final : public UdpSocket {
     return filled;
   }
 
-  SendResult send(std::span<const OutgoingDatagram> datagrams) override {
-    SendResult result;
-    if (state_.descriptor == kInvalidSocket) {
-      drop(SendDropReason::kClosed, datagrams.size(), result);
-      return result;
-    }
-    for (const OutgoingDatagram& datagram : datagrams) {
-      send_datagram(datagram, result);
-      if (result.blocked) return result;
-    }
-    return result;
-  }
-
   void close() override {
     socket_support::close_socket(state_);
     drained_ = true;
   }
 
  private:
+  SendResult send_in_order(std::span<const OutgoingDatagram> datagrams, TooLongHandler too_long) override {
+    SendResult result;
+    if (state_.descriptor == kInvalidSocket) {
+      drop(SendDropReason::kClosed, datagrams.size(), result);
+      return result;
+    }
+    for (const OutgoingDatagram& datagram : datagrams) {
+      send_datagram(datagram, too_long, result);
+      if (result.blocked) return result;
+    }
+    return result;
+  }
+
   enum class Attempt { kFilled, kSkipped, kStop };
 
   Attempt take(std::size_t slot, ReceivedDatagram& out) {
@@ -92,7 +92,7 @@ class PortableUdpSocket final : public UdpSocket {
     return Attempt::kFilled;
   }
 
-  void send_datagram(const OutgoingDatagram& datagram, SendResult& result) {
+  void send_datagram(const OutgoingDatagram& datagram, TooLongHandler too_long, SendResult& result) {
     const auto addressing = socket_support::encode_addressing(datagram, state_, name_, control_);
     if (!addressing) {
       drop(SendDropReason::kInvalidAddress, 1, result);
@@ -114,7 +114,9 @@ class PortableUdpSocket final : public UdpSocket {
       ++counters_.send_blocked;
       result.blocked = true;
     } else {
-      drop(socket_support::send_drop_reason(error), 1, result);
+      const SendDropReason reason = socket_support::send_drop_reason(error);
+      drop(reason, 1, result);
+      if (reason == SendDropReason::kTooLong) too_long(datagram);
     }
   }
 

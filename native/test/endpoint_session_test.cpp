@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "rogue_peer.hpp"
@@ -382,6 +383,44 @@ TEST_CASE("packets from another address: authentic ones count, failures are budg
   c.world.now += seconds(1);
   c.peer.deliver_from(stranger, c.peer.seal(Frames().message(bytes_of("moved"))));
   CHECK(c.world.server->count(Counter::messagesReceived) == 3);
+}
+
+TEST_CASE("path MTU: a probe that the system refuses fails at once, and nothing else does") {
+  World world;
+  const auto [own, other] = world.connected();
+  world.run(seconds(1));
+  Endpoint& client = world.client->endpoint;
+  // Returns the sizes that are sent, of probes only.
+  std::optional<OutgoingDatagram> probe;
+  const auto flush = [&] {
+    std::vector<std::size_t> sizes;
+    client.flush(world.now);
+    for (const OutgoingDatagram& datagram : client.output()) {
+      if (datagram.bytes.size() <= 1'200) continue;
+      sizes.push_back(datagram.bytes.size());
+      probe = datagram;
+    }
+    return sizes;
+  };
+  using Sizes = std::vector<std::size_t>;
+  REQUIRE(client.send(own, 0, std::vector<std::byte>(1'300), {}, world.now) == SendStatus::kTooLong);
+  REQUIRE(flush() == Sizes{1'472});
+  SUBCASE("the probe") {
+    client.output_too_long(*probe, world.now);
+    client.output_sent(client.output().size());
+    CHECK(client.next_deadline() <= world.now);
+    CHECK(flush() == Sizes{1'432});
+    CHECK(client.status(own, world.now)->max_datagram == 1'200);
+    return;
+  }
+  OutgoingDatagram refused = *probe;
+  SUBCASE("another datagram of that size") { refused.probing_slot = kNoProbe; }
+  SUBCASE("a probe of a path that is not the peer's any more") { refused.remote.port += 1; }
+  SUBCASE("a probe of a peer that is gone") { refused.probing_slot = 77; }
+  SUBCASE("a probe of another size") { refused.bytes = refused.bytes.first(1'471); }
+  client.output_too_long(refused, world.now);
+  client.output_sent(client.output().size());
+  CHECK(flush().empty());
 }
 
 TEST_CASE("RESET: shorter than what provoked it, once per prefix in 100 ms, 100 a second in all") {

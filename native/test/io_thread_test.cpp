@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "thread_support.hpp"
+#include "udp_socket_support.hpp"
 
 namespace hawser::test {
 namespace {
@@ -95,6 +96,44 @@ TEST_CASE("io thread: with a budget for spinning the same happens") {
     client.send(own, ThreadedNode::kReliable, numbered(i));
     CHECK(eventually([&] { return gateway.shards[0]->told(EventKind::kMessage) == i + 1; }));
   }
+}
+
+TEST_CASE_TEMPLATE("io thread: a size that the interface refuses is probed once, and messages go on", Kind,
+                   Native, Portable) {
+  // Restores it whatever happens, before the threads of other tests begin.
+  struct Limit {
+    explicit Limit(std::size_t bytes) { interface_limit = bytes; }
+    ~Limit() { interface_limit = 0; }
+    Limit(const Limit&) = delete;
+    Limit& operator=(const Limit&) = delete;
+  };
+  ThreadedGateway gateway;
+  ThreadedNode client(ThreadedNode::options(Mode::kClient), nullptr, open<Kind>(loopback()));
+  client.thread().begin();
+  const Handle own = gateway.connect(client, 7);
+  REQUIRE(eventually([&] { return client.told(EventKind::kConnect) == 1; }));
+  const Limit limit(1'300);
+  const auto longest_datagram = [&] {
+    return client.call(
+        [&](Endpoint& endpoint, Instant now) { return endpoint.status(own, now)->max_datagram; });
+  };
+  std::size_t sent = 0;
+  const auto send_until = [&](auto&& condition) {
+    return eventually([&] {
+      client.send(own, ThreadedNode::kReliable, numbered(0, 20'000));
+      ++sent;
+      const bool arrived = eventually([&] { return gateway.shards[0]->told(EventKind::kMessage) == sent; });
+      return arrived && condition();
+    });
+  };
+  // 1,472, 1,432 and 1,352 are refused, 1,252 passes: the search is complete, without waiting for losses.
+  CHECK(send_until([&] { return longest_datagram() == 1'252; }));
+  const auto too_long = [&] { return client.driver_counters().socket.drops(SendDropReason::kTooLong); };
+  CHECK(too_long() == 3);
+  // The interface now carries less than was found: nothing blocks the queue.
+  interface_limit = 1'240;
+  CHECK(send_until([&] { return longest_datagram() == 1'200; }));
+  CHECK(too_long() > 3);
 }
 
 // As in the driver for Node, where the one who takes them is the event loop.
@@ -303,16 +342,16 @@ class BusySocket final : public UdpSocket {
     drained_ = false;
     return socket_->receive(out);
   }
-  SendResult send(std::span<const OutgoingDatagram> datagrams) override {
+  void close() override { socket_->close(); }
+
+ private:
+  SendResult send_in_order(std::span<const OutgoingDatagram> datagrams, TooLongHandler too_long) override {
     if (std::exchange(full_, false)) return {.blocked = true};
-    const SendResult result = socket_->send(datagrams);
+    const SendResult result = socket_->send(datagrams, too_long);
     counters_ = socket_->counters();
     full_ = true;
     return result;
   }
-  void close() override { socket_->close(); }
-
- private:
   static OpenSocket state_of(const UdpSocket& socket) {
     OpenSocket state;
     state.descriptor = socket.descriptor();

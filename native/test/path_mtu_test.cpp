@@ -147,7 +147,8 @@ TEST_CASE("path MTU: other packets than the probe are none of its business") {
   path.mtu.on_probe_sent(1'472, 7, kStart, kRoundTrip);
   path.mtu.on_probe_acked(6, kStart);
   path.mtu.on_probe_lost(8, kStart);
-  path.mtu.on_probe_too_long(8, kStart);
+  path.mtu.on_probe_too_long(1'471, kStart);
+  path.mtu.on_probe_too_long(4'052, kStart);
   CHECK(path.mtu.current() == 1'200);
   CHECK(path.mtu.next_deadline() != kNever);
   path.mtu.on_probe_acked(7, kStart);
@@ -162,7 +163,7 @@ TEST_CASE("path MTU: what the interface cannot carry fails at once") {
   path.mtu.on_probe_acked(7, kStart);
   REQUIRE(path.mtu.next_probe(kStart) == 4'052);
   path.mtu.on_probe_sent(4'052, 8, kStart, kRoundTrip);
-  path.mtu.on_probe_too_long(8, kStart);
+  path.mtu.on_probe_too_long(4'052, kStart);
   CHECK(path.mtu.next_probe(kStart) == 0);
   CHECK(path.mtu.current() == 1'472);
 }

@@ -13,6 +13,7 @@ constinit Faults send_faults;
 constinit Faults receive_faults;
 constinit Faults bind_faults;
 constinit Faults option_faults;
+constinit std::atomic<std::size_t> interface_limit;
 
 std::size_t Faults::pass(std::size_t count) {
   if (empty()) return count;
@@ -30,18 +31,39 @@ std::size_t Faults::pass(std::size_t count) {
 }  // namespace hawser::test
 
 using hawser::test::bind_faults;
+using hawser::test::interface_limit;
 using hawser::test::option_faults;
 using hawser::test::receive_faults;
 using hawser::test::send_faults;
 
+namespace {
+
+// The segments of a message are as long as the first one at most: each is a datagram.
+bool is_too_long(const msghdr& message) {
+  const std::size_t limit = interface_limit;
+  return limit != 0 && message.msg_iovlen > 0 && message.msg_iov[0].iov_len > limit;
+}
+
+}  // namespace
+
 extern "C" {
 
 int sendmmsg(int descriptor, mmsghdr* messages, unsigned count, int flags) {
-  const std::size_t passing = send_faults.pass(count);
+  const auto* const refused =
+      std::find_if(messages, messages + count, [](const mmsghdr& each) { return is_too_long(each.msg_hdr); });
+  if (refused == messages && count > 0) {
+    errno = EMSGSIZE;
+    return -1;
+  }
+  const std::size_t passing = send_faults.pass(static_cast<std::size_t>(refused - messages));
   return passing == 0 ? -1 : static_cast<int>(::syscall(SYS_sendmmsg, descriptor, messages, passing, flags));
 }
 
 ssize_t sendmsg(int descriptor, const msghdr* message, int flags) {
+  if (is_too_long(*message)) {
+    errno = EMSGSIZE;
+    return -1;
+  }
   return send_faults.pass(1) == 0 ? -1 : ::syscall(SYS_sendmsg, descriptor, message, flags);
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -50,6 +51,10 @@ extern Faults send_faults;     // sendmmsg, sendmsg
 extern Faults receive_faults;  // recvmmsg, recvmsg
 extern Faults bind_faults;     // bind
 extern Faults option_faults;   // setsockopt of UDP's own options
+
+// The longest datagram that the interface of every socket takes; sendmmsg and sendmsg fail with EMSGSIZE for
+// longer ones, cut from a message or not. 0, at first, for no limit of this kind.
+extern std::atomic<std::size_t> interface_limit;
 
 struct Native {
   static auto open(const SocketOptions& options) { return UdpSocket::open_native(options); }

@@ -480,6 +480,54 @@ TEST_CASE_TEMPLATE("a datagram that cannot be sent costs only itself", Kind, Nat
   for (const Arrived& each : received) CHECK(each.bytes.size() == 4);
 }
 
+TEST_CASE_TEMPLATE("the sender is told of each datagram that is too long, and of no other", Kind, Native,
+                   Portable) {
+  const auto sender = open<Kind>(loopback());
+  const auto receiver = open<Kind>(loopback());
+  const auto to = receiver->local_address();
+  const std::vector<std::byte> short_one(100);
+  std::vector<std::vector<std::byte>> bytes;
+  std::vector<std::size_t> told;
+  std::vector<std::size_t> expected;
+  const auto send_all = [&] {
+    const auto datagrams = addressed(bytes, to);
+    told.clear();
+    const auto result = sender->send(datagrams, [&](const OutgoingDatagram& datagram) {
+      told.push_back(static_cast<std::size_t>(&datagram - datagrams.data()));
+    });
+    CHECK(told == expected);
+    CHECK(result.dropped == expected.size());
+    CHECK(result.sent == bytes.size() - expected.size());
+    CHECK_FALSE(result.blocked);
+    const auto received = receive_all(*receiver, result.sent);
+    REQUIRE(received.size() == result.sent);
+    for (const Arrived& each : received) CHECK(each.bytes.size() == 100);
+  };
+  SUBCASE("beyond what UDP carries") {
+    const std::vector<std::byte> long_one(65'508);
+    bytes = {short_one, long_one, short_one, short_one, long_one, long_one};
+    expected = {1, 4, 5};
+    send_all();
+  }
+  SUBCASE("beyond what the interface carries, also at the beginning of a run or as all of one") {
+    const std::vector<std::byte> long_one(1'473);
+    interface_limit = 1'472;
+    bytes = {long_one, short_one, short_one, long_one, long_one, long_one, short_one};
+    expected = {0, 3, 4, 5};
+    send_all();
+    interface_limit = 0;
+  }
+  SUBCASE("another error") {
+    bytes = {short_one};
+    send_faults = {Fault{0, EPERM}};
+    expected = {};
+    std::size_t calls = 0;
+    const auto datagrams = addressed(bytes, to);
+    CHECK(sender->send(datagrams, [&](const OutgoingDatagram& /*datagram*/) { ++calls; }).dropped == 1);
+    CHECK(calls == 0);
+  }
+}
+
 TEST_CASE_TEMPLATE("each error of the kernel has its reason and drops one datagram", Kind, Native, Portable) {
   const auto sender = open<Kind>(loopback());
   const auto receiver = open<Kind>(loopback());
