@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "crypto/aead.hpp"
+#include "json_reader.hpp"
 #include "wire_support.hpp"
 
 #if HAWSER_OWN_CHACHA20_POLY1305
@@ -24,6 +25,7 @@ using chacha20_poly1305::kShortTextSize;
 using test::Buffer;
 using test::counting;
 using test::from_hex;
+using test::Json;
 using test::random_array;
 using test::random_bytes;
 using test::to_hex;
@@ -68,24 +70,65 @@ std::string repeated(std::string_view hex, std::size_t count) {
   return result;
 }
 
-TEST_CASE("chacha20: the block of RFC 8439 section 2.3.2, alone and as any of several") {
-  const std::string expected =
-      "10f1e7e4d13b5915500fdd1fa32071c4c7d1f4c733c068030422aa9ac3d46c4e"
-      "d2826446079faa0914c2d705d98b02a2b5129cd1de164eb9cbd083e8a2503c4e";
-  const auto key = counting<32>(0);
-  const auto nonce = array_of<12>("000000090000004a00000000");
-  std::array<std::byte, 4 * kChaCha20BlockSize> out{};
-  const auto block = [&out](std::size_t i) {
-    return to_hex(Bytes(out).subspan(i * kChaCha20BlockSize, kChaCha20BlockSize));
-  };
-  chacha20_blocks<1>(out.data(), key, nonce, 1);
-  CHECK(block(0) == expected);
-  chacha20_blocks<2>(out.data(), key, nonce, 0);
-  CHECK(block(1) == expected);
-  chacha20_blocks<3>(out.data(), key, nonce, 0xffff'ffff);
-  CHECK(block(2) == expected);
-  chacha20_blocks<4>(out.data(), key, nonce, 0xffff'fffe);
-  CHECK(block(3) == expected);
+TEST_CASE("chacha20: the blocks of RFC 8439 sections 2.3.2 and A.1, alone and as any of several") {
+  std::size_t ran = 0;
+  const Json vectors = Json::read_vectors("rfc8439.json");
+  for (const Json& vector : vectors["chacha20_block"].elements()) {
+    CAPTURE(vector["name"].text());
+    const std::string& expected = vector["keystream"].text();
+    const auto key = array_of<32>(vector["key"].text());
+    const auto nonce = array_of<12>(vector["nonce"].text());
+    const auto counter = static_cast<std::uint32_t>(vector["counter"].number());
+    std::array<std::byte, 4 * kChaCha20BlockSize> out{};
+    const auto block = [&out](std::size_t i) {
+      return to_hex(Bytes(out).subspan(i * kChaCha20BlockSize, kChaCha20BlockSize));
+    };
+    // Below 0 the counter continues at 2^32 - 1.
+    chacha20_blocks<1>(out.data(), key, nonce, counter);
+    CHECK(block(0) == expected);
+    chacha20_blocks<2>(out.data(), key, nonce, counter - 1);
+    CHECK(block(1) == expected);
+    chacha20_blocks<3>(out.data(), key, nonce, counter - 2);
+    CHECK(block(2) == expected);
+    chacha20_blocks<4>(out.data(), key, nonce, counter - 3);
+    CHECK(block(3) == expected);
+    ++ran;
+  }
+  CHECK(ran == 6);
+}
+
+TEST_CASE("chacha20: the ciphertexts of RFC 8439 sections 2.4.2 and A.2") {
+  std::size_t ran = 0;
+  const Json vectors = Json::read_vectors("rfc8439.json");
+  for (const Json& vector : vectors["chacha20"].elements()) {
+    CAPTURE(vector["name"].text());
+    const auto key = array_of<32>(vector["key"].text());
+    const auto nonce = array_of<12>(vector["nonce"].text());
+    auto counter = static_cast<std::uint32_t>(vector["counter"].number());
+    Buffer text = from_hex(vector["plaintext"].text());
+    std::array<std::byte, kChaCha20BlockSize> block{};
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      if (i % block.size() == 0) chacha20_blocks<1>(block.data(), key, nonce, counter++);
+      text[i] ^= block[i % block.size()];
+    }
+    CHECK(to_hex(text) == vector["ciphertext"].text());
+    ++ran;
+  }
+  CHECK(ran == 4);
+}
+
+TEST_CASE("chacha20: the keys of Poly1305 of RFC 8439 sections 2.6.2 and A.4") {
+  std::size_t ran = 0;
+  const Json vectors = Json::read_vectors("rfc8439.json");
+  for (const Json& vector : vectors["poly1305_key"].elements()) {
+    CAPTURE(vector["name"].text());
+    std::array<std::byte, kChaCha20BlockSize> block{};
+    chacha20_blocks<1>(block.data(), array_of<32>(vector["key"].text()), array_of<12>(vector["nonce"].text()),
+                       0);
+    CHECK(to_hex(Bytes(block).first(32)) == vector["one_time_key"].text());
+    ++ran;
+  }
+  CHECK(ran == 4);
 }
 
 TEST_CASE("chacha20: every block is libsodium's") {
@@ -110,63 +153,29 @@ TEST_CASE("chacha20: every block is libsodium's") {
   }
 }
 
-// The tag of a message that is not padded, as RFC 8439 section 2.5 alone has it.
+// The tag of a message of whole blocks: a last block that is not whole never occurs in the construction of
+// section 2.8, which pads it.
 Tag poly1305(Bytes message, const CipherKey& key) {
+  REQUIRE(message.size() % kPoly1305BlockSize == 0);
   Poly1305 poly(key);
-  const std::size_t whole = message.size() / kPoly1305BlockSize * kPoly1305BlockSize;
-  poly.padded(message.first(whole));
-  if (whole < message.size()) poly.partial(message.subspan(whole));
+  poly.padded(message);
   Tag tag{};
   poly.finish(tag);
   return tag;
 }
 
-TEST_CASE("poly1305: the vectors of RFC 8439 section 2.5.2 and appendix A.3") {
-  const std::string contribution = to_hex(bytes_of(
-      "Any submission to the IETF intended by the Contributor for publication as all or part of an IETF "
-      "Internet-Draft or RFC and any statement made within the context of an IETF activity is considered an "
-      "\"IETF Contribution\". Such statements include oral statements in IETF sessions, as well as written "
-      "and "
-      "electronic communications made at any time or place, which are addressed to"));
-  const std::string zeros = repeated("00", 16);
-  const std::string one = "01" + repeated("00", 15);
-  const std::string two = "02" + repeated("00", 15);
-  const std::string ones = repeated("ff", 16);
-  struct Vector {
-    const char* name;
-    std::string key;
-    std::string message;
-    std::string tag;
-  };
-  for (const Vector& vector : {
-           Vector{"2.5.2", "85d6be7857556d337f4452fe42d506a80103808afb0db2fd4abff6af4149f51b",
-                  to_hex(bytes_of("Cryptographic Forum Research Group")), "a8061dc1305136c6c22b8baf0c0127a9"},
-           Vector{"1", zeros + zeros, repeated("00", 64), zeros},
-           Vector{"2", zeros + "36e5f6b5c5e06070f0efca96227a863e", contribution,
-                  "36e5f6b5c5e06070f0efca96227a863e"},
-           Vector{"3", "36e5f6b5c5e06070f0efca96227a863e" + zeros, contribution,
-                  "f3477e7cd95417af89a6b8794c310cf0"},
-           Vector{
-               "4", "1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0",
-               to_hex(bytes_of("'Twas brillig, and the slithy toves\nDid gyre and gimble in the wabe:\nAll "
-                               "mimsy were the borogoves,\nAnd the mome raths outgrabe.")),
-               "4541669a7eaaee61e708dc7cbcc5eb62"},
-           Vector{"5", two + zeros, ones, "03" + repeated("00", 15)},
-           Vector{"6", two + ones, two, "03" + repeated("00", 15)},
-           Vector{"7", one + zeros, ones + "f0" + repeated("ff", 15) + "11" + repeated("00", 15),
-                  "05" + repeated("00", 15)},
-           Vector{"8", one + zeros, ones + "fb" + repeated("fe", 15) + repeated("01", 16), zeros},
-           Vector{"9", two + zeros, "fd" + repeated("ff", 15), "fa" + repeated("ff", 15)},
-           Vector{"10", "01000000000000000400000000000000" + zeros,
-                  "e33594d7505e43b900000000000000003394d7505e4379cd0100000000000000" + zeros + one,
-                  "14000000000000005500000000000000"},
-           Vector{"11", "01000000000000000400000000000000" + zeros,
-                  "e33594d7505e43b900000000000000003394d7505e4379cd0100000000000000" + zeros,
-                  "13" + repeated("00", 15)},
-       }) {
-    CAPTURE(vector.name);
-    CHECK(to_hex(poly1305(from_hex(vector.message), array_of<32>(vector.key))) == vector.tag);
+TEST_CASE("poly1305: the tags of RFC 8439 section A.3 and of A.5's input, as far as they have whole blocks") {
+  std::size_t ran = 0;
+  const Json vectors = Json::read_vectors("rfc8439.json");
+  CHECK(vectors["poly1305"].elements().size() == 13);
+  for (const Json& vector : vectors["poly1305"].elements()) {
+    CAPTURE(vector["name"].text());
+    const Buffer message = from_hex(vector["message"].text());
+    if (message.size() % kPoly1305BlockSize != 0) continue;
+    CHECK(to_hex(poly1305(message, array_of<32>(vector["key"].text()))) == vector["tag"].text());
+    ++ran;
   }
+  CHECK(ran == 9);
 }
 
 TEST_CASE("poly1305: what reaches 2^130 - 5 is reduced, wherever it lies") {
@@ -209,10 +218,9 @@ TEST_CASE("poly1305: carries at every edge are libsodium's") {
       std::fill_n(key.begin(), 16, std::byte{0});
       key[0] = std::byte{1};
     }
-    Buffer message(8 * random.below(30));
+    Buffer message(kPoly1305BlockSize * random.below(15));
     for (std::size_t at = 0; at < message.size(); at += 8)
       store_little_endian(&message[at], edge_word(random));
-    message.resize(message.size() - std::min<std::size_t>(message.size(), random.below(3)));
     Tag expected{};
     crypto_onetimeauth_poly1305(u8(MutableBytes(expected)), u8(Bytes(message)), message.size(),
                                 u8(Bytes(key)));
@@ -222,24 +230,138 @@ TEST_CASE("poly1305: carries at every edge are libsodium's") {
 
 #endif
 
-TEST_CASE("chacha20-poly1305: the vector of RFC 8439 section 2.8.2") {
-  const Bytes plaintext = bytes_of(
-      "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen "
-      "would be it.");
-  const auto key = counting<32>(0x80);
-  const auto nonce = array_of<12>("070000004041424344454647");
-  const Buffer associated_data = from_hex("50515253c0c1c2c3c4c5c6c7");
-  Buffer text(plaintext.begin(), plaintext.end());
-  Tag tag{};
-  chacha20_poly1305::seal(text, tag, key, nonce, associated_data);
-  CHECK(to_hex(text) ==
-        "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6"
-        "3dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b36"
-        "92ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc"
-        "3ff4def08e4b7a9de576d26586cec64b6116");
-  CHECK(to_hex(tag) == "1ae10b594f09e26a7e902ecbd0600691");
-  CHECK(chacha20_poly1305::open(text, tag, key, nonce, associated_data));
-  CHECK(std::ranges::equal(text, plaintext));
+TEST_CASE("chacha20-poly1305: the vectors of RFC 8439 sections 2.8.2 and A.5") {
+  std::size_t ran = 0;
+  const Json vectors = Json::read_vectors("rfc8439.json");
+  for (const Json& vector : vectors["aead"].elements()) {
+    CAPTURE(vector["name"].text());
+    const auto key = array_of<32>(vector["key"].text());
+    const auto nonce = array_of<12>(vector["nonce"].text());
+    const Buffer associated_data = from_hex(vector["aad"].text());
+    Buffer text = from_hex(vector["plaintext"].text());
+    Tag tag{};
+    chacha20_poly1305::seal(text, tag, key, nonce, associated_data);
+    CHECK(to_hex(text) == vector["ciphertext"].text());
+    CHECK(to_hex(tag) == vector["tag"].text());
+    CHECK(chacha20_poly1305::open(text, tag, key, nonce, associated_data));
+    CHECK(to_hex(text) == vector["plaintext"].text());
+    ++ran;
+  }
+  CHECK(ran == 2);
+}
+
+// One test of Project Wycheproof: a key, a nonce, associated data, a message, its ciphertext and its tag. The
+// tag is another one where the test is invalid.
+struct Wycheproof {
+  explicit Wycheproof(const Json& json)
+      : id(json["id"].text()),
+        key(array_of<32>(json["key"].text())),
+        nonce(from_hex(json["nonce"].text())),
+        associated_data(from_hex(json["aad"].text())),
+        message(from_hex(json["message"].text())),
+        sealed(from_hex(json["ciphertext"].text() + json["tag"].text())),
+        valid(json["result"].text() == "valid") {
+    REQUIRE((valid || json["result"].text() == "invalid"));
+  }
+
+  // Calls check(test) for each test with nonces of `nonce_size`. Others cannot be expressed: the code takes
+  // nonces of that size only.
+  template <class F>
+  static void each(const char* file, std::size_t nonce_size, F&& check) {
+    const Json vectors = Json::read_vectors(file);
+    for (const Json& json : vectors["tests"].elements()) {
+      const Wycheproof test(json);
+      if (test.nonce.size() != nonce_size) {
+        // They are all invalid for that reason.
+        CHECK_FALSE(test.valid);
+        CHECK(json["flag"].text() == "InvalidNonceSize");
+        continue;
+      }
+      CAPTURE(test.id);
+      check(test);
+    }
+  }
+
+  // Checks what sealing the message and opening the ciphertext have made of copies of both, tag included.
+  void check(Bytes sealed_message, bool opened, Bytes opened_message) const {
+    CHECK(std::ranges::equal(sealed_message, sealed) == valid);
+    // An invalid one has the right ciphertext and another tag.
+    CHECK(std::ranges::equal(sealed_message.first(message.size()), Bytes(sealed).first(message.size())));
+    CHECK(opened == valid);
+    CHECK(std::ranges::equal(opened_message, valid ? message : Buffer(message.size())));
+  }
+
+  std::string id;
+  CipherKey key;
+  Buffer nonce;
+  Buffer associated_data;
+  Buffer message;
+  Buffer sealed;
+  bool valid;
+};
+
+TEST_CASE("chacha20-poly1305: the vectors of Wycheproof") {
+  std::size_t valid = 0;
+  std::size_t invalid = 0;
+  std::size_t short_ones = 0;
+  std::size_t as_packets = 0;
+  Wycheproof::each("wycheproof-chacha20-poly1305.json", 12, [&](const Wycheproof& test) {
+    const std::span<const std::byte, 12> nonce = Bytes(test.nonce).first<12>();
+    Buffer out = test.message;
+    out.resize(test.sealed.size());
+    Buffer in = test.sealed;
+    const auto text_of = [&](Buffer& buffer) { return MutableBytes(buffer).first(test.message.size()); };
+    const auto tag_of = [&](Buffer& buffer) { return MutableBytes(buffer).last<kTagSize>(); };
+    chacha20_poly1305::seal(text_of(out), tag_of(out), test.key, nonce, test.associated_data);
+    const bool opened =
+        chacha20_poly1305::open(text_of(in), tag_of(in), test.key, nonce, test.associated_data);
+    test.check(out, opened, text_of(in));
+    ++(test.valid ? valid : invalid);
+    if (test.message.size() <= kShortTextSize) ++short_ones;
+    // The nonces of packets begin with four zero bytes.
+    if (!all_zero(Bytes(test.nonce).first(4))) return;
+    const PacketKey key = PacketKey::of(Key(test.key));
+    const auto number = load_little_endian<std::uint64_t>(&test.nonce[4]);
+    out = test.message;
+    out.resize(test.sealed.size());
+    in = test.sealed;
+    key.seal_in_place(number, test.associated_data, out);
+    const bool packet_opened = key.open_in_place(number, test.associated_data, in);
+    test.check(out, packet_opened, text_of(in));
+    ++as_packets;
+  });
+  // 316 of 325: nine have nonces of other sizes.
+  CHECK(valid == 256);
+  CHECK(invalid == 60);
+  // Where there is own code, it is what these test.
+  CHECK(short_ones == 304);
+  CHECK(as_packets == 10);
+}
+
+TEST_CASE("xchacha20-poly1305: the vectors of Wycheproof, at once and with the key of an epoch") {
+  std::size_t valid = 0;
+  std::size_t invalid = 0;
+  Wycheproof::each("wycheproof-xchacha20-poly1305.json", kNonceSize, [&](const Wycheproof& test) {
+    const NonceView nonce = Bytes(test.nonce).first<kNonceSize>();
+    Buffer out(test.sealed.size());
+    Buffer in(test.message.size());
+    seal(out, Key(test.key), nonce, test.associated_data, test.message);
+    const bool opened = open(in, Key(test.key), nonce, test.associated_data, test.sealed);
+    test.check(out, opened, in);
+
+    const PacketKey key = PacketKey::derive(Key(test.key), nonce.first<kSaltSize>());
+    const auto number = load_little_endian<std::uint64_t>(&test.nonce[kSaltSize]);
+    out = test.message;
+    out.resize(test.sealed.size());
+    in = test.sealed;
+    key.seal_in_place(number, test.associated_data, out);
+    const bool packet_opened = key.open_in_place(number, test.associated_data, in);
+    test.check(out, packet_opened, Bytes(in).first(test.message.size()));
+    ++(test.valid ? valid : invalid);
+  });
+  // 306 of 315: nine have nonces of other sizes.
+  CHECK(valid == 246);
+  CHECK(invalid == 60);
 }
 
 // Seals and opens at `offset` from an aligned address, and compares every byte with libsodium's, those around
