@@ -59,7 +59,7 @@ class Buffer {
 static_assert(sizeof(Buffer) <= 24);
 
 // Packet buffers of one size, at most `max_buffers`, allocated 32 at a time. Low chunks are used first, so
-// that trim() finds free ones at the end of a burst. Contents are not cleared.
+// that release_idle() finds free ones after a burst. Contents are not cleared.
 class BufferPool {
  public:
   // Storage of each buffer is aligned to 16 bytes. 0 < buffer_bytes; max_buffers < 2^32.
@@ -83,22 +83,26 @@ class BufferPool {
     chunk.free &= chunk.free - 1;
     if (chunk.free == 0) chunks_with_room_.erase(index);
     ++in_use_;
-    peak_ = std::max(peak_, in_use_);
+    recent_peak_ = std::max(recent_peak_, in_use_);
     return {this, chunk.memory.get() + place * stride_ + kHeaderBytes};
   }
 
   [[nodiscard]] std::size_t buffer_bytes() const { return buffer_bytes_; }
   [[nodiscard]] std::size_t in_use() const { return in_use_; }
   // The most that were ever in use at once.
-  [[nodiscard]] std::size_t peak() const { return peak_; }
+  [[nodiscard]] std::size_t peak() const { return std::max(peak_, recent_peak_); }
   [[nodiscard]] std::size_t max() const { return max_; }
   // Memory held, in bytes.
   [[nodiscard]] std::size_t allocated_bytes() const { return allocated_chunks_ * kChunkBuffers * stride_; }
 
-  // Releases every chunk none of whose buffers is in use. The next acquire() may allocate again.
-  void trim() {
-    for (std::size_t index = 0; index < chunks_.size(); ++index) {
-      Chunk& chunk = chunks_[index];
+  // Releases free chunks, the highest first, down to as many as were needed at once since the last call. Use
+  // that repeats between calls never allocates again.
+  void release_idle() {
+    const std::size_t needed = (recent_peak_ + kChunkBuffers - 1) / kChunkBuffers;
+    peak_ = peak();
+    recent_peak_ = in_use_;
+    for (std::size_t index = chunks_.size(); index > 0 && allocated_chunks_ > needed;) {
+      Chunk& chunk = chunks_[--index];
       if (chunk.free != kAllFree || !chunk.memory) continue;
       chunk.memory.reset();
       chunks_with_room_.erase(index);
@@ -154,11 +158,12 @@ class BufferPool {
   std::size_t stride_;
   std::size_t max_;
   std::size_t in_use_ = 0;
-  std::size_t peak_ = 0;
+  std::size_t peak_ = 0;         // before the last release_idle()
+  std::size_t recent_peak_ = 0;  // since then
   std::size_t allocated_chunks_ = 0;
   std::vector<Chunk> chunks_;
   IndexSet chunks_with_room_;    // allocated, with a free buffer
-  IndexSet unallocated_chunks_;  // released by trim()
+  IndexSet unallocated_chunks_;  // released by release_idle()
 };
 
 inline MutableBytes Buffer::storage() const {

@@ -25,6 +25,9 @@ constexpr std::uint32_t kBudgetsPerSecond = 500;
 constexpr int kPacketsPerPeer = 64;
 // As long as a peer that does not acknowledge its DISCONNECTs is waited for.
 constexpr Duration kGoodbyeTime = (kMaxDisconnects + 1) * kDisconnectInterval;
+// Memory for packets that was not needed for this long is released. Longer than the longest keep-alive
+// interval (25 s), so that connections which only keep themselves alive allocate nothing.
+constexpr Duration kReleaseInterval = std::chrono::seconds(30);
 // How long what waits for the flush is left alone by its timer.
 constexpr Duration kFlushPatience = std::chrono::milliseconds(10);
 
@@ -201,6 +204,22 @@ void Endpoint::advance(Instant now) {
   if (netcode_ != nullptr) netcode_->advance(now);
   if (now >= goodbyes_end_) give_up_goodbyes();
   if (now >= next_erasure_) next_erasure_ = gateway_->erase_old_records(now);
+  if (now >= next_release_) release_idle_memory(now);
+}
+
+bool Endpoint::holds_packet_memory() const {
+  return buffers_.allocated_bytes() > 0 || long_buffers_.allocated_bytes() > 0 ||
+         (handshakes_ && handshakes_->allocated_bytes() > 0) || foreign_budget_;
+}
+
+// Gives back what a flood or a burst has left behind.
+void Endpoint::release_idle_memory(Instant now) {
+  buffers_.release_idle();
+  long_buffers_.release_idle();
+  if (handshakes_) handshakes_->release_idle();
+  // Its bins are full again after a second without failures.
+  if (foreign_budget_ && !foreign_budget_->take_charged()) foreign_budget_.reset();
+  next_release_ = holds_packet_memory() ? now + kReleaseInterval : kNever;
 }
 
 // Does what peers of other shards decided for peers of this one.
@@ -316,7 +335,7 @@ Instant Endpoint::next_deadline() const {
   if (drain_owed_ && output_.size() <= output_.capacity() / 4 && events_.has_room()) return Instant();
   const Instant goodbyes_end = state() == SocketState::kStopping ? goodbyes_end_ : kNever;
   const bool handshakes_wait = handshakes_ && handshakes_->size() > 0 && writable();
-  return std::min({wheel_.next_deadline(), next_erasure_, goodbyes_end,
+  return std::min({wheel_.next_deadline(), next_erasure_, next_release_, goodbyes_end,
                    handshakes_wait ? handshakes_resume_ : kNever,
                    netcode_ != nullptr ? netcode_->next_deadline() : kNever});
 }
@@ -340,6 +359,7 @@ void Endpoint::flush(Instant now) {
   if (netcode_ != nullptr) netcode_->flush();
   // After the peers, which are served first.
   if (handshakes_) serve_handshakes(now);
+  if (next_release_ == kNever && holds_packet_memory()) next_release_ = now + kReleaseInterval;
   tell_drain();
   refresh_gauges();
 }

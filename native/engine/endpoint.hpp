@@ -339,6 +339,8 @@ class Endpoint {
   // Tells the user what must not be lost; see EventQueue::put.
   void put_event(Peer& peer, EventKind kind, std::uint32_t argument, Bytes first, Bytes second = {});
   void refresh_gauges();
+  [[nodiscard]] bool holds_packet_memory() const;
+  void release_idle_memory(Instant now);
   void give_up_goodbyes();
 
   // engine/session.cpp: packets, frames, liveness, the end of a connection.
@@ -557,6 +559,8 @@ class Endpoint {
   // When the handshakes that wait go on, if it is the budget that they wait for.
   Instant handshakes_resume_{};
   bool drain_owed_ = false;
+  // When memory that has not been needed for a while is released.
+  Instant next_release_ = kNever;
   // When the gateway's oldest cookie record has to be wiped.
   Instant next_erasure_ = kNever;
 };

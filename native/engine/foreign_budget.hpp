@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "base/address.hpp"
 #include "base/siphash.hpp"
@@ -47,11 +48,15 @@ class ForeignBudget {
 
   // Charges a packet that failed to open, for which there was room.
   void charge(const SocketAddress& remote, Handle peer, Instant now) {
+    charged_ = true;
     const Payers payers = payers_of(remote, peer);
     if (payers.prefix.has_room(now)) return payers.prefix.charge(now);
     if (payers.peer.has_room(now)) return payers.peer.charge(now);
     shared_.charge(now);
   }
+
+  // Whether anything was charged since the last call.
+  [[nodiscard]] bool take_charged() { return std::exchange(charged_, false); }
 
  private:
   // A rate limiter that stores one instant (the generic cell rate algorithm): when all that was charged is
@@ -82,6 +87,7 @@ class ForeignBudget {
   }
 
   SipKey key_;
+  bool charged_ = false;
   SharedBin shared_;
   std::array<PrefixBin, kPrefixBins> prefixes_{};
   std::array<std::array<PeerBin, kBinsPerPeer>, kPeerRows> peers_{};

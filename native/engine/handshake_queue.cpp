@@ -48,13 +48,14 @@ bool HandshakeQueue::pop(ReceivedDatagram& out) {
   return true;
 }
 
-void HandshakeQueue::release_memory() {
-  served_.reset();
-  buffers_.trim();
-  if (size_ == 0) {
+void HandshakeQueue::release_idle() {
+  if (size_ == 0 && !pushed_) {
     places_.reset();
     free_ = kNone;
   }
+  served_.reset();
+  buffers_.release_idle();
+  pushed_ = false;
 }
 
 void HandshakeQueue::allocate_places() {
@@ -89,6 +90,7 @@ void HandshakeQueue::append(std::size_t number, const ReceivedDatagram& datagram
   ++bin.count;
   waiting_bins_ |= std::uint64_t{1} << number;
   ++size_;
+  pushed_ = true;
   peak_ = std::max(peak_, size_);
 }
 

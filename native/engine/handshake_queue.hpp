@@ -31,8 +31,8 @@ class HandshakeQueue {
   // fullest bin, which may be this one. Memory is taken in chunks when first needed.
   bool push(const ReceivedDatagram& datagram);
 
-  // Takes the next datagram; false when there is none. Its bytes stay valid until the next pop or
-  // release_memory.
+  // Takes the next datagram; false when there is none. Its bytes stay valid until the next call of this or
+  // release_idle().
   bool pop(ReceivedDatagram& out);
 
   [[nodiscard]] std::size_t size() const { return size_; }
@@ -44,8 +44,8 @@ class HandshakeQueue {
     return buffers_.allocated_bytes() + (places_ ? sizeof(*places_) : 0);
   }
 
-  // Gives back memory that a flood made necessary; for a quiet moment.
-  void release_memory();
+  // Releases memory that was not needed since the last call, all of it when no datagram came since then.
+  void release_idle();
 
  private:
   using Index = std::uint16_t;
@@ -82,6 +82,7 @@ class HandshakeQueue {
   Index free_ = kNone;
   std::size_t size_ = 0;
   std::size_t peak_ = 0;
+  bool pushed_ = false;  // since the last release_idle()
 };
 
 }  // namespace hawser

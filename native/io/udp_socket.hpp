@@ -99,9 +99,7 @@ struct SocketCounters {
   // Receive buffer overflows. The kernel tells them with the next datagram that it accepts, and counts
   // coalesced datagrams that it drops together as one.
   std::uint64_t kernel_receive_drops = 0;
-  std::array<std::uint64_t, kSendDropReasonCount> send_drops{};
-
-  std::uint64_t drops(SendDropReason reason) const { return send_drops[static_cast<std::size_t>(reason)]; }
+  std::array<std::uint64_t, kSendDropReasonCount> send_drops{};  // by SendDropReason
 };
 
 // The totals of two sockets, one after the other.

@@ -100,23 +100,23 @@ TEST_CASE("buffer pool: storage is aligned and apart from all other") {
   }
 }
 
-TEST_CASE("buffer pool: trim releases free chunks and no other") {
+TEST_CASE("buffer pool: releases what was not needed since the last call, and nothing that is in use") {
   BufferPool pool(1000, 320);
   std::vector<Buffer> buffers;
   buffers.reserve(320);
   for (int i = 0; i < 320; ++i) buffers.push_back(pool.acquire());
   const std::size_t full = pool.allocated_bytes();
-  pool.trim();
-  CHECK(pool.allocated_bytes() == full);
   // One buffer stays out in the seventh of ten chunks.
   Buffer kept = std::move(buffers[200]);
   std::memset(kept.storage().data(), 42, 1000);
   buffers.clear();
+  // All of them were needed since the beginning.
+  pool.release_idle();
   CHECK(pool.allocated_bytes() == full);
-  pool.trim();
+  pool.release_idle();
   CHECK(pool.allocated_bytes() == full / 10);
   // Chunks that are gone already are not counted again.
-  pool.trim();
+  pool.release_idle();
   CHECK(pool.allocated_bytes() == full / 10);
   CHECK(kept.storage()[999] == std::byte{42});
 
@@ -131,22 +131,39 @@ TEST_CASE("buffer pool: trim releases free chunks and no other") {
   CHECK(pool.peak() == 320);
   buffers.clear();
   kept.reset();
-  pool.trim();
+  pool.release_idle();
+  pool.release_idle();
   CHECK(pool.allocated_bytes() == 0);
+  CHECK(pool.peak() == 320);
 }
 
-TEST_CASE("buffer pool: after a burst the low chunks are used, so that trim finds free ones") {
+TEST_CASE("buffer pool: after a burst the low chunks are used, and the others are released") {
   BufferPool pool(100, 320);
   std::vector<Buffer> burst;
   burst.reserve(320);
   for (int i = 0; i < 320; ++i) burst.push_back(pool.acquire());
   burst.clear();
+  pool.release_idle();
   std::vector<Buffer> steady;
   steady.reserve(32);
   for (int i = 0; i < 32; ++i) steady.push_back(pool.acquire());
   const std::size_t full = pool.allocated_bytes();
-  pool.trim();
+  pool.release_idle();
   CHECK(pool.allocated_bytes() == full / 10);
+}
+
+TEST_CASE("buffer pool: use that repeats between releases allocates nothing") {
+  BufferPool pool(1200, 320);
+  std::vector<Buffer> buffers(100);
+  const auto use = [&] {
+    for (Buffer& buffer : buffers) buffer = pool.acquire();
+    for (Buffer& buffer : buffers) buffer.reset();
+    pool.release_idle();
+  };
+  use();
+  const AllocationCount scope;
+  for (int round = 0; round < 10; ++round) use();
+  CHECK(scope.count() == 0);
 }
 
 TEST_CASE("buffer pool: allocates nothing in steady state") {
@@ -195,7 +212,7 @@ TEST_CASE("buffer pool: random use keeps every buffer's content") {
           }
           break;
         default:
-          if (random.below(20) == 0) pool.trim();
+          if (random.below(20) == 0) pool.release_idle();
       }
       REQUIRE(pool.in_use() == out.size());
     }

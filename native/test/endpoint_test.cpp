@@ -478,3 +478,84 @@ TEST_CASE("nothing is allocated per packet in steady state") {
   CHECK(world.server->count(Counter::messagesReceived) - before == 200'000);
   CHECK(world.client->endpoint.connected() == 1);
 }
+
+TEST_CASE("what a flood made necessary is given back after a minute of quiet") {
+  World world;
+  const auto handles = world.connected();
+  // Connections that only keep themselves alive.
+  const auto rest = [&] {
+    world.run(seconds(70), milliseconds(100));
+    REQUIRE(world.server->endpoint.connected() == 1);
+  };
+  // Until the path MTU is known: it decides which buffers keep-alives take.
+  for (int i = 0; i < 20; ++i) {
+    for (auto [node, peer] : {std::pair{world.client.get(), handles.first},
+                              std::pair{world.server.get(), handles.second}})
+      static_cast<void>(node->endpoint.send(peer, 0, std::vector<std::byte>(1'500), {}, world.now));
+    world.run(milliseconds(100));
+  }
+  world.client->take_events();
+  world.server->take_events();
+  rest();
+  const auto memory = [&] {
+    return world.server->endpoint.memory_bytes() + world.client->endpoint.memory_bytes();
+  };
+  const std::size_t before = memory();
+  world.log.clear();
+
+  SUBCASE("handshakes") {
+    const auto request = [&] {
+      const Handle attempt = world.connect(world.token(100));
+      world.client->endpoint.flush(world.now);
+      std::vector<std::byte> bytes;
+      for (const OutgoingDatagram& datagram : world.client->endpoint.output())
+        bytes.assign(datagram.bytes.begin(), datagram.bytes.end());
+      world.client->endpoint.output_sent(world.client->endpoint.output().size());
+      world.client->endpoint.abort(attempt, world.now);
+      return bytes;
+    }();
+    REQUIRE(request.size() == kRequestSize);
+    for (std::uint8_t host = 0; host < 255; ++host) {
+      for (std::uint8_t network = 0; network < 4; ++network)
+        world.deliver({SocketAddress::ipv4({172, 16, network, host}, 1), kServerAddress, request});
+    }
+    CHECK(memory() > before + 500'000);
+  }
+  SUBCASE("messages") {
+    const std::vector<std::byte> message(1'000);
+    for (int i = 0; i < 1'000; ++i) {
+      CHECK(world.server->endpoint.send(handles.second, 0, message, {}, world.now) == SendStatus::kSent);
+      CHECK(world.client->endpoint.send(handles.first, 0, message, {}, world.now) == SendStatus::kSent);
+    }
+    CHECK(memory() > before + 1'000'000);
+  }
+  SUBCASE("junk for a connection from addresses that it does not have") {
+    world.server->endpoint.flush(world.now);
+    world.client->endpoint.send(handles.first, 0, bytes_of("x"), {}, world.now);
+    world.exchange();
+    std::vector<std::byte> junk;
+    for (const Sent& sent : world.log) {
+      if (sent.to == kServerAddress) junk = sent.bytes;
+    }
+    REQUIRE(!junk.empty());
+    // A number that is new.
+    junk[10] ^= std::byte{1};
+    world.deliver({SocketAddress::ipv4({172, 16, 0, 1}, 1), kServerAddress, junk});
+    CHECK(world.server->count(Counter::dropAuthentication) == 1);
+    CHECK(memory() > before + 20'000);
+  }
+  rest();
+  world.client->take_events();
+  world.server->take_events();
+  CHECK(memory() <= before + 4'096);
+}
+
+TEST_CASE("an endpoint without peers plans nothing, once the memory of its packets is released") {
+  World world;
+  const auto [own, other] = world.connected();
+  REQUIRE(world.client->endpoint.disconnect(own, kFirstApplicationCode, "", world.now));
+  world.run(seconds(5));
+  REQUIRE(world.server->endpoint.sessions() == 0);
+  world.run(seconds(70), milliseconds(100));
+  CHECK(world.client->endpoint.next_deadline() == kNever);
+}

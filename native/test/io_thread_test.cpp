@@ -128,7 +128,7 @@ TEST_CASE_TEMPLATE("io thread: a size that the interface refuses is probed once,
   };
   // 1,472, 1,432 and 1,352 are refused, 1,252 passes: the search is complete, without waiting for losses.
   CHECK(send_until([&] { return longest_datagram() == 1'252; }));
-  const auto too_long = [&] { return client.driver_counters().socket.drops(SendDropReason::kTooLong); };
+  const auto too_long = [&] { return drops(client.driver_counters().socket, SendDropReason::kTooLong); };
   CHECK(too_long() == 3);
   // The interface now carries less than was found: nothing blocks the queue.
   interface_limit = 1'240;

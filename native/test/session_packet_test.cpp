@@ -40,7 +40,7 @@ TEST_CASE("session packet: sizes") {
   CHECK(kMaxSessionHeaderSize == 21);
   // A message of the guaranteed size fits with the longest id and the longest form of the frame.
   CHECK(message_frame_size(kMaxChannel, kMaxMessageSize) ==
-        session_payload_room(kMaxSentDatagram, ConnectionId::kMax));
+        kMaxSentDatagram - kSessionOverhead - ConnectionId::kMax);
 }
 
 TEST_CASE("session packet: the header is first byte, id, low 32 bits of the number") {

@@ -286,8 +286,8 @@ TEST_CASE("a run to where nothing can be sent drops each of its datagrams and no
   const auto result = sender->send(datagrams);
   CHECK(result.sent == 17);
   CHECK(result.dropped == 13);
-  CHECK(sender->counters().drops(SendDropReason::kForbidden) == 10);
-  CHECK(sender->counters().drops(SendDropReason::kInvalidAddress) == 3);
+  CHECK(drops(sender->counters(), SendDropReason::kForbidden) == 10);
+  CHECK(drops(sender->counters(), SendDropReason::kInvalidAddress) == 3);
   CHECK(sender->features().segmentation_offload);
   datagrams.erase(datagrams.begin() + 22, datagrams.begin() + 25);
   datagrams.erase(datagrams.begin() + 10, datagrams.begin() + 20);

@@ -157,6 +157,10 @@ inline std::vector<OutgoingDatagram> addressed(const std::vector<std::vector<std
   return datagrams;
 }
 
+inline std::uint64_t drops(const SocketCounters& counters, SendDropReason reason) {
+  return counters.send_drops[static_cast<std::size_t>(reason)];
+}
+
 template <class T>
 T get_option(const UdpSocket& socket, int level, int name) {
   T value{};

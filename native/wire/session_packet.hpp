@@ -20,10 +20,6 @@ inline constexpr std::size_t kMaxSentDatagram = 1200;
 inline constexpr std::size_t kMaxReceivedDatagram = 9216;
 
 [[nodiscard]] constexpr std::size_t session_header_size(std::size_t id_length) { return 1 + id_length + 4; }
-// Room for frames in a datagram of `datagram_size` bytes (at least kSessionOverhead + id_length).
-[[nodiscard]] constexpr std::size_t session_payload_room(std::size_t datagram_size, std::size_t id_length) {
-  return datagram_size - kSessionOverhead - id_length;
-}
 
 struct SessionHeader {
   std::uint8_t epoch_bits;  // low two bits of the key epoch
