@@ -25,7 +25,7 @@ const options = {
   keys: [config.key],
   maxPeers: config.maxPeers,
   wires: [wire],
-  ...(wire === 'netcode' ? { netcode: { freshKeys: true } } : {}),
+  ...(wire === 'netcode' ? { freshKeys: true } : {}),
   ...(config.driver ?? driverOptions()),
 };
 const before = processMark();

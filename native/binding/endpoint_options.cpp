@@ -87,7 +87,6 @@ std::optional<netcode::GatewayOptions> parse_netcode(const Napi::Value& value) {
   PropertyReader reader(value);
   netcode::GatewayOptions options;
   options.token_lifetime = reader.milliseconds("tokenLifetimeMs");
-  options.fresh_keys = reader.boolean("freshKeys");
   if (!reader.ok()) return std::nullopt;
   return options;
 }
@@ -100,6 +99,11 @@ std::optional<GatewayOptions> parse_gateway(const Napi::Value& value, EndpointOp
   options.max_peers = reader.integer("maxPeers", 1, kMaxSessions);
   endpoint.max_half_open = reader.integer("maxHalfOpen", 1, kMaxSessions);
   options.clock_skew = reader.milliseconds("clockSkewMs");
+  if (reader.value("restartGuardMs").IsNull()) {
+    options.restart_guard = std::nullopt;
+  } else {
+    options.restart_guard = reader.milliseconds("restartGuardMs");
+  }
   options.max_token_lifetime = reader.milliseconds("maxTokenLifetimeMs");
   options.external_token_history = reader.boolean("externalTokenHistory");
   options.same_client =

@@ -19,6 +19,9 @@ constexpr std::size_t kMaxOpenPackets = 512;
 constexpr std::size_t kExtraBuffers = 2 * kMaxOpenPackets + 1024;
 // RESETs of all shards together (docs/protocol.md section 9).
 constexpr std::uint32_t kResetsPerSecond = 100;
+// Of all shards together: tokens that break a rule of their clear part and are opened to answer their holders
+// (section 7).
+constexpr std::uint32_t kRefusalsPerSecond = 1000;
 // Half a core at the default of 1,000 points, however many turns a second has.
 constexpr std::uint32_t kBudgetsPerSecond = 500;
 // Packets of one peer that leave before those of the next one.
@@ -73,6 +76,7 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       reset_tokens_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
       handshake_budget_(std::max(options.handshake_budget, kResponsePoints) * kBudgetsPerSecond,
                         std::max(options.handshake_budget, kResponsePoints), now),
+      refusal_budget_(share_of(kRefusalsPerSecond, options), share_of(kRefusalsPerSecond, options), now),
       reset_budget_(share_of(kResetsPerSecond, options), share_of(kResetsPerSecond, options), now),
       prefix_key_(random_sip_key(random)) {
   assert((options.mode == Mode::kServer) == (gateway != nullptr));

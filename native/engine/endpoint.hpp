@@ -448,9 +448,18 @@ class Endpoint {
   [[nodiscard]] bool is_netcode(Handle handle) const { return netcode_ != nullptr && netcode_->owns(handle); }
   // engine/server_handshake.cpp
   void receive_handshake(const ReceivedDatagram& datagram, DatagramKind kind, Instant now);
+  // Why a token is refused: how that is counted, and what its holder is told.
+  struct TokenFault {
+    Counter counter;
+    DeniedReason reason;
+  };
+  [[nodiscard]] std::optional<TokenFault> clear_fault(const TokenClear& clear, Instant now) const;
+  [[nodiscard]] std::optional<TokenFault> private_fault(const TokenClear& clear,
+                                                        const PrivateToken& token) const;
   [[nodiscard]] bool check_clear_token(const TokenClear& clear, Instant now);
   void serve_handshakes(Instant now);
-  bool open_token(const TokenCarrierView& view, PrivateToken& token);
+  bool open_token(const ReceivedDatagram& datagram, const TokenCarrierView& view, PrivateToken& token,
+                  Instant now);
   [[nodiscard]] std::optional<DeniedReason> refusal(const TokenClear& clear, const TokenId& id,
                                                     const PrivateToken& token, Instant challenged,
                                                     Instant now);
@@ -540,6 +549,8 @@ class Endpoint {
   netcode::Sessions* netcode_ = nullptr;
   std::unique_ptr<HandshakeQueue> handshakes_;
   TokenBucket handshake_budget_;
+  // Tokens that break a rule of their clear part and may still be opened, to answer their holders.
+  TokenBucket refusal_budget_;
   // Null until it is needed.
   std::unique_ptr<ForeignBudget> foreign_budget_;
   TokenBucket reset_budget_;

@@ -26,8 +26,8 @@ GatewayState::GatewayState(GatewayOptions options, RandomSource& random)
   for (SocketAddress& address : options_.advertised_addresses) address = without_scope(address);
   set_keys(std::exchange(options_.keys, {}));
   if (options_.netcode) {
-    netcode_.emplace(*options_.netcode, options_.started, options_.external_token_history,
-                     options_.clock_skew, options_.max_token_history, options_.max_peers, random);
+    netcode_.emplace(*options_.netcode, options_.started, options_.restart_guard, options_.clock_skew,
+                     options_.max_token_history, options_.max_peers, random);
   }
 }
 
@@ -57,8 +57,8 @@ bool GatewayState::is_advertised(const SocketAddress& address) const {
 }
 
 bool GatewayState::single_use_allowed(WallTime created, std::span<const SocketAddress> addresses) const {
+  if (options_.restart_guard && created < options_.started + *options_.restart_guard) return false;
   if (options_.external_token_history) return true;
-  if (created < options_.started + options_.clock_skew) return false;
   return std::ranges::all_of(addresses,
                              [this](const SocketAddress& address) { return is_advertised(address); });
 }

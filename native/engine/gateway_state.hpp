@@ -42,11 +42,15 @@ struct GatewayOptions {
   std::uint32_t max_consumed_cookies = 65'536;
   std::uint32_t max_token_history = 1'000'000;
   SameClientPolicy same_client = SameClientPolicy::kReplace;
-  std::chrono::milliseconds clock_skew{5'000};
+  std::chrono::milliseconds clock_skew{60'000};
   std::chrono::milliseconds max_token_lifetime{86'400'000};
-  WallTime started{};  // for the restart rule of single-use tokens
-  // The history outlives the process or is shared: tokens that list other gateways or predate the start are
-  // allowed, and consumption is asked for by an event instead of being decided here.
+  WallTime started{};
+  // Single-use tokens created before `started` + restart_guard are refused: an earlier process may have
+  // admitted them. Empty if a history outlives the process, or
+  // the keys are new in each run.
+  std::optional<std::chrono::milliseconds> restart_guard{std::chrono::milliseconds(60'000)};
+  // The history is shared or outlives the process: tokens that list other gateways are allowed, and
+  // consumption is asked for by an event instead of being decided here.
   bool external_token_history = false;
   // Set when netcode clients are served too.
   std::optional<netcode::GatewayOptions> netcode;
@@ -92,9 +96,8 @@ class GatewayState {
 
   // Whether a token may list this address for this gateway.
   [[nodiscard]] bool is_advertised(const SocketAddress& address) const;
-  // The restart rule (docs/protocol.md section 7, "Single use"): without an external history, a single-use
-  // token counts only if it was created no earlier than the start plus the allowed skew, and if all its
-  // addresses are this gateway's.
+  // Whether a single-use token can be proven unused here (docs/protocol.md section 7, "Single use"): it was
+  // created after the restart guard, and without an external history lists only this gateway's addresses.
   [[nodiscard]] bool single_use_allowed(WallTime created, std::span<const SocketAddress> addresses) const;
 
   // The record for new cookies, made when the newest is a second old. Never null. Hold it for one datagram

@@ -25,18 +25,18 @@ WallTime wall_time_of(std::uint64_t seconds) {
 
 }  // namespace
 
-Gateway::Gateway(const GatewayOptions& options, WallTime started, bool external_history,
-                 std::chrono::milliseconds clock_skew, std::uint32_t max_tokens, std::uint32_t max_clients,
-                 RandomSource& random)
+Gateway::Gateway(const GatewayOptions& options, WallTime started,
+                 std::optional<std::chrono::milliseconds> restart_guard, std::chrono::milliseconds clock_skew,
+                 std::uint32_t max_tokens, std::uint32_t max_clients, RandomSource& random)
     : token_lifetime_(options.token_lifetime),
       clock_skew_(clock_skew),
       max_clients_(max_clients),
       challenge_key_(random_packet_key(random)),
       global_sequence_(kFirstGlobalSequence + random.u64() % kGlobalSequenceSpread),
       history_(random_sip_key(random), max_tokens) {
-  if (!external_history && !options.fresh_keys) {
+  if (restart_guard) {
     // Times in tokens are whole seconds, rounded down.
-    first_expire_ = std::chrono::floor<std::chrono::seconds>(started + token_lifetime_ + clock_skew_) +
+    first_expire_ = std::chrono::floor<std::chrono::seconds>(started + token_lifetime_ + *restart_guard) +
                     std::chrono::seconds(1);
   }
 }

@@ -18,9 +18,6 @@ namespace hawser::netcode {
 struct GatewayOptions {
   // The longest lifetime of the tokens that backends mint.
   std::chrono::milliseconds token_lifetime{3'600'000};
-  // No other process has ever used these server keys, and none ever will: then no token is from before the
-  // start.
-  bool fresh_keys = false;
 };
 
 // What a REQUEST's expire time says about its token.
@@ -35,12 +32,11 @@ enum class TokenAge : std::uint8_t {
 // shard's thread.
 class Gateway {
  public:
-  // `started`: the wall clock now. `external_history`: another history remembers tokens across restarts.
-  // `clock_skew`: by how much the clocks of backends may differ from this one's. `max_clients`: indexes there
-  // are to give.
-  Gateway(const GatewayOptions& options, WallTime started, bool external_history,
-          std::chrono::milliseconds clock_skew, std::uint32_t max_tokens, std::uint32_t max_clients,
-          RandomSource& random);
+  // `started`: the wall clock now. `restart_guard`: as hawser::GatewayOptions. `clock_skew`: maximum
+  // difference between the clocks of backends and this one's. `max_clients`: number of client indexes.
+  Gateway(const GatewayOptions& options, WallTime started,
+          std::optional<std::chrono::milliseconds> restart_guard, std::chrono::milliseconds clock_skew,
+          std::uint32_t max_tokens, std::uint32_t max_clients, RandomSource& random);
 
   // Judges an expire time in Unix seconds (docs/netcode.md, "A token is used once").
   [[nodiscard]] TokenAge judge(std::uint64_t expire, WallTime now) const;

@@ -74,6 +74,12 @@ DisconnectCode code_of(DeniedReason reason) {
     case DeniedReason::kHistoryUnavailable:
     // Found with RESPONSE, never after it.
     case DeniedReason::kChannelsMismatch:
+    case DeniedReason::kTokenExpired:
+    case DeniedReason::kTokenFuture:
+    case DeniedReason::kTokenLifetime:
+    case DeniedReason::kProtocolMismatch:
+    case DeniedReason::kWrongAddress:
+    case DeniedReason::kSingleUseRefused:
       break;
   }
   return DisconnectCode::kHistoryUnavailable;
@@ -94,23 +100,35 @@ void Endpoint::receive_handshake(const ReceivedDatagram& datagram, DatagramKind 
   if (handshakes_->push(datagram)) counters_.add(Counter::dropHandshakeBudget);
 }
 
-bool Endpoint::check_clear_token(const TokenClear& clear, Instant now) {
+// The first rule of the clear part that a token breaks.
+std::optional<Endpoint::TokenFault> Endpoint::clear_fault(const TokenClear& clear, Instant now) const {
   const GatewayOptions& options = gateway_->options();
+  if (clear.protocol_id != options.protocol_id)
+    return TokenFault{Counter::dropProtocol, DeniedReason::kProtocolMismatch};
+  if (check_token_clear(clear) != TokenError::kNone ||
+      clear.expire - clear.create > options.max_token_lifetime) {
+    return TokenFault{Counter::dropTokenLifetime, DeniedReason::kTokenLifetime};
+  }
+  const WallTime wall = wall_clock_.at(now);
+  if (clear.expire + options.clock_skew <= wall)
+    return TokenFault{Counter::dropTokenExpired, DeniedReason::kTokenExpired};
+  if (clear.create - options.clock_skew > wall)
+    return TokenFault{Counter::dropTokenFuture, DeniedReason::kTokenFuture};
+  return std::nullopt;
+}
+
+// A faulty token is opened, and refused with an answer, only as far as the refusal budget goes: old tokens,
+// which many have seen, must not take the places of good ones.
+bool Endpoint::check_clear_token(const TokenClear& clear, Instant now) {
   const auto refuse = [&](Counter reason) {
     counters_.add(reason);
     return false;
   };
-  if (clear.protocol_id != options.protocol_id) return refuse(Counter::dropProtocol);
   if ((clear.flags & ~kKnownTokenFlags) != 0) return refuse(Counter::dropTokenInvalid);
-  if (check_token_clear(clear) != TokenError::kNone ||
-      clear.expire - clear.create > options.max_token_lifetime) {
-    return refuse(Counter::dropTokenLifetime);
-  }
-  const WallTime wall = wall_clock_.at(now);
-  if (clear.expire + options.clock_skew <= wall) return refuse(Counter::dropTokenExpired);
-  if (clear.create - options.clock_skew > wall) return refuse(Counter::dropTokenFuture);
-  if (gateway_->key(clear.key_id) == nullptr) return refuse(Counter::dropUnknownKey);
-  return true;
+  const auto fault = clear_fault(clear, now);
+  const bool known_key = gateway_->key(clear.key_id) != nullptr;
+  if (fault && (!known_key || !refusal_budget_.take(1, now))) return refuse(fault->counter);
+  return known_key || refuse(Counter::dropUnknownKey);
 }
 
 void Endpoint::serve_handshakes(Instant now) {
@@ -136,28 +154,39 @@ void Endpoint::serve_handshakes(Instant now) {
   }
 }
 
-bool Endpoint::open_token(const TokenCarrierView& view, PrivateToken& token) {
+// The first rule that the opened token breaks, of those that need its private part.
+std::optional<Endpoint::TokenFault> Endpoint::private_fault(const TokenClear& clear,
+                                                            const PrivateToken& token) const {
+  const auto addresses = token.addresses.view();
+  if (std::none_of(addresses.begin(), addresses.end(),
+                   [&](const SocketAddress& a) { return gateway_->is_advertised(a); })) {
+    return TokenFault{Counter::dropWrongAddress, DeniedReason::kWrongAddress};
+  }
+  if (clear.single_use() && !gateway_->single_use_allowed(clear.create, addresses))
+    return TokenFault{Counter::dropSingleUseRefused, DeniedReason::kSingleUseRefused};
+  return std::nullopt;
+}
+
+// Opens the token and judges it. A token that opens and breaks a rule is answered with DENIED: only the
+// holder of a token that was sealed with this gateway's key learns anything.
+bool Endpoint::open_token(const ReceivedDatagram& datagram, const TokenCarrierView& view, PrivateToken& token,
+                          Instant now) {
   const auto key = gateway_->key(view.clear.key_id);
   if (!key) {
     counters_.add(Counter::dropUnknownKey);
     return false;
   }
+  auto fault = clear_fault(view.clear, now);
   if (open_private_token(view.sealed_private, *key, view.token_associated_data, view.clear.nonce, token) !=
       TokenError::kNone) {
-    counters_.add(Counter::dropTokenInvalid);
+    counters_.add(fault ? fault->counter : Counter::dropTokenInvalid);
     return false;
   }
-  const auto addresses = token.addresses.view();
-  if (std::none_of(addresses.begin(), addresses.end(),
-                   [&](const SocketAddress& a) { return gateway_->is_advertised(a); })) {
-    counters_.add(Counter::dropWrongAddress);
-    return false;
-  }
-  if (view.clear.single_use() && !gateway_->single_use_allowed(view.clear.create, addresses)) {
-    counters_.add(Counter::dropSingleUseRefused);
-    return false;
-  }
-  return true;
+  if (!fault) fault = private_fault(view.clear, token);
+  if (!fault) return true;
+  counters_.add(fault->counter);
+  deny(datagram, view, token_id(view.sealed_private), token, fault->reason);
+  return false;
 }
 
 std::optional<DeniedReason> Endpoint::refusal(const TokenClear& clear, const TokenId& id,
@@ -181,7 +210,7 @@ void Endpoint::deny(const ReceivedDatagram& datagram, const TokenCarrierView& vi
 void Endpoint::serve_request(const ReceivedDatagram& datagram, Instant now) {
   const auto view = parse_request(datagram.bytes);
   PrivateToken token;
-  if (!view || !open_token(*view, token)) return;
+  if (!view || !open_token(datagram, *view, token, now)) return;
   const TokenId id = token_id(view->sealed_private);
   if (const auto reason = refusal(view->clear, id, token, cookie_instant(now), now))
     return deny(datagram, *view, id, token, *reason);
@@ -222,7 +251,7 @@ void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
   if (known.verdict == Verdict::kOther) return counters_.add(Counter::dropCookieConsumed);
 
   PrivateToken token;
-  if (!open_token(*view, token)) return;
+  if (!open_token(datagram, *view, token, now)) return;
   ResponseBody body;
   if (!open_response(*view, response_key(token.client_to_server), body))
     return counters_.add(Counter::dropResponseInvalid);

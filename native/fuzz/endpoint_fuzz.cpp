@@ -224,7 +224,7 @@ class World {
     options.max_peers = 2;
     options.started = kStartWall - std::chrono::hours(1);
     options.netcode.emplace();
-    options.netcode->fresh_keys = true;
+    options.restart_guard = std::nullopt;
     return options;
   }
 

@@ -44,6 +44,7 @@ std::vector<std::byte> changed(Bytes datagram, std::size_t at) {
 GatewayOptions external_history() {
   GatewayOptions options = gateway_options();
   options.external_token_history = true;
+  options.restart_guard = std::nullopt;
   return options;
 }
 
@@ -53,6 +54,16 @@ Handle asked_about(World& world) {
   const Event* consume = find_event(events, EventKind::kConsume);
   REQUIRE(consume != nullptr);
   return consume->peer;
+}
+
+// The reason of a DENIED for the holder of a token.
+std::optional<DeniedReason> reason_of(Bytes token, const RoguePeer& peer, Bytes datagram) {
+  const auto decoded = decode_public_token(token);
+  REQUIRE(decoded.has_value());
+  const auto request = parse_request(peer.request);
+  const auto reason = open_denied(datagram, denied_key(decoded->server_to_client),
+                                  token_id(decoded->sealed_private), request->client_share);
+  return reason ? std::optional(static_cast<DeniedReason>(*reason)) : std::nullopt;
 }
 
 std::uint32_t code_sent_to(RoguePeer& peer) {
@@ -65,33 +76,14 @@ std::uint32_t code_sent_to(RoguePeer& peer) {
 }  // namespace
 
 TEST_CASE("clear checks of REQUEST: dropped, counted, not answered") {
-  GatewayOptions options = gateway_options();
-  options.clock_skew = seconds(5);
   TokenParameters parameters = World::token_parameters(1);
   const std::array addresses{kServerAddress};
   parameters.addresses = addresses;
   Counter reason{};
   std::size_t change = 0;
-  SUBCASE("expired, skew included") {
-    parameters.create = kStartWall - minutes(1);
-    parameters.expire = kStartWall - seconds(5);
-    reason = Counter::dropTokenExpired;
-  }
-  SUBCASE("of the future, skew included") {
-    parameters.create = kStartWall + seconds(5) + milliseconds(1);
-    reason = Counter::dropTokenFuture;
-  }
-  SUBCASE("lives too long") {
-    parameters.expire = parameters.create + hours(24) + milliseconds(1);
-    reason = Counter::dropTokenLifetime;
-  }
   SUBCASE("unknown key") {
     parameters.key_id = 2;
     reason = Counter::dropUnknownKey;
-  }
-  SUBCASE("another protocol") {
-    parameters.protocol_id = kProtocolId + 1;
-    reason = Counter::dropProtocol;
   }
   SUBCASE("another version") {
     change = 1;
@@ -109,7 +101,7 @@ TEST_CASE("clear checks of REQUEST: dropped, counted, not answered") {
     change = 500;
     reason = Counter::dropTokenInvalid;
   }
-  World world(std::move(options));
+  World world;
   RoguePeer peer(world, world.mint(parameters), rogue_address(1), 1);
   peer.deliver(change == 0 ? std::vector<std::byte>(peer.request.begin(), peer.request.end())
                            : changed(peer.request, change));
@@ -131,28 +123,148 @@ TEST_CASE("tokens at the edge of their time are good") {
   peer.connect();
 }
 
-TEST_CASE("a token for other gateways, and a single-use token from before the start, are dropped") {
+TEST_CASE("the holder of a token that breaks a rule is told which one, and strangers are told nothing") {
   GatewayOptions options = gateway_options();
   options.started = kStartWall;
+  options.restart_guard = seconds(4);
   const SocketAddress other = SocketAddress::ipv4({10, 0, 0, 3}, 4000);
-  std::vector<std::byte> token;
-  Counter reason{};
   World world(std::move(options));
-  SUBCASE("none of the addresses is advertised") {
-    token = world.token(1, false, kStartWall, {other});
-    reason = Counter::dropWrongAddress;
+  TokenParameters parameters = World::token_parameters(1);
+  std::vector<SocketAddress> addresses{kServerAddress};
+  Counter counter{};
+  DeniedReason reason{};
+  SUBCASE("expired, skew included") {
+    parameters.create = kStartWall - minutes(1);
+    parameters.expire = kStartWall - seconds(5);
+    counter = Counter::dropTokenExpired;
+    reason = DeniedReason::kTokenExpired;
   }
-  SUBCASE("single use, created before start + skew") {
-    token = world.token(1, true, kStartWall + seconds(5) - milliseconds(1));
-    reason = Counter::dropSingleUseRefused;
+  SUBCASE("of the future, skew included") {
+    parameters.create = kStartWall + seconds(5) + milliseconds(1);
+    counter = Counter::dropTokenFuture;
+    reason = DeniedReason::kTokenFuture;
+  }
+  SUBCASE("lives too long") {
+    parameters.expire = parameters.create + hours(24) + milliseconds(1);
+    counter = Counter::dropTokenLifetime;
+    reason = DeniedReason::kTokenLifetime;
+  }
+  SUBCASE("another protocol") {
+    parameters.protocol_id = kProtocolId + 1;
+    counter = Counter::dropProtocol;
+    reason = DeniedReason::kProtocolMismatch;
+  }
+  SUBCASE("none of the addresses is advertised") {
+    addresses = {other};
+    counter = Counter::dropWrongAddress;
+    reason = DeniedReason::kWrongAddress;
+  }
+  SUBCASE("single use, created before start + guard") {
+    parameters.single_use = true;
+    parameters.create = kStartWall + seconds(4) - milliseconds(1);
+    counter = Counter::dropSingleUseRefused;
+    reason = DeniedReason::kSingleUseRefused;
   }
   SUBCASE("single use, also good elsewhere") {
-    token = world.token(1, true, kStartWall + seconds(5), {kServerAddress, other});
-    reason = Counter::dropSingleUseRefused;
+    parameters.single_use = true;
+    parameters.create = kStartWall + seconds(4);
+    addresses.push_back(other);
+    counter = Counter::dropSingleUseRefused;
+    reason = DeniedReason::kSingleUseRefused;
   }
+  parameters.addresses = addresses;
+  const std::vector<std::byte> token = world.mint(parameters);
   RoguePeer peer(world, token, rogue_address(1), 1);
   peer.deliver(peer.request);
-  check_dropped(world, reason);
+  const std::vector<Sent> sent = sent_by(*world.server, world.now);
+  REQUIRE(sent.size() == 1);
+  // No amplification, and no state.
+  CHECK(sent[0].bytes.size() == kDeniedSize);
+  CHECK(reason_of(token, peer, sent[0].bytes) == reason);
+  for (const Counter each : kHandshakeDrops) CHECK(world.server->count(each) == (each == counter ? 1U : 0U));
+  CHECK(world.server->count(Counter::handshakesRefused) == 1);
+  CHECK(world.server->count(Counter::deniedSent) == 1);
+  CHECK(world.server->endpoint.sessions() == 0);
+  // The same clear part, sealed by somebody else.
+  peer.deliver(changed(peer.request, 500));
+  CHECK(sent_by(*world.server, world.now).empty());
+}
+
+TEST_CASE("a token that breaks a rule and names a key that the gateway lacks is dropped unopened") {
+  World world;
+  TokenParameters parameters = World::token_parameters(1);
+  const std::array addresses{kServerAddress};
+  parameters.addresses = addresses;
+  parameters.key_id = 2;
+  parameters.create = kStartWall - minutes(1);
+  parameters.expire = kStartWall - seconds(5);
+  RoguePeer peer(world, world.mint(parameters), rogue_address(1), 1);
+  peer.deliver(peer.request);
+  CHECK(world.server->count(Counter::handshakeQueuePeak) == 0);
+  check_dropped(world, Counter::dropTokenExpired);
+}
+
+TEST_CASE("a token that expires between REQUEST and RESPONSE is refused with its reason") {
+  World world;
+  TokenParameters parameters = World::token_parameters(1);
+  const std::array addresses{kServerAddress};
+  parameters.addresses = addresses;
+  parameters.create = kStartWall - minutes(1);
+  parameters.expire = kStartWall - seconds(5) + milliseconds(1);
+  const std::vector<std::byte> token = world.mint(parameters);
+  RoguePeer peer(world, token, rogue_address(1), 1);
+  peer.deliver(peer.request);
+  peer.turn();
+  REQUIRE(peer.challenged);
+  world.now += milliseconds(2);
+  peer.deliver(peer.response);
+  const std::vector<Sent> sent = sent_by(*world.server, world.now);
+  REQUIRE(sent.size() == 1);
+  CHECK(reason_of(token, peer, sent[0].bytes) == DeniedReason::kTokenExpired);
+  CHECK(world.server->endpoint.sessions() == 0);
+}
+
+TEST_CASE("a flood of an expired token is answered at most 1,000 times a second, and does not delay others") {
+  World world;
+  TokenParameters parameters = World::token_parameters(1);
+  const std::array addresses{kServerAddress};
+  parameters.addresses = addresses;
+  parameters.create = kStartWall - minutes(2);
+  parameters.expire = kStartWall - minutes(1);
+  RoguePeer flooder(world, world.mint(parameters), rogue_address(1), 1);
+  constexpr int kMilliseconds = 2'000;
+  for (int i = 0; i < kMilliseconds; ++i) {
+    world.now += milliseconds(1);
+    for (int n = 0; n < 20; ++n) flooder.deliver(flooder.request);
+    flooder.turn();
+  }
+  const std::uint64_t denied = world.server->count(Counter::deniedSent);
+  CHECK(denied <= 1'000 + kMilliseconds);
+  CHECK(denied >= kMilliseconds - 100);
+  CHECK(world.server->count(Counter::dropTokenExpired) == 20U * kMilliseconds);
+  RoguePeer other(world, world.token(2), rogue_address(2), 2);
+  other.connect();
+}
+
+TEST_CASE("a client with a token that the gateway refuses hears why at once") {
+  World world;
+  const Handle attempt = world.connect(world.token(1, false, kStartWall + seconds(20)));
+  world.exchange();
+  world.exchange();
+  const auto events = world.client->take_events();
+  const Event* failed = find_event(events, EventKind::kConnectFailed);
+  REQUIRE(failed != nullptr);
+  CHECK(failed->peer == attempt);
+  CHECK(failed->argument == static_cast<std::uint32_t>(ConnectResult::kDenied));
+  CHECK(code_of(*failed) == static_cast<std::uint32_t>(DeniedReason::kTokenFuture));
+}
+
+TEST_CASE("by default a gateway whose clock is 20 s behind that of the token's issuer takes its tokens") {
+  GatewayOptions options = gateway_options();
+  options.clock_skew = GatewayOptions().clock_skew;
+  World world(std::move(options));
+  RoguePeer peer(world, world.token(1, false, kStartWall + seconds(20)), rogue_address(1), 1);
+  peer.connect();
 }
 
 TEST_CASE("REQUEST and RESPONSE have exactly one length") {

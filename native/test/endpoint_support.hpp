@@ -109,6 +109,8 @@ inline GatewayOptions gateway_options() {
   options.advertised_addresses = {kServerAddress, kSecondServerAddress};
   options.reset_key = test_key(2);
   options.started = kStartWall - std::chrono::hours(1);
+  options.clock_skew = std::chrono::seconds(5);
+  options.restart_guard = std::chrono::seconds(5);
   return options;
 }
 

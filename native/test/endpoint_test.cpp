@@ -115,6 +115,7 @@ TEST_CASE(
     "after") {
   GatewayOptions options = gateway_options();
   options.external_token_history = true;
+  options.restart_guard = std::nullopt;
   World world(std::move(options));
   const Handle own = world.connect(world.token(5, true));
   for (int i = 0; i < 3; ++i) world.exchange();

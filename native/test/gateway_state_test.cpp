@@ -43,6 +43,8 @@ GatewayOptions options() {
   result.keys = keys_of({1, 2});
   result.advertised_addresses = {kPublic, kPublic6};
   result.started = kStarted;
+  result.clock_skew = seconds(5);
+  result.restart_guard = seconds(7);
   return result;
 }
 
@@ -81,7 +83,7 @@ TEST_CASE_FIXTURE(Fixture, "gateway state: advertised addresses, whatever their 
 
 TEST_CASE("gateway state: the restart rule for single-use tokens") {
   SeededRandom random(1);
-  const WallTime first_allowed = kStarted + milliseconds(5'000);
+  const WallTime first_allowed = kStarted + seconds(7);
   const std::array own{kPublic, kPublic6};
   const std::array mixed{kPublic, kOther};
   SUBCASE("own history") {
@@ -90,9 +92,17 @@ TEST_CASE("gateway state: the restart rule for single-use tokens") {
     CHECK_FALSE(state.single_use_allowed(first_allowed - milliseconds(1), own));
     CHECK_FALSE(state.single_use_allowed(first_allowed, mixed));
   }
-  SUBCASE("external history") {
+  SUBCASE("a history that is shared, and forgets in a restart") {
     GatewayOptions external = options();
     external.external_token_history = true;
+    const GatewayState state(std::move(external), random);
+    CHECK(state.single_use_allowed(first_allowed, mixed));
+    CHECK_FALSE(state.single_use_allowed(first_allowed - milliseconds(1), own));
+  }
+  SUBCASE("a history that outlives the process") {
+    GatewayOptions external = options();
+    external.external_token_history = true;
+    external.restart_guard = std::nullopt;
     const GatewayState state(std::move(external), random);
     CHECK(state.single_use_allowed(WallTime{}, mixed));
   }

@@ -22,7 +22,8 @@ constexpr std::uint64_t kUpperHalf = std::uint64_t{1} << 63U;
 constexpr WallTime kStarted{std::chrono::milliseconds(1'700'000'000'250)};
 
 netcode::Gateway gateway_of(RandomSource& random, std::uint32_t max_clients) {
-  return netcode::Gateway({}, kStarted, false, std::chrono::seconds(5), 100, max_clients, random);
+  return netcode::Gateway({}, kStarted, std::chrono::seconds(5), std::chrono::seconds(5), 100, max_clients,
+                          random);
 }
 
 }  // namespace
@@ -83,9 +84,9 @@ TEST_CASE("netcode gateway: no token that one run accepted is accepted by the ne
   std::size_t accepted = 0;
   for (int i = 0; i < 2'000; ++i) {
     CAPTURE(i);
-    const netcode::GatewayOptions options{std::chrono::milliseconds(1'000 + random.below(100'000)), false};
+    const netcode::GatewayOptions options{std::chrono::milliseconds(1'000 + random.below(100'000))};
     const auto skew = std::chrono::milliseconds(random.below(6'000));
-    const netcode::Gateway first(options, kStarted, false, skew, 1, 1, random);
+    const netcode::Gateway first(options, kStarted, skew, skew, 1, 1, random);
     const WallTime used = kStarted + std::chrono::milliseconds(random.below(20'000));
     // As late as is accepted, or too late.
     const auto expires = std::chrono::floor<std::chrono::seconds>(used + options.token_lifetime + skew) +
@@ -94,7 +95,7 @@ TEST_CASE("netcode gateway: no token that one run accepted is accepted by the ne
     if (first.judge(expire, used) != netcode::TokenAge::kAccepted) continue;
     ++accepted;
     const WallTime again = used + std::chrono::milliseconds(random.below(3'000));
-    const netcode::Gateway second(options, again, false, skew, 1, 1, random);
+    const netcode::Gateway second(options, again, skew, skew, 1, 1, random);
     for (int later = 0; later < 120; ++later)
       CHECK(second.judge(expire, again + std::chrono::seconds(later)) != netcode::TokenAge::kAccepted);
   }

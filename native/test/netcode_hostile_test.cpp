@@ -38,7 +38,7 @@ SocketAddress address_of(std::size_t index) {
 
 GatewayOptions fresh_gateway() {
   GatewayOptions options = netcode_gateway_options();
-  options.netcode->fresh_keys = true;
+  options.restart_guard = std::nullopt;
   return options;
 }
 
@@ -255,12 +255,13 @@ TEST_CASE("netcode: a token that may be from before the start is ignored, unless
     CHECK(is_challenged(world, token(world, 3606), kOtherAddress));
   }
   SUBCASE("keys that nobody has used before") {
-    options.netcode->fresh_keys = true;
+    options.restart_guard = std::nullopt;
     NetcodeWorld world(std::move(options));
     CHECK(is_challenged(world, token(world, 1800), kOtherAddress));
   }
   SUBCASE("another history") {
     options.external_token_history = true;
+    options.restart_guard = std::nullopt;
     NetcodeWorld world(std::move(options));
     CHECK(is_challenged(world, token(world, 1800), kOtherAddress));
   }

@@ -99,6 +99,7 @@ struct Asking {
   static GatewayOptions options() {
     GatewayOptions options = netcode_gateway_options();
     options.external_token_history = true;
+    options.restart_guard = std::nullopt;
     return options;
   }
   void answer(ConsumeVerdict verdict) {

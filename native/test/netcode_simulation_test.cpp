@@ -30,7 +30,7 @@ bool one_in(RandomSource& random, std::uint32_t count) { return random.below(cou
 GatewayOptions netcode_gateway(std::uint32_t max_peers, WallTime started) {
   GatewayOptions options = simulated_gateway(kGateway, started);
   options.netcode.emplace();
-  options.netcode->fresh_keys = true;
+  options.restart_guard = std::nullopt;
   options.max_peers = max_peers;
   return options;
 }

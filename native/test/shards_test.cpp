@@ -443,7 +443,7 @@ struct Crowd {
 
   static GatewayOptions crowd_gateway() {
     GatewayOptions options = netcode_gateway_options();
-    options.netcode->fresh_keys = true;
+    options.restart_guard = std::nullopt;
     return options;
   }
 

@@ -117,6 +117,12 @@ enum class DeniedReason : std::uint32_t {
   kShuttingDown = 4,
   kHistoryUnavailable = 5,
   kChannelsMismatch = 6,
+  kTokenExpired = 7,
+  kTokenFuture = 8,
+  kTokenLifetime = 9,
+  kProtocolMismatch = 10,
+  kWrongAddress = 11,
+  kSingleUseRefused = 12,
 };
 
 // A gateway's reminder to itself, carried by the client, to whom it is 21 opaque bytes.

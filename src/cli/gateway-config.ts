@@ -164,8 +164,7 @@ export function configOf(values: GatewayValues): CommandConfig {
   const given = keyOrEnvironment(values.key);
   const isAddressKnown = values.advertise !== undefined || values.public.length > 0 || !isWildcard(listen);
   const sessions = sessionsConfig(values, { wires, hasKey: given !== undefined, isAddressKnown });
-  // The demonstration hands over a key that it has made for the run.
-  const netcode = netcodeConfig(values.netcodeTokenLifetime, wires, given === undefined || values.control);
+  const netcode = netcodeConfig(values.netcodeTokenLifetime, wires);
   const { driver = 'loop', threads, spinMicros } = values;
   const key = formatKey(given ?? generateKey());
   const listener: ListenerConfig = {
@@ -173,6 +172,8 @@ export function configOf(values: GatewayValues): CommandConfig {
     wires,
     layers: [sessions === undefined ? 'messages' : 'sessions'],
     ...gatewayDriver({ driver, threads, spinMicros }),
+    // The demonstration hands over a key that it has made for the run.
+    freshKeys: given === undefined || values.control,
     ...(netcode !== undefined && { netcode }),
     ...(values.public.length > 0 && { publicAddresses: values.public }),
     ...(values.simulate !== undefined && { simulate: values.simulate.options }),

@@ -9,15 +9,14 @@ import { checkWholeSeconds } from './tokens.js';
 
 const defaultLifetimeMs = 3_600_000;
 
-/** @param isKeyNew whether nobody can have minted a token with the key before. @returns undefined where netcode is not spoken. */
+/** @returns undefined where netcode is not spoken. */
 export function netcodeConfig(
   lifetimeMs: number | undefined,
   wires: readonly Wire[],
-  isKeyNew: boolean,
 ): NetcodeOptions | undefined {
   if (wires.includes('netcode')) {
     const wholeMs = checkWholeSeconds('netcode-token-lifetime', lifetimeMs ?? defaultLifetimeMs);
-    return { tokenLifetimeMs: wholeMs, freshKeys: isKeyNew };
+    return { tokenLifetimeMs: wholeMs };
   }
   if (lifetimeMs === undefined) return undefined;
   throw new UsageError('--netcode-token-lifetime goes with --wire netcode or --wire both');

@@ -16,6 +16,8 @@ const passedNames = [
   'serverIndex',
   'sameClient',
   'clockSkewMs',
+  'restartGuardMs',
+  'freshKeys',
   'maxTokenLifetimeMs',
   'netcode',
   'driver',

@@ -36,6 +36,8 @@ type PassedServerOptions = Pick<
   | 'serverIndex'
   | 'sameClient'
   | 'clockSkewMs'
+  | 'restartGuardMs'
+  | 'freshKeys'
   | 'maxTokenLifetimeMs'
   | 'netcode'
   | 'driver'

@@ -3,7 +3,8 @@
 import { throwIfAborted, unlessAborted } from '../base/abort.js';
 import type { ServerKey } from '../token/server-key.js';
 import type { ChannelMap } from '../transport/channels.js';
-import { Server } from '../transport/server.js';
+import { checkServerOptions } from '../transport/options.js';
+import { openServer, type Server } from '../transport/server.js';
 import { Captures } from './capture/captures.js';
 import { Closers } from './closers.js';
 import { isLoopback } from './config-check.js';
@@ -174,19 +175,21 @@ export class GatewayParts {
     const { keys, made } = this.keysInUse;
     const netcode = netcodeTokensOf(plan, made);
     this.#netcode.set(plan.name, netcode);
-    const server = await Server.listen<ChannelMap>({
+    const serverPlan = checkServerOptions<ChannelMap>({
       ...plan.options,
+      freshKeys: plan.options.freshKeys ?? made,
       ...this.#publicAddresses(plan),
       ...this.limits,
       channels: plan.channels,
       protocolId: this.#plan.protocolId,
       keys,
-      ...(netcode !== undefined && {
-        netcode: { tokenLifetimeMs: netcode.tokenLifetimeMs, freshKeys: netcode.freshKeys },
-      }),
+      ...(netcode !== undefined && { netcode: { tokenLifetimeMs: netcode.tokenLifetimeMs } }),
       ...(plan.resetKey !== undefined && { resetKey: this.#resetKey(plan, warn) }),
       ...(plan.layers.includes('keys') && this.keys !== undefined && { secretOf: this.keys.secretOf }),
     });
+    const { restartWarning } = serverPlan;
+    if (restartWarning !== undefined) warn(`listener ${plan.name}: ${restartWarning}`);
+    const server = openServer<ChannelMap>(serverPlan);
     this.#closers.add(() => server.close());
     const failures = new LimitedLog(this.#log);
     server.on('listenerError', (error, source) => {

@@ -242,14 +242,26 @@ export class Client<C extends ChannelMap = DefaultChannels>
     throwIfAborted(plan.signal);
     let held = await takeToken(token, this.#clock, plan.signal);
     let ended = false;
-    const reconnect = async (): Promise<void> => {
-      if (!isReusable(held, this.#clock)) {
-        if (typeof token !== 'function') throw new Error('the token cannot be used again');
-        held = await takeToken(token, this.#clock, undefined);
-        if (ended) throw new Error('the connection was closed meanwhile');
-        if (held.wire !== connection.wire) throw new Error('the new token is for another wire format');
+    const renew = async (signal: AbortSignal | undefined): Promise<void> => {
+      if (typeof token !== 'function') throw new Error('the token cannot be used again');
+      held = await takeToken(token, this.#clock, signal);
+      if (ended) throw new Error('the connection was closed meanwhile');
+      if (held.wire !== connection.wire) throw new Error('the new token is for another wire format');
+    };
+    const attempt = async (signal: AbortSignal | undefined): Promise<void> => {
+      try {
+        await this.#attempt(connection, held, plan, signal);
+      } catch (error) {
+        // Its source may keep tokens: it is asked once more.
+        const isExpired = error instanceof ConnectError && error.denied === 'TOKEN_EXPIRED';
+        if (!isExpired || typeof token !== 'function') throw error;
+        await renew(signal);
+        await this.#attempt(connection, held, plan, signal);
       }
-      await this.#attempt(connection, held, plan, undefined);
+    };
+    const reconnect = async (): Promise<void> => {
+      if (!isReusable(held, this.#clock)) await renew(undefined);
+      await attempt(undefined);
     };
     const connection: Connection<C> = new Connection<C>({
       socket: this.#socket,
@@ -263,7 +275,7 @@ export class Client<C extends ChannelMap = DefaultChannels>
       },
       rebind: () => this.rebind(),
     });
-    await this.#attempt(connection, held, plan, plan.signal);
+    await attempt(plan.signal);
     return connection;
   }
 

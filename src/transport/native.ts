@@ -20,10 +20,12 @@ export interface NativeServerOptions {
   readonly maxHalfOpen: number;
   readonly sameClient: 'replace' | 'reject';
   readonly clockSkewMs: number;
+  /** null: no rule. */
+  readonly restartGuardMs: number | null;
   readonly maxTokenLifetimeMs: number;
   readonly externalTokenHistory: boolean;
   /** Left out where netcode is not spoken. */
-  readonly netcode?: { readonly tokenLifetimeMs: number; readonly freshKeys: boolean };
+  readonly netcode?: { readonly tokenLifetimeMs: number };
 }
 
 /** One channel, by the numbers of native/engine/channels.hpp. */

@@ -135,16 +135,11 @@ export interface NetcodeOptions {
    * refused.
    *
    * A netcode token counts once, and a client does not tell when its token was minted: a gateway without `tokenHistory` therefore refuses
-   * each token that expires before its start + `tokenLifetimeMs` + `clockSkewMs`, since it may have been used before a restart. The shorter
+   * each token that expires before its start + `tokenLifetimeMs` + `restartGuardMs`, since it may have been used before a restart. The shorter
    * this is, the sooner after a start everybody is admitted again. Lower it only once the tokens that were minted with a longer lifetime
    * have expired: the next start would take them for newer than they are.
    */
   readonly tokenLifetimeMs?: number;
-  /**
-   * These server keys were made for this process and nobody has used them before, so that no token can be from before its start: then
-   * that rule is not needed. False by default.
-   */
-  readonly freshKeys?: boolean;
 }
 
 /** Options of `Server.listen`. */
@@ -189,8 +184,22 @@ export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends S
    * (docs/protocol.md section 7, Order of attempts), or `reject` the new one. Netcode clients never replace anybody: while their client id is connected they are not answered.
    */
   readonly sameClient?: 'replace' | 'reject';
-  /** By how many milliseconds the clocks of backends and of this gateway may differ, 0 to 3,600,000; 5,000 by default. */
+  /** Maximum difference between the clocks of backends and of this gateway in milliseconds, 0 to 3,600,000; 60,000 by default. */
   readonly clockSkewMs?: number;
+  /**
+   * Time after the start, in milliseconds, 0 to 3,600,000, before whose end a single-use token must not have been created: an earlier run
+   * of this gateway may have admitted it. The same for netcode tokens, each of which is a single-use token. `clockSkewMs` by default; 0
+   * with a `tokenHistory`, which is expected to outlive the process.
+   *
+   * A lower value than `clockSkewMs` without a `tokenHistory` is reported by `process.emitWarning`: a token whose issuer's clock is ahead
+   * could be used again after a restart. For keys that are new in each run use `freshKeys` instead.
+   */
+  readonly restartGuardMs?: number;
+  /**
+   * True if the server keys were generated for this run, so that no token can have been used before its start: `restartGuardMs` then has
+   * no effect. False by default.
+   */
+  readonly freshKeys?: boolean;
   /**
    * Longest lifetime of a token that is accepted, in milliseconds; 86,400,000 (a day) by default and at most 10 times that. For netcode
    * tokens see `netcode.tokenLifetimeMs`.
@@ -245,6 +254,8 @@ export interface ServerPlan extends SocketPlan {
   readonly tokenHistory: TokenHistory | undefined;
   readonly secretOf: SecretSource<PeerSecretUser> | undefined;
   readonly signal: AbortSignal | undefined;
+  /** Text for operators if single-use tokens can be used again after a restart. */
+  readonly restartWarning: string | undefined;
 }
 
 const socketOptionNames = [
@@ -285,6 +296,8 @@ const serverOptionNames = [
   'resetKey',
   'sameClient',
   'clockSkewMs',
+  'restartGuardMs',
+  'freshKeys',
   'maxTokenLifetimeMs',
   'tokenHistory',
   'secretOf',
@@ -303,6 +316,8 @@ const maxHalfOpenLimit = 65_536;
 const maxKeys = 64;
 const maxPublicAddresses = 1024;
 const resetKeyBytes = 32;
+/** Default of `clockSkewMs`. */
+export const defaultClockSkewMs = 60_000;
 const dayMs = 86_400_000;
 const hourMs = 3_600_000;
 const leastTokenLifetimeMs = 1000;
@@ -330,6 +345,10 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
   const maxHalfOpen = checkInteger('maxHalfOpen', options.maxHalfOpen ?? 4096, 1, maxHalfOpenLimit);
   const tokenHistory = checkTokenHistory(options.tokenHistory);
   const protocolId = checkU64('protocolId', options.protocolId);
+  const clockSkewMs = checkInteger('clockSkewMs', options.clockSkewMs ?? defaultClockSkewMs, 0, hourMs);
+  const hasRestartRule = tokenHistory === undefined || (options.restartGuardMs ?? 0) > 0;
+  const restartGuardMs = checkInteger('restartGuardMs', options.restartGuardMs ?? clockSkewMs, 0, hourMs);
+  const freshKeys = checkBoolean('freshKeys', options.freshKeys ?? false);
   const channels = checkChannelOptions(options);
   const wires = checkWires(options, channels.table);
   const socket = nativeSocketOptions(options, 'server', address, network);
@@ -362,7 +381,8 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
         maxPeers,
         maxHalfOpen: halfOpenOfShard,
         sameClient: checkOneOf('sameClient', options.sameClient ?? 'replace', ['replace', 'reject']),
-        clockSkewMs: checkInteger('clockSkewMs', options.clockSkewMs ?? 5000, 0, hourMs),
+        clockSkewMs,
+        restartGuardMs: hasRestartRule && !freshKeys ? restartGuardMs : null,
         maxTokenLifetimeMs: checkInteger(
           'maxTokenLifetimeMs',
           options.maxTokenLifetimeMs ?? dayMs,
@@ -383,7 +403,20 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
     tokenHistory,
     secretOf: options.secretOf === undefined ? undefined : checkFunction('secretOf', options.secretOf),
     signal: checkSignal(options.signal),
+    restartWarning:
+      tokenHistory === undefined && !freshKeys && restartGuardMs < clockSkewMs
+        ? restartWarning(restartGuardMs, clockSkewMs)
+        : undefined,
   };
+}
+
+function restartWarning(restartGuardMs: number, clockSkewMs: number): string {
+  const windowMs = clockSkewMs - restartGuardMs;
+  return (
+    `restartGuardMs (${restartGuardMs}) is less than clockSkewMs (${clockSkewMs}): if this gateway restarts, a single-use or netcode token ` +
+    `that was used up to ${windowMs} ms before the restart, and whose issuer's clock is ahead, can be used a second time until it ` +
+    'expires. Use a tokenHistory that outlives the process, raise restartGuardMs, or set freshKeys if the server keys are new in each run.'
+  );
 }
 
 /**
@@ -452,11 +485,10 @@ function checkWires<C extends ChannelMap>(options: ServerOptions<C>, channels: C
 }
 
 function checkNetcode(options: NetcodeOptions): WirePlan['netcode'] {
-  checkOptions('netcode', options, ['tokenLifetimeMs', 'freshKeys']);
-  const { tokenLifetimeMs = hourMs, freshKeys = false } = options;
+  checkOptions('netcode', options, ['tokenLifetimeMs']);
+  const { tokenLifetimeMs = hourMs } = options;
   return {
     tokenLifetimeMs: checkInteger('netcode.tokenLifetimeMs', tokenLifetimeMs, leastTokenLifetimeMs, dayMs),
-    freshKeys: checkBoolean('netcode.freshKeys', freshKeys),
   };
 }
 

@@ -84,6 +84,12 @@ export const deniedReasons = [
   'SHUTTING_DOWN',
   'HISTORY_UNAVAILABLE',
   'CHANNELS_MISMATCH',
+  'TOKEN_EXPIRED',
+  'TOKEN_FUTURE',
+  'TOKEN_LIFETIME',
+  'PROTOCOL_MISMATCH',
+  'WRONG_ADDRESS',
+  'SINGLE_USE_REFUSED',
 ] as const;
 /** A reason that this version does not know is reported as `UNKNOWN_<number>`. */
 export type DeniedReason = (typeof deniedReasons)[number] | `UNKNOWN_${number}`;

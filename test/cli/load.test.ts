@@ -21,7 +21,7 @@ test.each(wires)('every echo of %s counts: of what is sent nothing is lost', asy
     protocolId,
     keys: [key],
     wires: [wire],
-    ...(wire === 'netcode' && { netcode: { freshKeys: true } }),
+    ...(wire === 'netcode' && { freshKeys: true }),
   });
   server.on('message', (peer, data) => {
     peer.send(data);

@@ -3,7 +3,15 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { formatKey, generateKey, openNetcodeToken, openToken } from '../../src/token/index.js';
+import { judgeToken } from '../../src/cli/token-verdict.js';
+import {
+  decodeToken,
+  formatKey,
+  generateKey,
+  mintToken,
+  openNetcodeToken,
+  openToken,
+} from '../../src/token/index.js';
 import { expectWrongUsage, hawser, RunningCommand, temporaryFolder } from './support.js';
 
 const key = formatKey(generateKey({ id: 9 }));
@@ -86,7 +94,10 @@ test('--inspect knows both wires, as text and as bytes, and shows no session key
     const shown: Record<string, unknown> = JSON.parse(stdout);
     expect(shown).toMatchObject({ wire: 'netcode', protocolId: '1', timeoutMs: 15_000, expired: false });
     expect(Object.keys(shown).toSorted()).toEqual(
-      [...['wire', 'protocolId', 'addresses', 'createTime', 'expireTime', 'expired', 'timeoutMs']].toSorted(),
+      [
+        ...['wire', 'protocolId', 'addresses', 'createTime', 'expireTime', 'expired', 'timeoutMs'],
+        ...['accepted', 'verdict'],
+      ].toSorted(),
     );
     const all = await hawser('token', '--inspect', given, '--key', key, '--json');
     expect(JSON.parse(all.stdout)).toMatchObject({ clientId: '42' });
@@ -96,7 +107,61 @@ test('--inspect knows both wires, as text and as bytes, and shows no session key
   expect((await piped.outcome).stdout).toMatch(/^wire +netcode$/m);
   const other = await hawser('token', '--inspect', token, '--key', formatKey(generateKey({ id: 9 })));
   expect(other.code).toBe(1);
-  expect(other.stderr).toMatch(/^hawser token: .*does not open with any of the keys.*\n$/);
+  expect(other.stdout).toMatch(/^accepted +no$/m);
+  expect(other.stdout).toMatch(/^verdict +the key does not open the private part/m);
+});
+
+test.each<[string, readonly string[], readonly string[], RegExp]>([
+  [
+    'another protocol id',
+    [],
+    ['--protocol-id', '2'],
+    /PROTOCOL_MISMATCH: the token is for protocol 1, the gateway serves 2/,
+  ],
+  [
+    'another gateway',
+    [],
+    ['--server', '192.0.2.9:1'],
+    /WRONG_ADDRESS: it lists 127.0.0.1:4433, but not 192.0.2.9:1/,
+  ],
+  [
+    'another key',
+    [],
+    ['--key', formatKey(generateKey({ id: 9 }))],
+    /the key does not open the private part, which is sealed with key \d+/,
+  ],
+])('--inspect says why a gateway would refuse a token: %s', async (_, minting, asking, reason) => {
+  const made = await hawser('token', '--key', key, '--server', '127.0.0.1:4433', ...minting);
+  const token = made.stdout.trim();
+  const accepted = await hawser('token', '--inspect', token, '--key', key, '--json');
+  expect(accepted.code).toBe(0);
+  expect(JSON.parse(accepted.stdout)).toMatchObject({ accepted: true });
+  const { code, stdout } = await hawser('token', '--inspect', token, ...asking, '--json');
+  expect(code).toBe(1);
+  const shown: { accepted: boolean; verdict: string[] } = JSON.parse(stdout);
+  expect(shown.accepted).toBe(false);
+  expect(shown.verdict).toEqual([expect.stringMatching(reason)]);
+});
+
+test.each<[string, number, string | undefined]>([
+  ['20 s ahead', 20_000, undefined],
+  ['61 s ahead', 61_000, 'TOKEN_FUTURE: it was created 61 s ahead'],
+  ['expired 59 s ago', -3_659_000, undefined],
+  ['expired 61 s ago', -3_661_000, 'TOKEN_EXPIRED: it expired 61 s ago'],
+])('a gateway with the default skew of 60 s and a token created %s', async (_, createdAtMs, refusal) => {
+  const nowMs = 1_800_000_000_000;
+  const minted = await mintToken({
+    protocolId: 1n,
+    key,
+    clientId: 1n,
+    addresses: ['127.0.0.1:4433'],
+    lifetimeMs: 3_600_000,
+    now: () => nowMs + createdAtMs,
+  });
+  const gateway = { protocolId: 1n, addresses: [], nowMs, isOpened: true };
+  const { accepted, verdict } = judgeToken(decodeToken(minted), gateway);
+  expect(accepted).toBe(refusal === undefined);
+  if (refusal !== undefined) expect(verdict).toEqual([expect.stringContaining(refusal)]);
 });
 
 test('--inspect shows a token that never expires', async () => {

@@ -136,7 +136,7 @@ describe('beside further channels', () => {
     inWorld(async (world) => {
       const { server, recorders } = await recording(world, {
         wires: ['hawser', 'netcode'],
-        netcode: { freshKeys: true },
+        freshKeys: true,
       });
       const token = await mintNetcodeToken({
         protocolId,

@@ -313,7 +313,7 @@ describe.each(carriers)('netcode %s', (_name, makeCarrier) => {
     });
 
     test('that may be from before the start (tokenPredates)', async () => {
-      const server = await carrier.gateway({ netcode: { tokenLifetimeMs: 60_000 } });
+      const server = await carrier.gateway({ freshKeys: false, netcode: { tokenLifetimeMs: 60_000 } });
       const { client, place } = await carrier.guest(carrier.mint([server]), { ticks: false });
       await expectDropped(server, place, 'tokenPredates', () => client.start(carrier.nowMs()));
     });
@@ -912,7 +912,11 @@ describe('netcode takes its time', () => {
   });
 
   test('with a token of before the start, until it could not be one (tokenPredates)', async () => {
-    const server = await carrier.gateway({ clockSkewMs: 2000, netcode: { tokenLifetimeMs: 10_000 } });
+    const server = await carrier.gateway({
+      clockSkewMs: 2000,
+      freshKeys: false,
+      netcode: { tokenLifetimeMs: 10_000 },
+    });
     const early = await carrier.guest(carrier.mint([server], { lifetime: 10n, timeout: 2 }));
     early.client.start(carrier.nowMs());
     await carrier.until(() => early.client.ended);

@@ -284,7 +284,7 @@ export abstract class Carrier {
     return this.world.listen({
       address: this.wildcard(family),
       wires: ['hawser', 'netcode'],
-      netcode: { freshKeys: true },
+      freshKeys: true,
       ...options,
     });
   }

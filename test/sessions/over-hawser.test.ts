@@ -290,7 +290,7 @@ describe('sessions', () => {
     const server = await world.listen({
       channels: sessionChannels,
       wires: ['hawser', 'netcode'],
-      netcode: { freshKeys: true },
+      freshKeys: true,
     });
     const accepted: End[] = [];
     serveSessions(server, {

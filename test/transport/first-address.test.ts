@@ -70,7 +70,7 @@ test('a gateway that is dead costs 300 ms', async () => {
 });
 
 test('netcode clients keep to the order of their token', async () => {
-  const listen = () => world.listen({ wires: ['hawser', 'netcode'], netcode: { freshKeys: true } });
+  const listen = () => world.listen({ wires: ['hawser', 'netcode'], freshKeys: true });
   const [a, b] = [await listen(), await listen()];
   const token = await mintNetcodeToken({
     protocolId,

@@ -71,7 +71,7 @@ function listenTo<C extends ChannelMap = DefaultChannels>(
   world: World,
   options: Partial<ServerOptions<C>> = {},
 ): Promise<Server<C>> {
-  return world.listen<C>({ wires: ['hawser', 'netcode'], netcode: { freshKeys: true }, ...options });
+  return world.listen<C>({ wires: ['hawser', 'netcode'], freshKeys: true, ...options });
 }
 
 /** For attempts that nobody answers. */
@@ -523,7 +523,7 @@ describe.each(worlds)('netcode %s', (_name, makeWorld) => {
   });
 
   test('refuses after its start what may have been used before it', async () => {
-    const server = await listenTo(world, { netcode: {} });
+    const server = await listenTo(world, { freshKeys: false });
     expect(await silenceFor(world, await tokenFor(world, server))).toMatchObject({
       netcodeState: netcodeStates.connectionRequestTimedOut,
     });
@@ -534,7 +534,8 @@ describe.each(worlds)('netcode %s', (_name, makeWorld) => {
   test('refuses tokens that live longer than it was told', async () => {
     const server = await listenTo(world, {
       clockSkewMs: 0,
-      netcode: { freshKeys: true, tokenLifetimeMs: 60_000 },
+      freshKeys: true,
+      netcode: { tokenLifetimeMs: 60_000 },
     });
     const long = await tokenFor(world, server, { lifetimeMs: 120_000 });
     expect(await silenceFor(world, long)).toMatchObject({ result: 'timedOut' });
@@ -642,7 +643,9 @@ describe('netcode', () => {
   test('admits tokens of before the start as soon as none of them can be alive', async () => {
     const world = new SimulatedWorld();
     const server = await listenTo(world, {
-      clockSkewMs: 2000,
+      clockSkewMs: 60_000,
+      restartGuardMs: 2000,
+      freshKeys: false,
       netcode: { tokenLifetimeMs: 5000 },
     });
     const token = (): Promise<Uint8Array> => tokenFor(world, server, { lifetimeMs: 5000 });

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import {
   bytes,
@@ -14,6 +15,7 @@ import {
 } from '../../src/index.js';
 import { SimulatedNetwork } from '../../src/testing/index.js';
 import { checkNodeVersion, loadAddon } from '../../src/transport/native.js';
+import { checkServerOptions } from '../../src/transport/options.js';
 import { counterNames, dropCounterName, dropReasons, localDropReasons } from '../../src/transport/stats.js';
 import { refusal } from '../base/refusal.js';
 import { protocolId, SimulatedWorld, serverKey } from './support.js';
@@ -118,6 +120,8 @@ const wrongServerOptions: readonly (readonly [string, unknown, string])[] = [
   ['highWaterBytes', -1, 'highWaterBytes must be an integer from 0 to 4294967295; got -1'],
   ['maxQueuedBytes', 1000, 'maxQueuedBytes must be an integer from 262144 to 4294967295; got 1000'],
   ['dscp', 64, 'dscp must be an integer from 0 to 63; got 64'],
+  ['restartGuardMs', -1, 'restartGuardMs must be an integer from 0 to 3600000; got -1'],
+  ['freshKeys', 'yes', 'freshKeys must be true or false; got "yes"'],
   ['maxPeer', 5, "unknown option 'maxPeer' in options; did you mean 'maxPeers'?"],
 ];
 
@@ -128,6 +132,43 @@ describe('options of a server', () => {
       code: 'ERR_HAWSER_ARGUMENT',
       message: expect.stringContaining(message),
     });
+  });
+
+  test.each<[string, Partial<ServerOptions>, boolean]>([
+    ['the default', {}, false],
+    ['a guard as long as the skew', { clockSkewMs: 1000, restartGuardMs: 1000 }, false],
+    ['a shorter guard', { restartGuardMs: 59_999 }, true],
+    ['no guard', { restartGuardMs: 0 }, true],
+    ['no guard, and keys that are new in each run', { restartGuardMs: 0, freshKeys: true }, false],
+    ['a history', { restartGuardMs: 0, tokenHistory: { consume: () => true } }, false],
+  ])('a restart guard shorter than the clock skew is warned of: %s', (_, options, isWarned) => {
+    const { restartWarning } = checkServerOptions({ ...good, ...options });
+    expect(restartWarning !== undefined).toBe(isWarned);
+    if (restartWarning === undefined) return;
+    const windowMs = 60_000 - (options.restartGuardMs ?? 0);
+    expect(restartWarning).toContain(`used up to ${windowMs} ms before the restart`);
+    expect(restartWarning).toContain('can be used a second time');
+  });
+
+  test('a restart guard that is too short is a warning of the process', async () => {
+    const warned = once(process, 'warning');
+    const server = await Server.listen({ ...good, address: '127.0.0.1:0', restartGuardMs: 0 });
+    const [warning] = await warned;
+    expect(warning).toMatchObject({
+      name: 'HawserWarning',
+      message: expect.stringMatching(/^restartGuardMs \(0\)/),
+    });
+    await server.close();
+  });
+
+  test.each<[string, Partial<ServerOptions>, number | null]>([
+    ['the skew by default', { clockSkewMs: 7000 }, 7000],
+    ['60 s if neither is given', {}, 60_000],
+    ['none with a history', { tokenHistory: { consume: () => true } }, null],
+    ['as given with a history', { tokenHistory: { consume: () => true }, restartGuardMs: 5000 }, 5000],
+    ['none for keys that are new in each run', { freshKeys: true, restartGuardMs: 5000 }, null],
+  ])('the restart guard is %s', (_, options, expected) => {
+    expect(checkServerOptions({ ...good, ...options }).native.server?.restartGuardMs).toBe(expected);
   });
 
   test('no message repeats a key', async () => {
@@ -179,8 +220,7 @@ describe('options of a server for netcode', () => {
   test.each<[string, unknown, string]>([
     ['tokenLifetimeMs', 999, 'netcode.tokenLifetimeMs must be an integer from 1000 to 86400000; got 999'],
     ['tokenLifetimeMs', 86_400_001, 'netcode.tokenLifetimeMs must be an integer from 1000 to 86400000'],
-    ['freshKeys', 'yes', 'netcode.freshKeys must be true or false; got "yes"'],
-    ['freshKey', true, "unknown option 'freshKey' in netcode; did you mean 'freshKeys'?"],
+    ['freshKeys', true, "unknown option 'freshKeys' in netcode"],
   ])('%s: %o is refused by name', async (name, value, message) => {
     await expect(Server.listen({ ...both, netcode: { [name]: value } })).rejects.toMatchObject({
       code: 'ERR_HAWSER_ARGUMENT',

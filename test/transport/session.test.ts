@@ -7,6 +7,7 @@ import {
   type HawserError,
   type Peer,
   reliable,
+  type ServerOptions,
   text as textCodec,
 } from '../../src/index.js';
 import {
@@ -15,6 +16,7 @@ import {
   next,
   protocolId,
   SimulatedWorld,
+  type TokenOverrides,
   text,
   type World,
   worlds,
@@ -358,6 +360,53 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
     const connection = await world.connect(token);
     await world.until(connection.close());
     await expect(world.connect(token)).rejects.toMatchObject({ denied: 'TOKEN_USED' });
+  });
+
+  /** A token whose issuer's clock differs from that of the gateway. */
+  const aged = (ms: number): { readonly now: () => number } => ({ now: () => world.clock.wallNow() + ms });
+
+  test.each<[string, Partial<ServerOptions>, TokenOverrides, string, RegExp]>([
+    ['expired', {}, { ...aged(-7_200_000), lifetimeMs: 60_000 }, 'TOKEN_EXPIRED', /get a new connect token/],
+    ['from the future', {}, aged(61_000), 'TOKEN_FUTURE', /synchronise the clocks/],
+    ['that lives too long', { maxTokenLifetimeMs: 1000 }, {}, 'TOKEN_LIFETIME', /maxTokenLifetimeMs/],
+    ['for another protocol', { protocolId: 99n }, {}, 'PROTOCOL_MISMATCH', /another protocolId/],
+    ['for other gateways', { publicAddresses: ['192.0.2.1:1'] }, {}, 'WRONG_ADDRESS', /publicAddresses/],
+    [
+      'for one use, and from before the start',
+      {},
+      { singleUse: true },
+      'SINGLE_USE_REFUSED',
+      /restartGuardMs/,
+    ],
+  ])('refuses a token at once, and says why: %s', async (_, options, overrides, denied, advice) => {
+    const server = await world.listen(options);
+    const token = await world.token({ publicAddresses: [server.address] }, overrides);
+    const error: unknown = await world.connect(token).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'ERR_HAWSER_DENIED', result: 'denied', denied });
+    expect(error).toMatchObject({ message: expect.stringMatching(advice) });
+  });
+
+  test('takes tokens of an issuer whose clock is 20 s ahead or behind', async () => {
+    const server = await world.listen();
+    await world.connect(await world.token(server, { clientId: 1n, ...aged(20_000) }));
+    await world.connect(await world.token(server, { clientId: 2n, ...aged(-20_000), lifetimeMs: 10_000 }));
+    expect(server.peers.size).toBe(2);
+  });
+
+  test('asks a token source once more when its token has expired', async () => {
+    const server = await world.listen();
+    let asked = 0;
+    const source = (): Promise<Uint8Array> =>
+      world.token(server, ++asked === 1 ? { ...aged(-7_200_000), lifetimeMs: 60_000 } : {});
+    const connection = await world.connect(source);
+    expect([asked, connection.connected]).toEqual([2, true]);
+    asked = 0;
+    const expired = (): Promise<Uint8Array> => {
+      ++asked;
+      return world.token(server, { ...aged(-7_200_000), lifetimeMs: 60_000 });
+    };
+    await expect(world.connect(expired)).rejects.toMatchObject({ denied: 'TOKEN_EXPIRED' });
+    expect(asked).toBe(2);
   });
 
   test('asks a token history of the user', async () => {

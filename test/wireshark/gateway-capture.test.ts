@@ -92,7 +92,7 @@ describe.skipIf(tsharkMissing !== undefined)('a capture with plaintext in Wiresh
     const server = await world.listen({
       channels,
       wires: ['hawser', 'netcode'],
-      netcode: { freshKeys: true },
+      freshKeys: true,
       resetKey: new Uint8Array(32).fill(1),
     });
     serverPort = portOf(server);

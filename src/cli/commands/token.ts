@@ -1,4 +1,5 @@
 import { formatAddress } from '../../base/address.js';
+import { HawserError } from '../../base/errors.js';
 import type { PublicToken } from '../../token/format.js';
 import { mintToken } from '../../token/mint.js';
 import { type PublicNetcodeToken, wireOfToken } from '../../token/netcode-format.js';
@@ -26,6 +27,7 @@ import {
   type Values,
   withDefault,
 } from '../options.js';
+import { judgeToken } from '../token-verdict.js';
 import { checkWholeSeconds, keyOrEnvironment, randomClientId, wireOf, wireOption } from '../tokens.js';
 import { writeNewSecret } from '../write-new-secret.js';
 
@@ -47,7 +49,7 @@ const options = {
   ),
   inspect: optional(
     content('TOKEN|@FILE|-'),
-    'show what a token says instead of making one; with a key, the private part too',
+    'show what a token says instead of making one, with a key the private part too, and whether a gateway takes it',
   ),
   json: flag('print JSON'),
 };
@@ -58,13 +60,14 @@ export const token: Command = defineCommand({
   details: [
     'A token is as good as a password until it expires: hand it to its client over TLS.',
     'With --wire netcode, --out writes the 2,048 bytes that netcode clients in other languages take.',
+    'With --inspect, the exit code is 1 if a gateway with --protocol-id, --server and --key would refuse the token now.',
   ],
   options,
   run: async (values) => {
     const key = keyOrEnvironment(values.key);
     if (values.inspect === undefined) return mint(values, key);
     if (values.out !== undefined) throw new UsageError('--out and --inspect exclude each other');
-    return inspect(values.inspect, key, values.json);
+    return inspect(values.inspect, key, values);
   },
 });
 
@@ -119,29 +122,72 @@ function print(
 type Shown = Readonly<Record<string, unknown>>;
 
 /** @param given the text of a token, or its bytes as they are. */
-async function inspect(given: Buffer, key: ServerKey | undefined, json: boolean): Promise<number> {
+async function inspect(
+  given: Buffer,
+  key: ServerKey | undefined,
+  { protocolId, server: addresses, json }: Values<typeof options>,
+): Promise<number> {
   const token = wireOfToken(given) === undefined ? given.toString().trim() : given;
-  const shown = await (wireOf(token) === 'netcode' ? showNetcode : showHawser)(token, key);
+  const {
+    content,
+    isOpened,
+    shown: fields,
+  } = await (wireOf(token) === 'netcode' ? showNetcode : showHawser)(token, key);
+  const judged = judgeToken(content, { protocolId, addresses, nowMs: Date.now(), isOpened });
+  const shown: Shown = { ...fields, ...judged };
+  const code = judged.accepted ? exitCodes.ok : exitCodes.failure;
   if (json) {
     process.stdout.write(`${JSON.stringify(shown)}\n`);
-    return exitCodes.ok;
+    return code;
   }
   const rows = Object.entries(shown).map(([name, value]) => [spaced(name), textOf(value)] as const);
   const width = Math.max(...rows.map(([name]) => name.length));
   for (const [name, value] of rows) process.stdout.write(`${name.padEnd(width)}  ${value}\n`);
-  return exitCodes.ok;
+  return code;
 }
 
-async function showHawser(token: Uint8Array | string, key: ServerKey | undefined): Promise<Shown> {
-  return key === undefined
-    ? describePublic(decodeToken(token))
-    : describePrivate(await openToken(token, [key]));
+/** What is known of a token. */
+interface Inspected<T> {
+  readonly content: T;
+  readonly shown: Shown;
+  /** Whether the key opens the private part; undefined without a key. */
+  readonly isOpened: boolean | undefined;
 }
 
-async function showNetcode(token: Uint8Array | string, key: ServerKey | undefined): Promise<Shown> {
-  return key === undefined
-    ? describePublicNetcode(decodeNetcodeToken(token))
-    : describePrivateNetcode(await openNetcodeToken(token, [key]));
+async function showHawser(
+  token: Uint8Array | string,
+  key: ServerKey | undefined,
+): Promise<Inspected<PublicToken>> {
+  const content = decodeToken(token);
+  const opened = key && (await opensWith(() => openToken(token, [key])));
+  return {
+    content,
+    shown: opened === undefined ? describePublic(content) : describePrivate(opened),
+    isOpened: key && opened !== undefined,
+  };
+}
+
+async function showNetcode(
+  token: Uint8Array | string,
+  key: ServerKey | undefined,
+): Promise<Inspected<PublicNetcodeToken>> {
+  const content = decodeNetcodeToken(token);
+  const opened = key && (await opensWith(() => openNetcodeToken(token, [key])));
+  return {
+    content,
+    shown: opened === undefined ? describePublicNetcode(content) : describePrivateNetcode(opened),
+    isOpened: key && opened !== undefined,
+  };
+}
+
+/** @returns undefined if no key opens it. */
+async function opensWith<T>(open: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    if (error instanceof HawserError && error.code === 'ERR_HAWSER_TOKEN_KEY') return undefined;
+    throw error;
+  }
 }
 
 /** What any holder may know; not the session keys, which would turn a log into a leak. */

@@ -16,7 +16,8 @@ import type {
   SessionSkewMessage,
 } from '../../sessions/server/diagnostics.js';
 import type { SessionEnded, SessionStarted } from '../../sync/manager/events.js';
-import type { PeerConnectMessage, PeerDisconnectMessage } from '../../transport/diagnostics.js';
+import type { DropMessage, PeerConnectMessage, PeerDisconnectMessage } from '../../transport/diagnostics.js';
+import type { DropReason } from '../../transport/stats.js';
 import type { GatewayDrainMessage, GatewayReloadMessage, GatewayStateMessage } from '../diagnostics.js';
 import type { LogLevel } from './logger.js';
 
@@ -76,6 +77,29 @@ export function disconnectLine({ address, peer, info }: PeerDisconnectMessage): 
     code,
     reason,
   });
+}
+
+const tokenRefusals: Partial<Record<DropReason, string>> = {
+  protocol: 'connect tokens are for another protocolId',
+  tokenLifetime: 'connect tokens live longer than maxTokenLifetimeMs (netcode: netcode.tokenLifetimeMs)',
+  tokenExpired: 'connect tokens have expired, or the clock of this gateway is ahead of that of their issuer',
+  tokenFuture:
+    'connect tokens are created in the future: the clock of their issuer is ahead of this one by more than clockSkewMs',
+  unknownKey: 'connect tokens are sealed with a key id that this gateway does not have',
+  tokenInvalid:
+    'connect tokens do not open with the server keys of this gateway: other keys, or altered tokens',
+  tokenPredates: 'netcode tokens may have been used before the start of this gateway: see restartGuardMs',
+  wrongAddress: 'connect tokens list no address of this gateway: compare publicAddresses',
+  singleUseRefused:
+    'single-use tokens are from before the start + restartGuardMs, or list other gateways without a shared tokenHistory',
+};
+
+/** @returns undefined for reasons that do not concern the token. */
+export function tokenRefusalLine({ address, reason, count }: DropMessage): EventLine | undefined {
+  const text = tokenRefusals[reason];
+  return text === undefined
+    ? undefined
+    : line('warn', `clients are refused: ${text}`, { listener: address, reason, count });
 }
 
 // ---- Sessions ------------------------------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ import * as lines from './event-lines.js';
 import { LimitedLog } from './limited-log.js';
 import type { Logger } from './logger.js';
 
+/** Anybody can send tokens without end: one line in ten seconds for each reason. */
+const refusalRate = { burst: 1, perSecond: 0.1 };
+
 /** Whose events are told. */
 export interface LogEventsOptions {
   /** The name of the gateway. */
@@ -70,8 +73,13 @@ export function logEvents(log: Logger, { gateway: name, addresses, nowMs }: LogE
   tell(transportNames.peerDisconnect, transport.peerDisconnect, (m) =>
     isOwn(m) ? lines.disconnectLine(m) : undefined,
   );
+  const refusals = new LimitedLog(log, refusalRate, nowMs);
   stack.add(transportNames.drop, transport.drop, (message) => {
-    if (isOwn(message)) drops.add(message);
+    if (!isOwn(message)) return;
+    drops.add(message);
+    const refusal = lines.tokenRefusalLine(message);
+    if (refusal !== undefined)
+      refusals.tell(`${message.address} ${message.reason}`, refusal.level, refusal.fields, refusal.message);
   });
   tell(sessionNames.session, sessions.session, lines.sessionLine);
   tell(sessionNames.rejected, sessions.rejected, lines.sessionRejectedLine);

@@ -1,14 +1,13 @@
 // What a gateway has to know of netcode tokens, which do not say when they were minted.
 
+import { defaultClockSkewMs } from '../../transport/options.js';
 import type { ListenerPlan } from '../plan.js';
 
 const defaultLifetimeMs = 3_600_000;
-const defaultClockSkewMs = 5000;
 
 /** The lifetime of the netcode tokens of a listener. */
 export interface NetcodeTokens {
   readonly tokenLifetimeMs: number;
-  readonly freshKeys: boolean;
   /**
    * From when on they count, as Unix milliseconds of a whole second: those with the whole lifetime that were minted earlier may be from
    * before the start. Undefined where all count.
@@ -22,11 +21,10 @@ export function netcodeTokensOf(
   isKeyNew: boolean,
 ): NetcodeTokens | undefined {
   if (!wires.includes('netcode')) return undefined;
-  const { netcode = {}, clockSkewMs = defaultClockSkewMs } = options;
-  const freshKeys = netcode.freshKeys ?? isKeyNew;
+  const { netcode = {}, clockSkewMs = defaultClockSkewMs, restartGuardMs = clockSkewMs } = options;
+  const freshKeys = options.freshKeys ?? isKeyNew;
   return {
     tokenLifetimeMs: netcode.tokenLifetimeMs ?? defaultLifetimeMs,
-    freshKeys,
-    tokensFromMs: freshKeys ? undefined : (Math.floor((Date.now() + clockSkewMs) / 1000) + 1) * 1000,
+    tokensFromMs: freshKeys ? undefined : (Math.floor((Date.now() + restartGuardMs) / 1000) + 1) * 1000,
   };
 }

@@ -8,6 +8,7 @@ import { diagnostics as keys } from '../../../src/keys/agent/diagnostics.js';
 import { diagnostics as sessions } from '../../../src/sessions/server/diagnostics.js';
 import { diagnostics as sync } from '../../../src/sync/manager/diagnostics.js';
 import { channels as transport } from '../../../src/transport/diagnostics.js';
+import type { DropReason } from '../../../src/transport/stats.js';
 import { KeptLog } from '../admin/fake-gateway.js';
 
 const address = '127.0.0.1:4433';
@@ -89,6 +90,38 @@ test('drops are one line a second, the most frequent reason first', () => {
   );
   vi.advanceTimersByTime(5000);
   expect(log.lines.length).toBe(2);
+});
+
+test('each reason to refuse a token has a line with its count, at most one in ten seconds', () => {
+  const refused = (reason: DropReason, count: number): void =>
+    transport.drop.publish({ address, shard: 0, reason, count });
+  const lines = (): readonly string[] =>
+    log.lines
+      .filter(({ message }) => message.startsWith('clients are refused: '))
+      .map(({ message }) => message);
+  const reasons: DropReason[] = [
+    'tokenExpired',
+    'tokenFuture',
+    'tokenLifetime',
+    'protocol',
+    'unknownKey',
+    'tokenInvalid',
+  ];
+  for (const reason of [...reasons, 'wrongAddress', 'singleUseRefused', 'tokenPredates'] as const) {
+    for (let i = 0; i < 100; ++i) refused(reason, 3);
+  }
+  expect(lines()).toHaveLength(9);
+  expect(log.lines[0]).toMatchObject({
+    level: 'warn',
+    fields: { listener: address, reason: 'tokenExpired', count: 3 },
+  });
+  refused('length', 1);
+  refused('replayed', 1);
+  expect(lines()).toHaveLength(9);
+  nowMs += 10_000;
+  refused('tokenFuture', 5);
+  expect(lines()).toHaveLength(10);
+  expect(log.lines.findLast(({ level }) => level === 'warn')?.fields).toMatchObject({ count: 5, untold: 99 });
 });
 
 test('what was dropped last is told at the end', () => {

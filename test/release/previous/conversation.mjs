@@ -1,6 +1,13 @@
 // One connection in the simulated network, datagram by datagram: what one release said can be said again to another. The
 // seed decides every random byte of both ends, so that an end which draws as many of them answers as that of the recording.
-import { channelsOf, protocolId, serverKey, updateSecret, userData } from './package.mjs';
+import {
+  channelsOf,
+  listenWithFreshKeys,
+  protocolId,
+  serverKey,
+  updateSecret,
+  userData,
+} from './package.mjs';
 
 /** @typedef {import('./package.mjs').Package} Package */
 /** @typedef {import('../../../src/testing/index.js').SimulatedNetwork} SimulatedNetwork */
@@ -45,14 +52,13 @@ async function tokenOf({ token }, wire) {
 async function listen(pkg, network) {
   /** @type {string[]} */
   const heard = [];
-  const server = await pkg.hawser.Server.listen({
+  const server = await listenWithFreshKeys(pkg, {
     network,
     address: gatewayAddress,
     protocolId,
     keys: [serverKey],
     channels: channelsOf(pkg),
     wires: ['hawser', 'netcode'],
-    netcode: { freshKeys: true },
     maxDatagramBytes: 1200,
     secretOf: () => updateSecret,
   });

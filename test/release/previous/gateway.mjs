@@ -1,7 +1,7 @@
 // A gateway of one release with all layers and their stores, for clients of another.
 import { join } from 'node:path';
 import { inProduction, master, openSae, slave } from './keys-of-two.mjs';
-import { channelsOf, protocolId, serverKey, updateSecret } from './package.mjs';
+import { channelsOf, listenWithFreshKeys, protocolId, serverKey, updateSecret } from './package.mjs';
 
 /** @typedef {import('./package.mjs').Package} Package */
 /** @typedef {{messages: string, sessions: string, sync: string, keys: string}} Addresses of its listeners, `host:port` */
@@ -15,11 +15,10 @@ const listener = { address: '127.0.0.1:0', protocolId, keys: [serverKey] };
  */
 async function serveMessages(pkg) {
   const channels = channelsOf(pkg);
-  const server = await pkg.hawser.Server.listen({
+  const server = await listenWithFreshKeys(pkg, {
     ...listener,
     channels,
     wires: ['hawser', 'netcode'],
-    netcode: { freshKeys: true },
     secretOf: () => updateSecret,
   });
   server.on('message', (peer, data, channel) => {

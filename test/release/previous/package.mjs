@@ -28,6 +28,22 @@ export async function loadPackage(root) {
   };
 }
 
+/**
+ * A server whose keys are new, which releases say by different names.
+ *
+ * @param {Package} pkg
+ * @param {Omit<Parameters<Package['hawser']['Server']['listen']>[0], 'freshKeys'>} options
+ */
+export async function listenWithFreshKeys({ hawser }, options) {
+  try {
+    return await hawser.Server.listen({ ...options, freshKeys: true });
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ERR_HAWSER_ARGUMENT')) throw error;
+    const earlier = /** @type {object} */ ({ freshKeys: true });
+    return hawser.Server.listen({ ...options, netcode: earlier });
+  }
+}
+
 export const protocolId = 0x70726576n;
 /** Keys of tests, in the repository for all to see. */
 export const serverKey = { id: 7, key: new Uint8Array(32).fill(7) };
