@@ -56,7 +56,7 @@ constexpr std::uint32_t kTicksPerSecond = 1'000;
 constexpr std::uint32_t kKeepAliveTicks = 20 * kTicksPerSecond;
 constexpr Duration kTimeout = seconds(60);
 // What the default budget for handshakes allows, with a little to spare.
-constexpr std::uint32_t kConnectsPerTick = 6;
+constexpr std::uint32_t kConnectsPerTick = 5;
 // A server pings a peer once a second until its clock has settled, and once more after 30 s.
 constexpr std::uint32_t kSettlingTicks = 45 * kTicksPerSecond;
 // Attempts at any one time: three exchanges of two ticks.

@@ -18,6 +18,7 @@ inline constexpr std::size_t kSaltSize = 16;
 
 using Nonce = std::array<std::byte, kNonceSize>;
 using NonceView = std::span<const std::byte, kNonceSize>;
+using TagView = std::span<const std::byte, kTagSize>;
 
 // Writes the ciphertext and then the 16-byte tag. `out` has exactly plaintext.size() + kTagSize bytes and may
 // begin where the plaintext begins. A nonce must never be used twice with one key.

@@ -123,11 +123,11 @@ Hash128 default_secret_id(std::span<const std::byte, 32> secret) {
 }
 
 CookieMac cookie_mac(const Key& cookie_key, std::uint32_t time, std::uint8_t index,
-                     const SocketAddress& source, const TokenId& token, ShareView client_share,
+                     const SocketAddress& source, TagView token_tag, ShareView client_share,
                      ShareView server_share) {
   const std::array<std::byte, 1> index_byte{static_cast<std::byte>(index)};
   return blake2b_128(cookie_key.bytes(), {label_bytes("HAWSER 1 cookie"), u32_bytes(time), index_byte,
-                                          source.to_bytes(), token, client_share, server_share});
+                                          source.to_bytes(), token_tag, client_share, server_share});
 }
 
 ResetToken reset_token(const Key& reset_key, Bytes connection_id) {

@@ -88,9 +88,10 @@ struct UpdateContext {
 [[nodiscard]] Hash128 default_secret_id(std::span<const std::byte, 32> secret);
 
 // The MAC of a cookie (section 3, CHALLENGE). `time` is milliseconds of the gateway's monotonic clock,
-// `index` names the record whose key this is, `source` is normalised.
+// `index` names the record whose key this is, `source` is normalised, `token_tag` is the tag of the token's
+// sealed private part.
 [[nodiscard]] CookieMac cookie_mac(const Key& cookie_key, std::uint32_t time, std::uint8_t index,
-                                   const SocketAddress& source, const TokenId& token, ShareView client_share,
+                                   const SocketAddress& source, TagView token_tag, ShareView client_share,
                                    ShareView server_share);
 
 // The token that makes a RESET for this connection id believed (section 3, RESET). 4 to 16 bytes of id,

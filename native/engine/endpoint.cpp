@@ -22,8 +22,6 @@ constexpr std::uint32_t kResetsPerSecond = 100;
 // Of all shards together: tokens that break a rule of their clear part and are opened to answer their holders
 // (section 7).
 constexpr std::uint32_t kRefusalsPerSecond = 1000;
-// Half a core at the default of 1,000 points, however many turns a second has.
-constexpr std::uint32_t kBudgetsPerSecond = 500;
 // Packets of one peer that leave before those of the next one.
 constexpr int kPacketsPerPeer = 64;
 // As long as a peer that does not acknowledge its DISCONNECTs is waited for.
@@ -74,14 +72,17 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       awaiting_(random_sip_key(random), std::size_t{options.max_sessions} * 2),
       half_open_by_client_(random_sip_key(random), options.max_half_open),
       reset_tokens_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
-      handshake_budget_(std::max(options.handshake_budget, kResponsePoints) * kBudgetsPerSecond,
-                        std::max(options.handshake_budget, kResponsePoints), now),
+      handshake_budget_(options.handshake_burst, now),
       refusal_budget_(share_of(kRefusalsPerSecond, options), share_of(kRefusalsPerSecond, options), now),
       reset_budget_(share_of(kResetsPerSecond, options), share_of(kResetsPerSecond, options), now),
       prefix_key_(random_sip_key(random)) {
   assert((options.mode == Mode::kServer) == (gateway != nullptr));
   assert(options.shard < options.shards && (options.shards == 1 || gateway != nullptr));
-  if (options.mode == Mode::kServer) handshakes_ = std::make_unique<HandshakeQueue>(random_sip_key(random));
+  if (options.mode == Mode::kServer) {
+    const SipKey key = random_sip_key(random);
+    handshakes_ = std::make_unique<HandshakeQueue>(key);
+    responses_ = std::make_unique<HandshakeQueue>(key);
+  }
   transfer_settings_.channels = options.channels;
   transfer_settings_.congestion = options.congestion;
   transfer_settings_.credit = options.credit;
@@ -135,8 +136,8 @@ std::size_t Endpoint::memory_bytes() const {
          awaiting_.allocated_bytes() + reset_tokens_.allocated_bytes() + output_.allocated_bytes() +
          transfer_settings_.send_blocks.allocated_bytes() +
          transfer_settings_.receive_blocks.allocated_bytes() +
-         (handshakes_ ? handshakes_->allocated_bytes() : 0) +
-         (foreign_budget_ ? sizeof(*foreign_budget_) : 0) +
+         (handshakes_ ? handshakes_->allocated_bytes() + responses_->allocated_bytes() : 0) +
+         failed_responses_.allocated_bytes() + (foreign_budget_ ? sizeof(*foreign_budget_) : 0) +
          (netcode_ != nullptr ? netcode_->memory_bytes() : 0);
 }
 
@@ -213,14 +214,17 @@ void Endpoint::advance(Instant now) {
 
 bool Endpoint::holds_packet_memory() const {
   return buffers_.allocated_bytes() > 0 || long_buffers_.allocated_bytes() > 0 ||
-         (handshakes_ && handshakes_->allocated_bytes() > 0) || foreign_budget_;
+         (handshakes_ && handshakes_->allocated_bytes() + responses_->allocated_bytes() > 0) || foreign_budget_;
 }
 
 // Gives back what a flood or a burst has left behind.
 void Endpoint::release_idle_memory(Instant now) {
   buffers_.release_idle();
   long_buffers_.release_idle();
-  if (handshakes_) handshakes_->release_idle();
+  if (handshakes_) {
+    handshakes_->release_idle();
+    responses_->release_idle();
+  }
   // Its bins are full again after a second without failures.
   if (foreign_budget_ && !foreign_budget_->take_charged()) foreign_budget_.reset();
   next_release_ = holds_packet_memory() ? now + kReleaseInterval : kNever;
@@ -338,9 +342,9 @@ Instant Endpoint::next_deadline() const {
   if (gateway_ != nullptr && gateway_->has_notices(options_.shard)) return Instant();
   if (drain_owed_ && output_.size() <= output_.capacity() / 4 && events_.has_room()) return Instant();
   const Instant goodbyes_end = state() == SocketState::kStopping ? goodbyes_end_ : kNever;
-  const bool handshakes_wait = handshakes_ && handshakes_->size() > 0 && writable();
+  const bool serves_handshakes = handshakes_ && handshakes_wait() && writable();
   return std::min({wheel_.next_deadline(), next_erasure_, next_release_, goodbyes_end,
-                   handshakes_wait ? handshakes_resume_ : kNever,
+                   serves_handshakes ? handshakes_resume_ : kNever,
                    netcode_ != nullptr ? netcode_->next_deadline() : kNever});
 }
 
@@ -402,8 +406,8 @@ void Endpoint::refresh_gauges() {
   counters_.set(Counter::reassemblyBytes, transfer_settings_.receive_blocks.in_use());
   counters_.set(Counter::reassemblyBytesPeak, transfer_settings_.receive_blocks.peak());
   if (handshakes_) {
-    counters_.set(Counter::handshakeQueueLength, handshakes_->size());
-    counters_.set(Counter::handshakeQueuePeak, handshakes_->peak());
+    counters_.set(Counter::handshakeQueueLength, handshakes_->size() + responses_->size());
+    counters_.set(Counter::handshakeQueuePeak, std::max(handshakes_->peak(), responses_->peak()));
   }
 }
 

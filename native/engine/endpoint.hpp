@@ -25,8 +25,10 @@
 #include "engine/counters.hpp"
 #include "engine/datagram.hpp"
 #include "engine/events.hpp"
+#include "engine/failed_responses.hpp"
 #include "engine/foreign_budget.hpp"
 #include "engine/gateway_state.hpp"
+#include "engine/handshake_budget.hpp"
 #include "engine/handshake_queue.hpp"
 #include "engine/netcode_client.hpp"
 #include "engine/netcode_server.hpp"
@@ -69,9 +71,8 @@ struct EndpointOptions {
   // Ceilings per peer, 0 for none. Counted on packets that authenticated.
   std::uint32_t max_packets_per_second = 0;
   std::uint32_t max_bytes_per_second = 0;
-  // Points of handshake work that may be done at once, kResponsePoints at least; half of them come back each
-  // millisecond (docs/protocol.md section 7, Budget).
-  std::uint32_t handshake_budget = 1'000;
+  // Time for handshakes that may be used at once: see HandshakeBudget.
+  std::chrono::microseconds handshake_burst{1'000};
   // Packets sealed under one key, at most 2^31, and time under it, before the key is updated
   // (docs/protocol.md section 13).
   std::uint64_t packets_per_key = std::uint64_t{1} << 24;
@@ -181,9 +182,6 @@ struct PeerStatus {
 // connected.
 class Endpoint {
  public:
-  // What serving a RESPONSE counts for: about a microsecond a point on a slow core.
-  static constexpr std::uint32_t kResponsePoints = 60;
-
   // `gateway` is needed in server mode and null in client mode. All references outlive the endpoint.
   Endpoint(const EndpointOptions& options, GatewayState* gateway, RandomSource& random, EventQueue& events,
            Counters counters, Instant now);
@@ -458,8 +456,18 @@ class Endpoint {
                                                         const PrivateToken& token) const;
   [[nodiscard]] bool check_clear_token(const TokenClear& clear, Instant now);
   void serve_handshakes(Instant now);
-  bool open_token(const ReceivedDatagram& datagram, const TokenCarrierView& view, PrivateToken& token,
-                  Instant now);
+  [[nodiscard]] std::shared_ptr<const CookieRecord> cookie_record(const Cookie& cookie, Instant now);
+  [[nodiscard]] bool check_cookie(const ReceivedDatagram& datagram, Instant now);
+  [[nodiscard]] bool handshakes_wait() const { return handshakes_->size() + responses_->size() > 0; }
+  void charge(HandshakeWork work, nanoseconds cost, Instant now);
+  // How opening a token went.
+  enum class TokenOpening : std::uint8_t {
+    kOpened,
+    kFailed,   // not sealed by a backend of this gateway
+    kRefused,  // it breaks a rule, of which its holder has been told, or its key is unknown
+  };
+  [[nodiscard]] TokenOpening open_token(const ReceivedDatagram& datagram, const TokenCarrierView& view,
+                                        HandshakeWork work, PrivateToken& token, Instant now);
   [[nodiscard]] std::optional<DeniedReason> refusal(const TokenClear& clear, const TokenId& id,
                                                     const PrivateToken& token, Instant challenged,
                                                     Instant now);
@@ -547,8 +555,11 @@ class Endpoint {
   std::unique_ptr<netcode::Server> netcode_server_;
   std::unique_ptr<netcode::Client> netcode_client_;
   netcode::Sessions* netcode_ = nullptr;
+  // REQUESTs, and RESPONSEs with a valid cookie, that wait for their turn.
   std::unique_ptr<HandshakeQueue> handshakes_;
-  TokenBucket handshake_budget_;
+  std::unique_ptr<HandshakeQueue> responses_;
+  FailedResponses failed_responses_;
+  HandshakeBudget handshake_budget_;
   // Tokens that break a rule of their clear part and may still be opened, to answer their holders.
   TokenBucket refusal_budget_;
   // Null until it is needed.

@@ -82,10 +82,19 @@ bool Server::check_request(Bytes datagram, Instant now) {
   return refuse(Counter::dropTokenPredates);
 }
 
-void Server::serve_request(const ReceivedDatagram& datagram, Instant now) {
+nanoseconds Server::serve_request(const ReceivedDatagram& datagram, Instant now) {
   const Result<RequestView, RequestError> request = parse_request(datagram.bytes);
   PrivateToken token;
-  if (!request || !open_token(*request, token)) return counters_.add(Counter::dropTokenInvalid);
+  if (!request || !open_token(*request, token)) {
+    counters_.add(Counter::dropTokenInvalid);
+    return 2 * HandshakeCosts::kTokenFailed;
+  }
+  answer_request(datagram, *request, token, now);
+  return HandshakeCosts::kMaxRequest;
+}
+
+void Server::answer_request(const ReceivedDatagram& datagram, const RequestView& request,
+                            const PrivateToken& token, Instant now) {
   if (std::ranges::none_of(token.addresses.view(),
                            [&](const SocketAddress& each) { return gateway_.is_advertised(each); })) {
     return counters_.add(Counter::dropWrongAddress);
@@ -94,7 +103,7 @@ void Server::serve_request(const ReceivedDatagram& datagram, Instant now) {
   const ReserveVerdict place = gateway_.would_reserve(
       token.client_id, AttemptOrder{.token_created = kUnknownCreation, .challenged = now});
   if (place == ReserveVerdict::kRefused) return counters_.add(Counter::dropClientIdConnected);
-  switch (netcode_.use(tag_of(request->sealed_private), datagram.remote, request->expire, clock_.at(now))) {
+  switch (netcode_.use(tag_of(request.sealed_private), datagram.remote, request.expire, clock_.at(now))) {
     case TokenUse::kFirst:
     case TokenUse::kSameSource:
       break;
@@ -106,7 +115,7 @@ void Server::serve_request(const ReceivedDatagram& datagram, Instant now) {
   // A gateway that is to stop has no room either: its clients try the next one at once.
   if (place == ReserveVerdict::kFull || gateway_.draining())
     return deny(PacketKey::of(token.server_to_client), datagram.remote, datagram.local);
-  const Peer* const peer = map(datagram, *request, token, now);
+  const Peer* const peer = map(datagram, request, token, now);
   if (peer != nullptr) challenge(*peer);
 }
 

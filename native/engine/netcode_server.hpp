@@ -6,6 +6,7 @@
 
 #include "base/hash_map.hpp"
 #include "engine/gateway_state.hpp"
+#include "engine/handshake_budget.hpp"
 #include "engine/netcode_sessions.hpp"
 #include "engine/wall_clock.hpp"
 
@@ -22,8 +23,9 @@ class Server final : public Sessions {
 
   // The first checks of a REQUEST, which cost next to nothing: whether to go on with serve_request().
   [[nodiscard]] bool check_request(Bytes datagram, Instant now);
-  // The rest of them, and the answer.
-  void serve_request(const ReceivedDatagram& datagram, Instant now);
+  // Makes the other checks, and answers. Returns the time that is charged for it: at most
+  // HandshakeCosts::kMaxRequest.
+  [[nodiscard]] nanoseconds serve_request(const ReceivedDatagram& datagram, Instant now);
 
   void receive(const ReceivedDatagram& datagram, Instant now) override;
 
@@ -39,6 +41,8 @@ class Server final : public Sessions {
 
  private:
   [[nodiscard]] bool open_token(const RequestView& request, PrivateToken& token) const;
+  void answer_request(const ReceivedDatagram& datagram, const RequestView& request, const PrivateToken& token,
+                      Instant now);
   void deny(const PacketKey& send_key, const SocketAddress& remote, const SocketAddress& local);
   Peer* map(const ReceivedDatagram& datagram, const RequestView& request, const PrivateToken& token,
             Instant now);

@@ -1,5 +1,6 @@
 // The gateway's side of the handshake (docs/protocol.md section 7).
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "engine/endpoint.hpp"
@@ -9,8 +10,6 @@ namespace hawser {
 
 namespace {
 
-// Points of the budget: about a microsecond each on a slow core.
-constexpr std::uint32_t kRequestPoints = 10;
 // Until the budget has something again.
 constexpr Duration kBudgetPatience = std::chrono::milliseconds(1);
 constexpr Duration kCookieLifetime = std::chrono::seconds(5);
@@ -55,6 +54,10 @@ std::optional<DeniedReason> refusal_of(ReserveVerdict verdict) {
   return std::nullopt;
 }
 
+TagView tag_of(std::span<const std::byte, kSealedPrivateTokenSize> sealed_private) {
+  return sealed_private.last<kTagSize>();
+}
+
 template <class View>
 Result<TokenClear, HandshakeError> clear_part(const Result<View, HandshakeError>& view) {
   if (!view) return Failure{view.error()};
@@ -97,7 +100,37 @@ void Endpoint::receive_handshake(const ReceivedDatagram& datagram, DatagramKind 
     return counters_.add(clear.error() == HandshakeError::kVersion ? Counter::dropVersion
                                                                    : Counter::dropLength);
   if (!check_clear_token(*clear, now)) return;
-  if (handshakes_->push(datagram)) counters_.add(Counter::dropHandshakeBudget);
+  if (!request && !check_cookie(datagram, now)) return;
+  HandshakeQueue& queue = request ? *handshakes_ : *responses_;
+  if (queue.push(datagram)) counters_.add(Counter::dropHandshakeBudget);
+}
+
+// The record that a cookie names; null if the cookie is too old.
+std::shared_ptr<const CookieRecord> Endpoint::cookie_record(const Cookie& cookie, Instant now) {
+  // Another shard that made it may be a little ahead of this one in what time it is.
+  const Duration age = cookie_instant(now) - expand_cookie_time(cookie.time, now);
+  if (age > kCookieLifetime || age < -kCookieLead) return nullptr;
+  return gateway_->record(cookie.index, now);
+}
+
+// A RESPONSE may wait for its turn only if its sender receives at its address, which the cookie proves: a
+// flood from spoofed addresses takes no place in the queue and none of the time of RESPONSEs.
+bool Endpoint::check_cookie(const ReceivedDatagram& datagram, Instant now) {
+  const auto refuse = [&](Counter reason) {
+    counters_.add(reason);
+    return false;
+  };
+  const auto view = parse_response(datagram.bytes);
+  if (!view) return false;
+  const auto record = cookie_record(view->cookie, now);
+  if (!record) return refuse(Counter::dropCookieExpired);
+  if (!handshake_budget_.take(HandshakeWork::kCookie, HandshakeCosts::kCookieCheck, now))
+    return refuse(Counter::dropHandshakeBudget);
+  const CookieMac mac = cookie_mac(record->cookie_key, view->cookie.time, view->cookie.index, datagram.remote,
+                                   tag_of(view->sealed_private), view->client_share, record->share.share);
+  if (!constant_time_equal(mac, view->cookie.mac)) return refuse(Counter::dropCookieInvalid);
+  if (failed_responses_.exhausted(view->cookie.mac, now)) return refuse(Counter::dropResponseInvalid);
+  return true;
 }
 
 // The first rule of the clear part that a token breaks.
@@ -135,23 +168,31 @@ void Endpoint::serve_handshakes(Instant now) {
   handshakes_resume_ = Instant();
   ReceivedDatagram datagram;
   // Answers leave the second half of the output to the peers.
-  while (handshakes_->size() > 0 && writable()) {
-    if (!handshake_budget_.has(kResponsePoints, now)) {
-      handshakes_resume_ = now + kBudgetPatience;
-      return;
-    }
-    handshakes_->pop(datagram);
-    const auto first = std::to_integer<std::uint8_t>(datagram.bytes[0]);
-    const bool response = first == kResponseByte;
-    static_cast<void>(handshake_budget_.take(response ? kResponsePoints : kRequestPoints, now));
-    if (response) {
+  while (writable()) {
+    if (responses_->size() > 0 &&
+        handshake_budget_.has(HandshakeWork::kResponse, HandshakeCosts::kMaxResponse, now)) {
+      responses_->pop(datagram);
       serve_response(datagram, now);
-    } else if (first == kRequestByte) {
-      serve_request(datagram, now);
+    } else if (handshakes_->size() > 0 &&
+               handshake_budget_.has(HandshakeWork::kRequest, HandshakeCosts::kMaxRequest, now)) {
+      handshakes_->pop(datagram);
+      if (std::to_integer<std::uint8_t>(datagram.bytes[0]) == kRequestByte) {
+        serve_request(datagram, now);
+      } else {
+        charge(HandshakeWork::kRequest, netcode_server_->serve_request(datagram, now), now);
+      }
     } else {
-      netcode_server_->serve_request(datagram, now);
+      break;
     }
   }
+  if (handshakes_wait()) handshakes_resume_ = now + kBudgetPatience;
+}
+
+// Charges a step that has begun: has() said that the time is there.
+void Endpoint::charge(HandshakeWork work, nanoseconds cost, Instant now) {
+  const bool taken = handshake_budget_.take(work, cost, now);
+  assert(taken);
+  static_cast<void>(taken);
 }
 
 // The first rule that the opened token breaks, of those that need its private part.
@@ -169,24 +210,27 @@ std::optional<Endpoint::TokenFault> Endpoint::private_fault(const TokenClear& cl
 
 // Opens the token and judges it. A token that opens and breaks a rule is answered with DENIED: only the
 // holder of a token that was sealed with this gateway's key learns anything.
-bool Endpoint::open_token(const ReceivedDatagram& datagram, const TokenCarrierView& view, PrivateToken& token,
-                          Instant now) {
+Endpoint::TokenOpening Endpoint::open_token(const ReceivedDatagram& datagram, const TokenCarrierView& view,
+                                            HandshakeWork work, PrivateToken& token, Instant now) {
   const auto key = gateway_->key(view.clear.key_id);
   if (!key) {
     counters_.add(Counter::dropUnknownKey);
-    return false;
+    return TokenOpening::kRefused;
   }
   auto fault = clear_fault(view.clear, now);
   if (open_private_token(view.sealed_private, *key, view.token_associated_data, view.clear.nonce, token) !=
       TokenError::kNone) {
+    charge(work, HandshakeCosts::kTokenFailed, now);
     counters_.add(fault ? fault->counter : Counter::dropTokenInvalid);
-    return false;
+    return TokenOpening::kFailed;
   }
+  charge(work, HandshakeCosts::kTokenOpened, now);
   if (!fault) fault = private_fault(view.clear, token);
-  if (!fault) return true;
+  if (!fault) return TokenOpening::kOpened;
   counters_.add(fault->counter);
+  charge(work, HandshakeCosts::kAnswer, now);
   deny(datagram, view, token_id(view.sealed_private), token, fault->reason);
-  return false;
+  return TokenOpening::kRefused;
 }
 
 std::optional<DeniedReason> Endpoint::refusal(const TokenClear& clear, const TokenId& id,
@@ -210,7 +254,9 @@ void Endpoint::deny(const ReceivedDatagram& datagram, const TokenCarrierView& vi
 void Endpoint::serve_request(const ReceivedDatagram& datagram, Instant now) {
   const auto view = parse_request(datagram.bytes);
   PrivateToken token;
-  if (!view || !open_token(datagram, *view, token, now)) return;
+  if (!view || open_token(datagram, *view, HandshakeWork::kRequest, token, now) != TokenOpening::kOpened)
+    return;
+  charge(HandshakeWork::kRequest, HandshakeCosts::kAnswer, now);
   const TokenId id = token_id(view->sealed_private);
   if (const auto reason = refusal(view->clear, id, token, cookie_instant(now), now))
     return deny(datagram, *view, id, token, *reason);
@@ -218,8 +264,8 @@ void Endpoint::serve_request(const ReceivedDatagram& datagram, Instant now) {
   const auto record = gateway_->current_record(now);
   next_erasure_ = std::min(next_erasure_, record->made + CookieRecords::kLifetime);
   const std::uint32_t time = cookie_time(now);
-  const CookieMac mac = cookie_mac(record->cookie_key, time, record->index, datagram.remote, id,
-                                   view->client_share, record->share.share);
+  const CookieMac mac = cookie_mac(record->cookie_key, time, record->index, datagram.remote,
+                                   tag_of(view->sealed_private), view->client_share, record->share.share);
   const Cookie cookie = Cookie::make(time, record->index, mac);
   Buffer buffer = buffers_.acquire();
   if (!buffer) return counters_.add(Counter::dropOutputFull);
@@ -233,17 +279,12 @@ void Endpoint::serve_request(const ReceivedDatagram& datagram, Instant now) {
 void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
   const auto view = parse_response(datagram.bytes);
   if (!view) return;
-  // Another shard that made it may be a little ahead of this one in what time it is.
-  const Instant challenged = expand_cookie_time(view->cookie.time, now);
-  const auto record = gateway_->record(view->cookie.index, now);
-  const Duration age = cookie_instant(now) - challenged;
-  if (age > kCookieLifetime || age < -kCookieLead || !record)
-    return counters_.add(Counter::dropCookieExpired);
-  const TokenId id = token_id(view->sealed_private);
-  const CookieMac mac = cookie_mac(record->cookie_key, view->cookie.time, view->cookie.index, datagram.remote,
-                                   id, view->client_share, record->share.share);
-  if (!constant_time_equal(mac, view->cookie.mac)) return counters_.add(Counter::dropCookieInvalid);
+  // It may have waited for long; its MAC was verified when it came.
+  const auto record = cookie_record(view->cookie, now);
+  if (!record) return counters_.add(Counter::dropCookieExpired);
+  if (failed_responses_.exhausted(view->cookie.mac, now)) return counters_.add(Counter::dropResponseInvalid);
 
+  charge(HandshakeWork::kResponse, HandshakeCosts::kResponseOpened, now);
   const Hash256 hash = response_hash(view->datagram);
   using Verdict = CookieUse::Verdict;
   const CookieUse known = gateway_->find_cookie(view->cookie.mac, hash, now);
@@ -251,17 +292,27 @@ void Endpoint::serve_response(const ReceivedDatagram& datagram, Instant now) {
   if (known.verdict == Verdict::kOther) return counters_.add(Counter::dropCookieConsumed);
 
   PrivateToken token;
-  if (!open_token(datagram, *view, token, now)) return;
+  const TokenOpening opening = open_token(datagram, *view, HandshakeWork::kResponse, token, now);
   ResponseBody body;
-  if (!open_response(*view, response_key(token.client_to_server), body))
-    return counters_.add(Counter::dropResponseInvalid);
+  const bool failed = opening == TokenOpening::kFailed;
+  if (failed || (opening == TokenOpening::kOpened &&
+                 !open_response(*view, response_key(token.client_to_server), body))) {
+    failed_responses_.add(view->cookie.mac, now);
+    if (!failed) counters_.add(Counter::dropResponseInvalid);
+    return;
+  }
+  if (opening != TokenOpening::kOpened) return;
+  charge(HandshakeWork::kResponse, HandshakeCosts::kAnswer, now);
+  const TokenId id = token_id(view->sealed_private);
   if (!declares_same_channels(body)) return deny(datagram, *view, id, token, DeniedReason::kChannelsMismatch);
+  const Instant challenged = expand_cookie_time(view->cookie.time, now);
   if (const auto reason = refusal(view->clear, id, token, challenged, now))
     return deny(datagram, *view, id, token, *reason);
   Peer* peer = enter_half_open(token.client_id);
   if (peer == nullptr) return counters_.add(Counter::dropHalfOpenFull);
   peer->half_open->deadline = now + kHalfOpenLifetime;
   peer->half_open->order = AttemptOrder{view->clear.create, challenged, gateway_->next_attempt_number()};
+  charge(HandshakeWork::kResponse, HandshakeCosts::kSession, now);
   if (!open_half(*peer, datagram, *view, id, token, body, *record, hash, now)) return destroy(*peer);
   schedule(*peer);
   send_accept(*peer);

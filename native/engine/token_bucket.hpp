@@ -18,6 +18,8 @@ class TokenBucket {
 
   // Units per second.
   [[nodiscard]] std::uint32_t rate() const { return rate_; }
+  // Units at once.
+  [[nodiscard]] std::uint32_t burst() const { return burst_; }
 
   // Whether `take` would succeed.
   [[nodiscard]] bool has(std::uint32_t amount, Instant now) {

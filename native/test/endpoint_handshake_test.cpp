@@ -292,6 +292,10 @@ TEST_CASE("RESPONSE: every part is checked, and a failure leaves no session") {
   }
   SUBCASE("private part") {
     change = 500;
+    reason = Counter::dropTokenInvalid;
+  }
+  SUBCASE("tag of the private part") {
+    change = 1 + kTokenClearSize + kSealedPrivateTokenSize - 1;
     reason = Counter::dropCookieInvalid;
   }
   SUBCASE("client share") {
@@ -324,27 +328,26 @@ TEST_CASE("another RESPONSE with a consumed cookie is dropped") {
   CHECK(world.server->endpoint.sessions() == 1);
 }
 
-TEST_CASE(
-    "budget: it is never exceeded, however often a turn is flushed, is back after two milliseconds, and "
-    "nothing is lost") {
+TEST_CASE("budget: it is never exceeded, however often a turn is flushed, and nothing is lost") {
   EndpointOptions options;
-  options.handshake_budget = 200;
+  options.handshake_burst = HandshakeBudget::kMinBurst;
   World world(gateway_options(), options);
   std::vector<std::unique_ptr<RoguePeer>> peers;
   for (std::uint8_t i = 0; i < 40; ++i) {
     peers.push_back(std::make_unique<RoguePeer>(world, world.token(i), rogue_address(i), i));
     peers.back()->deliver(peers.back()->request);
   }
-  // Answers of REQUEST, then of RESPONSE: 10 and 60 points.
-  for (const std::size_t points : {10U, 60U}) {
+  // What a REQUEST and a RESPONSE take of the budget.
+  constexpr nanoseconds kRequest = HandshakeCosts::kTokenOpened + HandshakeCosts::kAnswer;
+  for (const nanoseconds cost : {kRequest, HandshakeCosts::kMaxResponse}) {
     std::size_t answered = 0;
     for (int turn = 0; answered < peers.size(); ++turn) {
-      REQUIRE(turn < 40);
+      REQUIRE(turn < 80);
       // All of it is back after two milliseconds.
       world.now += milliseconds(2);
       auto sent = sent_by(*world.server, world.now);
       CHECK(sent_by(*world.server, world.now).empty());
-      CHECK(sent.size() * points <= 200);
+      CHECK(sent.size() * cost <= HandshakeBudget::kMinBurst);
       CHECK(sent.size() > 0);
       if (answered + sent.size() < peers.size()) {
         CHECK(world.server->endpoint.next_deadline() == world.now + milliseconds(1));
@@ -352,7 +355,7 @@ TEST_CASE(
       for (auto& peer : peers) peer->take(sent);
       answered += sent.size();
     }
-    if (points == 10) {
+    if (cost == kRequest) {
       for (auto& peer : peers) peer->deliver(peer->response);
     }
   }
@@ -392,6 +395,63 @@ TEST_CASE("budget: a flood from one network displaces itself, not the newcomer f
   world.now += milliseconds(1);
   other.turn();
   CHECK(other.challenged);
+}
+
+TEST_CASE("budget: RESPONSEs without a valid cookie take neither a place nor the time of others") {
+  World world;
+  RoguePeer honest(world, world.token(1), rogue_address(1), 1);
+  honest.deliver(honest.request);
+  honest.turn();
+  REQUIRE(honest.challenged);
+  // Copies of its RESPONSE from other addresses.
+  for (int i = 0; i < 1'000; ++i) {
+    const SocketAddress from = SocketAddress::ipv4({172, 16, static_cast<std::uint8_t>(i / 250), 1},
+                                                   static_cast<std::uint16_t>(1'000 + i));
+    honest.deliver_from(from, honest.response);
+  }
+  CHECK(sent_by(*world.server, world.now).empty());
+  CHECK(world.server->count(Counter::handshakeQueuePeak) == 1);
+  CHECK(world.server->count(Counter::dropCookieInvalid) + world.server->count(Counter::dropHandshakeBudget) ==
+        1'000);
+  world.now += milliseconds(1);
+  honest.deliver(honest.response);
+  honest.turn();
+  CHECK(honest.accepted);
+}
+
+TEST_CASE("a cookie is good for four RESPONSEs that do not open") {
+  // The sealed part; the private part of the token; its times, which the cookie does not cover.
+  for (const std::size_t at : {kResponseSize - 1, std::size_t{500}, std::size_t{26}}) {
+    CAPTURE(at);
+    for (const std::uint64_t junk : {3U, 100U}) {
+      CAPTURE(junk);
+      World world;
+      RoguePeer peer(world, world.token(1), rogue_address(1), 1);
+      peer.deliver(peer.request);
+      peer.turn();
+      REQUIRE(peer.challenged);
+      for (std::uint64_t i = 0; i < junk; ++i) {
+        world.now += milliseconds(1);
+        peer.deliver(changed(peer.response, at));
+        CHECK(sent_by(*world.server, world.now).empty());
+      }
+      const Counter opened =
+          at == kResponseSize - 1 ? Counter::dropResponseInvalid : Counter::dropTokenInvalid;
+      const auto tried = std::min<std::uint64_t>(junk, FailedResponses::kLimit);
+      if (opened == Counter::dropTokenInvalid) {
+        CHECK(world.server->count(opened) == tried);
+        CHECK(world.server->count(Counter::dropResponseInvalid) == junk - tried);
+      } else {
+        CHECK(world.server->count(opened) == junk);
+      }
+      peer.deliver(peer.response);
+      peer.turn();
+      CHECK(peer.accepted == (junk < FailedResponses::kLimit));
+      // The client's next attempt has another cookie.
+      RoguePeer again(world, world.token(1), rogue_address(1), 2);
+      again.connect();
+    }
+  }
 }
 
 TEST_CASE("half-open places are capped, and free again after five seconds") {
@@ -576,11 +636,11 @@ TEST_CASE("one client id holds at most eight half-open places, however often it 
   world.filter = [](const Sent& sent) { return sent.bytes.size() != kAcceptSize; };
   const auto token = world.token(1);
   for (int i = 0; i < 12; ++i) world.connect(token);
-  for (int i = 0; i < 3; ++i) world.exchange();
+  world.run(milliseconds(5), milliseconds(1));
   CHECK(world.server->endpoint.sessions() == 8);
   CHECK(world.server->count(Counter::dropHalfOpenFull) == 4);
   world.connect(world.token(2));
-  for (int i = 0; i < 3; ++i) world.exchange();
+  world.run(milliseconds(5), milliseconds(1));
   CHECK(world.server->endpoint.sessions() == 9);
 }
 

@@ -105,10 +105,10 @@ TEST_CASE("key schedule: cookie MAC and reset token") {
   const SocketAddress ipv6 = SocketAddress::ipv6(ip, 40000, 9);
   const auto mac = [&](const SocketAddress& source) {
     return to_hex(
-        cookie_mac(key, 0xdeadbeef, 200, source, counting<32>(5), counting<32>(6), counting<32>(7)));
+        cookie_mac(key, 0xdeadbeef, 200, source, counting<16>(5), counting<32>(6), counting<32>(7)));
   };
-  CHECK(mac(ipv4) == "94ca25ad3e9d1a702a1055a6bf63f73a");
-  CHECK(mac(ipv6) == "2e480f4182328b645bb4c7c2d18c9db3");
+  CHECK(mac(ipv4) == "e02c5593e2581d1e9d7ddb9c170571f6");
+  CHECK(mac(ipv6) == "383426170c5c27dfc8e481d218ef50a3");
   CHECK(to_hex(reset_token(key, counting<8>(9))) == "9e35a68df5f1fd72a9fe70b3717e9033");
 }
 
@@ -119,16 +119,18 @@ TEST_CASE("key schedule: a cookie's MAC covers each of its inputs") {
   const SocketAddress other_ip = SocketAddress::ipv4({192, 0, 2, 8}, 40000);
   const auto a = counting<32>(5);
   const auto b = counting<32>(6);
+  const auto t = counting<16>(5);
+  const auto other_tag = counting<16>(6);
   const std::set<std::string> all = {
-      to_hex(cookie_mac(key, 1, 2, source, a, a, a)),
-      to_hex(cookie_mac(Key(counting<32>(0x21)), 1, 2, source, a, a, a)),
-      to_hex(cookie_mac(key, 2, 2, source, a, a, a)),
-      to_hex(cookie_mac(key, 1, 3, source, a, a, a)),
-      to_hex(cookie_mac(key, 1, 2, other_port, a, a, a)),
-      to_hex(cookie_mac(key, 1, 2, other_ip, a, a, a)),
-      to_hex(cookie_mac(key, 1, 2, source, b, a, a)),
-      to_hex(cookie_mac(key, 1, 2, source, a, b, a)),
-      to_hex(cookie_mac(key, 1, 2, source, a, a, b)),
+      to_hex(cookie_mac(key, 1, 2, source, t, a, a)),
+      to_hex(cookie_mac(Key(counting<32>(0x21)), 1, 2, source, t, a, a)),
+      to_hex(cookie_mac(key, 2, 2, source, t, a, a)),
+      to_hex(cookie_mac(key, 1, 3, source, t, a, a)),
+      to_hex(cookie_mac(key, 1, 2, other_port, t, a, a)),
+      to_hex(cookie_mac(key, 1, 2, other_ip, t, a, a)),
+      to_hex(cookie_mac(key, 1, 2, source, other_tag, a, a)),
+      to_hex(cookie_mac(key, 1, 2, source, t, b, a)),
+      to_hex(cookie_mac(key, 1, 2, source, t, a, b)),
   };
   CHECK(all.size() == 9);
 }

@@ -584,11 +584,13 @@ Handshake make_handshake(RandomSource& random, const std::vector<Token>& tokens,
   const Key cookie_key(random_array<32>(random));
   const auto cookie_time = static_cast<std::uint32_t>(random.u64());
   const auto cookie_index = static_cast<std::uint8_t>(random.below(256));
-  const CookieMac mac = cookie_mac(cookie_key, cookie_time, cookie_index, parameters.source, token.id,
+  const TagView token_tag =
+      std::span<const std::byte, kSealedPrivateTokenSize>(token.content.sealed_private).last<kTagSize>();
+  const CookieMac mac = cookie_mac(cookie_key, cookie_time, cookie_index, parameters.source, token_tag,
                                    client.share, server.share);
   const Buffer mac_input =
       joined({label_bytes("HAWSER 1 cookie"), little_endian(cookie_time), little_endian(cookie_index),
-              parameters.source.to_bytes(), token.id, client.share, server.share});
+              parameters.source.to_bytes(), token_tag, client.share, server.share});
   require(blake2b_128(cookie_key.bytes(), {mac_input}) == mac, "the cookie's MAC is that of its input");
   const Cookie cookie = Cookie::make(cookie_time, cookie_index, mac);
 

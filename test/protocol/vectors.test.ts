@@ -269,11 +269,19 @@ describe.each(vectors.handshakes.valid)('handshake: $name', (vector) => {
   });
 
   test('CHALLENGE and its cookie', () => {
-    const { keys, attempt } = context(vector);
+    const { token, keys, attempt } = context(vector);
     const { key, time, index, source, mac, cookie } = vector.cookie;
     const serverShare = fromHex(vector.serverShare);
     const from = { ...address(source), scopeId: source.scopeId };
-    const inputs = { ...attempt, time, keyIndex: index, address: from, serverShare };
+    const sealed = fromHex(token.sealedPrivate);
+    const inputs = {
+      sealed,
+      clientShare: attempt.clientShare,
+      time,
+      keyIndex: index,
+      address: from,
+      serverShare,
+    };
     expect(toHex(reference.cookieMac(fromHex(key), inputs))).toBe(mac);
     expect(toHex(reference.makeCookie(fromHex(key), inputs))).toBe(cookie);
 

@@ -8,6 +8,7 @@ import {
   blake2b,
   type ChannelDeclaration,
   type ClearPart,
+  type CookieInputs,
   channelsDigest,
   decodeRequest,
   decodeReset,
@@ -441,7 +442,7 @@ export class ReferenceServer {
     const reason = this.#denial(request, attempt.tokenId);
     if (reason === undefined) {
       const time = Number((this.#nowMicros() / 1000n) & 0xffff_ffffn);
-      const challenge = { cookie: this.#cookie(attempt, from, time), serverShare: this.#pair.share };
+      const challenge = { cookie: this.#cookie(request, from, time), serverShare: this.#pair.share };
       this.#options.sendDatagram(sealChallenge(keys.challenge, attempt, challenge), from);
     } else {
       this.#options.sendDatagram(sealDenied(keys.denied, attempt, reason), from);
@@ -454,10 +455,15 @@ export class ReferenceServer {
     return connected >= this.maxPeers ? deniedReason.SERVER_FULL : undefined;
   }
 
-  #cookie(attempt: Attempt, from: Endpoint, time: number): Bytes {
+  #cookie(
+    { sealed, clientShare }: Pick<CookieInputs, 'sealed' | 'clientShare'>,
+    from: Endpoint,
+    time: number,
+  ): Bytes {
     const address = fromEndpoint(from);
     return makeCookie(this.#cookieKey, {
-      ...attempt,
+      sealed,
+      clientShare,
       time,
       keyIndex: 0,
       address,
@@ -469,7 +475,7 @@ export class ReferenceServer {
     const response = decodeResponse(datagram);
     const attempt = { tokenId: tokenId(response.sealed), clientShare: response.clientShare };
     const time = new DataView(response.cookie.slice().buffer).getUint32(0, true);
-    require(equal(response.cookie, this.#cookie(attempt, from, time)), 'cookieInvalid');
+    require(equal(response.cookie, this.#cookie(response, from, time)), 'cookieInvalid');
     const responseHash = blake2b(256, new Uint8Array(0), datagram);
     const consumed = this.#consumedCookies.get(toHex(response.cookie));
     if (consumed !== undefined) {

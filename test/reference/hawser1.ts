@@ -320,7 +320,9 @@ export function openChallenge(key: Bytes, attempt: Attempt, datagram: Bytes): Ch
   return { cookie: reader.take(21), serverShare: reader.take(32) };
 }
 
-export interface CookieInputs extends Attempt {
+export interface CookieInputs extends Omit<Attempt, 'tokenId'> {
+  /** The sealed private part of the token. */
+  readonly sealed: Bytes;
   /** Milliseconds of a monotonic clock, 32 bits. */
   readonly time: number;
   readonly keyIndex: number;
@@ -340,7 +342,7 @@ export function cookieMac(cookieKey: Bytes, inputs: CookieInputs): Uint8Array {
     u32(inputs.time),
     u8(inputs.keyIndex),
     encodeSource(inputs.address),
-    inputs.tokenId,
+    inputs.sealed.subarray(-16),
     inputs.clientShare,
     inputs.serverShare,
   );
@@ -484,6 +486,12 @@ export const deniedReason = {
   SHUTTING_DOWN: 4,
   HISTORY_UNAVAILABLE: 5,
   CHANNELS_MISMATCH: 6,
+  TOKEN_EXPIRED: 7,
+  TOKEN_FUTURE: 8,
+  TOKEN_LIFETIME: 9,
+  PROTOCOL_MISMATCH: 10,
+  WRONG_ADDRESS: 11,
+  SINGLE_USE_REFUSED: 12,
 } as const;
 
 export function sealDenied(
