@@ -3,8 +3,8 @@
 import { throwIfAborted, unlessAborted } from '../base/abort.js';
 import type { ServerKey } from '../token/server-key.js';
 import type { ChannelMap } from '../transport/channels.js';
-import { checkServerOptions } from '../transport/options.js';
-import { openServer, type Server } from '../transport/server.js';
+import { checkServerOptions, type ServerOptions } from '../transport/options.js';
+import { Server } from '../transport/server.js';
 import { Captures } from './capture/captures.js';
 import { Closers } from './closers.js';
 import { isLoopback } from './config-check.js';
@@ -175,7 +175,7 @@ export class GatewayParts {
     const { keys, made } = this.keysInUse;
     const netcode = netcodeTokensOf(plan, made);
     this.#netcode.set(plan.name, netcode);
-    const serverPlan = checkServerOptions<ChannelMap>({
+    const options: ServerOptions<ChannelMap> = {
       ...plan.options,
       freshKeys: plan.options.freshKeys ?? made,
       ...this.#publicAddresses(plan),
@@ -186,10 +186,10 @@ export class GatewayParts {
       ...(netcode !== undefined && { netcode: { tokenLifetimeMs: netcode.tokenLifetimeMs } }),
       ...(plan.resetKey !== undefined && { resetKey: this.#resetKey(plan, warn) }),
       ...(plan.layers.includes('keys') && this.keys !== undefined && { secretOf: this.keys.secretOf }),
-    });
-    const { restartWarning } = serverPlan;
+    };
+    const { restartWarning } = checkServerOptions(options);
     if (restartWarning !== undefined) warn(`listener ${plan.name}: ${restartWarning}`);
-    const server = openServer<ChannelMap>(serverPlan);
+    const server = await Server.listen(options);
     this.#closers.add(() => server.close());
     const failures = new LimitedLog(this.#log);
     server.on('listenerError', (error, source) => {

@@ -104,9 +104,6 @@ const dayMs = 86_400_000;
 /** The sockets of a server, whatever its channels, for capture.ts only: one for each shard. Of anything else none. */
 export let socketsOf: (server: object) => readonly Socket[];
 
-/** Opens a server whose `restartWarning` the caller reports itself. */
-export let openServer: <C extends ChannelMap>(plan: ServerPlan) => Server<C>;
-
 /** A gateway: listens on one UDP address and holds many peers. Made by {@link Server.listen}. */
 export class Server<C extends ChannelMap = DefaultChannels>
   extends EventEmitter<ServerEvents<C>>
@@ -138,7 +135,6 @@ export class Server<C extends ChannelMap = DefaultChannels>
 
   static {
     isolateRejections(Server.prototype);
-    openServer = (plan) => new Server(plan);
     socketsOf = (server) => (#shards in server ? server.#shards.map(({ socket }) => socket) : []);
   }
 
