@@ -33,7 +33,8 @@ export const dropMeanings = {
   foreignShard: 'Of another I/O thread, to which it was handed over wrongly.',
   unknownEpoch: 'Sealed under a key that is not held: from before an update of the keys.',
   authentication: 'The tag does not verify: altered, or made up.',
-  foreignBudget: 'Packets from unknown addresses, dropped unopened because too many such packets did not verify.',
+  foreignBudget:
+    'Packets from unknown addresses, dropped unopened because too many such packets did not verify.',
   replayed: 'Came before.',
   tooOld: 'Too far behind the newest packet to know whether it came before.',
   peerCeiling: 'Above what one peer may send in a second.',

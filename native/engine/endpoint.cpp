@@ -214,7 +214,8 @@ void Endpoint::advance(Instant now) {
 
 bool Endpoint::holds_packet_memory() const {
   return buffers_.allocated_bytes() > 0 || long_buffers_.allocated_bytes() > 0 ||
-         (handshakes_ && handshakes_->allocated_bytes() + responses_->allocated_bytes() > 0) || foreign_budget_;
+         (handshakes_ && handshakes_->allocated_bytes() + responses_->allocated_bytes() > 0) ||
+         foreign_budget_;
 }
 
 // Gives back what a flood or a burst has left behind.

@@ -50,8 +50,8 @@ class OutputQueue {
     const std::size_t count = std::min(size_, kBatch);
     for (std::size_t i = 0; i < count; ++i) {
       const Entry& entry = entries_[wrap(first_ + i)];
-      batch_[i] = OutgoingDatagram{entry.buffer.bytes(), entry.remote, entry.local, entry.ecn,
-                                   entry.probing_slot};
+      batch_[i] =
+          OutgoingDatagram{entry.buffer.bytes(), entry.remote, entry.local, entry.ecn, entry.probing_slot};
     }
     return std::span(batch_).first(count);
   }

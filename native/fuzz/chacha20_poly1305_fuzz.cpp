@@ -1,7 +1,5 @@
-// Compares the ciphers of packets with libsodium's. The input is a key[32], a nonce[24], u32 which bit to flip,
-// u8 the length of the associated data, u8 the alignment of the text, then associated data and text.
-#include "crypto/chacha20_poly1305.hpp"
-
+// Compares the ciphers of packets with libsodium's. The input is a key[32], a nonce[24], u32 which bit to
+// flip, u8 the length of the associated data, u8 the alignment of the text, then associated data and text.
 #include <sodium.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "crypto/aead.hpp"
+#include "crypto/chacha20_poly1305.hpp"
 #include "crypto/sodium_bytes.hpp"
 #include "fuzz/fuzz_support.hpp"
 

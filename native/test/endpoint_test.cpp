@@ -490,8 +490,8 @@ TEST_CASE("what a flood made necessary is given back after a minute of quiet") {
   };
   // Until the path MTU is known: it decides which buffers keep-alives take.
   for (int i = 0; i < 20; ++i) {
-    for (auto [node, peer] : {std::pair{world.client.get(), handles.first},
-                              std::pair{world.server.get(), handles.second}})
+    for (auto [node, peer] :
+         {std::pair{world.client.get(), handles.first}, std::pair{world.server.get(), handles.second}})
       static_cast<void>(node->endpoint.send(peer, 0, std::vector<std::byte>(1'500), {}, world.now));
     world.run(milliseconds(100));
   }

@@ -42,9 +42,10 @@ std::uint32_t opened(ForeignBudget& budget, Instant start, std::uint32_t count,
 
 SocketAddress random_address(RandomSource& random) {
   const std::uint32_t bits = random.below(1U << 31U);
-  return SocketAddress::ipv4({static_cast<std::uint8_t>(1 + bits % 200), static_cast<std::uint8_t>(bits >> 8U),
-                              static_cast<std::uint8_t>(bits >> 16U), 9},
-                             static_cast<std::uint16_t>(1024 + (bits >> 24U)));
+  return SocketAddress::ipv4(
+      {static_cast<std::uint8_t>(1 + bits % 200), static_cast<std::uint8_t>(bits >> 8U),
+       static_cast<std::uint8_t>(bits >> 16U), 9},
+      static_cast<std::uint16_t>(1024 + (bits >> 24U)));
 }
 
 }  // namespace
@@ -83,12 +84,13 @@ TEST_CASE("foreign budget: with nothing left to share, each peer's bins are spen
   });
 }
 
-TEST_CASE("foreign budget: the failed opens of a second are bounded, whatever ids and prefixes a flood uses") {
+TEST_CASE(
+    "foreign budget: the failed opens of a second are bounded, whatever ids and prefixes a flood uses") {
   // docs/protocol.md section 10 and docs/security.md state this figure.
-  constexpr std::size_t kMost = ForeignBudget::kPrefixBins * ForeignBudget::kPerPrefix +
-                                ForeignBudget::kPeerRows * ForeignBudget::kBinsPerPeer *
-                                    ForeignBudget::kPerPeerAndPrefix +
-                                ForeignBudget::kShared;
+  constexpr std::size_t kMost =
+      ForeignBudget::kPrefixBins * ForeignBudget::kPerPrefix +
+      ForeignBudget::kPeerRows * ForeignBudget::kBinsPerPeer * ForeignBudget::kPerPeerAndPrefix +
+      ForeignBudget::kShared;
   static_assert(kMost == 99'152);
   SeededRandom random(1);
   ForeignBudget budget(random_sip_key(random));
@@ -139,7 +141,8 @@ class Scene {
       const auto number = static_cast<std::uint8_t>(10 + i);
       // The budget of handshakes comes back.
       world.now += milliseconds(1);
-      holders.push_back(std::make_unique<RoguePeer>(world, world.token(100 + i), rogue_address(number), number));
+      holders.push_back(
+          std::make_unique<RoguePeer>(world, world.token(100 + i), rogue_address(number), number));
       holders.back()->connect();
     }
   }

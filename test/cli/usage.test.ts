@@ -207,7 +207,9 @@ test('token --inspect refuses what is no token, and another key', async () => {
   const { stdout: made } = await hawser('token', '--server', '127.0.0.1:1', '--key', key.trim());
   const wrong = await hawser('token', '--inspect', made.trim(), '--key', other.trim());
   expect(wrong.code).toBe(1);
-  expect(wrong.stdout).toMatch(/^verdict +the key does not open the private part, which is sealed with key 1/m);
+  expect(wrong.stdout).toMatch(
+    /^verdict +the key does not open the private part, which is sealed with key 1/m,
+  );
 });
 
 // ---- doctor --------------------------------------------------------------------------------------------------------
