@@ -152,3 +152,21 @@ test('after all of these the same stores and the same socket can be opened', asy
   // So that the tests above look at something.
   expect([gateways.length, others.size]).toEqual([2, 4]);
 });
+
+test.each<[string, GatewayConfig, number]>([
+  ['a key that others have', { keys: [formatKey(key)] }, 1],
+  ['a key that is made for the run', {}, 0],
+])('a restart guard shorter than the clock skew is in the log, with %s', async (_, keys, lines) => {
+  const log = silentLog();
+  const listener = { address: '127.0.0.1:0', restartGuardMs: 20_000 };
+  await using gateway = await openGateway(
+    testConfig({ ...keys, listeners: [listener], log: { logger: log } }),
+  );
+  expect(gateway.state).toBe('RUNNING');
+  const warnings = log.lines.filter(({ message }) => message.includes('restartGuardMs'));
+  expect(warnings).toHaveLength(lines);
+  for (const { level, message } of warnings) {
+    expect(level).toBe('warn');
+    expect(message).toContain('used up to 40000 ms before the restart');
+  }
+});
