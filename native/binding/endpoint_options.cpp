@@ -172,6 +172,8 @@ void parse_channel_options(PropertyReader& reader, EndpointOptions& endpoint) {
   endpoint.credit = reader.integer("creditBytes", 0, kAnyU32);
   endpoint.channel_credit = reader.integer("channelCreditBytes", 0, kAnyU32);
   endpoint.max_reassembly_bytes = reader.size("maxReassemblyBytes");
+  if (reader.ok() && endpoint.max_reassembly_bytes / 8 < endpoint.credit)
+    reader.fail("maxReassemblyBytes must be at least eight times creditBytes");
   endpoint.high_water_bytes = reader.integer("highWaterBytes", 0, kAnyU32);
   endpoint.max_queued_bytes = reader.integer("maxQueuedBytes", 0, kAnyU32);
 }

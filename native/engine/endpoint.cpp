@@ -135,7 +135,7 @@ std::size_t Endpoint::memory_bytes() const {
          buffers_.allocated_bytes() + long_buffers_.allocated_bytes() + by_id_.allocated_bytes() +
          awaiting_.allocated_bytes() + reset_tokens_.allocated_bytes() + output_.allocated_bytes() +
          transfer_settings_.send_blocks.allocated_bytes() +
-         transfer_settings_.receive_blocks.allocated_bytes() +
+         transfer_settings_.receive_memory.allocated_bytes() +
          (handshakes_ ? handshakes_->allocated_bytes() + responses_->allocated_bytes() : 0) +
          failed_responses_.allocated_bytes() + (foreign_budget_ ? sizeof(*foreign_budget_) : 0) +
          (netcode_ != nullptr ? netcode_->memory_bytes() : 0);
@@ -404,8 +404,8 @@ void Endpoint::refresh_gauges() {
   counters_.set(Counter::packetBuffersInUse, buffers_.in_use() + long_buffers_.in_use());
   counters_.set(Counter::packetBuffersPeak, buffers_.peak() + long_buffers_.peak());
   counters_.set(Counter::sendQueueBytes, transfer_settings_.send_blocks.in_use());
-  counters_.set(Counter::reassemblyBytes, transfer_settings_.receive_blocks.in_use());
-  counters_.set(Counter::reassemblyBytesPeak, transfer_settings_.receive_blocks.peak());
+  counters_.set(Counter::reassemblyBytes, transfer_settings_.receive_memory.bytes_in_use());
+  counters_.set(Counter::reassemblyBytesPeak, transfer_settings_.receive_memory.peak());
   if (handshakes_) {
     counters_.set(Counter::handshakeQueueLength, handshakes_->size() + responses_->size());
     counters_.set(Counter::handshakeQueuePeak, std::max(handshakes_->peak(), responses_->peak()));

@@ -171,8 +171,8 @@ void Endpoint::drop_transfer(Peer& peer) {
 // all the same, since it is they that make room; perhaps for the rest of this very packet.
 bool Endpoint::lacks_memory(Peer& peer, Bytes payload, Instant now) {
   // As long as there is plenty, nobody is looked at.
-  const BlockPool& pool = transfer_settings_.receive_blocks;
-  if (pool.in_use() < pool.max() / 16) return false;
+  const ReceiveMemory& memory = transfer_settings_.receive_memory;
+  if (memory.bytes_in_use() < options_.max_reassembly_bytes / 16) return false;
   if (peer.phase != PeerPhase::kConnected || (peer.features & kFeatureChannels) == 0) return false;
   Transfer& transfer = transfer_of(peer);
   const bool delivers = events_.has_room();

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
 #include "base/block_pool.hpp"
 #include "base/bytes.hpp"
@@ -13,63 +13,171 @@
 
 namespace hawser {
 
-// A received message that cannot be delivered yet: parts of it are missing, or messages before it, or its
-// channel is paused. The memory for all of it is taken with its first part, so that a message which has been
-// begun can be finished.
+// What memory for received messages is for. Each kind has a part of its own, so that none takes the place of
+// another (docs/protocol.md section 12, Memory).
+enum class MemoryKind : std::uint8_t {
+  kWhole,  // messages that arrived whole, and the bookkeeping of all
+  kParts,  // messages of at most kLongestShort bytes that arrive in parts
+  kLong,   // longer ones
+};
+inline constexpr std::size_t kMemoryKinds = 3;
+
+// How much memory of each kind something takes.
+struct MemoryNeed {
+  std::array<std::size_t, kMemoryKinds> bytes{};
+
+  [[nodiscard]] std::size_t& of(MemoryKind kind) { return bytes[static_cast<std::size_t>(kind)]; }
+  [[nodiscard]] bool empty() const {
+    return std::ranges::all_of(bytes, [](std::size_t each) { return each == 0; });
+  }
+  MemoryNeed& operator+=(const MemoryNeed& other) {
+    for (std::size_t kind = 0; kind < kMemoryKinds; ++kind) bytes[kind] += other.bytes[kind];
+    return *this;
+  }
+};
+
+// Memory of one endpoint for received messages that cannot be delivered yet.
+class ReceiveMemory {
+ public:
+  static constexpr std::uint32_t kLongestShort = 64 * 1024;
+
+  // `max_bytes`: maximum in all. `max_connections`: divide what is kept for the next messages of each.
+  ReceiveMemory(std::size_t max_bytes, std::size_t max_connections)
+      : unit_(max_bytes / 16), share_(unit_ / max_connections) {}
+
+  [[nodiscard]] BlockPool& of(MemoryKind kind) { return pools_[static_cast<std::size_t>(kind)]; }
+  [[nodiscard]] static MemoryKind kind_of(std::uint32_t length) {
+    return length > kLongestShort ? MemoryKind::kLong : MemoryKind::kParts;
+  }
+  // Memory for the bytes of a message that arrives in parts.
+  [[nodiscard]] BlockPool& for_parts(std::uint32_t length) { return of(kind_of(length)); }
+  [[nodiscard]] MemoryNeed in_use() const {
+    MemoryNeed used;
+    for (std::size_t kind = 0; kind < kMemoryKinds; ++kind) used.bytes[kind] = pools_[kind].in_use();
+    return used;
+  }
+  [[nodiscard]] std::size_t bytes_in_use() const { return sum(&BlockPool::in_use); }
+  // The sum of the peaks of all kinds, which need not have come at the same time.
+  [[nodiscard]] std::size_t peak() const { return sum(&BlockPool::peak); }
+  [[nodiscard]] std::size_t allocated_bytes() const { return sum(&BlockPool::allocated_bytes); }
+
+  // Whether a connection that holds `held` may take `needed` for messages behind one that is missing. None
+  // may have more than a 32nd of what is left for these, so that it takes many connections to leave nothing.
+  [[nodiscard]] bool may_take_ahead(const MemoryNeed& held, const MemoryNeed& needed) const {
+    return every_kind([&](std::size_t kind) {
+      return needed.bytes[kind] == 0 ||
+             held.bytes[kind] + needed.bytes[kind] <= left(kind, kAhead[kind]) / kAheadParts;
+    });
+  }
+  // Whether it may for the next messages of its channels.
+  [[nodiscard]] bool may_take_next(const MemoryNeed& held, const MemoryNeed& needed) const {
+    return every_kind([&](std::size_t kind) {
+      return needed.bytes[kind] <= left(kind, kNext[kind]) ||
+             (kNext[kind] < kAll[kind] && held.bytes[kind] + needed.bytes[kind] <= share_);
+    });
+  }
+
+ private:
+  // In 16ths of the whole, by kind: all of it, what the next messages may use, and of that the ones ahead.
+  // The rest is shares.
+  static constexpr std::array<std::size_t, kMemoryKinds> kAll = {4, 7, 5};
+  static constexpr std::array<std::size_t, kMemoryKinds> kNext = {3, 6, 5};
+  static constexpr std::array<std::size_t, kMemoryKinds> kAhead = {2, 1, 2};
+  static constexpr std::size_t kAheadParts = 32;
+  static constexpr std::size_t kMaxKept = std::size_t{2} << 20U;
+
+  [[nodiscard]] std::size_t left(std::size_t kind, std::size_t units) const {
+    const std::size_t used = pools_[kind].in_use();
+    return units * unit_ > used ? units * unit_ - used : 0;
+  }
+  template <class F>
+  static bool every_kind(F&& holds) {
+    return holds(0) && holds(1) && holds(2);
+  }
+  [[nodiscard]] std::size_t sum(std::size_t (BlockPool::*figure)() const) const {
+    std::size_t total = 0;
+    for (const BlockPool& pool : pools_) total += (pool.*figure)();
+    return total;
+  }
+
+  std::size_t unit_;
+  std::size_t share_;
+  std::array<BlockPool, kMemoryKinds> pools_{BlockPool(kAll[0] * unit_, kMaxKept),
+                                             BlockPool(kAll[1] * unit_, kMaxKept),
+                                             BlockPool(kAll[2] * unit_, kMaxKept)};
+};
+
+// A received message that cannot be delivered yet: parts of it are missing, messages before it are missing,
+// or its channel is paused. The memory for all of it is taken with its first part, so that a message which
+// has been begun can always be finished.
 class PendingMessage {
  public:
-  // How many pieces without contact a message may come in. Whoever cuts its messages into parts of 128 bytes
-  // or more needs fewer; what comes in more pieces was cut up to cost, not to arrive.
+  // Maximum number of pieces that do not touch. Messages cut into parts of 128 bytes or more never reach it.
   static constexpr std::size_t max_ranges(std::uint32_t total) {
     return std::min<std::size_t>(64 + total / 256, 16 * 1024);
   }
 
   enum class Added : std::uint8_t { kDone, kNoMemory, kTooMany };
 
-  explicit PendingMessage(std::uint32_t total) : total_(total) {}
+  explicit PendingMessage(std::uint32_t total) : ranges_(total), total_(total) {}
 
   [[nodiscard]] std::uint32_t total() const { return total_; }
   [[nodiscard]] bool complete() const { return complete_; }
   [[nodiscard]] Bytes bytes() const { return Bytes(data_.data(), complete_ ? total_ : 0); }
+  // Bytes that have arrived.
+  [[nodiscard]] std::uint32_t received() const { return complete_ ? total_ : ranges_.received(); }
 
-  // How much memory of the pool taking `parts` more parts may need at most.
-  [[nodiscard]] std::size_t memory_for(std::size_t parts) const {
-    if (complete_) return 0;
-    return (data_ ? 0 : BlockPool::size_for(total_)) + ranges_.memory_for(parts);
-  }
-  // ... and for the first ones of a message.
-  static constexpr std::size_t memory_for_new(std::uint32_t total) {
-    return BlockPool::size_for(sizeof(PendingMessage)) + BlockPool::size_for(total);
+  // Memory for the bytes of a message that arrives in parts. Its last part needs no more.
+  static constexpr std::size_t memory_for(std::uint32_t total) {
+    return BlockPool::size_for(total) + RangeSet::memory_for(total);
   }
 
-  // Takes the bytes of data from `offset` on that are not there yet; offset + data.size() <= total(). On a
-  // failure nothing is changed.
+  // Takes the bytes of `data` from `offset` on that are missing; offset + data.size() <= total(). A failure
+  // changes nothing. `pool` is the same in each call.
   Added add(BlockPool& pool, std::uint32_t offset, Bytes data) {
     if (complete_) return Added::kDone;
     const auto end = static_cast<std::uint32_t>(offset + data.size());
     assert(end >= offset && end <= total_);
-    if (offset < end && !data_) {
+    if (data.size() == total_) {
+      // The bytes that came first count: only what is missing is copied.
+      if (ranges_.received() == 0) return add_whole(pool, data);
+    } else if (data.empty()) {
+      return Added::kDone;
+    }
+    if (!data_) {
       data_ = pool.acquire(total_);
       if (!data_) return Added::kNoMemory;
+      if (!ranges_.reserve(pool)) {
+        data_.reset();
+        return Added::kNoMemory;
+      }
     }
-    if (offset < end) {
-      const RangeSet::Added added =
-          ranges_.add(pool, max_ranges(total_), offset, end, [&](std::uint32_t from, std::uint32_t to) {
-            std::memcpy(data_.data() + from, data.data() + (from - offset), to - from);
-          });
-      if (added == RangeSet::Added::kNoMemory) return Added::kNoMemory;
-      if (added == RangeSet::Added::kTooMany) return Added::kTooMany;
-    }
-    complete_ = ranges_.covers(total_);
+    const RangeSet::Added added =
+        ranges_.add(pool, max_ranges(total_), offset, end, [&](std::uint32_t from, std::uint32_t to) {
+          std::memcpy(data_.data() + from, data.data() + (from - offset), to - from);
+        });
+    if (added == RangeSet::Added::kNoMemory) return Added::kNoMemory;
+    if (added == RangeSet::Added::kTooMany) return Added::kTooMany;
+    complete_ = ranges_.complete();
+    if (complete_) ranges_.release();
     return Added::kDone;
   }
 
  private:
+  Added add_whole(BlockPool& pool, Bytes data) {
+    if (total_ > 0) {
+      data_ = pool.acquire(total_);
+      if (!data_) return Added::kNoMemory;
+      std::memcpy(data_.data(), data.data(), total_);
+    }
+    complete_ = true;
+    return Added::kDone;
+  }
+
   Block data_;
   RangeSet ranges_;
   std::uint32_t total_;
   bool complete_ = false;
 };
-static_assert(sizeof(PendingMessage) <= 128, "the block it lies in");
 
 }  // namespace hawser

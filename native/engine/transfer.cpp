@@ -623,44 +623,27 @@ void Transfer::follow_path_mtu(Instant now) {
 
 // ---- in
 
-// Half of the memory is shares, for the next messages of every connection, however much others hold. Of the
-// other half the first quarter is for everything; the next two are not for what is ahead of the next message,
-// which can only be delivered after that one; and the last is for messages that have been begun, so that
-// these can be finished.
-bool Transfer::may_hold(std::size_t bytes, Claim claim) const {
-  if (bytes == 0) return true;
-  const BlockPool& pool = settings_.receive_blocks;
-  const std::size_t eighths = claim == Claim::kAhead ? 1 : claim == Claim::kNext ? 3 : 4;
-  if (pool.in_use() + bytes <= pool.max() / 8 * eighths) return true;
-  return claim != Claim::kAhead && held_ + bytes <= settings_.receive_share;
-}
-
 bool Transfer::has_room(Bytes payload, bool delivers) {
-  std::size_t needed = 0;
-  auto claim = Claim::kBegun;
-  const auto need = [&](std::size_t bytes, Claim of) {
-    needed += bytes;
-    if (bytes > 0) claim = std::min(claim, of);
-  };
-  // Up to where what was seen last makes messages the next ones, and whether all of those were whole.
+  MemoryNeed needed_ahead;
+  MemoryNeed needed_next;
+  // Up to where whole messages that were seen last make those behind them the next ones, and whether nothing
+  // is kept before these.
   struct {
     ReceiveChannel* channel = nullptr;
     std::uint64_t end = 0;
-    bool whole = false;
+    bool empty = false;
   } run;
-  const auto claim_of = [&](ReceiveChannel* channel, std::uint64_t number) {
-    if (number > (run.channel == channel ? run.end : channel->next())) return Claim::kAhead;
-    return channel->has_begun(number) ? Claim::kBegun : Claim::kNext;
+  const auto end_of = [&](ReceiveChannel* channel) {
+    return run.channel == channel ? std::max(run.end, channel->next()) : channel->next();
   };
-  const auto extend = [&](ReceiveChannel* channel, std::uint64_t end, bool whole) {
-    run = {channel, std::max(end, run.channel == channel ? run.end : channel->next()), whole};
+  const auto is_ahead = [&](ReceiveChannel* channel, std::uint64_t number) {
+    return number > end_of(channel);
   };
-  // The message of which parts have been seen last, how many, and what they were counted for.
+  const auto need = [&](const MemoryNeed& more, bool ahead) { (ahead ? needed_ahead : needed_next) += more; };
+  // The message of which a part was seen last: it takes its memory once.
   struct {
     ReceiveChannel* channel = nullptr;
     std::uint64_t number = 0;
-    std::size_t parts = 0;
-    std::size_t needed = 0;
   } cut;
   FrameReader reader(payload);
   for (Frame frame; reader.next(frame);) {
@@ -668,31 +651,35 @@ bool Transfer::has_room(Bytes payload, bool delivers) {
       const ReliableFrame& reliable = frame.reliable;
       ReceiveChannel* const channel = reliable_channel(reliable.channel);
       if (channel == nullptr) continue;
-      const Claim of = claim_of(channel, reliable.first);
-      if (of != Claim::kAhead) {
-        extend(channel, reliable.first + reliable.count,
-               channel->is_next(reliable.first) || (run.channel == channel && run.whole));
-        // They are delivered at once.
-        if (run.whole && delivers) continue;
+      const bool ahead = is_ahead(channel, reliable.first);
+      std::uint64_t first = reliable.first;
+      const std::uint64_t end = first + reliable.count;
+      if (!ahead) {
+        const bool follows = run.channel == channel && first <= run.end;
+        const bool at_once = follows ? run.empty : channel->is_next(first);
+        run = {channel, std::max(end, end_of(channel)), at_once && channel->empty()};
+        // They are delivered at once: all of them, or what was kept behind the first may wait for room then.
+        if (at_once && delivers) first = channel->empty() ? end : first + 1;
       }
-      need(channel->memory_for_messages(reliable.first, reliable.count, reliable.messages.size()), of);
+      if (first < end)
+        need(channel->memory_for_messages(first, end - first, reliable.messages.size()), ahead);
     } else if (frame.type == FrameType::kFragment) {
       const FragmentFrame& part = frame.fragment;
       ReceiveChannel* const channel = reliable_channel(part.channel);
-      if (channel == nullptr) continue;
-      const Claim of = channel->has_begun(part.number) ? Claim::kBegun : claim_of(channel, part.number);
-      if (cut.channel != channel || cut.number != part.number) cut = {channel, part.number};
-      const std::size_t before = cut.needed;
-      cut.needed = channel->memory_for_parts(part.number, part.total, ++cut.parts);
-      need(cut.needed - before, of);
-      if (of != Claim::kAhead) extend(channel, part.number + 1, false);
+      if (channel == nullptr || (cut.channel == channel && cut.number == part.number)) continue;
+      cut = {channel, part.number};
+      need(channel->memory_for_part(part.number, part.total), is_ahead(channel, part.number));
     } else if (frame.type == FrameType::kExpired) {
       ReceiveChannel* const channel = reliable_channel(frame.expired.channel);
       if (channel == nullptr) continue;
-      need(channel->memory_for_pages(frame.expired.number, 1), claim_of(channel, frame.expired.number));
+      need(channel->memory_for_pages(frame.expired.number, 1), is_ahead(channel, frame.expired.number));
     }
   }
-  return may_hold(needed, claim);
+  const ReceiveMemory& memory = settings_.receive_memory;
+  // What both take together has to fit, too.
+  if (needed_ahead.empty()) return memory.may_take_next(held_, needed_next);
+  needed_ahead += needed_next;
+  return memory.may_take_ahead(held_, needed_ahead);
 }
 
 void Transfer::set_paused(std::uint32_t number, bool paused) {

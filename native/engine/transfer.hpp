@@ -3,7 +3,9 @@
 // has been used whose messages do not just leave as they come.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -44,14 +46,11 @@ struct TransferSettings {
   }
   // Queues of what is to be sent; its users are bounded one by one.
   BlockPool send_blocks{SIZE_MAX, std::size_t{4} << 20U};
-  // Messages that are being put together or wait for their user, of all connections.
-  BlockPool receive_blocks;
-  // Of that, what every connection may have for its next messages in any case.
-  std::size_t receive_share;
+  // Received messages that cannot be delivered yet, of all connections.
+  ReceiveMemory receive_memory;
 
   TransferSettings(std::size_t max_reassembly_bytes, std::size_t max_connections)
-      : receive_blocks(max_reassembly_bytes, std::size_t{4} << 20U),
-        receive_share(max_reassembly_bytes / 2 / max_connections) {}
+      : receive_memory(max_reassembly_bytes, max_connections) {}
 };
 
 class Transfer {
@@ -66,6 +65,13 @@ class Transfer {
         max_datagram_(path_mtu.current()) {}
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
+  ~Transfer() {
+    {
+      const Holding holding(*this);
+      receiving_.clear();
+    }
+    assert(held_.empty());
+  }
 
   // ---- out
 
@@ -131,16 +137,14 @@ class Transfer {
         const FragmentFrame& part = frame.fragment;
         ReceiveChannel* const channel = reliable_channel(part.channel);
         if (channel == nullptr) return Received::kProtocolError;
-        const bool begun = channel->has_begun(part.number);
-        if ((begun || channel->next() == part.number) &&
-            may_hold(channel->memory_for_parts(part.number, part.total, 1),
-                     begun ? Claim::kBegun : Claim::kNext))
+        if ((channel->next() == part.number || channel->has_begun(part.number)) &&
+            settings_.receive_memory.may_take_next(held_, channel->memory_for_part(part.number, part.total)))
           received = on_fragment(part, deliver);
       } else if (frame.type == FrameType::kExpired) {
         ReceiveChannel* const channel = reliable_channel(frame.expired.channel);
         if (channel == nullptr) return Received::kProtocolError;
         if (channel->next() == frame.expired.number &&
-            may_hold(channel->memory_for_pages(frame.expired.number, 1), Claim::kNext))
+            settings_.receive_memory.may_take_next(held_, channel->memory_for_pages(frame.expired.number, 1)))
           received = on_expired(frame.expired, deliver);
       }
     }
@@ -156,7 +160,7 @@ class Transfer {
     auto result = Received::kDone;
     for (std::uint64_t number = frame.first; messages.next(data); ++number) {
       const Received received =
-          channel->on_message(settings_.receive_blocks, received_, number, data, to(frame.channel, deliver));
+          channel->on_message(settings_.receive_memory, received_, number, data, to(frame.channel, deliver));
       if (received >= Received::kProtocolError) return received;
       if (received != Received::kDone) result = received;
     }
@@ -168,7 +172,7 @@ class Transfer {
     ReceiveChannel* const channel = reliable_channel(frame.channel);
     if (channel == nullptr) return Received::kProtocolError;
     const Holding holding(*this);
-    const Received received = channel->on_part(settings_.receive_blocks, received_, frame.number, frame.total,
+    const Received received = channel->on_part(settings_.receive_memory, received_, frame.number, frame.total,
                                                frame.offset, frame.data, to(frame.channel, deliver));
     note(*channel);
     return received;
@@ -178,7 +182,7 @@ class Transfer {
     ReceiveChannel* const channel = reliable_channel(frame.channel);
     if (channel == nullptr) return Received::kProtocolError;
     const Holding holding(*this);
-    const Received received = channel->on_expired(settings_.receive_blocks, received_, frame.number,
+    const Received received = channel->on_expired(settings_.receive_memory, received_, frame.number,
                                                   frame.length, to(frame.channel, deliver));
     note(*channel);
     return received;
@@ -189,9 +193,10 @@ class Transfer {
     const Holding holding(*this);
     ReceiveChannel& channel = receive_channel(frame.channel);
     if (frame.data.size() < frame.total &&
-        !may_hold(channel.memory_for_sequenced(frame.number, frame.total), Claim::kAhead))
+        !settings_.receive_memory.may_take_next(held_,
+                                                channel.memory_for_sequenced(frame.number, frame.total)))
       return Received::kNoMemory;
-    return channel.on_sequenced(settings_.receive_blocks, frame.number, frame.total, frame.offset, frame.data,
+    return channel.on_sequenced(settings_.receive_memory, frame.number, frame.total, frame.offset, frame.data,
                                 to(frame.channel, deliver));
   }
   // Delivers what waited for room. False when something still waits.
@@ -251,14 +256,6 @@ class Transfer {
   [[nodiscard]] bool declared(std::uint32_t channel, ChannelMode mode) const {
     return channel < settings_.channels.size() && settings_.channels[channel].mode == mode;
   }
-  // What memory for messages that wait is wanted for.
-  enum class Claim : std::uint8_t {
-    kAhead,  // messages behind one of which something is missing
-    kNext,   // the next message of a channel
-    kBegun,  // more parts of a message that has its memory
-  };
-  // Whether this connection may have so much more.
-  [[nodiscard]] bool may_hold(std::size_t bytes, Claim claim) const;
   // Null when no such reliable channel is declared.
   ReceiveChannel* reliable_channel(std::uint32_t channel);
   ReceiveChannel& receive_channel(std::uint32_t channel);
@@ -281,27 +278,31 @@ class Transfer {
          ++number) {
       if (number != channel->next() ||
           (!channel->is_next(number) &&
-           !may_hold(channel->memory_for_messages(number, 1, data.size()), Claim::kNext)))
+           !settings_.receive_memory.may_take_next(held_, channel->memory_for_messages(number, 1, data.size()))))
         continue;
       received =
-          channel->on_message(settings_.receive_blocks, received_, number, data, to(frame.channel, deliver));
+          channel->on_message(settings_.receive_memory, received_, number, data, to(frame.channel, deliver));
     }
     note(*channel);
     return received;
   }
 
-  // Keeps held_ in step with the pool while messages come and go.
+  // Keeps held_ in step with the pools while messages come and go.
   class Holding {
    public:
     explicit Holding(Transfer& transfer)
-        : transfer_(transfer), before_(transfer.settings_.receive_blocks.in_use()) {}
-    ~Holding() { transfer_.held_ += transfer_.settings_.receive_blocks.in_use() - before_; }
+        : transfer_(transfer), before_(transfer.settings_.receive_memory.in_use()) {}
+    ~Holding() {
+      const MemoryNeed after = transfer_.settings_.receive_memory.in_use();
+      for (std::size_t kind = 0; kind < kMemoryKinds; ++kind)
+        transfer_.held_.bytes[kind] += after.bytes[kind] - before_.bytes[kind];
+    }
     Holding(const Holding&) = delete;
     Holding& operator=(const Holding&) = delete;
 
    private:
     Transfer& transfer_;
-    std::size_t before_;
+    MemoryNeed before_;
   };
   void note(ReceiveChannel& channel) {
     if (channel.waiting() && !channel.paused()) waiting_ = true;
@@ -359,8 +360,8 @@ class Transfer {
   std::uint64_t messages_outsized_ = 0;
   std::uint64_t limit_;
   std::size_t queued_ = 0;
-  // Of the receive blocks.
-  std::size_t held_ = 0;
+  // Of the receive memory.
+  MemoryNeed held_;
   // Channels with new messages to send, a queue for each priority, and how much each priority has had,
   // weighted; `turn_`: of the one that had the last turn, before it.
   std::array<SendChannel*, kPriorities> first_active_{};

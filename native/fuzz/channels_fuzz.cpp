@@ -26,6 +26,7 @@ constexpr std::uint64_t kProtocolId = 1;
 constexpr Instant kStart{std::chrono::seconds(1000)};
 constexpr WallTime kStartWall{std::chrono::milliseconds(1'800'000'000'000)};
 constexpr std::uint32_t kLongest = 8192;
+constexpr std::uint32_t kCredit = 3 * kLongest;
 const SocketAddress kServerAddress = SocketAddress::ipv4({10, 0, 0, 1}, 4000);
 const SocketAddress kPeerAddress = SocketAddress::ipv4({10, 0, 1, 2}, 5000);
 
@@ -62,7 +63,7 @@ class World {
     options.max_sessions = 8;
     options.max_output_packets = 64;
     options.channels = channels();
-    options.credit = 3 * kLongest;
+    options.credit = kCredit;
     options.channel_credit = 2 * kLongest;
     options.max_reassembly_bytes = kMemory;
     options.high_water_bytes = 4096;
@@ -148,7 +149,7 @@ class World {
   }
 
  private:
-  static constexpr std::size_t kMemory = 10 * kLongest;
+  static constexpr std::size_t kMemory = 8 * kCredit;
 
   static GatewayOptions gateway_options() {
     GatewayOptions options;

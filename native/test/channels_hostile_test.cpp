@@ -649,7 +649,7 @@ TEST_CASE("channels: a peer that acknowledges nothing is sent less and less") {
 TEST_CASE("channels: unfinished messages of many peers are bounded, counted, and leave room for the honest") {
   EndpointOptions options = endpoint_options();
   options.credit = options.channel_credit = 256 * 1024;
-  options.max_reassembly_bytes = std::size_t{4} * 1024 * 1024;
+  options.max_reassembly_bytes = std::size_t{12} * 1024 * 1024;
   options.max_sessions = 320;
   World world(gateway_options(), options);
   Node& server = *world.server;

@@ -31,15 +31,14 @@ TEST_CASE("pending message: parts in any order, overlapping or repeated, make th
       const std::uint32_t offset =
           parts < 50 ? random.below(total) : static_cast<std::uint32_t>(parts - 50) * 200 % total;
       const std::uint32_t size = std::min(total - offset, 200 + random.below(500));
-      const std::size_t said = pending.memory_for(1);
-      const std::size_t before = pool.in_use();
       REQUIRE(pending.add(pool, offset, Bytes(message).subspan(offset, size)) == Added::kDone);
-      REQUIRE(pool.in_use() <= before + said);
+      REQUIRE(pool.in_use() <= PendingMessage::memory_for(total));
       REQUIRE((pending.complete() || pending.bytes().empty()));
       REQUIRE(parts < 1'000);
     }
     REQUIRE(std::ranges::equal(pending.bytes(), message));
-    CHECK(pending.memory_for(1) == 0);
+    // Where the parts were is not needed any more.
+    CHECK(pool.in_use() == BlockPool::size_for(total));
     // What comes now is not looked at.
     CHECK(pending.add(pool, 0, std::vector<std::byte>(total)) == Added::kDone);
     REQUIRE(std::ranges::equal(pending.bytes(), message));
@@ -47,7 +46,7 @@ TEST_CASE("pending message: parts in any order, overlapping or repeated, make th
 }
 
 TEST_CASE("pending message: what was begun has the memory to be finished") {
-  BlockPool pool(1024 * 1024, 0);
+  BlockPool pool(PendingMessage::memory_for(1'000'000), 0);
   PendingMessage pending(1'000'000);
   REQUIRE(pending.add(pool, 0, std::vector<std::byte>(1'000)) == Added::kDone);
   CHECK(pool.in_use() == pool.max());
@@ -66,21 +65,27 @@ TEST_CASE("pending message: an empty one is complete with its only part") {
 }
 
 TEST_CASE("pending message: without memory nothing changes") {
-  BlockPool pool(4096, 0);
+  BlockPool pool(PendingMessage::memory_for(3'000), 0);
   PendingMessage pending(3'000);
   const std::vector<std::byte> data(100, std::byte{3});
-  Block other = pool.acquire(64);
-  CHECK(pending.add(pool, 0, data) == Added::kNoMemory);
-  other.reset();
+  for (const std::size_t taken : {std::size_t{64}, BlockPool::size_for(3'000)}) {
+    const Block other = pool.acquire(taken);
+    CHECK(pending.add(pool, 0, data) == Added::kNoMemory);
+    CHECK(pool.in_use() == taken);
+    CHECK(pending.received() == 0);
+  }
   REQUIRE(pending.add(pool, 0, data) == Added::kDone);
-  CHECK(pool.in_use() == 4096);
-  // More pieces than need no memory.
-  std::uint32_t offset = 200;
-  for (; pending.memory_for(1) == 0; offset += 200) REQUIRE(pending.add(pool, offset, data) == Added::kDone);
-  CHECK(pending.add(pool, offset, data) == Added::kNoMemory);
-  // What joins two of them needs none.
-  CHECK(pending.add(pool, 100, data) == Added::kDone);
-  CHECK(pending.add(pool, offset, data) == Added::kDone);
+  CHECK(pending.received() == 100);
+  CHECK(pool.in_use() == pool.max());
+}
+
+TEST_CASE("pending message: a whole one takes the memory of its bytes alone") {
+  BlockPool pool(1024, 0);
+  PendingMessage pending(1'000);
+  const std::vector<std::byte> data(1'000, std::byte{3});
+  REQUIRE(pending.add(pool, 0, data) == Added::kDone);
+  CHECK(pending.complete());
+  CHECK(std::ranges::equal(pending.bytes(), data));
 }
 
 TEST_CASE("pending message: the pieces are counted, and honest ones are never too many") {

@@ -11,7 +11,7 @@
 namespace hawser {
 namespace {
 
-constexpr std::size_t kMany = 10'000;
+constexpr std::size_t kMany = 1'000'000;
 
 std::size_t runs_in(const std::vector<bool>& bytes) {
   std::size_t runs = 0;
@@ -21,13 +21,19 @@ std::size_t runs_in(const std::vector<bool>& bytes) {
 
 TEST_CASE("range set: every byte is visited once, when it first comes") {
   SeededRandom random(1);
-  for (int round = 0; round < 100; ++round) {
-    BlockPool pool(SIZE_MAX, 1 << 16U);
-    const std::uint32_t length = 1 + random.below(round % 2 == 0 ? 100 : 1'000);
-    const std::uint32_t longest = 1 + random.below(length);
-    RangeSet set;
+  for (int round = 0; round < 200; ++round) {
+    CAPTURE(round);
+    BlockPool pool(SIZE_MAX, 1 << 20U);
+    // Memory that is used again is not empty.
+    for (std::size_t size = BlockPool::kLeast; size <= 1 << 16U; size *= 2) {
+      const Block used = pool.acquire(size);
+      std::ranges::fill(used.bytes(), std::byte{0xa5});
+    }
+    const std::uint32_t length = 1 + random.below(round % 3 == 0 ? 100 : round % 3 == 1 ? 1'000 : 300'000);
+    const std::uint32_t longest = 1 + random.below(std::min(length, 10'000U));
+    RangeSet set(length);
     std::vector<bool> there(length);
-    for (int i = 0; i < 100; ++i) {
+    for (int i = 0; i < (length > 1'000 ? 20 : 100); ++i) {
       const std::uint32_t begin = random.below(length);
       const std::uint32_t end = std::min(length, begin + 1 + random.below(longest));
       std::vector<bool> visited(length);
@@ -46,16 +52,18 @@ TEST_CASE("range set: every byte is visited once, when it first comes") {
       }
       REQUIRE(visited == wanted);
       REQUIRE(set.count() == runs_in(there));
-      const auto gap = std::ranges::find(there, false);
-      REQUIRE(set.covers(length) == (gap == there.end()));
-      REQUIRE(set.covers(static_cast<std::uint32_t>(gap - there.begin())));
+      REQUIRE(set.received() == static_cast<std::uint32_t>(std::ranges::count(there, true)));
+      REQUIRE(set.complete() == (set.received() == length));
     }
+    REQUIRE(set.add(pool, kMany, 0, length, [](std::uint32_t, std::uint32_t) {}) == RangeSet::Added::kDone);
+    REQUIRE(set.complete());
+    REQUIRE(set.count() == 1);
   }
 }
 
 TEST_CASE("range set: what touches becomes one") {
   BlockPool pool(SIZE_MAX, 0);
-  RangeSet set;
+  RangeSet set(1'000);
   const auto add = [&](std::uint32_t begin, std::uint32_t end) {
     REQUIRE(set.add(pool, kMany, begin, end, [](std::uint32_t, std::uint32_t) {}) == RangeSet::Added::kDone);
   };
@@ -65,16 +73,21 @@ TEST_CASE("range set: what touches becomes one") {
   add(20, 30);
   CHECK(set.count() == 1);
   add(0, 10);
-  add(UINT32_MAX - 1, UINT32_MAX);
+  add(998, 999);
   CHECK(set.count() == 2);
-  CHECK(set.covers(40));
-  CHECK_FALSE(set.covers(41));
-  CHECK(set.covers(0));
+  add(128, 192);
+  add(64, 128);
+  CHECK(set.count() == 3);
+  add(40, 64);
+  CHECK(set.count() == 2);
+  add(0, 1'000);
+  CHECK(set.count() == 1);
+  CHECK(set.complete());
 }
 
 TEST_CASE("range set: too many, or no memory, changes nothing") {
-  BlockPool pool(128, 0);
-  RangeSet set;
+  BlockPool pool(64, 0);
+  RangeSet set(512);
   const auto add = [&](std::uint32_t begin, std::size_t most) {
     bool visited = false;
     const auto added =
@@ -82,31 +95,34 @@ TEST_CASE("range set: too many, or no memory, changes nothing") {
     CHECK(visited == (added == RangeSet::Added::kDone));
     return added;
   };
-  std::uint32_t next = 0;
-  for (; next < 8; ++next) CHECK(add(2 * next, kMany) == RangeSet::Added::kDone);
-  // A few need no memory.
-  CHECK(pool.in_use() == 0);
-  CHECK(set.memory_for(1) > 0);
+  {
+    const Block other = pool.acquire(64);
+    CHECK(add(0, kMany) == RangeSet::Added::kNoMemory);
+  }
+  for (std::uint32_t i = 0; i < 8; ++i) CHECK(add(2 * i, 8) == RangeSet::Added::kDone);
   CHECK(add(100, 8) == RangeSet::Added::kTooMany);
-  while (add(2 * next, kMany) == RangeSet::Added::kDone) ++next;
-  CHECK(next == 16);
-  CHECK(set.count() == 16);
-  // What closes a gap needs none.
+  CHECK(set.count() == 8);
+  // What is there already, what grows a range and what closes a gap form no further one.
+  CHECK(set.add(pool, 0, 2, 3, [](std::uint32_t, std::uint32_t) {}) == RangeSet::Added::kDone);
+  CHECK(add(15, 0) == RangeSet::Added::kDone);
+  CHECK(set.count() == 8);
   CHECK(add(1, 0) == RangeSet::Added::kDone);
-  CHECK(set.count() == 15);
+  CHECK(set.count() == 7);
 }
 
-TEST_CASE("range set: no more memory is taken than was said") {
-  SeededRandom random(3);
-  BlockPool pool(SIZE_MAX, 0);
-  RangeSet set;
-  for (std::uint32_t i = 0; i < 2'000; ++i) {
-    const std::size_t said = set.memory_for(1);
-    const std::size_t before = pool.in_use();
-    const std::uint32_t begin = 2 * random.below(4'000);
-    REQUIRE(set.add(pool, kMany, begin, begin + 1, [](std::uint32_t, std::uint32_t) {}) ==
-            RangeSet::Added::kDone);
-    REQUIRE(pool.in_use() <= before + said);
+TEST_CASE("range set: takes its memory once and no more than was said") {
+  for (const std::uint32_t length : {1U, 64U, 65U, 4'096U, 65'536U, 100'000U, 16U << 20U}) {
+    CAPTURE(length);
+    BlockPool pool(RangeSet::memory_for(length), 0);
+    RangeSet set(length);
+    for (std::uint32_t i = 0; i < 200; ++i) {
+      const std::uint32_t begin = length - 1 - std::min(length - 1, i * (length / 200));
+      REQUIRE(set.add(pool, kMany, begin, begin + 1, [](std::uint32_t, std::uint32_t) {}) ==
+              RangeSet::Added::kDone);
+      REQUIRE(pool.in_use() == RangeSet::memory_for(length));
+    }
+    set.release();
+    CHECK(pool.in_use() == 0);
   }
 }
 

@@ -67,9 +67,10 @@ export interface SocketOptions<C extends ChannelMap = DefaultChannels> {
   /** Likewise on each of them; by default 2 MiB, or twice the longest message. */
   readonly channelCreditBytes?: number;
   /**
-   * Memory for messages that are not complete or cannot be delivered yet, of all peers together, in bytes, 65,536 to 2^40; 256 MiB
-   * by default. What does not fit is not acknowledged, so that it is sent again. Several `threads` share it equally, each having at least
-   * 65,536 bytes and room for the longest message.
+   * Memory for messages of reliable and sequenced channels that are not complete or cannot be delivered yet, of all peers together, in
+   * bytes, 8,192 to 2^42. At least eight times `creditBytes` for each of a server's `threads`, which share it equally; by default 256 MiB,
+   * or that minimum if it is more. A packet for which there is no room is not acknowledged, so that it is sent again; docs/channels.md
+   * says how the memory is divided.
    */
   readonly maxReassemblyBytes?: number;
   /**
@@ -327,8 +328,10 @@ const mebibyte = 1024 * 1024;
 /** What a message costs beside its length (docs/protocol.md section 12, Credit). */
 const messageCost = 64;
 const leastCreditBytes = 1024;
-const leastReassemblyBytes = 65_536;
-const greatestReassemblyBytes = 2 ** 40;
+/** `maxReassemblyBytes` of each thread, in multiples of `creditBytes`: see docs/protocol.md section 12, Memory. */
+const reassemblyPerCredit = 8;
+const leastReassemblyBytes = reassemblyPerCredit * leastCreditBytes;
+const greatestReassemblyBytes = 2 ** 42;
 const maxReasonBytes = 256;
 const maxThreads = 64;
 const greatestSpinMicros = 1000;
@@ -349,10 +352,10 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
   const hasRestartRule = tokenHistory === undefined || (options.restartGuardMs ?? 0) > 0;
   const restartGuardMs = checkInteger('restartGuardMs', options.restartGuardMs ?? clockSkewMs, 0, hourMs);
   const freshKeys = checkBoolean('freshKeys', options.freshKeys ?? false);
-  const channels = checkChannelOptions(options);
-  const wires = checkWires(options, channels.table);
   const socket = nativeSocketOptions(options, 'server', address, network);
   const shards = checkThreads(socket.driver, options.threads);
+  const channels = checkChannelOptions(options, shards);
+  const wires = checkWires(options, channels.table);
   const reusePort = checkBoolean('reusePort', options.reusePort ?? false);
   // The kernel finds the socket of a shard by its number among all that have the address.
   if (reusePort && shards > 1) throw argumentError('reusePort', 'false with several threads', 'true');
@@ -360,7 +363,7 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
   return {
     ...checkSocketOptions(options, network, channels),
     native: {
-      ...shareOfShard({ ...socket, ...channels.native }, channels.table.greatestMessageBytes, shards),
+      ...shareOfShard({ ...socket, ...channels.native }, shards),
       shards,
       hawser: wires.hawser,
       reusePort,
@@ -444,7 +447,7 @@ export function checkClientOptions<C extends ChannelMap>(options: ClientOptions<
   const network = checkNetwork(options.network);
   const asked = parseAddress(options.address ?? defaultClientAddress(network), 'address');
   const address = network?.assignAddress(asked) ?? asked;
-  const channels = checkChannelOptions(options);
+  const channels = checkChannelOptions(options, 1);
   return {
     ...checkSocketOptions(options, network, channels),
     native: {
@@ -507,7 +510,7 @@ interface ChannelPlan {
   >;
 }
 
-function checkChannelOptions<C extends ChannelMap>(options: SocketOptions<C>): ChannelPlan {
+function checkChannelOptions<C extends ChannelMap>(options: SocketOptions<C>, threads: number): ChannelPlan {
   const table = new ChannelTable(options.channels ?? defaultChannels);
   const longest = table.greatestMessageBytes;
   // With less, the longest message could never be sent.
@@ -519,15 +522,18 @@ function checkChannelOptions<C extends ChannelMap>(options: SocketOptions<C>): C
   };
   const highWaterBytes = checkInteger('highWaterBytes', options.highWaterBytes ?? mebibyte / 4, 0, maxU32);
   const queueBytes = options.maxQueuedBytes ?? Math.max(16 * mebibyte, highWaterBytes);
+  const creditBytes = credit('creditBytes', 4 * mebibyte);
+  // With less, the memory could be full although no peer has sent more than its credit allows.
+  const leastMemory = reassemblyPerCredit * creditBytes * threads;
   const reassemblyBytes = checkInteger(
     'maxReassemblyBytes',
-    options.maxReassemblyBytes ?? 256 * mebibyte,
+    options.maxReassemblyBytes ?? Math.max(256 * mebibyte, leastMemory),
     leastReassemblyBytes,
     greatestReassemblyBytes,
   );
-  // With less, the longest message could never be put together.
-  if (reassemblyBytes < longest) {
-    const rule = `at least ${longest}, the longest message (maxMessageBytes)`;
+  if (reassemblyBytes < leastMemory) {
+    const each = threads === 1 ? '' : ` for each of ${threads} threads`;
+    const rule = `at least ${leastMemory}, eight times creditBytes (${creditBytes})${each}`;
     throw argumentError('maxReassemblyBytes', rule, describe(reassemblyBytes));
   }
   return {
@@ -535,7 +541,7 @@ function checkChannelOptions<C extends ChannelMap>(options: SocketOptions<C>): C
     native: {
       channels: table.native,
       congestion: checkOneOf('congestion', options.congestion ?? 'bbr', ['bbr', 'cubic']),
-      creditBytes: credit('creditBytes', 4 * mebibyte),
+      creditBytes,
       channelCreditBytes: credit('channelCreditBytes', 2 * mebibyte),
       maxReassemblyBytes: reassemblyBytes,
       highWaterBytes,
@@ -637,17 +643,16 @@ function checkLeftOutWithoutThreads(name: string, value: unknown): void {
   if (value !== undefined) throw argumentError(name, "left out unless driver is 'threads'", describe(value));
 }
 
-/** Divides what is meant for all peers together. With less than the longest message, none of that length could be put together. */
+/** Divides what is meant for all peers together. */
 function shareOfShard<T extends Pick<NativeEndpointOptions, 'maxReassemblyBytes' | 'simulate'>>(
   options: T,
-  longestMessageBytes: number,
   shards: number,
 ): T {
   const { maxReassemblyBytes, simulate } = options;
   const share = (total: number): number => Math.ceil(total / shards);
   return {
     ...options,
-    maxReassemblyBytes: Math.max(share(maxReassemblyBytes), leastReassemblyBytes, longestMessageBytes),
+    maxReassemblyBytes: share(maxReassemblyBytes),
     ...(simulate === undefined
       ? {}
       : {

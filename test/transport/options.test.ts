@@ -112,11 +112,7 @@ const wrongServerOptions: readonly (readonly [string, unknown, string])[] = [
   ['congestion', 'reno', "congestion must be one of 'bbr', 'cubic'; got \"reno\""],
   ['creditBytes', 1023, 'creditBytes must be an integer from 1024 to 4294967295; got 1023'],
   ['channelCreditBytes', '1', 'channelCreditBytes must be an integer from 1024 to 4294967295; got "1"'],
-  [
-    'maxReassemblyBytes',
-    65_535,
-    'maxReassemblyBytes must be an integer from 65536 to 1099511627776; got 65535',
-  ],
+  ['maxReassemblyBytes', 8191, 'maxReassemblyBytes must be an integer from 8192 to 4398046511104; got 8191'],
   ['highWaterBytes', -1, 'highWaterBytes must be an integer from 0 to 4294967295; got -1'],
   ['maxQueuedBytes', 1000, 'maxQueuedBytes must be an integer from 262144 to 4294967295; got 1000'],
   ['dscp', 64, 'dscp must be an integer from 0 to 63; got 64'],
@@ -251,10 +247,18 @@ describe('what channels need of other options', () => {
     });
   });
 
-  test('maxReassemblyBytes', async () => {
-    await expect(Server.listen({ ...good, channels, maxReassemblyBytes: 2_999_999 })).rejects.toThrow(
-      'maxReassemblyBytes must be at least 3000000, the longest message (maxMessageBytes); got 2999999',
+  test('maxReassemblyBytes is at least eight times the credit, for each thread', async () => {
+    const options = { ...good, creditBytes: 2 * 1024 * 1024 };
+    await expect(Server.listen({ ...options, maxReassemblyBytes: 16 * 1024 * 1024 - 1 })).rejects.toThrow(
+      'maxReassemblyBytes must be at least 16777216, eight times creditBytes (2097152); got 16777215',
     );
+    await expect(
+      Server.listen({ ...options, driver: 'threads', threads: 9, maxReassemblyBytes: 144 * 1024 * 1024 - 1 }),
+    ).rejects.toThrow(
+      'maxReassemblyBytes must be at least 150994944, eight times creditBytes (2097152) for each of 9 threads; got 150994943',
+    );
+    const server = await Server.listen({ ...options, maxReassemblyBytes: 16 * 1024 * 1024 });
+    await server.close();
   });
 
   test('the defaults suffice for the longest messages', async () => {

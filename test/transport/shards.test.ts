@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { addressFromBinary } from '../../src/base/address.js';
-import { Client, type Peer, reliable, Server, type ServerOptions, unreliable } from '../../src/index.js';
+import { Client, type Peer, Server, type ServerOptions } from '../../src/index.js';
 import { consumeVerdict, eventKind, type NativeEndpointOptions } from '../../src/transport/native.js';
 import { batch, endpoints, type FakeEndpoint, type FakeEvent, failure, fakeAddon } from './fake-addon.js';
 import { bytes, protocolId, serverKey, text } from './support.js';
@@ -124,6 +124,7 @@ describe('what is meant for all peers together', () => {
       server: gateway,
       simulate,
     } = await plan({
+      creditBytes: 100_000,
       maxReassemblyBytes: 3_000_001,
       maxHalfOpen: 10,
       simulate: { bytesPerSecond: 1000, queueBytes: 500 },
@@ -137,13 +138,15 @@ describe('what is meant for all peers together', () => {
     expect((await plan({ simulate: { lossRate: 0.5 } })).simulate?.bytesPerSecond).toBe(0);
   });
 
-  test('leaves each room for the longest message, and for 65,536 bytes', async () => {
-    const channels = { default: unreliable(), files: reliable(undefined, { maxMessageBytes: 1_000_000 }) };
-    const long = await plan({ maxReassemblyBytes: 1_000_000, channels } as Partial<ServerOptions>);
-    expect(long.maxReassemblyBytes).toBe(1_000_000);
-    const short = { default: unreliable(), chat: reliable(undefined, { maxMessageBytes: 100 }) };
-    const little = await plan({ maxReassemblyBytes: 70_000, channels: short } as Partial<ServerOptions>);
-    expect(little.maxReassemblyBytes).toBe(65_536);
+  test('leaves each thread eight times the credit, however many there are', async () => {
+    for (const threads of [1, 3, 9, 64]) {
+      await server.close();
+      shards.length = 0;
+      await open({ threads });
+      for (const { options } of shards)
+        expect(options.maxReassemblyBytes).toBeGreaterThanOrEqual(8 * options.creditBytes);
+      expect(shards).toHaveLength(threads);
+    }
   });
 
   test('but every shard has room for all peers', async () => {
