@@ -35,6 +35,7 @@ namespace hawser {
   X(peersTimedOut)           \
   X(peersReplaced)           \
   X(peersProtocolError)      \
+  X(peersNoProgress)         \
   X(halfOpenExpired)         \
   X(pingsSent)               \
   X(pongsReceived)           \

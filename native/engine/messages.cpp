@@ -177,7 +177,10 @@ bool Endpoint::lacks_memory(Peer& peer, Bytes payload, Instant now) {
   Transfer& transfer = transfer_of(peer);
   const bool delivers = events_.has_room();
   if (transfer.has_room(payload, delivers)) return false;
-  if (!delivers) return true;
+  if (!delivers) {
+    transfer.on_user_full();
+    return true;
+  }
   const Received received = transfer.take_next(payload, [&](std::uint32_t channel, Bytes data, bool kept) {
     return push_message(peer, channel, data, kept);
   });
@@ -302,6 +305,7 @@ void Endpoint::settle_transfer(Peer& peer, Instant now) {
   }
   if (transfer.waiting() || !transfer.confirmations().empty()) tell_later(peer);
   if (transfer.has_due(now)) mark_dirty(peer);
+  transfer.watch_progress(now);
   schedule(peer);
 }
 

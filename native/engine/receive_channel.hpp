@@ -14,6 +14,7 @@
 #include "base/ring.hpp"
 #include "engine/channels.hpp"
 #include "engine/pending_message.hpp"
+#include "engine/progress_monitor.hpp"
 
 namespace hawser {
 
@@ -145,6 +146,27 @@ class ReceiveChannel {
     return page != nullptr && (page->is_ready(number) || page->at(number));
   }
 
+  // Whether the peer owes the rest of a message: the oldest one that is missing here, or parts of it, keeps
+  // others from being delivered or holds memory.
+  [[nodiscard]] bool is_unfinished() {
+    if (kept_ == 0) return false;
+    Page* const page = find(next_);
+    return page == nullptr || !page->is_ready(next_);
+  }
+  // The next message was refused for want of memory: the present interval does not count.
+  void set_starved() { starved_ = true; }
+  // Judges whether unfinished messages go on; called once per ProgressMonitor::kInterval that counts. False
+  // when they do not.
+  [[nodiscard]] bool check_progress() {
+    if (mode_ == ChannelMode::kSequenced) {
+      drop_stale_parts();
+      return true;
+    }
+    // It waits for this side: for the user, or for memory.
+    if (std::exchange(starved_, false) || paused_ || waiting_) return true;
+    return monitor_.on_interval(is_unfinished(), progress_, ProgressMonitor::kLeastBytes);
+  }
+
   // A whole message.
   template <class F>
   Received on_message(ReceiveMemory& memory, Credit& connection, std::uint64_t number, Bytes data,
@@ -156,6 +178,7 @@ class ReceiveChannel {
       if (!count(connection, data.size())) return Received::kProtocolError;
       if (deliver(data, false)) {
         ++next_;
+        progress_ += data.size() + kMessageCost;
         consume(connection, data.size());
         if (!pages_.empty()) go_on(connection, deliver);
         return Received::kDone;
@@ -199,6 +222,7 @@ class ReceiveChannel {
       ++kept_;
     }
     if (message->total() != total) return Received::kProtocolError;
+    const std::uint32_t before = message->received();
     switch (message->add(for_bytes(memory, total, data), offset, data)) {
       case PendingMessage::Added::kDone:
         break;
@@ -207,6 +231,7 @@ class ReceiveChannel {
       case PendingMessage::Added::kTooMany:
         return Received::kProtocolError;
     }
+    if (number == next_) progress_ += message->received() - before;
     if (message->complete()) on_ready(connection, *page, number, deliver);
     return Received::kDone;
   }
@@ -254,6 +279,7 @@ class ReceiveChannel {
       if (!partial_) return Received::kNoMemory;
     }
     if (partial_->total() != total) return Received::kProtocolError;
+    const std::uint32_t before = partial_->received();
     switch (partial_->add(for_bytes(memory, total, data), offset, data)) {
       case PendingMessage::Added::kDone:
         break;
@@ -263,6 +289,7 @@ class ReceiveChannel {
       case PendingMessage::Added::kTooMany:
         return Received::kProtocolError;
     }
+    progress_ += partial_->received() - before;
     if (!partial_->complete()) return Received::kDone;
     const bool delivered = deliver(partial_->bytes(), true);
     partial_.reset();
@@ -403,6 +430,7 @@ class ReceiveChannel {
 
   // A message was delivered or given up.
   void finish(Credit& connection, Page& page, std::uint64_t number, std::uint64_t length) {
+    if (number == next_) progress_ += kMessageCost;
     if (page.is_ready(number)) --ready_;
     page.finish(number);
     consume(connection, length);
@@ -484,6 +512,13 @@ class ReceiveChannel {
     ++first_page_;
   }
 
+  // Frees the parts of a sequenced message that no other part has followed: its sender does not repeat those
+  // that were lost.
+  void drop_stale_parts() {
+    if (partial_ && progress_ == stale_mark_) partial_.reset();
+    stale_mark_ = progress_;
+  }
+
   // nullptr when the pool has no memory.
   Page* page_of(BlockPool& pool, std::uint64_t number) {
     if (pages_.empty()) first_page_ = next_ / kPageSize;
@@ -520,12 +555,18 @@ class ReceiveChannel {
   std::uint64_t kept_ = 0;
   Pooled<PendingMessage> partial_;  // of a sequenced channel
   std::uint64_t partial_number_ = 0;
+  // Bytes by which the oldest unfinished message has grown, and what was delivered or expired as the next
+  // one.
+  std::uint64_t progress_ = 0;
+  ProgressMonitor monitor_;
+  std::uint64_t stale_mark_ = 0;  // of a sequenced channel: progress_ one interval ago
   std::uint32_t max_message_;
   std::uint64_t max_ahead_;
   std::uint16_t number_;
   ChannelMode mode_;
   bool paused_ = false;
   bool waiting_ = false;
+  bool starved_ = false;
 };
 
 }  // namespace hawser

@@ -155,6 +155,7 @@ void Transfer::on_sent(std::uint64_t number, std::size_t bytes, Instant now) {
   static_cast<void>(pacer_->may_send(now, controller_->pacing_rate(), bytes));
   pacer_->on_sent(bytes);
   recovery_.on_sent(settings_.send_blocks, *controller_, number, bytes, now);
+  watch_progress(now);
   plan_next_send(now);
   // A packet was filled and there is more.
   if (can_send() && bytes + kLeastPart > max_datagram_) path_mtu_.want_more();
@@ -439,6 +440,7 @@ void Transfer::on_ack(const AckFrame& ack, std::uint64_t next_number, RoundTrip&
   const bool more = !ecn_failed_ && ack.has_ecn && ack.ecn.ce > told_marks_.ce;
   const std::uint64_t acknowledged = recovery_.on_ack(ack, more ? ack.ecn.ce - told_marks_.ce : 0,
                                                       next_number, *controller_, round_trip, now, *this);
+  acknowledged_ += acknowledged;
   if (!ecn_failed_) validate_ecn(ack, acknowledged);
   follow_path_mtu(now);
   plan_next_send(now);
@@ -550,7 +552,7 @@ bool Transfer::on_timer(RoundTrip& round_trip, std::uint64_t next_number, Instan
 }
 
 Instant Transfer::deadline(const RoundTrip& round_trip) const {
-  const Instant deadline = std::min(recovery_.deadline(round_trip), next_expiry_);
+  const Instant deadline = std::min({recovery_.deadline(round_trip), next_expiry_, next_check_});
   return can_send() && window_open() ? std::min(deadline, next_send_) : deadline;
 }
 
@@ -680,6 +682,22 @@ bool Transfer::has_room(Bytes payload, bool delivers) {
   if (needed_ahead.empty()) return memory.may_take_next(held_, needed_next);
   needed_ahead += needed_next;
   return memory.may_take_ahead(held_, needed_ahead);
+}
+
+bool Transfer::check_progress(Instant last_receive, Instant now) {
+  if (now < next_check_) return true;
+  // A path on which nothing arrives says nothing about the peer.
+  const bool counts = interval_counts_ && last_receive > next_check_ - ProgressMonitor::kInterval;
+  interval_counts_ = true;
+  next_check_ = kNever;
+  bool goes_on = true;
+  if (counts) {
+    goes_on = acknowledgements_.on_interval(recovery_.in_flight() > 0, acknowledged_, 1);
+    const Holding holding(*this);
+    for (const auto& channel : receiving_) goes_on = channel->check_progress() && goes_on;
+  }
+  watch_progress(now);
+  return goes_on;
 }
 
 void Transfer::set_paused(std::uint32_t number, bool paused) {

@@ -22,6 +22,7 @@
 #include "engine/datagram.hpp"
 #include "engine/pacer.hpp"
 #include "engine/path_mtu.hpp"
+#include "engine/progress_monitor.hpp"
 #include "engine/receive_channel.hpp"
 #include "engine/recovery.hpp"
 #include "engine/round_trip.hpp"
@@ -138,13 +139,13 @@ class Transfer {
         ReceiveChannel* const channel = reliable_channel(part.channel);
         if (channel == nullptr) return Received::kProtocolError;
         if ((channel->next() == part.number || channel->has_begun(part.number)) &&
-            settings_.receive_memory.may_take_next(held_, channel->memory_for_part(part.number, part.total)))
+            may_take_next(*channel, channel->memory_for_part(part.number, part.total)))
           received = on_fragment(part, deliver);
       } else if (frame.type == FrameType::kExpired) {
         ReceiveChannel* const channel = reliable_channel(frame.expired.channel);
         if (channel == nullptr) return Received::kProtocolError;
         if (channel->next() == frame.expired.number &&
-            settings_.receive_memory.may_take_next(held_, channel->memory_for_pages(frame.expired.number, 1)))
+            may_take_next(*channel, channel->memory_for_pages(frame.expired.number, 1)))
           received = on_expired(frame.expired, deliver);
       }
     }
@@ -215,6 +216,19 @@ class Transfer {
   [[nodiscard]] bool waiting() const { return waiting_; }
   void set_paused(std::uint32_t channel, bool paused);
 
+  // ---- progress (docs/protocol.md section 12, Progress)
+
+  // Starts the checks of progress while something is unfinished or in flight; see deadline().
+  void watch_progress(Instant now) {
+    if (next_check_ == kNever && (!held_.empty() || recovery_.in_flight() > 0))
+      next_check_ = now + ProgressMonitor::kInterval;
+  }
+  // Judges the progress of the peer when deadline() has come. `last_receive`: when something authentic
+  // arrived last. False when the peer has to be disconnected.
+  [[nodiscard]] bool check_progress(Instant last_receive, Instant now);
+  // A packet was refused because the user takes nothing: the present interval does not count.
+  void on_user_full() { interval_counts_ = false; }
+
   // ---- for the user
 
   struct Confirmation {
@@ -256,6 +270,12 @@ class Transfer {
   [[nodiscard]] bool declared(std::uint32_t channel, ChannelMode mode) const {
     return channel < settings_.channels.size() && settings_.channels[channel].mode == mode;
   }
+  // Whether there is memory for the next message of a channel.
+  [[nodiscard]] bool may_take_next(ReceiveChannel& channel, const MemoryNeed& needed) const {
+    const bool may = settings_.receive_memory.may_take_next(held_, needed);
+    if (!may) channel.set_starved();
+    return may;
+  }
   // Null when no such reliable channel is declared.
   ReceiveChannel* reliable_channel(std::uint32_t channel);
   ReceiveChannel& receive_channel(std::uint32_t channel);
@@ -278,7 +298,7 @@ class Transfer {
          ++number) {
       if (number != channel->next() ||
           (!channel->is_next(number) &&
-           !settings_.receive_memory.may_take_next(held_, channel->memory_for_messages(number, 1, data.size()))))
+           !may_take_next(*channel, channel->memory_for_messages(number, 1, data.size()))))
         continue;
       received =
           channel->on_message(settings_.receive_memory, received_, number, data, to(frame.channel, deliver));
@@ -383,6 +403,12 @@ class Transfer {
   Instant now_{};
   std::uint64_t next_number_ = 0;
   Instant next_expiry_ = kNever;
+  // End of the interval whose progress is judged; kNever while nothing is unfinished or in flight.
+  Instant next_check_ = kNever;
+  // Packets that the other side has acknowledged.
+  std::uint64_t acknowledged_ = 0;
+  ProgressMonitor acknowledgements_;
+  bool interval_counts_ = true;
   // When the pacer lets the next packet go.
   Instant next_send_{};
   bool credit_due_ = false;

@@ -134,7 +134,18 @@ class World {
     static_cast<void>(endpoint_->send(handle_, channel, message, {ttl, ++confirm_}, now_));
   }
   void pause(std::uint32_t channel, bool paused) {
-    static_cast<void>(endpoint_->set_paused(handle_, channel, paused, now_));
+    if (endpoint_->set_paused(handle_, channel, paused, now_)) paused_ = paused_ || paused;
+  }
+
+  // Lets the time pass in which a peer has to go on with what it has begun. It answers meanwhile, and does
+  // nothing else. Unless a channel was paused, whose messages may stay, no memory is held afterwards.
+  void wait_for_progress() {
+    for (Duration waited{}; waited < ProgressMonitor::kInterval * (ProgressMonitor::kIntervals + 2);
+         waited += std::chrono::seconds(1)) {
+      packet(std::array{std::byte{1}, static_cast<std::byte>(waited.count()), std::byte{1}});
+      turn(std::chrono::seconds(1));
+    }
+    require(paused_ || counters_[static_cast<std::size_t>(Counter::reassemblyBytes)] == 0);
   }
 
   void finish() {
@@ -229,6 +240,8 @@ class World {
   std::size_t connected_ = 0;
   std::size_t ended_ = 0;
   bool accepted_ = false;
+  // A channel was paused, of whatever peer.
+  bool paused_ = false;
 };
 
 }  // namespace
@@ -246,9 +259,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 3:
         world.packet(script.bytes(std::min<std::size_t>(1 + script.u8(), script.remaining())));
         break;
-      case 4:
-        world.turn(std::chrono::milliseconds(script.u8() * 4));
+      case 4: {
+        const std::uint8_t time = script.u8();
+        if (time == 0xff) {
+          world.wait_for_progress();
+        } else {
+          world.turn(std::chrono::milliseconds(time * 4));
+        }
         break;
+      }
       case 5: {
         const std::uint8_t how = script.u8();
         world.send(how % 5, std::size_t{script.u8()} * 40,

@@ -1,5 +1,5 @@
-// Memory for received messages (docs/protocol.md section 12, Memory): what it costs to fill it, and what
-// others can do meanwhile.
+// Memory for received messages (docs/protocol.md section 12, Memory and Progress): what it costs to fill it,
+// what others can do meanwhile, and when a peer that only holds it is disconnected.
 #include <doctest/doctest.h>
 
 #include <memory>
@@ -17,8 +17,10 @@ using std::chrono::seconds;
 constexpr std::uint32_t kFiles = 0;
 constexpr std::uint32_t kChat = 1;
 constexpr std::uint32_t kLog = 2;
+constexpr std::uint32_t kState = 3;
 constexpr std::uint32_t kLongFile = 1024 * 1024;
 constexpr std::uint32_t kModerate = 64 * 1024;
+constexpr auto kNoProgress = static_cast<std::uint32_t>(DisconnectCode::kNoProgress);
 
 EndpointOptions endpoint_options() {
   using Priority = ChannelPriority;
@@ -78,6 +80,32 @@ struct Crowd {
     CHECK(messages.size() == count);
   }
 
+  // Lets time pass, in which every peer sends a PING each second.
+  void run(Duration duration) {
+    for (const Instant end = world.now + duration; world.now < end;) {
+      world.now += seconds(1);
+      for (const auto& peer : peers) {
+        peer->send(Frames().ping(ping));
+        if (acknowledges) acknowledge(*peer);
+      }
+      ++ping;
+      turn();
+      for (const auto& peer : peers) peer->forget();
+    }
+  }
+
+  // All that has arrived.
+  static void acknowledge(RoguePeer& peer) {
+    std::vector<AckRange> ranges;
+    std::uint64_t end = peer.last_number;
+    for (auto skipped = peer.missing.rbegin(); skipped != peer.missing.rend(); ++skipped) {
+      ranges.push_back({*skipped + 1, end});
+      end = *skipped - 1;
+    }
+    ranges.push_back({0, end});
+    peer.send(Frames().ack_ranges(ranges));
+  }
+
   // A whole message in parts of 1,000 bytes.
   void send_in_parts(RoguePeer& peer, std::uint32_t channel, std::uint64_t number, std::uint32_t size) {
     const std::vector<std::byte> data(1'000, std::byte{1});
@@ -96,6 +124,8 @@ struct Crowd {
   std::vector<Handle> handles;
   std::vector<std::size_t> messages;  // their lengths
   std::vector<std::uint32_t> codes;   // of the peers that were disconnected
+  std::uint16_t ping = 0;
+  bool acknowledges = false;
 };
 
 const std::vector<std::byte> kPart(100, std::byte{2});
@@ -221,6 +251,157 @@ TEST_CASE("receive memory: unfinished messages of many peers hold up no message 
     CHECK(crowd.messages.size() == 2 * (number + 1));
   }
   CHECK(crowd.count(Counter::dropReassemblyFull) == refused);
+  // The hostile ones are gone after the documented time, and so is what they held.
+  crowd.run(seconds(36));
+  CHECK(crowd.count(Counter::peersNoProgress) == kHostile + 1);
+  CHECK(crowd.count(Counter::reassemblyBytes) == 0);
+  CHECK(crowd.codes == std::vector<std::uint32_t>(kHostile + 1, kNoProgress));
+}
+
+TEST_CASE("progress: a peer whose unfinished message stands still is disconnected after 30 seconds") {
+  Crowd crowd;
+  RoguePeer& peer = crowd.connect();
+  SUBCASE("parts are missing") { peer.send(Frames().fragment(kFiles, 0, 10'000, 0, kPart)); }
+  SUBCASE("the end is there") { peer.send(Frames().fragment(kLog, 0, 10'000, 9'900, kPart)); }
+  SUBCASE("a message before is missing") { peer.send(Frames().reliable(kChat, 1, {kPart})); }
+  SUBCASE("unordered ones behind it are delivered") {
+    peer.send(Frames().fragment(kLog, 0, 10'000, 0, kPart).reliable(kLog, 1, {kPart}));
+  }
+  SUBCASE("an expired one before is missing") { peer.send(Frames().expired(kChat, 1, 0)); }
+  crowd.turn();
+  crowd.run(seconds(29));
+  CHECK(crowd.codes.empty());
+  crowd.run(seconds(7));
+  CHECK(crowd.codes == std::vector<std::uint32_t>{kNoProgress});
+  CHECK(crowd.count(Counter::peersNoProgress) == 1);
+  CHECK(crowd.count(Counter::reassemblyBytes) == 0);
+}
+
+TEST_CASE("progress: messages on another channel, or behind the unfinished one, do not count") {
+  Crowd crowd;
+  RoguePeer& peer = crowd.connect();
+  peer.send(Frames().fragment(kFiles, 0, kLongFile, 0, kPart));
+  for (std::uint64_t i = 0; i < 40 && crowd.codes.empty(); ++i) {
+    peer.send(Frames().reliable(kChat, i, {kPart}).reliable(kFiles, i + 1, {kPart}));
+    peer.send(Frames().fragment(kFiles, 0, kLongFile, 0, kPart));
+    crowd.run(seconds(1));
+  }
+  CHECK(crowd.codes == std::vector<std::uint32_t>{kNoProgress});
+}
+
+TEST_CASE("progress: the documented rate is enough, and less is not") {
+  constexpr auto kLeastRate = static_cast<std::uint32_t>(ProgressMonitor::kLeastRate);
+  for (const std::uint32_t rate : {kLeastRate, kLeastRate / 2}) {
+    CAPTURE(rate);
+    Crowd crowd;
+    RoguePeer& peer = crowd.connect();
+    std::uint32_t offset = 0;
+    for (int i = 0; i < 120 && crowd.codes.empty(); ++i, offset += rate) {
+      peer.send(Frames().fragment(kFiles, 0, kLongFile, offset, Bytes(kPart).first(rate)));
+      crowd.run(seconds(1));
+    }
+    CHECK(crowd.codes.empty() == (rate == kLeastRate));
+  }
+}
+
+TEST_CASE("progress: time in which the peer is not to blame does not count") {
+  Crowd crowd;
+  RoguePeer& peer = crowd.connect(seconds(600));
+  Endpoint& server = crowd.world.server->endpoint;
+  SUBCASE("the user has paused the channel") {
+    peer.send(Frames().fragment(kFiles, 0, 10'000, 0, kPart));
+    REQUIRE(server.set_paused(crowd.handles[0], kFiles, true, crowd.world.now));
+    crowd.run(seconds(120));
+    CHECK(crowd.codes.empty());
+    REQUIRE(server.set_paused(crowd.handles[0], kFiles, false, crowd.world.now));
+    crowd.run(seconds(36));
+  }
+  SUBCASE("the path is silent") {
+    peer.send(Frames().fragment(kFiles, 0, 10'000, 0, kPart));
+    crowd.turn();
+    for (int i = 0; i < 120; ++i) {
+      crowd.world.now += seconds(1);
+      crowd.turn();
+    }
+    CHECK(crowd.codes.empty());
+    crowd.run(seconds(36));
+  }
+  SUBCASE("the user has no room for a complete message") {
+    crowd.world.server->fill_events();
+    peer.send(Frames().reliable(kChat, 0, {kPart}).fragment(kChat, 1, 10'000, 0, kPart));
+    for (int i = 0; i < 120; ++i) {
+      crowd.world.now += seconds(1);
+      peer.send(Frames().ping(static_cast<std::uint16_t>(i)));
+      server.advance(crowd.world.now);
+      static_cast<void>(sent_by(*crowd.world.server, crowd.world.now));
+    }
+    CHECK(server.connected() == 1);
+    crowd.run(seconds(36));
+    CHECK(crowd.messages.size() == 1);
+  }
+  CHECK(crowd.codes == std::vector<std::uint32_t>{kNoProgress});
+}
+
+TEST_CASE("progress: a peer without credit owes nothing") {
+  EndpointOptions options = endpoint_options();
+  options.channel_credit = kLongFile + kMessageCost;
+  Crowd crowd(options);
+  RoguePeer& peer = crowd.connect();
+  crowd.acknowledges = true;
+  REQUIRE(crowd.world.server->endpoint.set_paused(crowd.handles[0], kChat, true, crowd.world.now));
+  // All that the credit of the channel allows is here, and the user takes none of it.
+  std::uint64_t number = 0;
+  for (std::uint64_t spent = 0; spent + 1'000 + kMessageCost <= options.channel_credit; ++number) {
+    peer.send(Frames().reliable(kChat, number, {std::vector<std::byte>(1'000)}));
+    spent += 1'000 + kMessageCost;
+  }
+  crowd.run(seconds(120));
+  CHECK(crowd.codes.empty());
+  REQUIRE(crowd.world.server->endpoint.set_paused(crowd.handles[0], kChat, false, crowd.world.now));
+  crowd.run(seconds(120));
+  CHECK(crowd.messages.size() == number);
+  CHECK(crowd.codes.empty());
+}
+
+TEST_CASE("progress: parts of a sequenced message that stay alone are freed, and the peer stays") {
+  Crowd crowd;
+  RoguePeer& peer = crowd.connect();
+  peer.send(Frames().sequenced_part(kState, 0, 10'000, 0, kPart));
+  crowd.turn();
+  CHECK(crowd.count(Counter::reassemblyBytes) > 0);
+  crowd.run(seconds(11));
+  CHECK(crowd.count(Counter::reassemblyBytes) == 0);
+  crowd.run(seconds(60));
+  CHECK(crowd.codes.empty());
+  // As if it had been lost: a newer one is taken.
+  for (std::uint32_t offset = 0; offset < 10'000; offset += 100)
+    peer.send(Frames().sequenced_part(kState, 1, 10'000, offset, kPart));
+  crowd.deliver(1);
+}
+
+TEST_CASE("progress: a peer that answers and acknowledges nothing is disconnected after 30 seconds") {
+  Crowd crowd;
+  RoguePeer& peer = crowd.connect();
+  Endpoint& server = crowd.world.server->endpoint;
+  REQUIRE(server.send(crowd.handles[0], kChat, kPart, {}, crowd.world.now) == SendStatus::kSent);
+  crowd.turn();
+  SUBCASE("at all") {
+    crowd.run(seconds(29));
+    CHECK(crowd.codes.empty());
+    crowd.run(seconds(7));
+    CHECK(crowd.codes == std::vector<std::uint32_t>{kNoProgress});
+    CHECK(crowd.count(Counter::peersNoProgress) == 1);
+    CHECK(crowd.count(Counter::sendQueueBytes) == 0);
+  }
+  SUBCASE("for a while") {
+    for (int i = 0; i < 10; ++i) {
+      crowd.run(seconds(20));
+      Crowd::acknowledge(peer);
+      REQUIRE(server.send(crowd.handles[0], kChat, kPart, {}, crowd.world.now) == SendStatus::kSent);
+      crowd.turn();
+    }
+    CHECK(crowd.codes.empty());
+  }
 }
 
 }  // namespace hawser::test

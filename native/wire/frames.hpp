@@ -76,6 +76,7 @@ enum class DisconnectCode : std::uint32_t {
   kClientIdConnected = 7,
   kHistoryUnavailable = 8,
   kLimitExceeded = 9,
+  kNoProgress = 12,
 };
 // The application's own codes begin here.
 inline constexpr std::uint32_t kFirstApplicationCode = 0x10000;

@@ -78,6 +78,11 @@ export const listenerMetrics: readonly Metric<ListenerMetricsSource>[] = [
     'Peers that were disconnected since they broke the protocol.',
     count('peersProtocolError'),
   ),
+  make.counter(
+    'peers_no_progress_total',
+    'Peers that were disconnected because their unfinished messages or acknowledgements made no progress.',
+    count('peersNoProgress'),
+  ),
   // ---- Handshakes
   make.gauge('half_open', 'Handshakes that wait for their confirmation.', count('halfOpen')),
   make.gauge('handshake_queue_length', 'Handshakes that wait for their turn.', count('handshakeQueueLength')),

@@ -116,6 +116,8 @@ export const disconnectCodes = {
   HISTORY_UNAVAILABLE: 8,
   /** More was sent than a limit allows. */
   LIMIT_EXCEEDED: 9,
+  /** Unfinished messages did not go on, or nothing was acknowledged (docs/protocol.md section 12, Progress). */
+  NO_PROGRESS: 12,
 } as const;
 
 /** The least code that belongs to applications. */

@@ -29,6 +29,7 @@ export const counterNames = [
   'peersTimedOut',
   'peersReplaced',
   'peersProtocolError',
+  'peersNoProgress',
   'halfOpenExpired',
   'pingsSent',
   'pongsReceived',

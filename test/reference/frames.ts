@@ -118,6 +118,7 @@ export const disconnectCode = {
   CLIENT_ID_CONNECTED: 7,
   HISTORY_UNAVAILABLE: 8,
   LIMIT_EXCEEDED: 9,
+  NO_PROGRESS: 12,
 } as const;
 
 const acknowledged: ReadonlySet<Frame['type']> = new Set([

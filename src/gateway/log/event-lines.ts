@@ -17,6 +17,7 @@ import type {
 } from '../../sessions/server/diagnostics.js';
 import type { SessionEnded, SessionStarted } from '../../sync/manager/events.js';
 import type { DropMessage, PeerConnectMessage, PeerDisconnectMessage } from '../../transport/diagnostics.js';
+import { disconnectCodes } from '../../transport/results.js';
 import type { DropReason } from '../../transport/stats.js';
 import type { GatewayDrainMessage, GatewayReloadMessage, GatewayStateMessage } from '../diagnostics.js';
 import type { LogLevel } from './logger.js';
@@ -69,14 +70,17 @@ export function connectLine({ address, peer }: PeerConnectMessage): EventLine {
 
 export function disconnectLine({ address, peer, info }: PeerDisconnectMessage): EventLine {
   const { result, code, reason } = info;
-  return line('debug', 'peer disconnected', {
+  const fields = {
     listener: address,
     clientId: String(peer.clientId),
     peer: peer.address,
     result,
     code,
     reason,
-  });
+  };
+  if (result === 'closed' && code === disconnectCodes.NO_PROGRESS)
+    return line('warn', 'peer disconnected: it made no progress', fields);
+  return line('debug', 'peer disconnected', fields);
 }
 
 const tokenRefusals: Partial<Record<DropReason, string>> = {

@@ -74,6 +74,14 @@ test('peers are told at debug, those of other servers of the process are not', (
   });
 });
 
+test('a peer that made no progress is a warning when this side disconnected it', () => {
+  for (const result of ['closed', 'disconnected'] as const) {
+    const info = { result, code: 12, reason: '', reconnectSpreadMs: 0 };
+    transport.peerDisconnect.publish({ address, peer, info });
+  }
+  expect(told()).toEqual(['warn peer disconnected: it made no progress', 'debug peer disconnected']);
+});
+
 test('drops are one line a second, the most frequent reason first', () => {
   for (let second = 0; second < 2; ++second) {
     for (let i = 0; i < 1000; ++i) {
