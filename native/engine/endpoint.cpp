@@ -22,6 +22,8 @@ constexpr std::uint32_t kResetsPerSecond = 100;
 // Of all shards together: tokens that break a rule of their clear part and are opened to answer their holders
 // (section 7).
 constexpr std::uint32_t kRefusalsPerSecond = 1000;
+// At once: an eighth of the queue, which also serves good tokens.
+constexpr std::uint32_t kRefusalBurst = 64;
 // Packets of one peer that leave before those of the next one.
 constexpr int kPacketsPerPeer = 64;
 // As long as a peer that does not acknowledge its DISCONNECTs is waited for.
@@ -73,7 +75,7 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       half_open_by_client_(random_sip_key(random), options.max_half_open),
       reset_tokens_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
       handshake_budget_(options.handshake_burst, now),
-      refusal_budget_(share_of(kRefusalsPerSecond, options), share_of(kRefusalsPerSecond, options), now),
+      refusal_budget_(share_of(kRefusalsPerSecond, options), share_of(kRefusalBurst, options), now),
       reset_budget_(share_of(kResetsPerSecond, options), share_of(kResetsPerSecond, options), now),
       prefix_key_(random_sip_key(random)) {
   assert((options.mode == Mode::kServer) == (gateway != nullptr));
