@@ -40,6 +40,12 @@ class Block {
   [[nodiscard]] std::byte* data() const { return data_; }
   [[nodiscard]] MutableBytes bytes() const { return {data_, size_}; }
   inline void reset();
+  // Leaves the memory to the caller, who gives it back with BlockPool::give_back(data, size).
+  [[nodiscard]] std::byte* release() {
+    pool_ = nullptr;
+    size_ = 0;
+    return std::exchange(data_, nullptr);
+  }
 
  private:
   friend class BlockPool;
@@ -93,6 +99,9 @@ class BlockPool {
     peak_ = std::max(peak_, in_use_);
     return {this, data, size};
   }
+
+  // Takes back a block that Block::release() has left to the caller. `size`: that of the block.
+  void give_back(std::byte* data, std::size_t size) { release(data, size); }
 
   [[nodiscard]] std::size_t in_use() const { return in_use_; }
   // The most that was ever on loan at once.

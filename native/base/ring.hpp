@@ -1,15 +1,14 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 #include <utility>
 
 #include "base/block_pool.hpp"
-#include "base/bytes.hpp"
 
 namespace hawser {
 
@@ -87,72 +86,6 @@ class Ring {
 
   Block block_;
   std::uint64_t mask_ = 0;
-  std::uint64_t begin_ = 0;
-  std::uint64_t end_ = 0;
-};
-
-// Bytes in a queue, each with its offset from the first ever appended.
-class ByteRing {
- public:
-  [[nodiscard]] std::uint64_t begin() const { return begin_; }
-  [[nodiscard]] std::uint64_t end() const { return end_; }
-  [[nodiscard]] std::size_t size() const { return static_cast<std::size_t>(end_ - begin_); }
-
-  // Makes room for `count` more bytes; false when the pool has none.
-  [[nodiscard]] bool reserve(BlockPool& pool, std::size_t count) {
-    const std::size_t needed = size() + count;
-    if (needed <= block_.size()) return true;
-    Block larger = pool.acquire(std::max(needed, kFirst));
-    if (!larger) return false;
-    for (std::uint64_t at = begin_; at != end_;) {
-      const Bytes part = contiguous(at, static_cast<std::size_t>(end_ - at));
-      write(larger.bytes(), at, part);
-      at += part.size();
-    }
-    block_ = std::move(larger);
-    return true;
-  }
-
-  // As much as was reserved.
-  void append(Bytes bytes) {
-    assert(size() + bytes.size() <= block_.size());
-    write(block_.bytes(), end_, bytes);
-    end_ += bytes.size();
-  }
-
-  // Copies the `out.size()` bytes from `offset` on; all of them must be there.
-  void copy(std::uint64_t offset, MutableBytes out) const {
-    assert(begin_ <= offset && offset + out.size() <= end_);
-    for (std::size_t done = 0; done < out.size();) {
-      const Bytes part = contiguous(offset + done, out.size() - done);
-      std::memcpy(out.data() + done, part.data(), part.size());
-      done += part.size();
-    }
-  }
-
-  // Drops everything before `offset`, which is at most end().
-  void drop_to(std::uint64_t offset) {
-    assert(begin_ <= offset && offset <= end_);
-    begin_ = offset;
-    if (begin_ == end_) block_.reset();
-  }
-
- private:
-  static constexpr std::size_t kFirst = 1024;
-
-  [[nodiscard]] Bytes contiguous(std::uint64_t offset, std::size_t most) const {
-    const std::size_t at = static_cast<std::size_t>(offset) & (block_.size() - 1);
-    return {block_.data() + at, std::min(most, block_.size() - at)};
-  }
-
-  static void write(MutableBytes ring, std::uint64_t offset, Bytes bytes) {
-    const std::size_t at = static_cast<std::size_t>(offset) & (ring.size() - 1);
-    const std::size_t first = std::min(bytes.size(), ring.size() - at);
-    if (first > 0) std::memcpy(ring.data() + at, bytes.data(), first);
-    if (first < bytes.size()) std::memcpy(ring.data(), bytes.data() + first, bytes.size() - first);
-  }
-
-  Block block_;
   std::uint64_t begin_ = 0;
   std::uint64_t end_ = 0;
 };

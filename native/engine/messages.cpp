@@ -365,17 +365,17 @@ bool Endpoint::tell(Peer& peer) {
   if (!events_.has_room()) return false;
   Transfer& transfer = *peer.transfer;
   const Handle handle = peers_.handle_of(peer);
-  Ring<Transfer::Confirmation>& confirmations = transfer.confirmations();
+  const Ring<Transfer::Confirmation>& confirmations = transfer.confirmations();
   while (!confirmations.empty()) {
     std::array<std::byte, 4 * kConfirmationsAtOnce> bytes{};
     ByteWriter writer(bytes);
-    const bool expired = confirmations.front().expired;
+    const bool expired = confirmations[confirmations.begin()].expired;
     std::uint64_t end = confirmations.begin();
     for (; end < confirmations.end() && confirmations[end].expired == expired && writer.remaining() > 0;
          ++end)
       writer.u32(confirmations[end].id);
     if (!events_.push(EventKind::kConfirm, handle, expired ? 1 : 0, writer.written())) return false;
-    while (confirmations.begin() < end) confirmations.pop();
+    transfer.drop_confirmations(end);
   }
   if (transfer.drain_owed && transfer.queued_bytes() <= options_.high_water_bytes / 2) {
     if (!events_.push(EventKind::kPeerDrain, handle, 0, {})) return false;

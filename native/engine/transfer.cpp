@@ -14,7 +14,9 @@ constexpr std::array<std::uint64_t, kPriorities> kStrides = {1, 4, 16, 64};
 constexpr std::size_t kLeastPart = 128;
 // Probe timeouts in a row after which packets go without ECN marks, if none was ever told of.
 constexpr unsigned kEcnPatience = 2;
-// How exactly messages expire; each look goes through the whole queue.
+// Entries of expiries_ for messages that are done, beyond as many as there are others.
+constexpr std::size_t kIdleExpiries = 64;
+// How exactly messages expire: one timer serves those that expire within it.
 constexpr Duration kExpiryTick = std::chrono::milliseconds(10);
 
 }  // namespace
@@ -26,8 +28,8 @@ SendChannel& Transfer::send_channel(std::uint32_t channel) {
       std::ranges::lower_bound(sending_, channel, {}, [](const auto& each) { return each->number; });
   if (at != sending_.end() && (*at)->number == channel) return **at;
   return **sending_.insert(
-      at, std::make_unique<SendChannel>(static_cast<std::uint16_t>(channel), settings_.channels[channel],
-                                        first_channel_limit_));
+      at, std::make_unique<SendChannel>(settings_.send_blocks, static_cast<std::uint16_t>(channel),
+                                        settings_.channels[channel], first_channel_limit_));
 }
 
 ReceiveChannel& Transfer::receive_channel(std::uint32_t channel) {
@@ -47,10 +49,16 @@ ReceiveChannel* Transfer::reliable_channel(std::uint32_t channel) {
 // ---- out
 
 bool Transfer::enqueue(std::uint32_t number, Bytes data, Instant expires, std::uint32_t confirm) {
+  const SendMemory memory(*this);
   SendChannel& channel = send_channel(number);
-  if (!channel.enqueue(settings_.send_blocks, data, expires, confirm)) return false;
+  if (!channel.enqueue(data, expires, confirm)) return false;
+  if (expires != kNever) {
+    const Expiry expiry{expires, channel.messages.end() - 1, channel.number};
+    if (!expiries_.push(settings_.send_blocks, expiry)) broken_ = true;
+    ++expiring_;
+    next_expiry_ = std::min(next_expiry_, expires);
+  }
   queued_ += data.size() + kMessageCost;
-  next_expiry_ = std::min(next_expiry_, expires);
   activate(channel);
   return true;
 }
@@ -113,7 +121,8 @@ void Transfer::plan_next_send(Instant now) {
 bool Transfer::window_open() const {
   if (!controller_) return true;
   const std::size_t in_flight = recovery_.in_flight();
-  return in_flight == 0 || in_flight + max_datagram_ <= controller_->window();
+  return in_flight == 0 ||
+         in_flight + max_datagram_ <= std::min(controller_->window(), settings_.max_in_flight);
 }
 
 bool Transfer::may_send_data(Instant now) const {
@@ -128,7 +137,9 @@ bool Transfer::has_due(Instant now) const {
 }
 
 void Transfer::fill(ByteWriter& writer, std::size_t capacity, Instant now) {
-  if (!has_due(now) || !recovery_.reserve(settings_.send_blocks)) return;
+  if (!has_due(now)) return;
+  const SendMemory memory(*this);
+  if (!recovery_.reserve(settings_.send_blocks)) return;
   write_due(writer, capacity, now);
   // It may be that all which was due is done or expired.
   recovery_.release_unused();
@@ -151,6 +162,7 @@ void Transfer::write_due(ByteWriter& writer, std::size_t capacity, Instant now) 
 }
 
 void Transfer::on_sent(std::uint64_t number, std::size_t bytes, Instant now) {
+  const SendMemory memory(*this);
   ensure_controller(now);
   static_cast<void>(pacer_->may_send(now, controller_->pacing_rate(), bytes));
   pacer_->on_sent(bytes);
@@ -163,6 +175,7 @@ void Transfer::on_sent(std::uint64_t number, std::size_t bytes, Instant now) {
 }
 
 bool Transfer::add_mtu_probe(std::uint64_t number) {
+  const SendMemory memory(*this);
   return recovery_.reserve(settings_.send_blocks) &&
          recovery_.add_frame(settings_.send_blocks,
                              SentFrame{.number = number, .kind = SentFrameKind::kMtuProbe});
@@ -190,46 +203,39 @@ bool Transfer::write_credit_frames(ByteWriter& writer) {
 }
 
 bool Transfer::write_lost(ByteWriter& writer, std::size_t capacity, Instant now) {
-  while (!lost_.empty()) {
-    SentFrame& frame = lost_.front();
-    SendChannel& channel = send_channel(frame.channel);
-    bool written = true;
-    switch (frame.kind) {
-      case SentFrameKind::kMessages:
-        written = write_lost_messages(writer, channel, capacity, now);
-        break;
-      case SentFrameKind::kPart:
-        if (!channel.holds(frame.number) || channel.messages[frame.number].expired) break;
-        if (channel.messages[frame.number].expires <= now) {
-          expire(channel, frame.number);
-          break;
-        }
-        if (const std::uint32_t part = write_part(writer, channel, frame.number, frame.offset, frame.length);
-            part < frame.length) {
-          lost_.front().offset += part;
-          lost_.front().length -= part;
-          written = false;
-        }
-        break;
-      case SentFrameKind::kExpired:
-        written = !channel.holds(frame.number) || write_expired_frame(writer, channel, frame.number);
-        break;
-      case SentFrameKind::kCredit:
-      case SentFrameKind::kChannelCredit:
-      case SentFrameKind::kMtuProbe:
-        break;
+  while (!lost_order_.empty()) {
+    SendChannel& channel = send_channel(lost_order_.front());
+    LostFrame frame = channel.lost.pop();
+    if (!write_lost_frame(writer, channel, frame, capacity, now)) {
+      keep_lost(channel, frame);
+      return false;
     }
-    if (!written) return false;
-    lost_.pop();
+    lost_order_.pop();
   }
   return true;
 }
 
-bool Transfer::write_lost_messages(ByteWriter& writer, SendChannel& channel, std::size_t capacity,
-                                   Instant now) {
-  for (;;) {
-    SentFrame& frame = lost_.front();
-    if (frame.length == 0) return true;
+// False when the packet has no room for what `frame` says then.
+bool Transfer::write_lost_frame(ByteWriter& writer, SendChannel& channel, LostFrame& frame,
+                                std::size_t capacity, Instant now) {
+  if (frame.kind == SentFrameKind::kMessages)
+    return write_lost_messages(writer, channel, frame, capacity, now);
+  if (!channel.holds(frame.number)) return true;
+  if (frame.kind == SentFrameKind::kExpired) return write_expired_frame(writer, channel, frame.number);
+  if (channel.messages[frame.number].expired) return true;
+  if (channel.messages[frame.number].expires <= now) {
+    expire(channel, frame.number);
+    return true;
+  }
+  const std::uint32_t part = write_part(writer, channel, frame.number, frame.offset, frame.length);
+  frame.offset += part;
+  frame.length -= part;
+  return frame.length == 0;
+}
+
+bool Transfer::write_lost_messages(ByteWriter& writer, SendChannel& channel, LostFrame& frame,
+                                   std::size_t capacity, Instant now) {
+  while (frame.length > 0) {
     const std::uint64_t number = frame.number;
     if (!channel.holds(number) || channel.messages[number].expired) {
       ++frame.number;
@@ -256,6 +262,7 @@ bool Transfer::write_lost_messages(ByteWriter& writer, SendChannel& channel, std
       return false;
     }
   }
+  return true;
 }
 
 bool Transfer::write_new(ByteWriter& writer, SendChannel& channel, std::size_t capacity, Instant now) {
@@ -266,7 +273,7 @@ bool Transfer::write_new(ByteWriter& writer, SendChannel& channel, std::size_t c
       expire(channel, number);
       continue;
     }
-    if (number - channel.messages.begin() >= channel.max_ahead) {
+    if (number - channel.oldest >= channel.max_ahead) {
       channel.blocked = true;
       return true;
     }
@@ -285,7 +292,7 @@ bool Transfer::write_new(ByteWriter& writer, SendChannel& channel, std::size_t c
       // As many as credit allows; write_run stops where the packet ends.
       const std::uint64_t most = std::min(limit_ - spent_, channel.limit - channel.spent);
       const std::uint64_t last =
-          std::min(channel.messages.end(), channel.messages.begin() + channel.max_ahead);
+          std::min(channel.messages.end(), channel.oldest + channel.max_ahead);
       const std::uint64_t room = channel.messages[number].start + writer.remaining();
       while (end < last && channel.messages[end].start < room) {
         const OutgoingMessage& next = channel.messages[end];
@@ -332,8 +339,8 @@ bool Transfer::write_unreliable(ByteWriter& writer, SendChannel& channel, std::s
         return false;
       }
       write_message_start(writer, channel.number, true, true);
-      const std::uint64_t end = channel.end_of(channel.next_unsent);
-      channel.bytes.copy(message.start, writer.space(static_cast<std::size_t>(end - message.start)));
+      channel.bytes.copy(message.start,
+                         writer.space(static_cast<std::size_t>(message.end() - message.start)));
       recovery_.add_message();
     } else {
       // The datagrams have become smaller since it was taken.
@@ -341,8 +348,7 @@ bool Transfer::write_unreliable(ByteWriter& writer, SendChannel& channel, std::s
       ++messages_outsized_;
     }
     queued_ -= message.length + kMessageCost;
-    message.done = true;
-    channel.drop_done();
+    channel.finish(channel.next_unsent);
   }
   return true;
 }
@@ -354,12 +360,14 @@ std::uint64_t Transfer::write_run(ByteWriter& writer, SendChannel& channel, std:
   if (writer.remaining() <= header) return first;
   const std::uint64_t room = start + writer.remaining() - header;
   std::uint64_t last = first;
-  while (last < end && channel.end_of(last) <= room && !channel.messages[last].done &&
-         !channel.messages[last].expired) {
-    ++last;
+  std::uint64_t behind = start;
+  for (; last < end && channel.holds(last); ++last) {
+    const OutgoingMessage& message = channel.messages[last];
+    if (message.expired || message.end() > room) break;
+    behind = message.end();
   }
   if (last == first) return first;
-  const auto size = static_cast<std::size_t>(channel.end_of(last - 1) - start);
+  const auto size = static_cast<std::size_t>(behind - start);
   if (!recovery_.add_frame(settings_.send_blocks,
                            SentFrame{first, 0, static_cast<std::uint32_t>(last - first), channel.number,
                                      SentFrameKind::kMessages})) {
@@ -384,7 +392,7 @@ std::uint32_t Transfer::write_part(ByteWriter& writer, SendChannel& channel, std
     return 0;
   }
   static_cast<void>(write_fragment_header(writer, channel.number, number, total, offset, part, true));
-  channel.bytes.copy(channel.data_of(number) + offset, writer.space(part));
+  channel.bytes.copy(channel.messages[number].data() + offset, writer.space(part));
   return part;
 }
 
@@ -435,6 +443,7 @@ void Transfer::spend(SendChannel& channel, std::uint64_t cost) {
 
 void Transfer::on_ack(const AckFrame& ack, std::uint64_t next_number, RoundTrip& round_trip, Instant now) {
   if (!controller_) return;
+  const SendMemory memory(*this);
   now_ = now;
   next_number_ = next_number;
   const bool more = !ecn_failed_ && ack.has_ecn && ack.ecn.ce > told_marks_.ce;
@@ -462,32 +471,36 @@ void Transfer::on_frame_acknowledged(const SentFrame& frame) {
   if (frame.kind == SentFrameKind::kMtuProbe) path_mtu_.on_probe_acked(frame.number, now_);
   if (frame.kind > SentFrameKind::kExpired) return;
   SendChannel& channel = send_channel(frame.channel);
-  const auto finish = [&](std::uint64_t number) {
-    OutgoingMessage& message = channel.messages[number];
-    message.done = true;
-    confirm(message, false);
-  };
+  const std::uint64_t oldest = channel.oldest;
   switch (frame.kind) {
     case SentFrameKind::kMessages:
       for (std::uint64_t number = frame.number; number < frame.number + frame.length; ++number) {
-        if (channel.holds(number)) finish(number);
+        if (channel.holds(number)) finish(channel, number);
       }
       break;
     case SentFrameKind::kPart:
       if (!channel.holds(frame.number)) break;
+      channel.release_part(channel.messages[frame.number], frame.offset, frame.length);
       channel.messages[frame.number].unacknowledged -= frame.length;
-      if (channel.messages[frame.number].unacknowledged == 0) finish(frame.number);
+      if (channel.messages[frame.number].unacknowledged == 0) finish(channel, frame.number);
       break;
     default:
-      if (channel.holds(frame.number)) channel.messages[frame.number].done = true;
+      if (channel.holds(frame.number)) channel.finish(frame.number);
       break;
   }
-  const std::uint64_t oldest = channel.messages.begin();
-  channel.drop_done();
-  if (channel.blocked && channel.messages.begin() != oldest) {
+  if (channel.blocked && channel.oldest != oldest) {
     channel.blocked = false;
     activate(channel);
   }
+}
+
+// A message has been acknowledged.
+void Transfer::finish(SendChannel& channel, std::uint64_t number) {
+  OutgoingMessage& message = channel.messages[number];
+  confirm(message, false);
+  const OutgoingMessage finished = message;
+  channel.finish(number);
+  if (!finished.expired) forget_expiry(finished);
 }
 
 void Transfer::on_frame_lost(const SentFrame& frame) {
@@ -507,21 +520,16 @@ void Transfer::on_frame_lost(const SentFrame& frame) {
   }
 }
 
-// Of one channel the lowest number goes first, in whatever order packets were lost: a receiver that has no
-// memory left takes nothing but the next message.
 void Transfer::queue_lost(const SentFrame& frame) {
-  if (!lost_.push(settings_.send_blocks, frame)) {
+  if (lost_order_.push(settings_.send_blocks, frame.channel)) {
+    keep_lost(send_channel(frame.channel), LostFrame{frame});
+  } else {
     broken_ = true;
-    return;
   }
-  std::uint64_t place = lost_.end() - 1;
-  for (std::uint64_t at = place; at > lost_.begin(); --at) {
-    const SentFrame& before = lost_[at - 1];
-    if (before.channel != frame.channel) continue;
-    if (before.number <= frame.number) break;
-    std::swap(lost_[place], lost_[at - 1]);
-    place = at - 1;
-  }
+}
+
+void Transfer::keep_lost(SendChannel& channel, const LostFrame& frame) {
+  if (!channel.lost.push(settings_.send_blocks, frame)) broken_ = true;
 }
 
 void Transfer::on_credit(std::uint64_t limit) {
@@ -541,6 +549,7 @@ void Transfer::on_channel_credit(std::uint32_t number, std::uint64_t limit) {
 // ---- deadlines
 
 bool Transfer::on_timer(RoundTrip& round_trip, std::uint64_t next_number, Instant now) {
+  const SendMemory memory(*this);
   now_ = now;
   next_number_ = next_number;
   if (now >= next_expiry_) expire_due(now);
@@ -561,6 +570,8 @@ void Transfer::expire(SendChannel& channel, std::uint64_t number) {
   message.expired = true;
   ++messages_expired_;
   confirm(message, true);
+  channel.release_bytes(message);
+  forget_expiry(message);
   if (number > channel.next_unsent || (number == channel.next_unsent && channel.part_sent == 0)) {
     // Never seen by the other side: it costs no more than its number.
     queued_ -= message.length + kMessageCost;
@@ -576,28 +587,28 @@ void Transfer::expire(SendChannel& channel, std::uint64_t number) {
 }
 
 void Transfer::expire_due(Instant now) {
-  next_expiry_ = kNever;
-  for (const auto& channel : sending_) {
-    if (channel->next_expiry <= now) {
-      channel->next_expiry = kNever;
-      channel->blocked = false;
-      for (std::uint64_t number = channel->messages.begin(); number < channel->messages.end(); ++number) {
-        const OutgoingMessage& message = channel->messages[number];
-        if (message.done || message.expired || message.expires == kNever) continue;
-        if (message.expires <= now) {
-          expire(*channel, number);
-        } else {
-          channel->next_expiry = std::min(channel->next_expiry, message.expires);
-        }
-      }
-      if (channel->next_expiry != kNever)
-        channel->next_expiry = std::max(channel->next_expiry, now + kExpiryTick);
-      activate(*channel);
-    }
-    next_expiry_ = std::min(next_expiry_, channel->next_expiry);
+  while (!expiries_.empty() && expiries_.top().expires <= now) {
+    const Expiry due = expiries_.pop();
+    SendChannel& channel = send_channel(due.channel);
+    if (!channel.holds(due.number) || channel.messages[due.number].expired) continue;
+    expire(channel, due.number);
+    channel.blocked = false;
+    activate(channel);
   }
+  next_expiry_ = expiries_.empty() ? kNever : std::max(expiries_.top().expires, now + kExpiryTick);
   // What has expired costs less: the next message may go.
   if (starving_ != nullptr) end_starvation();
+}
+
+// The message is done or has expired.
+void Transfer::forget_expiry(const OutgoingMessage& message) {
+  if (message.expires == kNever) return;
+  --expiring_;
+  if (expiries_.size() <= 2 * expiring_ + kIdleExpiries) return;
+  expiries_.remove_if([this](const Expiry& expiry) {
+    const SendChannel& channel = send_channel(expiry.channel);
+    return !channel.holds(expiry.number) || channel.messages[expiry.number].expired;
+  });
 }
 
 void Transfer::confirm(OutgoingMessage& message, bool expired) {
@@ -607,6 +618,7 @@ void Transfer::confirm(OutgoingMessage& message, bool expired) {
 }
 
 void Transfer::on_new_path(Instant now) {
+  const SendMemory memory(*this);
   recovery_.on_path_changed(*this);
   max_datagram_ = path_mtu_.current();
   if (!controller_) return;

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "base/block_heap.hpp"
 #include "base/block_pool.hpp"
 #include "base/bytes.hpp"
 #include "base/ring.hpp"
@@ -45,8 +46,12 @@ struct TransferSettings {
       longest = std::max<std::uint64_t>(longest, channel.max_message_bytes);
     return longest;
   }
-  // Queues of what is to be sent; its users are bounded one by one.
+  // Messages to be sent or acknowledged, and what is noted of packets. Endpoint bounds what each connection
+  // and all of them hold.
   BlockPool send_blocks{SIZE_MAX, std::size_t{4} << 20U};
+  // Greatest congestion window in bytes: bounds what one connection has in flight, whatever credit it offers
+  // and however late it acknowledges.
+  std::size_t max_in_flight = SIZE_MAX;
   // Received messages that cannot be delivered yet, of all connections.
   ReceiveMemory receive_memory;
 
@@ -83,6 +88,9 @@ class Transfer {
   std::uint64_t next_sequenced(std::uint32_t channel) { return send_channel(channel).next_sequenced++; }
   // Bytes of messages that were not sent yet, each with its cost beside the length.
   [[nodiscard]] std::size_t queued_bytes() const { return queued_; }
+  // Memory for messages that are queued, in flight, or could not be given back yet, and for what is noted of
+  // packets and confirmations.
+  [[nodiscard]] std::size_t held_bytes() const { return send_held_; }
 
   // Whether fill() would write something.
   [[nodiscard]] bool has_due(Instant now) const;
@@ -236,7 +244,12 @@ class Transfer {
     bool expired;
   };
   // Messages whose fate is known, oldest first.
-  [[nodiscard]] Ring<Confirmation>& confirmations() { return confirmations_; }
+  [[nodiscard]] const Ring<Confirmation>& confirmations() const { return confirmations_; }
+  // Removes confirmations up to number `end` - 1.
+  void drop_confirmations(std::uint64_t end) {
+    const SendMemory memory(*this);
+    while (confirmations_.begin() < end) confirmations_.pop();
+  }
   [[nodiscard]] const Recovery& recovery() const { return recovery_; }
   // Null until something was sent that has to arrive.
   [[nodiscard]] const CongestionController* controller() const { return controller_.get(); }
@@ -324,6 +337,19 @@ class Transfer {
     Transfer& transfer_;
     MemoryNeed before_;
   };
+  // Keeps send_held_ in step with the pool while a function runs.
+  class SendMemory {
+   public:
+    explicit SendMemory(Transfer& transfer)
+        : transfer_(transfer), before_(transfer.settings_.send_blocks.in_use()) {}
+    ~SendMemory() { transfer_.send_held_ += transfer_.settings_.send_blocks.in_use() - before_; }
+    SendMemory(const SendMemory&) = delete;
+    SendMemory& operator=(const SendMemory&) = delete;
+
+   private:
+    Transfer& transfer_;
+    std::size_t before_;
+  };
   void note(ReceiveChannel& channel) {
     if (channel.waiting() && !channel.paused()) waiting_ = true;
     if (received_.due() || channel.credit().due()) credit_due_ = true;
@@ -334,7 +360,7 @@ class Transfer {
   void validate_ecn(const AckFrame& ack, std::uint64_t acknowledged);
   void plan_next_send(Instant now);
   // Whether there is something that only the window or the pacer may hold back.
-  [[nodiscard]] bool can_send() const { return !lost_.empty() || active_count_ > 0; }
+  [[nodiscard]] bool can_send() const { return !lost_order_.empty() || active_count_ > 0; }
   [[nodiscard]] bool window_open() const;
   [[nodiscard]] bool may_send_data(Instant now) const;
   void activate(SendChannel& channel);
@@ -345,7 +371,10 @@ class Transfer {
   bool write_credit_frames(ByteWriter& writer);
   // Each returns false when the packet has no room for more.
   bool write_lost(ByteWriter& writer, std::size_t capacity, Instant now);
-  bool write_lost_messages(ByteWriter& writer, SendChannel& channel, std::size_t capacity, Instant now);
+  bool write_lost_frame(ByteWriter& writer, SendChannel& channel, LostFrame& frame, std::size_t capacity,
+                        Instant now);
+  bool write_lost_messages(ByteWriter& writer, SendChannel& channel, LostFrame& frame, std::size_t capacity,
+                           Instant now);
   bool write_new(ByteWriter& writer, SendChannel& channel, std::size_t capacity, Instant now);
   bool write_unreliable(ByteWriter& writer, SendChannel& channel, std::size_t capacity);
   // Writes whole messages from `first` on, at most up to `end`, as many as there is room for; returns the
@@ -359,11 +388,13 @@ class Transfer {
   bool affords(SendChannel& channel, std::uint64_t cost);
   void end_starvation();
   void spend(SendChannel& channel, std::uint64_t cost);
-  // The connection's credit may do for what waits for it.
   void expire(SendChannel& channel, std::uint64_t message);
   void expire_due(Instant now);
+  void forget_expiry(const OutgoingMessage& message);
+  void finish(SendChannel& channel, std::uint64_t message);
   void confirm(OutgoingMessage& message, bool expired);
   void queue_lost(const SentFrame& frame);
+  void keep_lost(SendChannel& channel, const LostFrame& frame);
 
   TransferSettings& settings_;
   std::vector<std::unique_ptr<SendChannel>> sending_;
@@ -371,8 +402,20 @@ class Transfer {
   std::unique_ptr<CongestionController> controller_;
   std::optional<Pacer> pacer_;  // with the controller
   Recovery recovery_;
-  // Frames to be sent again, oldest first.
-  Ring<SentFrame> lost_;
+  // Numbers of the channels of lost frames, in the order in which these were lost: an entry for each frame.
+  Ring<std::uint16_t> lost_order_;
+  // When messages expire. Entries of messages that are done are removed once there are more of them than of
+  // others.
+  struct Expiry {
+    Instant expires;
+    std::uint64_t number = 0;
+    std::uint16_t channel = 0;
+
+    friend bool operator<(const Expiry& one, const Expiry& other) { return one.expires < other.expires; }
+  };
+  BlockHeap<Expiry> expiries_;
+  // Messages that can still expire.
+  std::size_t expiring_ = 0;
   Ring<Confirmation> confirmations_;
   Credit received_;
   std::uint64_t spent_ = 0;
@@ -380,6 +423,8 @@ class Transfer {
   std::uint64_t messages_outsized_ = 0;
   std::uint64_t limit_;
   std::size_t queued_ = 0;
+  // Of the send blocks.
+  std::size_t send_held_ = 0;
   // Of the receive memory.
   MemoryNeed held_;
   // Channels with new messages to send, a queue for each priority, and how much each priority has had,
