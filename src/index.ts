@@ -56,6 +56,7 @@ export type { Network } from './transport/network.js';
 export type {
   ClientOptions,
   NetcodeOptions,
+  QueueFullPolicy,
   ServerLimits,
   ServerOptions,
   SocketOptions,

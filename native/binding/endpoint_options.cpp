@@ -106,6 +106,7 @@ std::optional<GatewayOptions> parse_gateway(const Napi::Value& value, EndpointOp
   }
   options.max_token_lifetime = reader.milliseconds("maxTokenLifetimeMs");
   options.external_token_history = reader.boolean("externalTokenHistory");
+  options.max_send_memory = reader.size("maxSendMemoryBytes");
   options.same_client =
       reader.text("sameClient") == "reject" ? SameClientPolicy::kReject : SameClientPolicy::kReplace;
   const Napi::Value netcode = reader.value("netcode");
@@ -176,6 +177,8 @@ void parse_channel_options(PropertyReader& reader, EndpointOptions& endpoint) {
     reader.fail("maxReassemblyBytes must be at least eight times creditBytes");
   endpoint.high_water_bytes = reader.integer("highWaterBytes", 0, kAnyU32);
   endpoint.max_queued_bytes = reader.integer("maxQueuedBytes", 0, kAnyU32);
+  endpoint.on_queue_full =
+      reader.text("onQueueFull") == "disconnect" ? QueueFullPolicy::kDisconnect : QueueFullPolicy::kRefuse;
 }
 
 std::optional<ImpairmentSettings> parse_impairment(const Napi::Value& value) {

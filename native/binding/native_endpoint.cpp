@@ -519,7 +519,7 @@ Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
   auto out = info[2].As<Napi::Float64Array>();
   const std::optional<PeerStatus> found = status_of(*peer);
   if (!found) return Napi::Boolean::New(env, false);
-  const std::array<double, 16> cells = {
+  const std::array<double, 17> cells = {
       milliseconds(found->round_trip),
       milliseconds(found->round_trip_variation),
       milliseconds(found->minimum_round_trip),
@@ -536,6 +536,7 @@ Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
       static_cast<double>(found->max_datagram),
       static_cast<double>(found->key_epoch),
       static_cast<double>(found->max_unreliable),
+      static_cast<double>(found->held_bytes),
   };
   std::copy_n(cells.begin(), std::min(cells.size(), out.ElementLength()), out.Data());
   return Napi::Boolean::New(env, true);

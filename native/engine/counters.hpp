@@ -35,6 +35,8 @@ namespace hawser {
   X(peersTimedOut)           \
   X(peersReplaced)           \
   X(peersProtocolError)      \
+  X(peersSlowConsumer)       \
+  X(peersSendMemoryFull)     \
   X(peersNoProgress)         \
   X(halfOpenExpired)         \
   X(pingsSent)               \

@@ -89,6 +89,7 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
   transfer_settings_.congestion = options.congestion;
   transfer_settings_.credit = options.credit;
   transfer_settings_.channel_credit = options.channel_credit;
+  transfer_settings_.max_in_flight = options.max_queued_bytes / 2;
   last_reset_.fill(Instant::min());
   start_netcode(now);
 }
@@ -116,6 +117,7 @@ void Endpoint::start_netcode(Instant now) {
 
 Endpoint::~Endpoint() {
   peers_.for_each([this](Peer& peer) { destroy(peer); });
+  if (gateway_ != nullptr) count_send_memory();
   output_.pop(output_.size());
 }
 
@@ -347,7 +349,9 @@ Instant Endpoint::next_deadline() const {
     return Instant();
   }
   if (may_tell_untold()) return Instant();
-  if (gateway_ != nullptr && gateway_->has_notices(options_.shard)) return Instant();
+  if (gateway_ != nullptr &&
+      (gateway_->has_notices(options_.shard) || gateway_->send_memory().asked(options_.shard)))
+    return Instant();
   if (drain_owed_ && output_.size() <= output_.capacity() / 4 && events_.has_room()) return Instant();
   const Instant goodbyes_end = state() == SocketState::kStopping ? goodbyes_end_ : kNever;
   const bool serves_handshakes = handshakes_ && handshakes_wait() && writable();
@@ -359,6 +363,9 @@ Instant Endpoint::next_deadline() const {
 void Endpoint::flush(Instant now) {
   counters_.add(Counter::turns);
   take_notices(now);
+  send_memory_searched_ = false;
+  answer_for_send_memory(now);
+  relieve_send_memory(now);
   tell_untold(now);
   std::size_t left = 0;
   for (const Handle handle : dirty_) {
@@ -538,6 +545,7 @@ std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
   if (peer->transfer) {
     const Transfer& transfer = *peer->transfer;
     status.queued_bytes = transfer.queued_bytes();
+    status.held_bytes = transfer.held_bytes();
     status.bytes_in_flight = transfer.recovery().in_flight();
     status.packets_lost = transfer.recovery().packets_lost();
     if (const CongestionController* controller = transfer.controller(); controller != nullptr) {

@@ -50,6 +50,12 @@ namespace hawser {
 enum class Mode : std::uint8_t { kServer, kClient };
 enum class SocketState : std::uint8_t { kStopped, kRunning, kStopping };
 
+// What happens to a message for a peer whose queue is full.
+enum class QueueFullPolicy : std::uint8_t {
+  kRefuse,      // it is refused
+  kDisconnect,  // it is refused, and the peer is disconnected with DisconnectCode::kSlowConsumer
+};
+
 struct EndpointOptions {
   Mode mode = Mode::kClient;
   // Of a server: which of how many shards of its gateway this is, at most kMaxShards. All of them have the
@@ -93,10 +99,13 @@ struct EndpointOptions {
   // max_sessions. At least eight times `credit`: the sender of a packet for which there is no room takes it
   // for lost, and slows down as though the network were full.
   std::size_t max_reassembly_bytes = std::size_t{256} * 1024 * 1024;
-  // Messages for one peer that wait to be sent: beyond the first figure its user is asked to wait,
-  // beyond the second messages are refused. Bytes and kMessageCost for each message.
+  // Messages for one peer that wait to be sent, bytes and kMessageCost for each message: beyond the first
+  // figure the user is asked to wait, beyond the second the queue is full. The queue is full, too, when the
+  // peer makes the endpoint hold more memory than the second figure; half of it is the most that is in
+  // flight.
   std::uint32_t high_water_bytes = 256 * 1024;
   std::uint32_t max_queued_bytes = 16 * 1024 * 1024;
+  QueueFullPolicy on_queue_full = QueueFullPolicy::kRefuse;
   // How much more is taken than kPeerFull says: what a user may have sent before the flag was there to see.
   std::uint32_t queue_slack_bytes = 0;
   // A cell for each session by its slot, or none: PeerFlag bits.
@@ -107,8 +116,8 @@ struct EndpointOptions {
 
 // What a sender has to know before each message; see EndpointOptions::peer_flags.
 enum PeerFlag : std::uint8_t {
-  kPeerWait = 1,  // more than high_water_bytes are queued; kPeerDrain follows
-  kPeerFull = 2,  // more than max_queued_bytes are: messages that would wait are refused
+  kPeerWait = 1,  // much is queued or held: kPeerDrain follows
+  kPeerFull = 2,  // more than max_queued_bytes are queued or held
 };
 
 struct ConnectOptions {
@@ -160,6 +169,8 @@ struct PeerStatus {
   std::uint64_t bytes_in_flight = 0;
   std::uint64_t pacing_rate = 0;
   std::uint64_t queued_bytes = 0;
+  // Memory for messages that are queued, in flight, or acknowledged but not given back.
+  std::uint64_t held_bytes = 0;
   std::uint64_t packets_lost = 0;
   std::uint32_t max_datagram = 0;
   // The longest message of an unreliable channel now, in bytes.
@@ -397,6 +408,15 @@ class Endpoint {
                            Instant now);
   SendStatus enqueue(Peer& peer, std::uint32_t channel, Bytes message, const SendOptions& options,
                      Instant now);
+  // Whether the user is asked to wait before it sends more.
+  [[nodiscard]] bool asks_to_wait(const Transfer& transfer) const;
+  // Whether a user that was asked to wait need not any more.
+  [[nodiscard]] bool is_drained(const Transfer& transfer) const;
+  void relieve_send_memory(Instant now);
+  void count_send_memory();
+  void end_greatest_holders(bool ask_others, Instant now);
+  void answer_for_send_memory(Instant now);
+  void end_for_memory(Peer& peer, DisconnectCode code, Instant now);
   // Makes room for a frame of so many bytes in the peer's open packet; kSent when there is.
   SendStatus open_room(Peer& peer, std::size_t size, Instant now);
   SendStatus refuse_full();
@@ -537,6 +557,10 @@ class Endpoint {
   bool gave_up_goodbyes_ = false;
   WallClock wall_clock_;
   TransferSettings transfer_settings_;
+  // How much of send_blocks is in GatewayState::send_memory().
+  std::size_t counted_send_memory_ = 0;
+  // In this turn, no peer here holds more than its share of the memory that is full.
+  bool send_memory_searched_ = false;
   Hash128 channels_digest_;
   BufferPool buffers_;
   // For paths that carry more.

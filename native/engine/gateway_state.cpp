@@ -22,7 +22,8 @@ GatewayState::GatewayState(GatewayOptions options, RandomSource& random)
       cookie_records_(random),
       consumed_cookies_(random_sip_key(random), options_.max_consumed_cookies),
       token_history_(random_sip_key(random), options_.max_token_history),
-      client_ids_(random_sip_key(random), options_.max_peers, options_.same_client, options_.clock_skew) {
+      client_ids_(random_sip_key(random), options_.max_peers, options_.same_client, options_.clock_skew),
+      send_memory_(options_.max_send_memory) {
   for (SocketAddress& address : options_.advertised_addresses) address = without_scope(address);
   set_keys(std::exchange(options_.keys, {}));
   if (options_.netcode) {

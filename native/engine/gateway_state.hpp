@@ -22,6 +22,7 @@
 #include "engine/netcode_gateway.hpp"
 #include "engine/peer_notices.hpp"
 #include "engine/peer_reference.hpp"
+#include "engine/send_memory.hpp"
 #include "engine/token_history.hpp"
 
 namespace hawser {
@@ -41,6 +42,8 @@ struct GatewayOptions {
   std::uint32_t max_peers = 10'000;
   std::uint32_t max_consumed_cookies = 65'536;
   std::uint32_t max_token_history = 1'000'000;
+  // Memory for messages to all peers, of all shards together, in bytes.
+  std::size_t max_send_memory = std::size_t{256} * 1024 * 1024;
   SameClientPolicy same_client = SameClientPolicy::kReplace;
   std::chrono::milliseconds clock_skew{60'000};
   std::chrono::milliseconds max_token_lifetime{86'400'000};
@@ -170,6 +173,17 @@ class GatewayState {
   [[nodiscard]] bool has_notices(std::uint32_t shard) const { return notices_.waiting(shard); }
   void take_notices(std::uint32_t shard, std::vector<PeerNotice>& out) { notices_.take(shard, out); }
 
+  [[nodiscard]] SendMemory& send_memory() { return send_memory_; }
+  [[nodiscard]] const SendMemory& send_memory() const { return send_memory_; }
+  // Asks all shards but one to look at SendMemory, and wakes them. `shards`: how many there are.
+  void ask_for_send_memory(std::uint32_t but, std::uint32_t shards) {
+    for (std::uint32_t shard = 0; shard < shards; ++shard) {
+      if (shard == but) continue;
+      send_memory_.ask(shard);
+      if (bell_ != nullptr) bell_->ring(shard);
+    }
+  }
+
   // Null when netcode clients are not served.
   [[nodiscard]] netcode::Gateway* netcode() { return netcode_ ? &*netcode_ : nullptr; }
 
@@ -201,6 +215,7 @@ class GatewayState {
   ClientIds client_ids_;
   PeerNotices notices_;
   std::atomic<std::uint64_t> attempt_number_ = 0;
+  SendMemory send_memory_;
   ShardBell* bell_ = nullptr;
   std::optional<netcode::Gateway> netcode_;
   std::atomic<bool> draining_ = false;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "engine/endpoint.hpp"
 #include "wire/session_packet.hpp"
@@ -11,6 +14,9 @@ namespace hawser {
 
 namespace {
 
+// Reasons of a DISCONNECT, for people.
+constexpr std::string_view kSlowConsumer = "more is queued or unacknowledged than maxQueuedBytes allows";
+constexpr std::string_view kSendMemoryFull = "the memory for messages to all peers is full";
 // Confirmations that are told with one event.
 constexpr std::size_t kConfirmationsAtOnce = 128;
 
@@ -138,15 +144,89 @@ SendStatus Endpoint::send_reliable(Peer& peer, std::uint32_t channel, Bytes mess
 SendStatus Endpoint::enqueue(Peer& peer, std::uint32_t channel, Bytes message, const SendOptions& options,
                              Instant now) {
   Transfer& transfer = transfer_of(peer);
-  if (transfer.queued_bytes() > std::size_t{options_.max_queued_bytes} + options_.queue_slack_bytes ||
-      !transfer.enqueue(channel, message, options.ttl > Duration::zero() ? now + options.ttl : kNever,
+  const std::size_t most = std::size_t{options_.max_queued_bytes} + options_.queue_slack_bytes;
+  if (std::max(transfer.queued_bytes(), transfer.held_bytes()) > most) {
+    counters_.add(Counter::dropQueueFull);
+    if (options_.on_queue_full == QueueFullPolicy::kDisconnect)
+      end_for_memory(peer, DisconnectCode::kSlowConsumer, now);
+    return SendStatus::kQueueFull;
+  }
+  if (!transfer.enqueue(channel, message, options.ttl > Duration::zero() ? now + options.ttl : kNever,
                         options.confirm)) {
     counters_.add(Counter::dropQueueFull);
     return SendStatus::kQueueFull;
   }
   mark_dirty(peer);
-  if (transfer.queued_bytes() > options_.high_water_bytes) update_flags(peer);
-  return SendStatus::kSent;
+  if (asks_to_wait(transfer)) update_flags(peer);
+  if (!send_memory_searched_) relieve_send_memory(now);
+  return peer.phase == PeerPhase::kConnected ? SendStatus::kSent : SendStatus::kNotConnected;
+}
+
+bool Endpoint::asks_to_wait(const Transfer& transfer) const {
+  return transfer.queued_bytes() > options_.high_water_bytes ||
+         transfer.held_bytes() > options_.max_queued_bytes - options_.max_queued_bytes / 4;
+}
+
+bool Endpoint::is_drained(const Transfer& transfer) const {
+  return transfer.queued_bytes() <= options_.high_water_bytes / 2 &&
+         transfer.held_bytes() <= options_.max_queued_bytes / 2;
+}
+
+// ---- memory of all peers
+
+// Disconnects peers when the memory for messages to all peers is above its limit: those that hold most, until
+// a 64th of the limit is free, and none that holds no more than an equal share. Where the peers of this shard
+// hold no more than that, some of another shard do, and that shard is asked.
+void Endpoint::relieve_send_memory(Instant now) {
+  if (gateway_ == nullptr) return;
+  SendMemory& memory = gateway_->send_memory();
+  const std::size_t held = transfer_settings_.send_blocks.in_use();
+  // Threads write to the common figure in steps.
+  constexpr std::size_t kStep = std::size_t{64} * 1024;
+  const std::size_t difference = std::max(held, counted_send_memory_) - std::min(held, counted_send_memory_);
+  if (difference >= kStep || held == 0) count_send_memory();
+  if (memory.in_use() + held - counted_send_memory_ > memory.limit()) end_greatest_holders(true, now);
+}
+
+void Endpoint::count_send_memory() {
+  const std::size_t held = transfer_settings_.send_blocks.in_use();
+  if (held == counted_send_memory_) return;
+  gateway_->send_memory().update(std::exchange(counted_send_memory_, held), held);
+}
+
+void Endpoint::end_greatest_holders(bool ask_others, Instant now) {
+  SendMemory& memory = gateway_->send_memory();
+  count_send_memory();
+  const std::size_t share = memory.limit() / std::max(1U, gateway_->connected());
+  std::vector<std::pair<std::size_t, Peer*>> holders;
+  peers_.for_each([&](Peer& peer) {
+    if (peer.phase == PeerPhase::kConnected && peer.transfer && peer.transfer->held_bytes() > share)
+      holders.emplace_back(peer.transfer->held_bytes(), &peer);
+  });
+  std::ranges::make_heap(holders);
+  while (!holders.empty() && memory.in_use() > memory.limit() - memory.limit() / 64) {
+    std::ranges::pop_heap(holders);
+    end_for_memory(*holders.back().second, DisconnectCode::kSendMemoryFull, now);
+    holders.pop_back();
+    count_send_memory();
+  }
+  if (memory.in_use() <= memory.limit()) return;
+  send_memory_searched_ = true;
+  if (ask_others) gateway_->ask_for_send_memory(options_.shard, options_.shards);
+}
+
+// What other shards have asked for.
+void Endpoint::answer_for_send_memory(Instant now) {
+  if (gateway_ == nullptr || !gateway_->send_memory().asked(options_.shard)) return;
+  gateway_->send_memory().clear(options_.shard);
+  if (gateway_->send_memory().in_use() > gateway_->send_memory().limit()) end_greatest_holders(false, now);
+}
+
+void Endpoint::end_for_memory(Peer& peer, DisconnectCode code, Instant now) {
+  const bool slow = code == DisconnectCode::kSlowConsumer;
+  begin_ending(peer, DisconnectResult::kClosed,
+               {static_cast<std::uint32_t>(code), {}, bytes_of(slow ? kSlowConsumer : kSendMemoryFull)}, true,
+               now);
 }
 
 Transfer& Endpoint::transfer_of(Peer& peer) {
@@ -304,6 +384,7 @@ void Endpoint::settle_transfer(Peer& peer, Instant now) {
     return;
   }
   if (transfer.waiting() || !transfer.confirmations().empty()) tell_later(peer);
+  if (transfer.drain_owed) update_flags(peer);
   if (transfer.has_due(now)) mark_dirty(peer);
   transfer.watch_progress(now);
   schedule(peer);
@@ -377,7 +458,7 @@ bool Endpoint::tell(Peer& peer) {
     if (!events_.push(EventKind::kConfirm, handle, expired ? 1 : 0, writer.written())) return false;
     transfer.drop_confirmations(end);
   }
-  if (transfer.drain_owed && transfer.queued_bytes() <= options_.high_water_bytes / 2) {
+  if (transfer.drain_owed && is_drained(transfer)) {
     if (!events_.push(EventKind::kPeerDrain, handle, 0, {})) return false;
     transfer.drain_owed = false;
   }
@@ -390,13 +471,13 @@ bool Endpoint::tell(Peer& peer) {
 void Endpoint::update_flags(Peer& peer) {
   Transfer& transfer = *peer.transfer;
   count_transfer(transfer);
-  const std::size_t queued = transfer.queued_bytes();
-  if (queued > options_.high_water_bytes) transfer.drain_owed = true;
-  const bool drained = transfer.drain_owed && queued <= options_.high_water_bytes / 2;
+  if (asks_to_wait(transfer)) transfer.drain_owed = true;
+  const bool drained = transfer.drain_owed && is_drained(transfer);
+  const std::size_t most = std::max(transfer.queued_bytes(), transfer.held_bytes());
   if (!options_.peer_flags.empty()) {
     options_.peer_flags[peers_.handle_of(peer).slot] =
         static_cast<std::uint8_t>((transfer.drain_owed && !drained ? kPeerWait : 0) |
-                                  (queued > options_.max_queued_bytes ? kPeerFull : 0));
+                                  (most > options_.max_queued_bytes ? kPeerFull : 0));
   }
   if (drained || !transfer.confirmations().empty()) tell_later(peer);
 }

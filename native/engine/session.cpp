@@ -688,6 +688,10 @@ void Endpoint::forget_connected(Peer& peer) {
 
 void Endpoint::begin_ending(Peer& peer, DisconnectResult result, const DisconnectFrame& frame, bool tell,
                             Instant now) {
+  if (frame.code == static_cast<std::uint32_t>(DisconnectCode::kSlowConsumer))
+    counters_.add(Counter::peersSlowConsumer);
+  if (frame.code == static_cast<std::uint32_t>(DisconnectCode::kSendMemoryFull))
+    counters_.add(Counter::peersSendMemoryFull);
   // An open packet stays: what was queued before leaves before, or with the DISCONNECT behind it.
   if (peer.phase == PeerPhase::kConnected) forget_connected(peer);
   release_client_id(peer);

@@ -248,6 +248,7 @@ class RoguePeer {
   }
   void forget() {
     payloads.clear();
+    numbers.clear();
     envelopes.clear();
     received.clear();
   }
@@ -269,6 +270,7 @@ class RoguePeer {
   // Every datagram, and the frames of each packet, since the last `forget`.
   std::vector<std::vector<std::byte>> received;
   std::vector<std::vector<std::byte>> payloads;
+  std::vector<std::uint64_t> numbers;
   // Of each of `payloads`: where it went, to which id, and the size of its datagram.
   struct Envelope {
     SocketAddress to;
@@ -322,6 +324,7 @@ class RoguePeer {
     last_number = number;
     ++packets;
     payloads.emplace_back(sealed.begin(), sealed.end() - kTagSize);
+    numbers.push_back(number);
     envelopes.push_back(
         {destination_, *ConnectionId::from(Bytes(copy).subspan(1, own_id_.length)), copy.size()});
   }

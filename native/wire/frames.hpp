@@ -76,6 +76,8 @@ enum class DisconnectCode : std::uint32_t {
   kClientIdConnected = 7,
   kHistoryUnavailable = 8,
   kLimitExceeded = 9,
+  kSlowConsumer = 10,
+  kSendMemoryFull = 11,
   kNoProgress = 12,
 };
 // The application's own codes begin here.

@@ -29,6 +29,8 @@ const passedNames = [
   'maxReassemblyBytes',
   'highWaterBytes',
   'maxQueuedBytes',
+  'onQueueFull',
+  'maxSendMemoryBytes',
   'dscp',
   'receiveBufferBytes',
   'sendBufferBytes',

@@ -49,6 +49,8 @@ type PassedServerOptions = Pick<
   | 'maxReassemblyBytes'
   | 'highWaterBytes'
   | 'maxQueuedBytes'
+  | 'onQueueFull'
+  | 'maxSendMemoryBytes'
   | 'dscp'
   | 'receiveBufferBytes'
   | 'sendBufferBytes'

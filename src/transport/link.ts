@@ -74,9 +74,10 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
    * @param value what the codec of the channel takes. It is copied at once. In bytes it may be as long as `maxUnreliableBytes` on an
    * unreliable channel, and as the `maxMessageBytes` of the channel on all others.
    * @returns whether to go on; false means to wait for `drain`, or for `sent()`. A message to a side that is gone is dropped and
-   * counted. With `confirm`, a promise: it resolves once the message is acknowledged, and rejects with ERR_HAWSER_NOT_CONNECTED or
-   * ERR_HAWSER_EXPIRED, or whatever would be thrown without `confirm`.
-   * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_QUEUE_FULL, ERR_HAWSER_ARGUMENT; ERR_HAWSER_WIRE for any channel but the
+   * counted. With `confirm`, a promise: it resolves once the message is acknowledged, and rejects with ERR_HAWSER_NOT_CONNECTED,
+   * ERR_HAWSER_EXPIRED, ERR_HAWSER_QUEUE_FULL when the message was discarded, or whatever would be thrown without `confirm`. The option
+   * `onQueueFull` says what happens to a message that finds the queue full.
+   * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_QUEUE_FULL where `onQueueFull` is `throw`, ERR_HAWSER_ARGUMENT; ERR_HAWSER_WIRE for any channel but the
    * first unreliable one, and any option, where `wire` is `netcode`; whatever the codec throws.
    */
   send<Name extends ReliableChannelName<C>>(
@@ -234,6 +235,14 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
   /** Bytes of messages that wait to be sent, each counting 64 more. */
   get queuedBytes(): number {
     return cell(this, statusCell.queuedBytes);
+  }
+
+  /**
+   * Memory in bytes that this side holds for messages to the other: those that wait to be sent, those in flight, and what is acknowledged
+   * but cannot be freed yet. The option `maxQueuedBytes` bounds it.
+   */
+  get heldBytes(): number {
+    return cell(this, statusCell.heldBytes);
   }
 
   /** The longest UDP payload that is known to get through, in bytes. */

@@ -57,8 +57,15 @@ class ChannelConnection<L extends Link<BytesChannels>> implements MessageConnect
   }
 
   send(message: Uint8Array): boolean {
+    return this.sendOn(this.#channels.reliable, message);
+  }
+
+  /** A protocol has to know of each message that was discarded, whatever `onQueueFull` says. */
+  protected sendOn(channel: string, message: Uint8Array): boolean {
     this.checkConnected();
-    return this.#link.send(this.#channels.reliable, message);
+    const { carrier, slot, generation } = this.#link;
+    const entry = carrier.channels.get(channel);
+    return carrier.sendOrRefuse(slot, generation, entry, entry.codec.encode(message));
   }
 
   roundTripMs(): number {
@@ -127,8 +134,7 @@ class TwoChannelConnection<L extends Link<BytesChannels>> extends ChannelConnect
   }
 
   sendUnreliable(message: Uint8Array): boolean {
-    this.checkConnected();
-    return this.link.send(this.#unreliable, message);
+    return this.sendOn(this.#unreliable, message);
   }
 
   maxUnreliableBytes(): number {

@@ -83,6 +83,15 @@ export const listenerMetrics: readonly Metric<ListenerMetricsSource>[] = [
     'Peers that were disconnected because their unfinished messages or acknowledgements made no progress.',
     count('peersNoProgress'),
   ),
+  make.counterBy(
+    'peers_slow_total',
+    'reason',
+    'Peers that were disconnected because of the memory held for messages to them: their own limit, or that of all peers.',
+    ({ counters: { peersSlowConsumer, peersSendMemoryFull } }) => ({
+      slow_consumer: peersSlowConsumer,
+      send_memory_full: peersSendMemoryFull,
+    }),
+  ),
   // ---- Handshakes
   make.gauge('half_open', 'Handshakes that wait for their confirmation.', count('halfOpen')),
   make.gauge('handshake_queue_length', 'Handshakes that wait for their turn.', count('handshakeQueueLength')),

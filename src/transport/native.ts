@@ -17,6 +17,8 @@ export interface NativeServerOptions {
   readonly advertised: readonly Uint8Array[];
   readonly resetKey: Uint8Array;
   readonly maxPeers: number;
+  /** Of all shards together. */
+  readonly maxSendMemoryBytes: number;
   readonly maxHalfOpen: number;
   readonly sameClient: 'replace' | 'reject';
   readonly clockSkewMs: number;
@@ -80,6 +82,8 @@ export interface NativeEndpointOptions {
   readonly maxReassemblyBytes: number;
   readonly highWaterBytes: number;
   readonly maxQueuedBytes: number;
+  /** For the addon, `throw` and `drop` are the same: the message is refused. */
+  readonly onQueueFull: 'disconnect' | 'throw' | 'drop';
   /** 0 to 63. */
   readonly dscp: number;
   /** Impairs the traffic of a real socket, each direction once; left out, nothing is impaired. */
@@ -436,9 +440,9 @@ export const sendStatus = {
 
 /** Bits of {@link NativeEndpoint.peerFlags}. */
 export const peerFlag = {
-  /** More than `highWaterBytes` of messages wait. */
+  /** Much is queued or held: the user is asked to wait, and `peerDrain` follows. */
   wait: 1,
-  /** So many wait that the next one is refused. */
+  /** More than `maxQueuedBytes` are queued or held. */
   full: 2,
 } as const;
 
@@ -460,9 +464,10 @@ export const statusCell = {
   maxDatagram: 13,
   keyEpoch: 14,
   maxUnreliable: 15,
+  heldBytes: 16,
 } as const;
 
-export const statusCells = 16;
+export const statusCells = 17;
 /** `KeyUpdateStart` of native/engine/endpoint.hpp. */
 export const keyUpdateStart = { begun: 0, notConnected: 1, busy: 2, unsupported: 3 } as const;
 

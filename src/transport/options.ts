@@ -49,6 +49,9 @@ export interface TokenHistory {
   consume(tokenId: Uint8Array, expireMs: number): Promise<boolean> | boolean;
 }
 
+/** See {@link SocketOptions.onQueueFull}. */
+export type QueueFullPolicy = 'disconnect' | 'throw' | 'drop';
+
 /** What servers and clients have in common. */
 export interface SocketOptions<C extends ChannelMap = DefaultChannels> {
   /**
@@ -79,10 +82,20 @@ export interface SocketOptions<C extends ChannelMap = DefaultChannels> {
    */
   readonly highWaterBytes?: number;
   /**
-   * Likewise, beyond which `send` throws ERR_HAWSER_QUEUE_FULL; from `highWaterBytes` to 4,294,967,295, 16 MiB by default, or
-   * `highWaterBytes` if that is more.
+   * Likewise, beyond which the queue is full (`onQueueFull`); from `highWaterBytes` to 4,294,967,295, 16 MiB by default, or `highWaterBytes`
+   * if that is more. It is also the most memory that a peer may make this side hold (`heldBytes`): `send` returns false from three
+   * quarters of it on, and at most half of it is in flight.
    */
   readonly maxQueuedBytes?: number;
+  /**
+   * What happens to a message for a peer whose queue is full, after a `send` that returned false:
+   *
+   * - `disconnect` (default of servers): the message is discarded and counted (`drops.queueFull`), `send` returns false, and the peer is
+   *   disconnected with the code SLOW_CONSUMER.
+   * - `throw` (default of clients): `send` throws ERR_HAWSER_QUEUE_FULL.
+   * - `drop`: the message is discarded and counted, and `send` returns false. Queued messages stay.
+   */
+  readonly onQueueFull?: QueueFullPolicy;
   /**
    * The differentiated services code point (RFC 2474) of what is sent, 0 to 63: 46 (expedited forwarding) is what many routers and
    * Wi-Fi favour. 0 by default.
@@ -168,6 +181,12 @@ export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends S
   readonly keys: readonly (ServerKey | string)[];
   /** Peers at a time, 1 to 1,000,000; 10,000 by default. Clients whose token is being consumed count, too. */
   readonly maxPeers?: number;
+  /**
+   * Memory for messages to all peers together (the sum of `heldBytes`), in bytes, 65,536 to 2^40; 256 MiB by default. Several `threads`
+   * share it. Beyond it the peers that hold most are disconnected with the code SEND_MEMORY_FULL. A peer that holds no more than an equal
+   * share, `maxSendMemoryBytes` divided by the connected peers, never is.
+   */
+  readonly maxSendMemoryBytes?: number;
   /**
    * Handshakes at a time between RESPONSE and confirmation, 1 to 65,536; 4,096 by default. For netcode, likewise, those between REQUEST
    * and connection. Several `threads` share them equally.
@@ -268,6 +287,7 @@ const socketOptionNames = [
   'maxReassemblyBytes',
   'highWaterBytes',
   'maxQueuedBytes',
+  'onQueueFull',
   'dscp',
   'receiveBufferBytes',
   'sendBufferBytes',
@@ -292,6 +312,7 @@ const serverOptionNames = [
   'netcode',
   'keys',
   'maxPeers',
+  'maxSendMemoryBytes',
   'maxHalfOpen',
   'serverIndex',
   'resetKey',
@@ -332,6 +353,9 @@ const leastCreditBytes = 1024;
 const reassemblyPerCredit = 8;
 const leastReassemblyBytes = reassemblyPerCredit * leastCreditBytes;
 const greatestReassemblyBytes = 2 ** 42;
+const leastSendMemoryBytes = 65_536;
+const greatestSendMemoryBytes = 2 ** 40;
+const queueFullPolicies = ['disconnect', 'throw', 'drop'] as const;
 const maxReasonBytes = 256;
 const maxThreads = 64;
 const greatestSpinMicros = 1000;
@@ -354,7 +378,7 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
   const freshKeys = checkBoolean('freshKeys', options.freshKeys ?? false);
   const socket = nativeSocketOptions(options, 'server', address, network);
   const shards = checkThreads(socket.driver, options.threads);
-  const channels = checkChannelOptions(options, shards);
+  const channels = checkChannelOptions(options, shards, 'disconnect');
   const wires = checkWires(options, channels.table);
   const reusePort = checkBoolean('reusePort', options.reusePort ?? false);
   // The kernel finds the socket of a shard by its number among all that have the address.
@@ -382,6 +406,12 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
             ? (network?.randomBytes(resetKeyBytes) ?? randomBytes(resetKeyBytes))
             : checkBytes('resetKey', options.resetKey, resetKeyBytes, resetKeyBytes),
         maxPeers,
+        maxSendMemoryBytes: checkInteger(
+          'maxSendMemoryBytes',
+          options.maxSendMemoryBytes ?? 256 * mebibyte,
+          leastSendMemoryBytes,
+          greatestSendMemoryBytes,
+        ),
         maxHalfOpen: halfOpenOfShard,
         sameClient: checkOneOf('sameClient', options.sameClient ?? 'replace', ['replace', 'reject']),
         clockSkewMs,
@@ -447,7 +477,7 @@ export function checkClientOptions<C extends ChannelMap>(options: ClientOptions<
   const network = checkNetwork(options.network);
   const asked = parseAddress(options.address ?? defaultClientAddress(network), 'address');
   const address = network?.assignAddress(asked) ?? asked;
-  const channels = checkChannelOptions(options, 1);
+  const channels = checkChannelOptions(options, 1, 'throw');
   return {
     ...checkSocketOptions(options, network, channels),
     native: {
@@ -507,10 +537,15 @@ interface ChannelPlan {
     | 'maxReassemblyBytes'
     | 'highWaterBytes'
     | 'maxQueuedBytes'
+    | 'onQueueFull'
   >;
 }
 
-function checkChannelOptions<C extends ChannelMap>(options: SocketOptions<C>, threads: number): ChannelPlan {
+function checkChannelOptions<C extends ChannelMap>(
+  options: SocketOptions<C>,
+  threads: number,
+  onQueueFull: QueueFullPolicy,
+): ChannelPlan {
   const table = new ChannelTable(options.channels ?? defaultChannels);
   const longest = table.greatestMessageBytes;
   // With less, the longest message could never be sent.
@@ -546,6 +581,7 @@ function checkChannelOptions<C extends ChannelMap>(options: SocketOptions<C>, th
       maxReassemblyBytes: reassemblyBytes,
       highWaterBytes,
       maxQueuedBytes: checkInteger('maxQueuedBytes', queueBytes, highWaterBytes, maxU32),
+      onQueueFull: checkOneOf('onQueueFull', options.onQueueFull ?? onQueueFull, queueFullPolicies),
     },
   };
 }
@@ -559,6 +595,7 @@ function checkSocketOptions<C extends ChannelMap>(
     settings: {
       channels: channels.table,
       maxQueuedBytes: channels.native.maxQueuedBytes,
+      onQueueFull: channels.native.onQueueFull,
       copy: checkBoolean('copy', options.copy ?? false),
       debug: checkBoolean('debug', options.debug ?? false),
       onBatch: options.onBatch === undefined ? undefined : checkFunction('onBatch', options.onBatch),

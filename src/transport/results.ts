@@ -116,6 +116,10 @@ export const disconnectCodes = {
   HISTORY_UNAVAILABLE: 8,
   /** More was sent than a limit allows. */
   LIMIT_EXCEEDED: 9,
+  /** More was queued or unacknowledged for the other side than `maxQueuedBytes` allows. */
+  SLOW_CONSUMER: 10,
+  /** The gateway held too much memory for messages to all peers, and the most for this one. */
+  SEND_MEMORY_FULL: 11,
   /** Unfinished messages did not go on, or nothing was acknowledged (docs/protocol.md section 12, Progress). */
   NO_PROGRESS: 12,
 } as const;

@@ -220,7 +220,8 @@ export class Server<C extends ChannelMap = DefaultChannels>
    *
    * @param channel the name of a channel; without it, the first of the declaration.
    * @param value what the codec of the channel takes: at most 1,158 bytes of an unreliable channel.
-   * @returns to how many it was sent: peers that are gone, or whose queue is full, are left out, and so are netcode peers on every
+   * @returns to how many it was sent: peers that are gone, or whose queue is full, are left out (the latter are disconnected where
+   * `onQueueFull` is `disconnect`), and so are netcode peers on every
    * channel but the first unreliable one, and from messages without a byte.
    * @throws HawserError ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_ARGUMENT; whatever the codec throws.
    */

@@ -24,7 +24,7 @@ import {
 } from './native.js';
 import { netcodeMessageBytes } from './netcode.js';
 import type { Network } from './network.js';
-import type { ServerLimits } from './options.js';
+import type { QueueFullPolicy, ServerLimits } from './options.js';
 import {
   type ConnectResult,
   disconnectCodes,
@@ -90,6 +90,7 @@ export interface SocketSink {
 export interface SocketSettings {
   readonly channels: ChannelTable;
   readonly maxQueuedBytes: number;
+  readonly onQueueFull: QueueFullPolicy;
   readonly copy: boolean;
   readonly debug: boolean;
   readonly onBatch: BatchListener | undefined;
@@ -113,6 +114,7 @@ export class Socket {
   readonly #packetMessageBytes: number;
   readonly #firstNetcodeSlot: number;
   readonly #maxQueuedBytes: number;
+  readonly #onQueueFull: QueueFullPolicy;
   readonly #native: NativeEndpoint;
   readonly #sink: SocketSink;
   readonly #copy: boolean;
@@ -148,6 +150,7 @@ export class Socket {
     this.#sink = sink;
     this.channels = settings.channels;
     this.#maxQueuedBytes = settings.maxQueuedBytes;
+    this.#onQueueFull = settings.onQueueFull;
     this.#copy = settings.copy;
     this.#debug = settings.debug;
     this.#onBatch = settings.onBatch;
@@ -223,7 +226,7 @@ export class Socket {
    * @param ttlMs 0 for none; otherwise, as with `confirm`, the channel is reliable.
    * @param confirm an id for its confirmation; 0 for none.
    * @returns whether to go on; false means to wait for `drain`.
-   * @throws HawserError ERR_HAWSER_ARGUMENT, ERR_HAWSER_MESSAGE_TOO_LONG, ERR_HAWSER_QUEUE_FULL.
+   * @throws HawserError ERR_HAWSER_ARGUMENT, ERR_HAWSER_MESSAGE_TOO_LONG; ERR_HAWSER_QUEUE_FULL where `onQueueFull` is `throw`.
    */
   send(
     slot: number,
@@ -233,6 +236,29 @@ export class Socket {
     ttlMs: number,
     confirm: number,
   ): boolean {
+    return this.#trySend(slot, generation, channel, data, ttlMs, confirm) ?? false;
+  }
+
+  /**
+   * As `send`, for protocols that take it for granted that what was not refused is on its way while the connection lives.
+   *
+   * @throws HawserError as `send`; ERR_HAWSER_QUEUE_FULL also where `onQueueFull` is `drop`.
+   */
+  sendOrRefuse(slot: number, generation: number, channel: ChannelEntry, data: Uint8Array): boolean {
+    const sent = this.#trySend(slot, generation, channel, data, 0, 0);
+    if (sent === undefined && this.#onQueueFull === 'drop') throw this.#queueFull();
+    return sent ?? false;
+  }
+
+  /** @returns as `send`; undefined when the message was discarded because the queue is full. */
+  #trySend(
+    slot: number,
+    generation: number,
+    channel: ChannelEntry,
+    data: Uint8Array,
+    ttlMs: number,
+    confirm: number,
+  ): boolean | undefined {
     const length = this.#lengthOf(data, channel, slot);
     if (length > longMessageBytes) return this.#sendLong(slot, generation, channel, data, ttlMs, confirm);
     const words = this.#txWords;
@@ -246,7 +272,7 @@ export class Socket {
       used = 0;
     }
     const flags = channel.queued ? (this.#peerFlags[slot] ?? 0) : 0;
-    if ((flags & peerFlag.full) !== 0) this.#checkQueue(slot, generation);
+    if ((flags & peerFlag.full) !== 0 && this.#discards(slot, generation)) return undefined;
     const at = this.#txHeaderBytes + used;
     const word = at >>> 2;
     words[word] = slot;
@@ -272,21 +298,23 @@ export class Socket {
     data: Uint8Array,
     ttlMs: number,
     confirm: number,
-  ): boolean {
+  ): boolean | undefined {
     if (this.#state === 'STOPPED') return false;
     // What was sent before must leave before.
     if (this.#txWords[txUsed] !== 0) this.#native.flush();
-    if (channel.queued && ((this.#peerFlags[slot] ?? 0) & peerFlag.full) !== 0)
-      this.#checkQueue(slot, generation);
+    const flags = channel.queued ? (this.#peerFlags[slot] ?? 0) : 0;
+    if ((flags & peerFlag.full) !== 0 && this.#discards(slot, generation)) return undefined;
     const status = this.#native.sendLong(slot, generation, channel.number, data, ttlMs, confirm);
     if (status === sendStatus.queueFull) {
+      // The addon has counted it, or disconnected the peer.
       this.#oweDrain(slot, generation);
-      throw this.#queueFull();
+      if (this.#onQueueFull === 'throw') throw this.#queueFull();
+      return undefined;
     }
     return this.#hasRoom(slot, channel) || this.#wait(slot, generation);
   }
 
-  /** As `send`. @returns a promise of the acknowledgement. The peer is connected, as far as its owner knows. */
+  /** As `send`, but throws when the message was discarded. @returns a promise of the acknowledgement. The peer is connected, as far as its owner knows. */
   sendConfirmed(
     slot: number,
     generation: number,
@@ -295,7 +323,8 @@ export class Socket {
     ttlMs: number,
   ): Promise<void> {
     const id = this.#waiting.nextId(slot, generation);
-    this.send(slot, generation, channel, data, ttlMs, id);
+    const sent = this.#trySend(slot, generation, channel, data, ttlMs, id);
+    if (sent === undefined) throw this.#queueFull();
     return this.#waiting.confirm(slot, generation, id);
   }
 
@@ -364,17 +393,28 @@ export class Socket {
     if (this.#isConnected(slot, generation)) this.#waiting.oweDrain(slot, generation);
   }
 
-  /** The flags say that the slot's queue is full; but the slot may be another peer's by now. */
-  #checkQueue(slot: number, generation: number): void {
-    if (!this.#isConnected(slot, generation)) return;
-    this.#waiting.oweDrain(slot, generation);
-    throw this.#queueFull();
+  /**
+   * The flags say that the slot's queue is full. A peer that was not sent to since its user was asked to wait gets one more message, so
+   * that nobody is refused whose last `send` returned true. The slot may also be another peer's by now.
+   *
+   * @returns whether the message goes no further.
+   * @throws HawserError ERR_HAWSER_QUEUE_FULL where `onQueueFull` is `throw`.
+   */
+  #discards(slot: number, generation: number): boolean {
+    if (!this.#waiting.isDrainOwed(slot, generation) || !this.#isConnected(slot, generation)) return false;
+    if (this.#onQueueFull === 'throw') throw this.#queueFull();
+    ++this.#stats.queueFull;
+    if (this.#onQueueFull === 'disconnect') {
+      const reason = 'more is queued or unacknowledged than maxQueuedBytes allows';
+      this.disconnect(slot, generation, disconnectCodes.SLOW_CONSUMER, reason, 0);
+    }
+    return true;
   }
 
   #queueFull(): HawserError {
     return new HawserError(
       'ERR_HAWSER_QUEUE_FULL',
-      `the peer has ${this.#maxQueuedBytes} bytes (maxQueuedBytes) waiting to be sent; wait for drain or sent()`,
+      `more than ${this.#maxQueuedBytes} bytes (maxQueuedBytes) are queued or unacknowledged for the peer; wait for drain or sent()`,
     );
   }
 

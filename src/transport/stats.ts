@@ -29,6 +29,8 @@ export const counterNames = [
   'peersTimedOut',
   'peersReplaced',
   'peersProtocolError',
+  'peersSlowConsumer',
+  'peersSendMemoryFull',
   'peersNoProgress',
   'halfOpenExpired',
   'pingsSent',
@@ -141,6 +143,8 @@ export class StatsReader {
   readonly #socketNames: readonly string[];
   /** Counted here, because only JavaScript knows that it happened. */
   readonly local: Record<LocalDropReason, number> = { slabDetached: 0, undecodable: 0 };
+  /** Messages of `queueFull` that never reached the addon. */
+  queueFull = 0;
 
   constructor(
     counters: BigUint64Array,
@@ -160,7 +164,8 @@ export class StatsReader {
   }
 
   drop(reason: DropReason): number {
-    return isLocal(reason) ? this.local[reason] : this.counter(dropCounterName(reason));
+    if (isLocal(reason)) return this.local[reason];
+    return this.counter(dropCounterName(reason)) + (reason === 'queueFull' ? this.queueFull : 0);
   }
 
   snapshot(): TransportStats {

@@ -118,6 +118,8 @@ export const disconnectCode = {
   CLIENT_ID_CONNECTED: 7,
   HISTORY_UNAVAILABLE: 8,
   LIMIT_EXCEEDED: 9,
+  SLOW_CONSUMER: 10,
+  SEND_MEMORY_FULL: 11,
   NO_PROGRESS: 12,
 } as const;
 

@@ -7,6 +7,7 @@ import {
   type Codec,
   type Connection,
   type ConnectOptions,
+  disconnectCodes,
   type HawserError,
   json,
   type Peer,
@@ -284,7 +285,7 @@ describe.each(worlds)('channels %s', (name, makeWorld) => {
     const { server, peer } = await pair(
       world,
       channels,
-      { maxQueuedBytes: 300_000, highWaterBytes: 50_000 },
+      { maxQueuedBytes: 300_000, highWaterBytes: 50_000, onQueueFull: 'throw' },
       { channelCreditBytes: leastCredit, creditBytes: leastCredit },
     );
     let accepted = 0;
@@ -310,7 +311,7 @@ describe.each(worlds)('channels %s', (name, makeWorld) => {
     const { server, peer, connection } = await pair(
       world,
       channels,
-      { highWaterBytes: 0, maxQueuedBytes: 1000 },
+      { highWaterBytes: 0, maxQueuedBytes: 1000, onQueueFull: 'throw' },
       { channelCreditBytes: leastCredit, creditBytes: leastCredit },
     );
     let heard = 0;
@@ -335,6 +336,34 @@ describe.each(worlds)('channels %s', (name, makeWorld) => {
     await world.settle();
     expect(server.stats.drops.queueFull).toBe(0);
     expect(heard).toBe(accepted + 1);
+  });
+
+  test('disconnect a client that stops reading, and nobody else', async () => {
+    const limits = { maxQueuedBytes: 2 * longestFile, highWaterBytes: 50_000 };
+    const { server, peer, connection } = await pair(world, channels, limits, {
+      channelCreditBytes: leastCredit,
+      creditBytes: leastCredit,
+    });
+    const ended = next(connection, 'disconnect');
+    const reader = await world.connect<Game>(await world.token(server), { channels });
+    let heard = 0;
+    reader.on('message', () => ++heard);
+    connection.pause('files');
+    await world.settle();
+    const others = [...server.peers].filter((each) => each !== peer);
+    let turns = 0;
+    for (; peer.connected && turns < 1_000; ++turns) {
+      for (const each of server.peers) each.send('files', pattern(10_000, turns));
+      await world.until(Promise.all(others.map((each) => each.sent())));
+      if (peer.connected) expect(peer.heldBytes).toBeLessThan(2 * limits.maxQueuedBytes + 5 * 1024 * 1024);
+    }
+    const [info] = await world.until(ended);
+    expect(info).toMatchObject({ result: 'disconnected', code: disconnectCodes.SLOW_CONSUMER });
+    expect(info.reason).toContain('maxQueuedBytes');
+    expect(server.stats.counters).toMatchObject({ peersSlowConsumer: 1, peersSendMemoryFull: 0 });
+    while (heard < turns) await world.settle();
+    expect(heard).toBe(turns);
+    expect(reader.connected).toBe(true);
   });
 
   test('finish what they have begun before they wait for credit', async () => {

@@ -1,15 +1,18 @@
 // What TypeScript does for channels on its side of the seam: what it hands to the addon, and what it makes of the addon's events.
 
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import type { MessageConnection } from '../../src/base/message-connection.js';
 import {
   bytes,
   type ChannelMap,
   type Codec,
   Connection,
   connect,
+  disconnectCodes,
   type HawserError,
   json,
   type Peer,
+  type QueueFullPolicy,
   reliable,
   reliableUnordered,
   Server,
@@ -19,6 +22,7 @@ import {
   unreliable,
 } from '../../src/index.js';
 import { createTokenMinter } from '../../src/token/index.js';
+import { serveChannels } from '../../src/transport/message-channels.js';
 import { peerFlag } from '../../src/transport/native.js';
 import { batch, endpoints, type FakeEndpoint, type FakeEvent, fakeAddon } from './fake-addon.js';
 import { next, protocolId, serverKey } from './support.js';
@@ -164,7 +168,9 @@ describe('the declaration', () => {
       maxReassemblyBytes: 256 * 1024 * 1024,
       highWaterBytes: 256 * 1024,
       maxQueuedBytes: 16 * 1024 * 1024,
+      onQueueFull: 'disconnect',
       dscp: 0,
+      server: { maxSendMemoryBytes: 256 * 1024 * 1024 },
     });
   });
 
@@ -424,30 +430,117 @@ describe('backpressure', () => {
     expect(await stateOf(peer.sent())).toBe('ERR_HAWSER_NOT_CONNECTED: it is not connected');
   });
 
-  test('beyond the limit refuses the message, and drain follows', () => {
-    const drained = vi.fn();
-    server.on('drain', drained);
-    native.peerFlags[3] = peerFlag.wait | peerFlag.full;
-    for (const data of [encode('short'), new Uint8Array(70_000)]) {
-      expect(() => peer.send('files', data)).toThrow(
-        expect.objectContaining({
-          code: 'ERR_HAWSER_QUEUE_FULL',
-          message:
-            'the peer has 16777216 bytes (maxQueuedBytes) waiting to be sent; wait for drain or sent()',
-        }),
-      );
+  describe('beyond the limit', () => {
+    const full = peerFlag.wait | peerFlag.full;
+    const code = 'ERR_HAWSER_QUEUE_FULL';
+
+    async function listenWith(onQueueFull?: QueueFullPolicy): Promise<Peer<Channels>> {
+      server = await listen({ channels, ...(onQueueFull === undefined ? {} : { onQueueFull }) });
+      const connecting = next(server, 'connect');
+      native.generations[3] = 9;
+      deliver([event.connect, 0, 3, 9, new Uint8Array(96)]);
+      [peer] = await connecting;
+      return peer;
     }
-    expect(peer.send('moves', encode(''))).toBe(true);
-    native.flush();
-    expect(native.sent).toEqual([[3, 9, 0, '']]);
-    native.peerFlags[3] = 0;
-    deliver([event.peerDrain, 0, 3, 9]);
-    expect(drained.mock.calls).toEqual([[peer]]);
+
+    test.each(['disconnect', 'throw', 'drop'] as const)(
+      'takes the first message that finds the queue full, by which its sender learns to wait: %s',
+      async (onQueueFull) => {
+        await listenWith(onQueueFull);
+        native.peerFlags[3] = full;
+        expect(peer.send('files', encode('one'))).toBe(false);
+        native.flush();
+        expect(native.sent).toEqual([[3, 9, 4, 'one']]);
+        expect(server.stats.drops.queueFull).toBe(0);
+        expect(native.disconnected).toEqual([]);
+      },
+    );
+
+    test('disconnects the peer by default, and throws nothing', async () => {
+      await listenWith();
+      native.peerFlags[3] = full;
+      peer.send('files', encode('one'));
+      expect(peer.send('files', encode('two'))).toBe(false);
+      expect(native.disconnected).toEqual([[3, 9]]);
+      expect(native.lastDisconnectCode).toBe(disconnectCodes.SLOW_CONSUMER);
+      native.flush();
+      expect(native.sent).toEqual([[3, 9, 4, 'one']]);
+      expect(server.stats.drops.queueFull).toBe(1);
+      // The addon disconnects it itself where a long message finds the queue full.
+      expect(peer.send('files', new Uint8Array(70_000))).toBe(false);
+      const confirmed = peer.send('files', encode('three'), { confirm: true });
+      await expect(confirmed).rejects.toMatchObject({ code });
+    });
+
+    test('throws where that is wanted, and drain follows', async () => {
+      await listenWith('throw');
+      const drained = vi.fn();
+      server.on('drain', drained);
+      native.peerFlags[3] = full;
+      peer.send('files', encode('one'));
+      for (const data of [encode('short'), new Uint8Array(70_000)]) {
+        expect(() => peer.send('files', data)).toThrow(
+          expect.objectContaining({
+            code,
+            message:
+              'more than 16777216 bytes (maxQueuedBytes) are queued or unacknowledged for the peer; wait for drain or sent()',
+          }),
+        );
+      }
+      expect(peer.send('moves', encode(''))).toBe(true);
+      native.flush();
+      expect(native.sent).toEqual([
+        [3, 9, 4, 'one'],
+        [3, 9, 0, ''],
+      ]);
+      expect(native.disconnected).toEqual([]);
+      native.peerFlags[3] = 0;
+      deliver([event.peerDrain, 0, 3, 9]);
+      expect(drained.mock.calls).toEqual([[peer]]);
+    });
+
+    test('drops the new message where that is wanted, counts it, and drain follows', async () => {
+      await listenWith('drop');
+      const drained = vi.fn();
+      server.on('drain', drained);
+      native.peerFlags[3] = full;
+      peer.send('files', encode('one'));
+      expect(peer.send('files', encode('two'))).toBe(false);
+      expect(peer.send('files', new Uint8Array(70_000))).toBe(false);
+      await expect(peer.send('files', encode('three'), { confirm: true })).rejects.toMatchObject({ code });
+      native.flush();
+      expect(native.sent).toEqual([[3, 9, 4, 'one']]);
+      expect(server.stats.drops.queueFull).toBe(3);
+      expect(native.disconnected).toEqual([]);
+      native.peerFlags[3] = 0;
+      deliver([event.peerDrain, 0, 3, 9]);
+      expect(drained.mock.calls).toEqual([[peer]]);
+      expect(peer.send('files', encode('four'))).toBe(true);
+    });
+
+    test('a protocol over channels hears of each message that was dropped', async () => {
+      server = await listen({ channels, onQueueFull: 'drop' });
+      const connections: MessageConnection[] = [];
+      serveChannels(server, { reliable: 'files', unreliable: 'moves' }, (connection) => {
+        connections.push(connection);
+        return { message: () => undefined, drained: () => undefined, closed: () => undefined };
+      });
+      native.generations[3] = 9;
+      deliver([event.connect, 0, 3, 9, new Uint8Array(96)]);
+      const connection = connections[0] ?? expect.fail('no connection');
+      expect(connection.send(encode('one'))).toBe(true);
+      native.peerFlags[3] = full;
+      expect(connection.send(encode('two'))).toBe(false);
+      expect(() => connection.send(encode('three'))).toThrow(expect.objectContaining({ code }));
+      expect(connection.sendUnreliable?.(encode('four'))).toBe(true);
+      native.flush();
+      expect(native.sent.map(([, , , text]) => text)).toEqual(['one', 'two', 'four']);
+    });
   });
 
   test('is for unreliable messages too where they obey congestion control', async () => {
     const declared = { bulk: unreliable(bytes(), { congestionControlled: true }), moves: unreliable() };
-    const listening = await listen({ channels: declared });
+    const listening = await listen({ channels: declared, onQueueFull: 'throw' });
     const connecting = next(listening, 'connect');
     native.generations[3] = 9;
     deliver([event.connect, 0, 3, 9, new Uint8Array(96)]);

@@ -161,8 +161,10 @@ export class FakeEndpoint {
   rebind(): void {
     failNext();
   }
-  disconnect(slot: number, generation: number): boolean {
+  lastDisconnectCode: number | undefined;
+  disconnect(slot: number, generation: number, code: number): boolean {
     this.disconnected.push([slot, generation]);
+    this.lastDisconnectCode = code;
     return true;
   }
   stop(): void {

@@ -115,6 +115,12 @@ const wrongServerOptions: readonly (readonly [string, unknown, string])[] = [
   ['maxReassemblyBytes', 8191, 'maxReassemblyBytes must be an integer from 8192 to 4398046511104; got 8191'],
   ['highWaterBytes', -1, 'highWaterBytes must be an integer from 0 to 4294967295; got -1'],
   ['maxQueuedBytes', 1000, 'maxQueuedBytes must be an integer from 262144 to 4294967295; got 1000'],
+  ['onQueueFull', 'wait', "onQueueFull must be one of 'disconnect', 'throw', 'drop'; got \"wait\""],
+  [
+    'maxSendMemoryBytes',
+    65_535,
+    'maxSendMemoryBytes must be an integer from 65536 to 1099511627776; got 65535',
+  ],
   ['dscp', 64, 'dscp must be an integer from 0 to 63; got 64'],
   ['restartGuardMs', -1, 'restartGuardMs must be an integer from 0 to 3600000; got -1'],
   ['freshKeys', 'yes', 'freshKeys must be true or false; got "yes"'],

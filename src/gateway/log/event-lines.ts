@@ -68,6 +68,11 @@ export function connectLine({ address, peer }: PeerConnectMessage): EventLine {
   });
 }
 
+const slowCodes: ReadonlySet<number> = new Set([
+  disconnectCodes.SLOW_CONSUMER,
+  disconnectCodes.SEND_MEMORY_FULL,
+]);
+
 export function disconnectLine({ address, peer, info }: PeerDisconnectMessage): EventLine {
   const { result, code, reason } = info;
   const fields = {
@@ -80,6 +85,8 @@ export function disconnectLine({ address, peer, info }: PeerDisconnectMessage): 
   };
   if (result === 'closed' && code === disconnectCodes.NO_PROGRESS)
     return line('warn', 'peer disconnected: it made no progress', fields);
+  // The gateway ended the connection to protect itself: that needs attention.
+  if (result === 'closed' && slowCodes.has(code)) return line('warn', 'slow peer disconnected', fields);
   return line('debug', 'peer disconnected', fields);
 }
 

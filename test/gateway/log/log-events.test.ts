@@ -8,6 +8,7 @@ import { diagnostics as keys } from '../../../src/keys/agent/diagnostics.js';
 import { diagnostics as sessions } from '../../../src/sessions/server/diagnostics.js';
 import { diagnostics as sync } from '../../../src/sync/manager/diagnostics.js';
 import { channels as transport } from '../../../src/transport/diagnostics.js';
+import { disconnectCodes } from '../../../src/transport/results.js';
 import type { DropReason } from '../../../src/transport/stats.js';
 import { KeptLog } from '../admin/fake-gateway.js';
 
@@ -80,6 +81,17 @@ test('a peer that made no progress is a warning when this side disconnected it',
     transport.peerDisconnect.publish({ address, peer, info });
   }
   expect(told()).toEqual(['warn peer disconnected: it made no progress', 'debug peer disconnected']);
+});
+
+test('a peer that the gateway disconnects for being slow is a warning', () => {
+  const info = { result: 'closed', reason: 'full', reconnectSpreadMs: 0 } as const;
+  for (const code of [disconnectCodes.SLOW_CONSUMER, disconnectCodes.SEND_MEMORY_FULL, disconnectCodes.NONE])
+    transport.peerDisconnect.publish({ address, peer, info: { ...info, code } });
+  expect(told()).toEqual([
+    'warn slow peer disconnected',
+    'warn slow peer disconnected',
+    'debug peer disconnected',
+  ]);
 });
 
 test('drops are one line a second, the most frequent reason first', () => {
