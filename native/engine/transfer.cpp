@@ -604,7 +604,7 @@ void Transfer::expire_due(Instant now) {
 void Transfer::forget_expiry(const OutgoingMessage& message) {
   if (message.expires == kNever) return;
   --expiring_;
-  if (expiries_.size() <= 2 * expiring_ + kIdleExpiries) return;
+  if (expiring_ > 0 && expiries_.size() <= 2 * expiring_ + kIdleExpiries) return;
   expiries_.remove_if([this](const Expiry& expiry) {
     const SendChannel& channel = send_channel(expiry.channel);
     return !channel.holds(expiry.number) || channel.messages[expiry.number].expired;

@@ -405,7 +405,7 @@ class Transfer {
   // Numbers of the channels of lost frames, in the order in which these were lost: an entry for each frame.
   Ring<std::uint16_t> lost_order_;
   // When messages expire. Entries of messages that are done are removed once there are more of them than of
-  // others.
+  // others, and with the last of these.
   struct Expiry {
     Instant expires;
     std::uint64_t number = 0;

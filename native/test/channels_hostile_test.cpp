@@ -401,6 +401,63 @@ TEST_CASE("channels: a lower limit than before is ignored") {
   CHECK(server.status(hostile.handle, hostile.world.now)->queued_bytes == 1000 + kMessageCost);
 }
 
+TEST_CASE("channels: of what is lost the lowest number is sent again first, in whatever order it was lost") {
+  EndpointOptions options = endpoint_options();
+  options.congestion = CongestionAlgorithm::kCubic;
+  Hostile hostile(options);
+  Endpoint& server = hostile.world.server->endpoint;
+  const auto data = pattern(1000);
+  // Numbers of the messages that come in the next packets, and of these packets.
+  std::vector<std::uint64_t> messages;
+  std::vector<std::uint64_t> packets;
+  const auto take = [&](std::size_t count) {
+    messages.clear();
+    packets.clear();
+    for (int i = 0; i < 200 && messages.size() < count; ++i) {
+      hostile.world.now += milliseconds(1);
+      server.advance(hostile.world.now);
+      hostile.peer.forget();
+      hostile.peer.turn();
+      for (std::size_t at = 0; at < hostile.peer.payloads.size(); ++at) {
+        FrameReader reader(hostile.peer.payloads[at]);
+        for (Frame frame; reader.next(frame);) {
+          if (frame.type != FrameType::kReliable) continue;
+          messages.push_back(frame.reliable.first);
+          packets.push_back(hostile.peer.numbers[at]);
+        }
+      }
+    }
+    REQUIRE(messages.size() == count);
+  };
+  const auto send = [&] {
+    for (int i = 0; i < 8; ++i)
+      REQUIRE(server.send(hostile.handle, kOrdered, data, {}, hostile.world.now) == SendStatus::kSent);
+    take(8);
+  };
+  // The window grows first.
+  constexpr std::uint64_t kBefore = 80;
+  for (std::uint64_t sent = 0; sent < kBefore; sent += 8) {
+    send();
+    hostile.world.now += milliseconds(10);
+    hostile.send(Frames().ack(packets.front(), packets.back()));
+  }
+  const auto numbers = [](std::initializer_list<std::uint64_t> behind) {
+    std::vector<std::uint64_t> all;
+    for (const std::uint64_t number : behind) all.push_back(kBefore + number);
+    return all;
+  };
+  send();
+  CHECK(messages == numbers({0, 1, 2, 3, 4, 5, 6, 7}));
+  // Packet threshold: 0 to 3 are lost, and sent again behind 4, 5 and 7.
+  hostile.send(Frames().ack(packets[6], packets[6]));
+  take(4);
+  CHECK(messages == numbers({0, 1, 2, 3}));
+  // Of the packets that are lost now, those of 4, 5 and 7 are the oldest.
+  hostile.send(Frames().ack(packets[3], packets[3]));
+  take(4);
+  CHECK(messages == numbers({0, 4, 5, 7}));
+}
+
 TEST_CASE("channels: whoever gives no credit keeps nothing but a bounded queue") {
   ResponseBody offered = offer();
   offered.credit = offered.channel_credit = 0;

@@ -64,7 +64,9 @@ std::unique_ptr<RoguePeer> connect(World& world, std::uint8_t number, Handle& ha
 // A peer with boundless credit that acknowledges the packets for which `acknowledges` says so.
 struct Acknowledger {
   explicit Acknowledger(const EndpointOptions& options)
-      : world(gateway_options(), options), peer(connect(world, 1, handle)) {}
+      : high_water(options.high_water_bytes),
+        world(gateway_options(), options),
+        peer(connect(world, 1, handle)) {}
 
   // A round trip: acknowledges what came in the turn before, and takes what is sent now.
   template <class F>
@@ -98,7 +100,7 @@ struct Acknowledger {
   }
   [[nodiscard]] PeerStatus status() { return *world.server->endpoint.status(handle, world.now); }
   [[nodiscard]] bool is_told_to_wait() {
-    return status().queued_bytes > memory_options().high_water_bytes;
+    return status().queued_bytes > high_water;
   }
   // Code of the DISCONNECT; 0 when there was none.
   std::uint32_t disconnected() {
@@ -107,6 +109,7 @@ struct Acknowledger {
     return disconnect ? disconnect->disconnect.code : 0;
   }
 
+  std::size_t high_water;
   World world;
   Handle handle;
   std::unique_ptr<RoguePeer> peer;
@@ -155,6 +158,23 @@ TEST_CASE("send memory: acknowledged parts of a long message are given back befo
   CHECK(hostile.status().held_bytes == 0);
 }
 
+TEST_CASE("send memory: messages that may expire leave nothing behind once they are acknowledged") {
+  Acknowledger peer(memory_options());
+  const std::vector<std::byte> data(100);
+  SendOptions lasting;
+  lasting.ttl = std::chrono::hours(1);
+  for (int turn = 0; turn < 2'000; ++turn) {
+    for (int i = 0; i < 8; ++i) {
+      REQUIRE(peer.world.server->endpoint.send(peer.handle, kOrdered, data, lasting, peer.world.now) ==
+              SendStatus::kSent);
+    }
+    peer.turn([](const Frame&) { return true; });
+    REQUIRE(peer.status().held_bytes <= 32 * 1024);
+  }
+  for (int turn = 0; turn < 10; ++turn) peer.turn([](const Frame&) { return true; });
+  CHECK(peer.status().held_bytes == 0);
+}
+
 TEST_CASE("send memory: a peer that pins memory holds no more than its limit") {
   // One message of each packet is never acknowledged: all that lies next to it has to stay.
   const auto pins = [](const Frame& frame) {
@@ -180,7 +200,11 @@ TEST_CASE("send memory: a peer that pins memory holds no more than its limit") {
 }
 
 TEST_CASE("send memory: a peer that acknowledges nothing has half of its limit in flight at most") {
-  Acknowledger hostile(memory_options(QueueFullPolicy::kDisconnect));
+  EndpointOptions options = memory_options(QueueFullPolicy::kDisconnect);
+  options.max_queued_bytes = 128 * 1024;
+  options.high_water_bytes = 32 * 1024;
+  Acknowledger hostile(options);
+  std::size_t most_in_flight = 0;
   // The window grows first.
   for (int turn = 0; turn < 300; ++turn) {
     while (!hostile.is_told_to_wait()) REQUIRE(hostile.send(kOrdered, 1'000) == SendStatus::kSent);
@@ -190,13 +214,16 @@ TEST_CASE("send memory: a peer that acknowledges nothing has half of its limit i
     for (int i = 0; i < 64 && !hostile.is_told_to_wait(); ++i)
       REQUIRE(hostile.send(kOrdered, 1'000) == SendStatus::kSent);
     hostile.turn([](const Frame&) { return false; });
-    REQUIRE(hostile.status().bytes_in_flight <= kMost / 2);
-    REQUIRE(hostile.status().held_bytes <= kMost);
+    most_in_flight = std::max<std::size_t>(most_in_flight, hostile.status().bytes_in_flight);
+    REQUIRE(hostile.status().held_bytes <= options.max_queued_bytes);
   }
+  // Two packets of each probe timeout are beyond it.
+  CHECK(most_in_flight <= options.max_queued_bytes / 2 + 20 * 1'200);
+  CHECK(most_in_flight > options.max_queued_bytes / 2 - 8 * 1'200);
   // Whoever goes on all the same fills the queue: that ends the peer, and gives all of it back.
   auto status = SendStatus::kSent;
   for (std::size_t sent = 0; status == SendStatus::kSent; sent += 1'000) {
-    REQUIRE(sent <= 2 * kMost);
+    REQUIRE(sent <= 2 * options.max_queued_bytes);
     status = hostile.send(kOrdered, 1'000);
   }
   CHECK(status == SendStatus::kQueueFull);
