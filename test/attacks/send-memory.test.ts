@@ -32,7 +32,11 @@ const hasFirstMessage = (frame: Frame): boolean =>
   (frame.type === 'FRAGMENT' && frame.channel === channel.feed && frame.number === 0n);
 
 test('peers that leave a gap in what they acknowledge do not make the gateway hold more than its limits', async () => {
-  const gateway = await AttackedGateway.start({ maxQueuedBytes, highWaterBytes: maxQueuedBytes / 4 });
+  const gateway = await AttackedGateway.start({
+    maxQueuedBytes,
+    highWaterBytes: maxQueuedBytes / 4,
+    maxSendMemoryBytes,
+  });
   const honest = await HonestPeers.connect(gateway, { count: 20, perSecond: 200, chatBytes: 200 });
   const seconds = attackSeconds(4);
   const { honest: quiet } = await honest.during(() => lasting(1000 * Math.min(seconds, 4)));
