@@ -285,6 +285,21 @@ test.each(wires)('load of %s fails when the gateway has no room for all, and say
   expect(stdout).toMatch(/^ +3 x .*SERVER_FULL$/m);
 });
 
+test('a load with the client ids of another one takes its sessions over', async () => {
+  await using gateway = await TestGateway.start();
+  // The ids go on with 0 behind the greatest one.
+  const ids = ['load', '--peers', '3', '--first-client-id', '0xffffffffffffffff'];
+  const first = gateway.begin(...ids);
+  await first.sees(/^3 peers, /m);
+  const second = gateway.begin(...ids);
+  const { code, stdout } = await first.outcome;
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^ +3 x connection ended: replaced$/m);
+  await second.sees(/^3 peers, /m);
+  second.kill('SIGKILL');
+  await second.outcome;
+});
+
 test.each(['SIGINT', 'SIGTERM'] as const)(
   '%s lets the peers of a gateway leave, then ends with 0',
   async (signal) => {

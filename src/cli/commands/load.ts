@@ -13,6 +13,7 @@ import {
   optional,
   type SizeRange,
   sizeRange,
+  u64,
   type Values,
   withDefault,
 } from '../options.js';
@@ -48,6 +49,10 @@ const options = {
   ...loadOptions,
   ...driverOptions,
   ...tokenOptions,
+  firstClientId: optional(
+    u64,
+    'client id of the first peer; the ids of the others follow it (default: a random one). A second load with the same ids takes the sessions over',
+  ),
   connectTimeout: withDefault(duration(100, 3_600_000), '10s', 'how long each peer tries to connect'),
   json: flag('print the result as JSON; progress goes to standard error'),
   control: hidden(flag('take orders from the parent process')),
@@ -111,7 +116,7 @@ function openLoad(
     driver,
     connectTimeoutMs: values.connectTimeout,
     tokens,
-    firstClientId: randomClientId(),
+    firstClientId: values.firstClientId ?? randomClientId(),
   });
 }
 
