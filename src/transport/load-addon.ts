@@ -7,6 +7,7 @@ import { join, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HawserError } from '../base/errors.js';
 import { addonBroken, addonMissing, addonUnfit, codeMoved } from './addon-errors.js';
+import { checkAddonLength } from './addon-length.js';
 import type { NativeAddon } from './native.js';
 
 /** The environment variable that names the file to load instead of those of the package. */
@@ -60,6 +61,7 @@ export function openAddon(place: AddonPlace): NativeAddon {
   const file = findAddon(place);
   let exported: unknown;
   try {
+    checkAddonLength(file.path);
     exported = createRequire(file.path)(file.path);
   } catch (cause) {
     throw addonBroken(file, cause);
