@@ -263,6 +263,8 @@ void NativeEndpoint::release_listeners() {
   // The functions know the object that owns this one: held any longer, neither would ever be collected.
   on_events_.Reset();
   on_stopped_.Reset();
+  // From Node.js 25 on, an async context holds its resource strongly, which is this object.
+  async_context_.reset();
 }
 
 Napi::Value NativeEndpoint::local_address(const Napi::CallbackInfo& info) {

@@ -21,6 +21,36 @@ async function worksOn(context, { major, path }) {
   }
 }
 
+const mebibyte = 1024 * 1024;
+
+/**
+ * What is opened and closed again and again leaves nothing behind: connections, gateways and clients, on the event loop and on I/O
+ * threads. Collectors differ between versions.
+ *
+ * @param {Context} context
+ * @param {Context['nodes'][number]} node
+ */
+async function leavesNothing(context, { path }) {
+  const names = ['connection-memory.mjs', 'cycles.mjs'];
+  addPrograms(context.installed, ...names.map((name) => `../../transport/children/${name}`));
+  const threads = { server: { driver: 'threads', threads: 2 }, client: { driver: 'threads' } };
+  for (const args of [
+    ['connection-memory.mjs', '20', '200'],
+    ['cycles.mjs', '200'],
+    ...(process.platform === 'linux' ? [['cycles.mjs', '100', JSON.stringify(threads)]] : []),
+  ]) {
+    const { code, output } = await runAlone(path, ['--expose-gc', ...args], context, context.installed);
+    assert.equal(code, 0, output);
+    const { grown } = JSON.parse(output);
+    // One slab that is left each time would be 25 MiB or more.
+    assert(
+      grown.external < 4 * mebibyte,
+      `${args.join(' ')}: external memory grew by ${grown.external} bytes`,
+    );
+    assert(grown.heapUsed < 4 * mebibyte, `${args.join(' ')}: the heap grew by ${grown.heapUsed} bytes`);
+  }
+}
+
 /** @param {string} folder */
 function makeReadOnly(folder) {
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
@@ -80,6 +110,10 @@ export const runtimeChecks = [
   ...findNodes().map((node) => ({
     title: `Node.js ${node.major}: import, require(), a message over UDP, worker threads that end with a gateway open`,
     run: (/** @type {Context} */ context) => worksOn(context, node),
+  })),
+  ...findNodes().map((node) => ({
+    title: `Node.js ${node.major}: connections, gateways and clients that are closed leave no memory behind`,
+    run: (/** @type {Context} */ context) => leavesNothing(context, node),
   })),
   {
     title: 'a package that cannot be written works, for somebody else, and "hawser build" says what to do',
