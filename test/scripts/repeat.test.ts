@@ -86,7 +86,12 @@ describe('repeating', () => {
     commit = 'abc';
   });
 
-  function repeated(runs: number, load: number, suite = async () => good, abort = new AbortController()) {
+  function repeated(
+    runs: number,
+    load: number,
+    suite: () => Promise<typeof bad> = async () => good,
+    abort = new AbortController(),
+  ) {
     const counted = () => {
       ++ran;
       return suite();
