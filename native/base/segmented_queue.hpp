@@ -16,8 +16,8 @@
 namespace hawser {
 
 // Queue in memory of a BlockPool whose elements keep their number for life, starting at 0, and are released
-// in any order. It consists of segments of kSegmentBytes. A full segment returns to the pool as soon as all of
-// its elements are released, whatever lies before or behind it. The last segment stays while others do. An
+// in any order. It consists of segments of kSegmentBytes. A full segment returns to the pool as soon as all
+// of its elements are released, whatever lies before or behind it. The last segment stays while others do. An
 // element never moves.
 template <class T, std::size_t kSegmentBytes>
 class SegmentedQueue {

@@ -140,7 +140,8 @@ double sparse_ranges(std::size_t count) {
   require(sender.send(count) == count, "the window is closed");
   sender.now += kRoundTrip;
   std::vector<AckRange> ranges;
-  for (std::uint64_t number = sender.next - 1; number > first; number -= 2) ranges.push_back({number, number});
+  for (std::uint64_t number = sender.next - 1; number > first; number -= 2)
+    ranges.push_back({number, number});
   return nanoseconds([&] { sender.acknowledge(ranges); }) / static_cast<double>(count);
 }
 
@@ -189,8 +190,8 @@ double unused_expiries(std::size_t count) {
 void measure(const char* name, double (*run)(std::size_t), std::size_t size) {
   const double small = run(size);
   const double large = run(8 * size);
-  std::printf("  \"%s\": {\"nsPerElement\": [%.0f, %.0f], \"sizes\": [%zu, %zu], \"ratio\": %.2f}", name, small,
-              large, size, 8 * size, large / small);
+  std::printf("  \"%s\": {\"nsPerElement\": [%.0f, %.0f], \"sizes\": [%zu, %zu], \"ratio\": %.2f}", name,
+              small, large, size, 8 * size, large / small);
   std::fflush(stdout);
 }
 

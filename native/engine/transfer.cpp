@@ -291,8 +291,7 @@ bool Transfer::write_new(ByteWriter& writer, SendChannel& channel, std::size_t c
       std::uint64_t total = cost;
       // As many as credit allows; write_run stops where the packet ends.
       const std::uint64_t most = std::min(limit_ - spent_, channel.limit - channel.spent);
-      const std::uint64_t last =
-          std::min(channel.messages.end(), channel.oldest + channel.max_ahead);
+      const std::uint64_t last = std::min(channel.messages.end(), channel.oldest + channel.max_ahead);
       const std::uint64_t room = channel.messages[number].start + writer.remaining();
       while (end < last && channel.messages[end].start < room) {
         const OutgoingMessage& next = channel.messages[end];

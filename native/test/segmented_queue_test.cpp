@@ -96,8 +96,7 @@ TEST_CASE("segmented queue: bytes are copied across segments and released in any
       queue.append(Bytes(range.bytes).first(first));
       queue.append(Bytes(range.bytes).subspan(first));
       for (std::uint64_t at = 0; at < range.bytes.size();) {
-        const std::uint64_t end =
-            std::min<std::uint64_t>(range.bytes.size(), at + 1 + random.below(400));
+        const std::uint64_t end = std::min<std::uint64_t>(range.bytes.size(), at + 1 + random.below(400));
         range.parts.emplace_back(at, end);
         at = end;
       }
@@ -123,8 +122,8 @@ TEST_CASE("segmented queue: bytes are copied across segments and released in any
       for (const auto& [first, last] : range.parts) {
         std::vector<std::byte> copy(last - first);
         queue.copy(range.first + first, copy);
-        REQUIRE(std::equal(copy.begin(), copy.end(),
-                           range.bytes.begin() + static_cast<std::ptrdiff_t>(first)));
+        REQUIRE(
+            std::equal(copy.begin(), copy.end(), range.bytes.begin() + static_cast<std::ptrdiff_t>(first)));
       }
     }
     REQUIRE((pool.in_use() == 0) == ranges.empty());

@@ -1,5 +1,5 @@
-// Memory that peers make a gateway hold for messages to them: peers that offer any credit and acknowledge what
-// they please, and the limit of all peers together.
+// Memory that peers make a gateway hold for messages to them: peers that offer any credit and acknowledge
+// what they please, and the limit of all peers together.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -99,9 +99,7 @@ struct Acknowledger {
     return world.server->endpoint.send(handle, channel, data, {}, world.now);
   }
   [[nodiscard]] PeerStatus status() { return *world.server->endpoint.status(handle, world.now); }
-  [[nodiscard]] bool is_told_to_wait() {
-    return status().queued_bytes > high_water;
-  }
+  [[nodiscard]] bool is_told_to_wait() { return status().queued_bytes > high_water; }
   // Code of the DISCONNECT; 0 when there was none.
   std::uint32_t disconnected() {
     peer->turn();
