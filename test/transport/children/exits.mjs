@@ -19,10 +19,13 @@ let echoed = 0;
 server.on('message', (peer, data) => peer.send(data));
 connection.on('message', (data) => {
   connection.send(data);
-  if (++echoed < 100) return;
+  if (++echoed !== 100) return;
   process.stdout.write('busy\n');
   if (process.argv[3] === 'exit') process.exit(7);
   if (process.argv[3] === 'kill') process.kill(process.pid, 'SIGTERM');
-  throw new Error('in a listener');
+  // An exception of a listener would not end the process.
+  process.nextTick(() => {
+    throw new Error('uncaught');
+  });
 });
 for (let index = 0; index < 50; ++index) connection.send(Uint8Array.of(index));
