@@ -153,8 +153,6 @@ class ReceiveChannel {
     Page* const page = find(next_);
     return page == nullptr || !page->is_ready(next_);
   }
-  // The next message was refused for want of memory: the present interval does not count.
-  void set_starved() { starved_ = true; }
   // Judges whether unfinished messages go on; called once per ProgressMonitor::kInterval that counts. False
   // when they do not.
   [[nodiscard]] bool check_progress() {
@@ -162,8 +160,8 @@ class ReceiveChannel {
       drop_stale_parts();
       return true;
     }
-    // It waits for this side: for the user, or for memory.
-    if (std::exchange(starved_, false) || paused_ || waiting_) return true;
+    // It waits for this side's user.
+    if (paused_ || waiting_) return true;
     return monitor_.on_interval(is_unfinished(), progress_, ProgressMonitor::kLeastBytes);
   }
 
@@ -566,7 +564,6 @@ class ReceiveChannel {
   ChannelMode mode_;
   bool paused_ = false;
   bool waiting_ = false;
-  bool starved_ = false;
 };
 
 }  // namespace hawser

@@ -695,10 +695,22 @@ bool Transfer::has_room(Bytes payload, bool delivers) {
   return memory.may_take_ahead(held_, needed_ahead);
 }
 
+bool Transfer::is_excused() {
+  if (excused_intervals_ == 0) {
+    excused_in_a_row_ = 0;
+    return false;
+  }
+  --excused_intervals_;
+  if (excused_in_a_row_ == ProgressMonitor::kMostExcusedIntervals) return false;
+  ++excused_in_a_row_;
+  return true;
+}
+
 bool Transfer::check_progress(Instant last_receive, Instant now) {
   if (now < next_check_) return true;
   // A path on which nothing arrives says nothing about the peer.
-  const bool counts = interval_counts_ && last_receive > next_check_ - ProgressMonitor::kInterval;
+  const bool is_silent = last_receive <= next_check_ - ProgressMonitor::kInterval;
+  const bool counts = !is_excused() && interval_counts_ && !is_silent;
   interval_counts_ = true;
   next_check_ = kNever;
   bool goes_on = true;

@@ -147,13 +147,13 @@ class Transfer {
         ReceiveChannel* const channel = reliable_channel(part.channel);
         if (channel == nullptr) return Received::kProtocolError;
         if ((channel->next() == part.number || channel->has_begun(part.number)) &&
-            may_take_next(*channel, channel->memory_for_part(part.number, part.total)))
+            may_take_next(channel->memory_for_part(part.number, part.total)))
           received = on_fragment(part, deliver);
       } else if (frame.type == FrameType::kExpired) {
         ReceiveChannel* const channel = reliable_channel(frame.expired.channel);
         if (channel == nullptr) return Received::kProtocolError;
         if (channel->next() == frame.expired.number &&
-            may_take_next(*channel, channel->memory_for_pages(frame.expired.number, 1)))
+            may_take_next(channel->memory_for_pages(frame.expired.number, 1)))
           received = on_expired(frame.expired, deliver);
       }
     }
@@ -284,11 +284,13 @@ class Transfer {
     return channel < settings_.channels.size() && settings_.channels[channel].mode == mode;
   }
   // Whether there is memory for the next message of a channel.
-  [[nodiscard]] bool may_take_next(ReceiveChannel& channel, const MemoryNeed& needed) const {
+  [[nodiscard]] bool may_take_next(const MemoryNeed& needed) {
     const bool may = settings_.receive_memory.may_take_next(held_, needed);
-    if (!may) channel.set_starved();
+    if (!may) excused_intervals_ = ProgressMonitor::kExcusedIntervals;
     return may;
   }
+  // Whether the interval that ends now is excused by a refusal.
+  [[nodiscard]] bool is_excused();
   // Null when no such reliable channel is declared.
   ReceiveChannel* reliable_channel(std::uint32_t channel);
   ReceiveChannel& receive_channel(std::uint32_t channel);
@@ -310,8 +312,7 @@ class Transfer {
     for (std::uint64_t number = frame.first; received < Received::kProtocolError && messages.next(data);
          ++number) {
       if (number != channel->next() ||
-          (!channel->is_next(number) &&
-           !may_take_next(*channel, channel->memory_for_messages(number, 1, data.size()))))
+          (!channel->is_next(number) && !may_take_next(channel->memory_for_messages(number, 1, data.size()))))
         continue;
       received =
           channel->on_message(settings_.receive_memory, received_, number, data, to(frame.channel, deliver));
@@ -454,6 +455,8 @@ class Transfer {
   std::uint64_t acknowledged_ = 0;
   ProgressMonitor acknowledgements_;
   bool interval_counts_ = true;
+  std::uint8_t excused_intervals_ = 0;
+  std::uint8_t excused_in_a_row_ = 0;
   // When the pacer lets the next packet go.
   Instant next_send_{};
   bool credit_due_ = false;

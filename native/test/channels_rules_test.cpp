@@ -267,6 +267,7 @@ TEST_CASE("channels: when the memory for messages is short everything arrives al
     for (const auto& [own, other] : peers) {
       ChannelUser::Side& side = world.gateway->side(other);
       for (int i = 0; i < 300 && side.received_bytes < bytes; ++i) world.run(seconds(1));
+      CAPTURE(side.end_code);
       CHECK(side.received_bytes == bytes);
       CHECK_FALSE(side.ended);
     }
