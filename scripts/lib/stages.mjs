@@ -191,8 +191,26 @@ async function fuzz({ deep }) {
   return tally;
 }
 
+/** Attacks take a whole processor, which tests next to them would lack. */
+const attackFolder = 'test/attacks';
+
 /** @param {{signal?: AbortSignal}} [options] `signal` ends vitest and what its tests have started */
 export async function vitest({ signal } = {}) {
+  const { tests, ...result } = await runVitest(['--exclude', `${attackFolder}/**`], signal);
+  proven.vitest = new Set(tests.map(({ name }) => name));
+  for (const { name, passed } of tests) if (!passed) proven.vitest.delete(name);
+  return result;
+}
+
+async function attacks() {
+  return runVitest(['--no-file-parallelism', attackFolder]);
+}
+
+/**
+ * @param {string[]} selection arguments that say which tests run
+ * @param {AbortSignal} [signal]
+ */
+async function runVitest(selection, signal) {
   const report = join(root, 'build-cmake', 'vitest.json');
   mkdirSync(join(root, 'build-cmake'), { recursive: true });
   const failuresFile = join(root, 'build-cmake', 'vitest-failures.json');
@@ -200,7 +218,7 @@ export async function vitest({ signal } = {}) {
   const reporters = ['default', 'json', './scripts/lib/vitest-failures.mjs'].map(
     (name) => `--reporter=${name}`,
   );
-  const args = ['run', ...reporters, `--outputFile.json=${report}`];
+  const args = ['run', ...selection, ...reporters, `--outputFile.json=${report}`];
   const { code, output } = await runBin('vitest', args, {
     show: true,
     env: { HAWSER_VITEST_FAILURES: failuresFile },
@@ -208,7 +226,7 @@ export async function vitest({ signal } = {}) {
   });
   const failures = existsSync(failuresFile) ? JSON.parse(readFileSync(failuresFile, 'utf8')) : [];
   if (code !== 0 && failures.length === 0) failures.push({ name: 'vitest', message: essence(output) });
-  if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0, failures };
+  if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0, failures, tests: [] };
   const counts = JSON.parse(readFileSync(report, 'utf8'));
   // A file that does not load, or an error outside every test, fails the run without failing a test.
   const failed = code === 0 ? counts.numFailedTests : Math.max(counts.numFailedTests, 1);
@@ -222,10 +240,8 @@ export async function vitest({ signal } = {}) {
       }));
     }),
   );
-  proven.vitest = new Set(tests.map(({ name }) => name));
-  for (const { name, passed } of tests) if (!passed) proven.vitest.delete(name);
   const skipped = counts.numPendingTests + counts.numTodoTests;
-  return { passed: counts.numPassedTests, failed, skipped, failures };
+  return { passed: counts.numPassedTests, failed, skipped, failures, tests };
 }
 
 /** Rows of a table about lines of a document that name neither a test nor a deviation. */
@@ -338,6 +354,7 @@ export const stages = [
   { name: 'tidy', title: 'clang-tidy', run: tidy, besideNext: true },
   { name: 'fuzz', title: 'every fuzzer for a short while', run: fuzz, besideNext: true },
   { name: 'vitest', title: 'TypeScript, simulation, interoperation and examples', run: vitest },
+  { name: 'attacks', title: 'short attacks on a real gateway with honest peers', run: attacks },
   { name: 'conformance', title: 'every test that docs/conformance names has passed', run: conformance },
   { name: 'package', title: 'what npm would publish', run: packaged },
   { name: 'install', title: 'what a user has after npm install of it', run: install },
