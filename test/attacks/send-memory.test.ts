@@ -65,7 +65,8 @@ test('peers that leave a gap in what they acknowledge do not make the gateway ho
   const after = await gateway.report();
   show('peers that acknowledge everything but the first message', quiet, attacked);
 
-  expect(hostile.reduce((sum, { packets }) => sum + packets, 0)).toBeGreaterThan(1000);
+  // The gateway disconnects them early.
+  expect(hostile.reduce((sum, { packets }) => sum + packets, 0)).toBeGreaterThan(hostileCount);
   expect(after.nativeBytes - before.nativeBytes).toBeLessThan(maxSendMemoryBytes + poolBytes);
   expect(after.rssBytes - before.rssBytes).toBeLessThan(maxSendMemoryBytes + poolBytes + heapBytes);
   expectUnharmed(quiet, attacked);
