@@ -49,7 +49,7 @@ ReceiveChannel* Transfer::reliable_channel(std::uint32_t channel) {
 // ---- out
 
 bool Transfer::enqueue(std::uint32_t number, Bytes data, Instant expires, std::uint32_t confirm) {
-  const SendMemory memory(*this);
+  const SendHolding holding(*this);
   SendChannel& channel = send_channel(number);
   if (!channel.enqueue(data, expires, confirm)) return false;
   if (expires != kNever) {
@@ -138,7 +138,7 @@ bool Transfer::has_due(Instant now) const {
 
 void Transfer::fill(ByteWriter& writer, std::size_t capacity, Instant now) {
   if (!has_due(now)) return;
-  const SendMemory memory(*this);
+  const SendHolding holding(*this);
   if (!recovery_.reserve(settings_.send_blocks)) return;
   write_due(writer, capacity, now);
   // It may be that all which was due is done or expired.
@@ -162,7 +162,7 @@ void Transfer::write_due(ByteWriter& writer, std::size_t capacity, Instant now) 
 }
 
 void Transfer::on_sent(std::uint64_t number, std::size_t bytes, Instant now) {
-  const SendMemory memory(*this);
+  const SendHolding holding(*this);
   ensure_controller(now);
   static_cast<void>(pacer_->may_send(now, controller_->pacing_rate(), bytes));
   pacer_->on_sent(bytes);
@@ -175,7 +175,7 @@ void Transfer::on_sent(std::uint64_t number, std::size_t bytes, Instant now) {
 }
 
 bool Transfer::add_mtu_probe(std::uint64_t number) {
-  const SendMemory memory(*this);
+  const SendHolding holding(*this);
   return recovery_.reserve(settings_.send_blocks) &&
          recovery_.add_frame(settings_.send_blocks,
                              SentFrame{.number = number, .kind = SentFrameKind::kMtuProbe});
@@ -442,7 +442,7 @@ void Transfer::spend(SendChannel& channel, std::uint64_t cost) {
 
 void Transfer::on_ack(const AckFrame& ack, std::uint64_t next_number, RoundTrip& round_trip, Instant now) {
   if (!controller_) return;
-  const SendMemory memory(*this);
+  const SendHolding holding(*this);
   now_ = now;
   next_number_ = next_number;
   const bool more = !ecn_failed_ && ack.has_ecn && ack.ecn.ce > told_marks_.ce;
@@ -548,7 +548,7 @@ void Transfer::on_channel_credit(std::uint32_t number, std::uint64_t limit) {
 // ---- deadlines
 
 bool Transfer::on_timer(RoundTrip& round_trip, std::uint64_t next_number, Instant now) {
-  const SendMemory memory(*this);
+  const SendHolding holding(*this);
   now_ = now;
   next_number_ = next_number;
   if (now >= next_expiry_) expire_due(now);
@@ -617,7 +617,7 @@ void Transfer::confirm(OutgoingMessage& message, bool expired) {
 }
 
 void Transfer::on_new_path(Instant now) {
-  const SendMemory memory(*this);
+  const SendHolding holding(*this);
   recovery_.on_path_changed(*this);
   max_datagram_ = path_mtu_.current();
   if (!controller_) return;

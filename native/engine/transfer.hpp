@@ -247,7 +247,7 @@ class Transfer {
   [[nodiscard]] const Ring<Confirmation>& confirmations() const { return confirmations_; }
   // Removes confirmations up to number `end` - 1.
   void drop_confirmations(std::uint64_t end) {
-    const SendMemory memory(*this);
+    const SendHolding holding(*this);
     while (confirmations_.begin() < end) confirmations_.pop();
   }
   [[nodiscard]] const Recovery& recovery() const { return recovery_; }
@@ -339,13 +339,13 @@ class Transfer {
     MemoryNeed before_;
   };
   // Keeps send_held_ in step with the pool while a function runs.
-  class SendMemory {
+  class SendHolding {
    public:
-    explicit SendMemory(Transfer& transfer)
+    explicit SendHolding(Transfer& transfer)
         : transfer_(transfer), before_(transfer.settings_.send_blocks.in_use()) {}
-    ~SendMemory() { transfer_.send_held_ += transfer_.settings_.send_blocks.in_use() - before_; }
-    SendMemory(const SendMemory&) = delete;
-    SendMemory& operator=(const SendMemory&) = delete;
+    ~SendHolding() { transfer_.send_held_ += transfer_.settings_.send_blocks.in_use() - before_; }
+    SendHolding(const SendHolding&) = delete;
+    SendHolding& operator=(const SendHolding&) = delete;
 
    private:
     Transfer& transfer_;
