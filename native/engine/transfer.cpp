@@ -695,7 +695,7 @@ bool Transfer::has_room(Bytes payload, bool delivers) {
   return memory.may_take_ahead(held_, needed_ahead);
 }
 
-bool Transfer::is_excused() {
+bool Transfer::use_excuse() {
   if (excused_intervals_ == 0) {
     excused_in_a_row_ = 0;
     return false;
@@ -710,7 +710,8 @@ bool Transfer::check_progress(Instant last_receive, Instant now) {
   if (now < next_check_) return true;
   // A path on which nothing arrives says nothing about the peer.
   const bool is_silent = last_receive <= next_check_ - ProgressMonitor::kInterval;
-  const bool counts = !is_excused() && interval_counts_ && !is_silent;
+  // Acknowledgements that shared a refused packet were lost with it, so that a refusal excuses them, too.
+  const bool counts = !use_excuse() && interval_counts_ && !is_silent;
   interval_counts_ = true;
   next_check_ = kNever;
   bool goes_on = true;

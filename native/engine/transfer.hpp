@@ -289,8 +289,8 @@ class Transfer {
     if (!may) excused_intervals_ = ProgressMonitor::kExcusedIntervals;
     return may;
   }
-  // Whether the interval that ends now is excused by a refusal.
-  [[nodiscard]] bool is_excused();
+  // Whether the interval that ends now does not count because of a refusal. Called once for each interval.
+  [[nodiscard]] bool use_excuse();
   // Null when no such reliable channel is declared.
   ReceiveChannel* reliable_channel(std::uint32_t channel);
   ReceiveChannel& receive_channel(std::uint32_t channel);

@@ -307,6 +307,37 @@ TEST_CASE("progress: the documented rate is enough, and less is not") {
   }
 }
 
+TEST_CASE("progress: refusals excuse a peer for five minutes in a row at most") {
+  Crowd crowd;
+  RoguePeer& hostile = crowd.connect();
+  hostile.send(Frames().fragment(kChat, 0, kModerate, 0, kPart));
+  // Files that go on take all the memory for long messages.
+  constexpr std::size_t kFillers = 90;
+  for (std::size_t i = 0; i < kFillers; ++i) crowd.connect();
+  std::uint32_t offset = 0;
+  const auto go_on = [&] {
+    for (std::size_t i = 1; i <= kFillers; ++i)
+      crowd.peers[i]->send(Frames().fragment(kFiles, 0, kLongFile, offset, kPart));
+    offset += static_cast<std::uint32_t>(kPart.size());
+  };
+  go_on();
+  const auto run = [&](int turns) {
+    for (int i = 0; i < turns; ++i) {
+      go_on();
+      const std::uint64_t refused = crowd.count(Counter::dropReassemblyFull);
+      if (crowd.codes.empty()) {
+        hostile.send(Frames().fragment(kFiles, 0, kLongFile, 0, kPart));
+        CHECK(crowd.count(Counter::dropReassemblyFull) > refused);
+      }
+      crowd.run(seconds(2));
+    }
+  };
+  run(150);
+  CHECK(crowd.codes.empty());
+  run(20);
+  CHECK(crowd.codes == std::vector<std::uint32_t>{kNoProgress});
+}
+
 TEST_CASE("progress: time in which the peer is not to blame does not count") {
   Crowd crowd;
   RoguePeer& peer = crowd.connect(seconds(600));
