@@ -479,7 +479,7 @@ class Endpoint {
   [[nodiscard]] std::shared_ptr<const CookieRecord> cookie_record(const Cookie& cookie, Instant now);
   [[nodiscard]] bool check_cookie(const ReceivedDatagram& datagram, Instant now);
   [[nodiscard]] bool handshakes_wait() const { return handshakes_->size() + responses_->size() > 0; }
-  void charge(HandshakeWork work, nanoseconds cost, Instant now);
+  void charge(HandshakeWork work, std::chrono::nanoseconds cost, Instant now);
   // How opening a token went.
   enum class TokenOpening : std::uint8_t {
     kOpened,

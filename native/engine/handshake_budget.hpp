@@ -12,24 +12,23 @@
 
 namespace hawser {
 
-using std::chrono::nanoseconds;
-
 // Time of each step of a handshake, as the budget charges it: measured by native/bench/handshake_costs.cpp,
 // with about a quarter on top. docs/performance.md has the table.
 struct HandshakeCosts {
-  static constexpr nanoseconds kCookieCheck{900};
+  static constexpr std::chrono::nanoseconds kCookieCheck{900};
   // Per key that is tried: HAWSER names its key, netcode tries two.
-  static constexpr nanoseconds kTokenFailed{1'200};
-  static constexpr nanoseconds kTokenOpened{2'600};
+  static constexpr std::chrono::nanoseconds kTokenFailed{1'200};
+  static constexpr std::chrono::nanoseconds kTokenOpened{2'600};
   // CHALLENGE or DENIED, with the hash of the token.
-  static constexpr nanoseconds kAnswer{5'000};
+  static constexpr std::chrono::nanoseconds kAnswer{5'000};
   // Hash of the RESPONSE and its sealed part.
-  static constexpr nanoseconds kResponseOpened{5'000};
+  static constexpr std::chrono::nanoseconds kResponseOpened{5'000};
   // X25519, session keys, ACCEPT.
-  static constexpr nanoseconds kSession{56'000};
+  static constexpr std::chrono::nanoseconds kSession{56'000};
 
-  static constexpr nanoseconds kMaxRequest = 2 * kTokenFailed + kTokenOpened + kAnswer;
-  static constexpr nanoseconds kMaxResponse = kTokenOpened + kResponseOpened + kAnswer + kSession;
+  static constexpr std::chrono::nanoseconds kMaxRequest = 2 * kTokenFailed + kTokenOpened + kAnswer;
+  static constexpr std::chrono::nanoseconds kMaxResponse =
+      kTokenOpened + kResponseOpened + kAnswer + kSession;
 };
 
 // Work that the budget distinguishes.
@@ -55,12 +54,12 @@ class HandshakeBudget {
       : shares_{share_of(burst, 4, now), share_of(burst, 4, now), share_of(burst, 2, now)} {}
 
   // Whether work of at most `cost` may begin.
-  [[nodiscard]] bool has(HandshakeWork work, nanoseconds cost, Instant now) {
+  [[nodiscard]] bool has(HandshakeWork work, std::chrono::nanoseconds cost, Instant now) {
     return find(work, cost, now) != nullptr;
   }
 
   // Takes `cost`. False (nothing taken) if it is not there.
-  bool take(HandshakeWork work, nanoseconds cost, Instant now) {
+  bool take(HandshakeWork work, std::chrono::nanoseconds cost, Instant now) {
     TokenBucket* const share = find(work, cost, now);
     return share != nullptr && share->take(units(cost), now);
   }
@@ -68,14 +67,16 @@ class HandshakeBudget {
  private:
   static constexpr std::uint32_t kBurstsPerSecond = 500;
 
-  static std::uint32_t units(nanoseconds time) { return static_cast<std::uint32_t>(time.count()); }
+  static std::uint32_t units(std::chrono::nanoseconds time) {
+    return static_cast<std::uint32_t>(time.count());
+  }
   static TokenBucket share_of(std::chrono::microseconds burst, std::uint32_t divisor, Instant now) {
     const std::uint32_t amount = units(std::clamp(burst, kMinBurst, kMaxBurst)) / divisor;
     return TokenBucket(amount * kBurstsPerSecond, amount, now);
   }
 
   // The share that `cost` can be taken from; null if there is none.
-  TokenBucket* find(HandshakeWork work, nanoseconds cost, Instant now) {
+  TokenBucket* find(HandshakeWork work, std::chrono::nanoseconds cost, Instant now) {
     const auto own = static_cast<std::size_t>(work);
     if (shares_[own].has(units(cost), now)) return &shares_[own];
     for (std::size_t i = 0; i < shares_.size(); ++i) {

@@ -82,7 +82,7 @@ bool Server::check_request(Bytes datagram, Instant now) {
   return refuse(Counter::dropTokenPredates);
 }
 
-nanoseconds Server::serve_request(const ReceivedDatagram& datagram, Instant now) {
+std::chrono::nanoseconds Server::serve_request(const ReceivedDatagram& datagram, Instant now) {
   const Result<RequestView, RequestError> request = parse_request(datagram.bytes);
   PrivateToken token;
   if (!request || !open_token(*request, token)) {

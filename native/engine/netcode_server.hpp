@@ -25,7 +25,7 @@ class Server final : public Sessions {
   [[nodiscard]] bool check_request(Bytes datagram, Instant now);
   // Makes the other checks, and answers. Returns the time that is charged for it: at most
   // HandshakeCosts::kMaxRequest.
-  [[nodiscard]] nanoseconds serve_request(const ReceivedDatagram& datagram, Instant now);
+  [[nodiscard]] std::chrono::nanoseconds serve_request(const ReceivedDatagram& datagram, Instant now);
 
   void receive(const ReceivedDatagram& datagram, Instant now) override;
 

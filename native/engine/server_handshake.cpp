@@ -189,7 +189,7 @@ void Endpoint::serve_handshakes(Instant now) {
 }
 
 // Charges a step that has begun: has() said that the time is there.
-void Endpoint::charge(HandshakeWork work, nanoseconds cost, Instant now) {
+void Endpoint::charge(HandshakeWork work, std::chrono::nanoseconds cost, Instant now) {
   const bool taken = handshake_budget_.take(work, cost, now);
   assert(taken);
   static_cast<void>(taken);

@@ -338,8 +338,8 @@ TEST_CASE("budget: it is never exceeded, however often a turn is flushed, and no
     peers.back()->deliver(peers.back()->request);
   }
   // What a REQUEST and a RESPONSE take of the budget.
-  constexpr nanoseconds kRequest = HandshakeCosts::kTokenOpened + HandshakeCosts::kAnswer;
-  for (const nanoseconds cost : {kRequest, HandshakeCosts::kMaxResponse}) {
+  constexpr std::chrono::nanoseconds kRequest = HandshakeCosts::kTokenOpened + HandshakeCosts::kAnswer;
+  for (const std::chrono::nanoseconds cost : {kRequest, HandshakeCosts::kMaxResponse}) {
     std::size_t answered = 0;
     for (int turn = 0; answered < peers.size(); ++turn) {
       REQUIRE(turn < 80);

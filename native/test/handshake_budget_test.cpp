@@ -8,6 +8,7 @@
 using namespace hawser;  // NOLINT(google-build-using-namespace): a test
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
 namespace {

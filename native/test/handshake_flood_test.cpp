@@ -91,7 +91,7 @@ class Flood {
   // Time that the budget charged in `run`, as a part of it.
   [[nodiscard]] double charged() const {
     const auto count = [&](Counter counter) { return static_cast<double>(world.server->count(counter)); };
-    const auto cost = [](nanoseconds time) { return static_cast<double>(time.count()); };
+    const auto cost = [](std::chrono::nanoseconds time) { return static_cast<double>(time.count()); };
     const double total =
         count(Counter::dropCookieInvalid) * cost(HandshakeCosts::kCookieCheck) +
         count(Counter::dropTokenInvalid) * cost(HandshakeCosts::kTokenFailed) +
