@@ -29,6 +29,7 @@ let last = Promise.resolve();
  */
 export function freePorts(count) {
   const ports = last.then(() => take(count));
+  // The caller handles the error; the next call tries again.
   last = ports.catch(() => undefined);
   return ports;
 }

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect } from 'vitest';
-import type { ServerOptions } from '../../src/index.js';
+import { bytes, reliable, type ServerOptions, unreliable } from '../../src/index.js';
 import { type MintTokenOptions, mintToken } from '../../src/token/index.js';
 import { type ChannelDeclaration, channelMode } from '../reference/hawser1.js';
 
@@ -18,7 +18,14 @@ export const isLong = longSeconds !== undefined;
 /** @param shortSeconds of the short form. @returns seconds that the attack lasts. */
 export const attackSeconds = (shortSeconds: number): number => Number(longSeconds ?? shortSeconds);
 
-/** Channels of the attacked gateway, in the form of the reference implementation. */
+/** Channels of the attacked gateway. */
+export const channels = {
+  chat: reliable(bytes(), { maxMessageBytes: 65_536 }),
+  state: unreliable(bytes()),
+  feed: reliable(bytes(), { maxMessageBytes: 1_048_576 }),
+};
+
+/** The same, in the form of the reference implementation. */
 export const gatewayChannels: readonly ChannelDeclaration[] = [
   { name: 'chat', mode: channelMode.reliable, codec: 'bytes', maxMessageBytes: 65_536 },
   { name: 'state', mode: channelMode.unreliable, codec: 'bytes', maxMessageBytes: 0 },
@@ -81,7 +88,6 @@ async function start(name: string, argument: object): Promise<{ child: ChildProc
     throw new Error(`${name} ended with ${signal ?? `exit code ${code}`}`);
   });
   const [first] = await Promise.race([once(child, 'message'), ended]);
-  ended.catch(() => undefined);
   return { child, first };
 }
 

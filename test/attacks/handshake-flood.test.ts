@@ -3,12 +3,13 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
-import { bytes, Client, reliable, unreliable } from '../../src/index.js';
+import { Client } from '../../src/index.js';
 import { ReferenceClient } from '../reference/endpoints.js';
 import { feature, ready } from '../reference/hawser1.js';
 import {
   AttackedGateway,
   attackSeconds,
+  channels,
   expectUnharmed,
   flood,
   gatewayChannels,
@@ -19,11 +20,6 @@ import {
   show,
 } from './attack.js';
 
-const channels = {
-  chat: reliable(bytes(), { maxMessageBytes: 65_536 }),
-  state: unreliable(bytes()),
-  feed: reliable(bytes(), { maxMessageBytes: 1_048_576 }),
-};
 /** Datagrams a second of the short form. */
 const perSecond = 20_000;
 const sources = 256;

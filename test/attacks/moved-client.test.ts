@@ -3,10 +3,11 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
-import { bytes, type Connection, connect, reliable, unreliable } from '../../src/index.js';
+import { type Connection, connect } from '../../src/index.js';
 import {
   AttackedGateway,
   attackSeconds,
+  channels,
   expectUnharmed,
   flood,
   HonestPeers,
@@ -15,11 +16,6 @@ import {
 } from './attack.js';
 import { HostilePeer } from './hostile-peer.js';
 
-const channels = {
-  chat: reliable(bytes(), { maxMessageBytes: 65_536 }),
-  state: unreliable(bytes()),
-  feed: reliable(bytes(), { maxMessageBytes: 1_048_576 }),
-};
 /** First byte and connection id of a session packet. */
 const sessionPrefixBytes = 9;
 const junkBytes = 100;
@@ -94,7 +90,6 @@ async function untilEchoed(connection: Connection<typeof channels>): Promise<num
     expect.fail(`the client was lost: ${info.result}`),
   );
   await Promise.race([echoed, ended]);
-  ended.catch(() => undefined);
   clearInterval(timer);
   return sent;
 }

@@ -3,14 +3,10 @@
 //
 // Argument: JSON {key: hex, options: options of Server.listen that can be JSON}. Answers the request `report`.
 
-import { bytes, reliable, Server, unreliable } from 'hawser';
+import { Server } from 'hawser';
+import { channels } from './channels.mjs';
 
 const { key, options } = JSON.parse(process.argv[2] ?? '{}');
-const channels = {
-  chat: reliable(bytes(), { maxMessageBytes: 65_536 }),
-  state: unreliable(bytes()),
-  feed: reliable(bytes(), { maxMessageBytes: 1_048_576 }),
-};
 /** @type {import('hawser').Server<typeof channels>} */
 const server = await Server.listen({
   address: '127.0.0.1:0',

@@ -3,14 +3,10 @@
 //
 // Argument: JSON {tokens: [base64], perSecond, chatBytes}. Requests: {start} and {stop, patienceMs}, answered with a report.
 
-import { bytes, Client, reliable, unreliable } from 'hawser';
+import { Client } from 'hawser';
+import { channels } from './channels.mjs';
 
 const { tokens, perSecond, chatBytes } = JSON.parse(process.argv[2] ?? '{}');
-const channels = {
-  chat: reliable(bytes(), { maxMessageBytes: 65_536 }),
-  state: unreliable(bytes()),
-  feed: reliable(bytes(), { maxMessageBytes: 1_048_576 }),
-};
 const stateBytes = 32;
 const client = await Client.open({ address: '127.0.0.1:0', channels });
 let disconnected = 0;
