@@ -173,7 +173,11 @@ export const listenerMetrics: readonly Metric<ListenerMetricsSource>[] = [
   // ---- Memory
   make.gauge('send_queue_bytes', 'What waits to be sent or acknowledged.', count('sendQueueBytes')),
   make.gauge('reassembly_bytes', 'What waits for missing parts.', count('reassemblyBytes')),
-  make.gauge('reassembly_peak_bytes', 'The most that ever waited.', count('reassemblyBytesPeak')),
+  make.gauge(
+    'reassembly_peak_bytes',
+    'Upper bound of the most that ever waited: the sum of the peaks of each kind of message.',
+    count('reassemblyBytesPeak'),
+  ),
   make.gauge('packet_buffers', 'Packet buffers that are in use.', count('packetBuffersInUse')),
   make.gauge('packet_buffers_peak', 'The most that ever were.', count('packetBuffersPeak')),
   make.gauge('native_memory_bytes', 'Native memory: peers, pools, maps.', ({ memoryBytes }) => memoryBytes),
