@@ -3,7 +3,7 @@
 import { formatAddress } from '../base/address.js';
 import type { PublicToken } from '../token/format.js';
 import type { PublicNetcodeToken } from '../token/netcode-format.js';
-import { defaultClockSkewMs } from '../transport/options.js';
+import { defaultClockSkewMs, defaultMaxTokenLifetimeMs } from '../transport/options.js';
 
 /** The gateway that is asked about; everything else has its default. */
 export interface AskedGateway {
@@ -24,8 +24,6 @@ export interface TokenVerdict {
   readonly verdict: readonly string[];
 }
 
-const maxTokenLifetimeMs = 86_400_000;
-
 /** Judges a token as a gateway with default options does. */
 export function judgeToken(token: PublicToken | PublicNetcodeToken, gateway: AskedGateway): TokenVerdict {
   const faults = [...faultsOf(token, gateway)];
@@ -45,8 +43,8 @@ function* faultsOf(token: PublicToken | PublicNetcodeToken, gateway: AskedGatewa
       : 'the key does not open the private part: another key, or an altered token';
   }
   const lifetimeMs = token.expireTimeMs - token.createTimeMs;
-  if (isHawser && lifetimeMs > maxTokenLifetimeMs)
-    yield `TOKEN_LIFETIME: it lives for ${seconds(lifetimeMs)}, a gateway accepts ${seconds(maxTokenLifetimeMs)} by default (maxTokenLifetimeMs)`;
+  if (isHawser && lifetimeMs > defaultMaxTokenLifetimeMs)
+    yield `TOKEN_LIFETIME: it lives for ${seconds(lifetimeMs)}, a gateway accepts ${seconds(defaultMaxTokenLifetimeMs)} by default (maxTokenLifetimeMs)`;
   // A gateway allows no skew for the end of netcode tokens.
   if (token.expireTimeMs + (isHawser ? defaultClockSkewMs : 0) <= nowMs)
     yield `TOKEN_EXPIRED: it expired ${seconds(nowMs - token.expireTimeMs)} ago by the clock of this machine`;

@@ -341,6 +341,8 @@ const resetKeyBytes = 32;
 /** Default of `clockSkewMs`. */
 export const defaultClockSkewMs = 60_000;
 const dayMs = 86_400_000;
+/** Default of `maxTokenLifetimeMs`. */
+export const defaultMaxTokenLifetimeMs = dayMs;
 const hourMs = 3_600_000;
 const leastTokenLifetimeMs = 1000;
 const defaultBufferBytes = 4 * 1024 * 1024;
@@ -418,7 +420,7 @@ export function checkServerOptions<C extends ChannelMap>(options: ServerOptions<
         restartGuardMs: hasRestartRule && !freshKeys ? restartGuardMs : null,
         maxTokenLifetimeMs: checkInteger(
           'maxTokenLifetimeMs',
-          options.maxTokenLifetimeMs ?? dayMs,
+          options.maxTokenLifetimeMs ?? defaultMaxTokenLifetimeMs,
           1,
           10 * dayMs,
         ),
