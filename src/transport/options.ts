@@ -342,7 +342,7 @@ const resetKeyBytes = 32;
 export const defaultClockSkewMs = 60_000;
 const dayMs = 86_400_000;
 /** Default of `maxTokenLifetimeMs`. */
-export const defaultMaxTokenLifetimeMs = dayMs;
+export const defaultMaxTokenLifetimeMs: number = dayMs;
 const hourMs = 3_600_000;
 const leastTokenLifetimeMs = 1000;
 const defaultBufferBytes = 4 * 1024 * 1024;
