@@ -9,11 +9,13 @@ import {
 
 let warnings: { message: string; code: unknown; detail: unknown }[];
 let target: ListenerErrorTarget & EventEmitter;
+let beginMs = 0;
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['performance'] });
-  // Beyond the pause after warnings of earlier tests.
-  vi.advanceTimersByTime(1_000_000);
+  // Beyond the pause after warnings of earlier tests: each time the fake clock begins at the real one.
+  beginMs += 1_000_000;
+  vi.advanceTimersByTime(beginMs);
   warnings = [];
   vi.spyOn(process, 'emitWarning').mockImplementation((message, options) => {
     const { code, detail } = Object(options);
