@@ -5,58 +5,32 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <vector>
 
 #include "crypto/sodium.hpp"
-#include "engine/endpoint.hpp"
-#include "wire/connect_token.hpp"
+#include "fuzz/endpoint_support.hpp"
 #include "wire/netcode_packets.hpp"
 #include "wire/netcode_token.hpp"
-#include "wire/session_packet.hpp"
 
 namespace {
 
-using namespace hawser;  // NOLINT(google-build-using-namespace): a fuzz target
+using namespace hawser;        // NOLINT(google-build-using-namespace): a fuzz target
+using namespace hawser::fuzz;  // NOLINT(google-build-using-namespace): a fuzz target
 
-constexpr std::uint64_t kProtocolId = 1;
-constexpr Instant kStart{std::chrono::seconds(1000)};
-constexpr WallTime kStartWall{std::chrono::milliseconds(1'800'000'000'000)};
-const SocketAddress kServerAddress = SocketAddress::ipv4({10, 0, 0, 1}, 4000);
-const SocketAddress kClientAddress = SocketAddress::ipv4({10, 0, 1, 2}, 5000);
 const SocketAddress kStranger = SocketAddress::ipv4({10, 7, 7, 7}, 7000);
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-struct Node {
-  std::vector<std::byte> slab = std::vector<std::byte>(EventQueue::kRoomBytes + 64 * 1024);
-  std::vector<EventDescriptor> descriptors = std::vector<EventDescriptor>(EventQueue::kRoomDescriptors + 64);
-  EventQueue events{slab, descriptors};
-  std::array<std::uint64_t, kCounterCount> counters{};
-};
-
-// One of each kind, and small limits that a short script can reach.
-std::vector<ChannelDeclaration> channels() {
-  return {{"unreliable", "", ChannelMode::kUnreliable, ChannelPriority::kNormal, 0},
-          {"sequenced", "", ChannelMode::kSequenced, ChannelPriority::kNormal, 8192},
-          {"reliable", "", ChannelMode::kReliable, ChannelPriority::kHigh, 8192},
-          {"unordered", "", ChannelMode::kReliableUnordered, ChannelPriority::kLow, 8192}};
-}
 
 class World {
  public:
-  World() : gateway_(gateway_options(), random_) {
+  World() : gateway_(both_formats(), random_) {
     EndpointOptions server;
     server.mode = Mode::kServer;
     server.max_sessions = 64;
     server.max_output_packets = 128;
     server.channels = channels();
-    server.channel_credit = 16 * 1024;
-    server.credit = 24 * 1024;
-    server.max_reassembly_bytes = 64 * 1024;
+    server.channel_credit = kChannelCredit;
+    server.credit = kCredit;
+    server.max_reassembly_bytes = 8 * kCredit;
     EndpointOptions client = server;
     client.mode = Mode::kClient;
     client.max_sessions = 64;
@@ -69,19 +43,7 @@ class World {
   }
 
   void connect(bool single_use) {
-    std::vector<std::byte> token(kMaxTokenSize);
-    TokenParameters parameters;
-    parameters.protocol_id = kProtocolId;
-    parameters.key_id = 1;
-    parameters.single_use = single_use;
-    parameters.create = kStartWall;
-    parameters.expire = kStartWall + std::chrono::hours(1);
-    parameters.client_id = 1 + random_.below(3);
-    parameters.timeout = std::chrono::seconds(5);
-    parameters.addresses = std::span(&kServerAddress, 1);
-    const auto size = mint_token(token, parameters, key(1), random_);
-    require(size.has_value());
-    begin(Bytes(token).first(*size), std::chrono::seconds(10));
+    begin(mint(1 + random_.below(3), single_use, random_), std::chrono::seconds(10));
   }
 
   void connect_netcode() {
@@ -209,20 +171,9 @@ class World {
     if (handle) client_peer_ = *handle;
   }
 
-  static Key key(std::uint8_t fill) {
-    Key result;
-    std::ranges::fill(result.mutable_bytes(), std::byte{fill});
-    return result;
-  }
-
-  static GatewayOptions gateway_options() {
-    GatewayOptions options;
-    options.protocol_id = kProtocolId;
-    options.keys.push_back(ServerKey{1, key(1)});
-    options.advertised_addresses.push_back(kServerAddress);
-    options.reset_key = key(2);
+  static GatewayOptions both_formats() {
+    GatewayOptions options = gateway_options();
     options.max_peers = 2;
-    options.started = kStartWall - std::chrono::hours(1);
     options.netcode.emplace();
     options.restart_guard = std::nullopt;
     return options;
@@ -267,7 +218,7 @@ class World {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (!initialise() || size > 4096) return 0;
   World world;
-  ByteReader script(std::as_bytes(std::span(data, size)));
+  ByteReader script(input(data, size));
   while (script.ok() && script.remaining() > 0) {
     switch (script.u8() % 10) {
       case 0: {
@@ -313,7 +264,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 6: {
         const std::uint8_t how = script.u8();
         const Bytes message = script.bytes(std::min<std::size_t>(script.u8(), script.remaining()));
-        world.send(message, how % 5, how / 8, std::chrono::milliseconds((how & 4U) != 0 ? 20 : 0));
+        world.send(message, how % (kChannels + 1), how / 8,
+                   std::chrono::milliseconds((how & 4U) != 0 ? 20 : 0));
         break;
       }
       case 7: {

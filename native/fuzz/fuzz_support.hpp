@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <span>
 
@@ -11,9 +12,12 @@
 
 namespace hawser::fuzz {
 
-// The fuzzer reports an abort with the input that led to it.
-inline void require(bool condition) {
-  if (!condition) std::abort();
+// The fuzzer reports an abort with the input that led to it. The optimiser merges the calls of one function,
+// so that the stack does not tell which of them failed.
+inline void require(bool condition, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  if (condition) return;
+  std::fprintf(stderr, "%s:%d: a requirement does not hold\n", file, line);
+  std::abort();
 }
 
 inline Bytes input(const std::uint8_t* data, std::size_t size) {
