@@ -7,7 +7,13 @@ import { Backoff, type BackoffOptions } from './backoff.js';
 import { checkBoolean, checkFunction, checkNumber, checkOptions } from './check.js';
 import { type Clock, systemClock, type Timer } from './clock.js';
 import { HawserError } from './errors.js';
-import { guard, isolateRejections, type ListenerErrorTarget, reportListenerError } from './isolate.js';
+import {
+  guard,
+  isolatePromise,
+  isolateRejections,
+  type ListenerErrorTarget,
+  reportListenerError,
+} from './isolate.js';
 import { type Random, systemRandom } from './random.js';
 
 /** Where a connection manager is; the states of the source document, section 5.4. */
@@ -402,7 +408,9 @@ export class ConnectionManager<T = void>
   #reconnectsAfter(reason: unknown): boolean {
     if (!this.#autoReconnect) return false;
     try {
-      return this.#reconnectAfter(reason);
+      const answer = this.#reconnectAfter(reason);
+      isolatePromise(answer, (error) => reportListenerError(this, error, 'reconnectAfter'));
+      return answer;
     } catch (error) {
       this.#later('reconnectAfter', () => {
         throw error;

@@ -71,13 +71,33 @@ export function throwLater(error: unknown): void {
   });
 }
 
-/** Runs what calls listeners of the event `source`. */
+/** Runs the application's code `source`. Reports what it throws, and the rejection of a promise that it returns. */
 export function guard(target: ListenerErrorTarget, source: string, run: () => unknown): void {
   try {
-    run();
+    isolatePromise(run(), (error) => reportListenerError(target, error, source));
   } catch (error) {
     reportListenerError(target, error, source);
   }
+}
+
+/**
+ * Handles the rejection of a promise that nothing waits for. An unhandled rejection would end the process.
+ *
+ * @param result what the application's code returned. Nothing happens unless it is a promise.
+ * @param failed called with the reason of the rejection.
+ */
+export function isolatePromise(result: unknown, failed: (error: unknown) => void): void {
+  if (typeof result === 'object' && result !== null && 'then' in result)
+    Promise.resolve(result).catch(failed);
+}
+
+/**
+ * Returns what the application's code answered where a promise is no answer. The caller refuses a promise with an error that says so; the
+ * rejection of that promise is handled here.
+ */
+export function answerOf<T>(answer: T): T {
+  isolatePromise(answer, () => undefined);
+  return answer;
 }
 
 /**

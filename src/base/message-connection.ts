@@ -1,6 +1,8 @@
 // What the session protocols of this package know of a transport: one view, behind which are channels of our own, or TCP.
 
+import { argumentError, describe } from './check.js';
 import type { HawserError } from './errors.js';
+import { answerOf } from './isolate.js';
 
 /** A connection that carries whole messages, each exactly once and in order, as long as it lasts. */
 export interface MessageConnection {
@@ -66,3 +68,17 @@ export type Connector = (
   attach: (connection: MessageConnection) => MessageReceiver,
   signal: AbortSignal,
 ) => Promise<void>;
+
+/**
+ * Returns what a function made for a connection. Without the check, nothing would answer the other side's messages.
+ *
+ * @param name of the function that returned it.
+ * @throws HawserError ERR_HAWSER_ARGUMENT unless it is a receiver.
+ */
+export function checkReceiver<R extends MessageReceiver>(name: string, given: R): R {
+  const receiver = answerOf(given);
+  const methods = [receiver?.message, receiver?.drained, receiver?.closed];
+  if (methods.every((method) => typeof method === 'function')) return receiver;
+  const rule = 'a function that returns a receiver, such as what `device.accept` returns';
+  throw argumentError(name, rule, `one that returns ${describe(receiver)}`);
+}

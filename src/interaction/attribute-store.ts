@@ -11,7 +11,7 @@ import {
   describe,
 } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
-import { guard, isolateRejections } from '../base/isolate.js';
+import { answerOf, guard, isolateRejections } from '../base/isolate.js';
 import type { Device, DeviceHandlers, WriteOutcome } from './device.js';
 import { equalValues } from './equality.js';
 import type { Answer, InteractionConnection, Refusal } from './interaction-connection.js';
@@ -275,7 +275,7 @@ export class AttributeStore<D extends ModelDefinition> extends EventEmitter<Attr
       commands: checkHandlers(this.#model, options?.commands ?? {}),
       isAllowed: (access, connection) =>
         // It is made of the names of the definition, which types cannot follow.
-        checkBoolean('the result of authorize', authorize(access as Access<D>, connection)),
+        checkBoolean('the result of authorize', answerOf(authorize(access as Access<D>, connection))),
     };
     return {
       read: (request, connection) => this.#read(serving, request, connection),

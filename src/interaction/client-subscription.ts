@@ -190,11 +190,11 @@ export class ClientSubscription implements Subscription {
   }
 
   /** Its connection is over; without effect when it has been told. */
-  lose(): void {
-    if (!this.#live) return;
+  lose(): unknown {
+    if (!this.#live) return undefined;
     // Whatever the connection still tells is old.
     ++this.#attempt;
-    this.#stale('connectionLost');
+    return this.#stale('connectionLost');
   }
 
   /** It is over, for good. */
@@ -229,25 +229,23 @@ export class ClientSubscription implements Subscription {
 
   #listenerOf(isLatest: () => boolean): SubscriptionListener {
     return {
-      notified: (notification) => {
-        if (isLatest()) this.#notified(notification);
-      },
-      stale: (reason) => {
-        if (isLatest()) this.#stale(reason);
-      },
+      notified: (notification) => (isLatest() ? this.#notified(notification) : undefined),
+      stale: (reason) => (isLatest() ? this.#stale(reason) : undefined),
     };
   }
 
-  #notified(notification: Notification): void {
+  /** @returns what the listener returned, which may be a promise. */
+  #notified(notification: Notification): unknown {
     this.#state = 'ACTIVE';
-    this.#listener.notified(notification);
+    return this.#listener.notified(notification);
   }
 
-  #stale(reason: StaleReason): void {
+  /** @returns as `#notified`. */
+  #stale(reason: StaleReason): unknown {
     this.#state = 'STALE';
     if (reason === 'connectionLost') this.#live = false;
     try {
-      this.#listener.stale?.(reason);
+      return this.#listener.stale?.(reason);
     } finally {
       if (reason === 'silent') {
         if (this.sustained) void this.resume();

@@ -2,7 +2,7 @@
 
 import { argumentError, checkBoolean, checkFunction, checkOptions, describe } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
-import { reportListenerError } from '../base/isolate.js';
+import { answerOf, reportListenerError } from '../base/isolate.js';
 import type { MessageConnection } from '../base/message-connection.js';
 import { systemWheel, type TimingWheel } from '../base/timing-wheel.js';
 import { diagnostics } from './diagnostics.js';
@@ -253,6 +253,7 @@ function checkedRead(
   outcome: AttributeValues | ErrorStatus | Refusal,
 ): AttributeValues | ErrorStatus | Refusal {
   if (outcome instanceof Map || isRefusal(outcome)) return outcome;
+  answerOf(outcome);
   throw argumentError('what read returns', 'a Map, or a status, at once', describe(outcome));
 }
 

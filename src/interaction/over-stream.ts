@@ -6,8 +6,8 @@ import * as tls from 'node:tls';
 import { argumentError, checkFunction, checkInteger, checkOptions, describe } from '../base/check.js';
 import { type Clock, systemClock, type Timer } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
-import { warnOfListenerError } from '../base/isolate.js';
-import type { MessageConnection, MessageReceiver } from '../base/message-connection.js';
+import { isolatePromise, warnOfListenerError } from '../base/isolate.js';
+import { checkReceiver, type MessageConnection, type MessageReceiver } from '../base/message-connection.js';
 import { FrameDecoder, frame } from './framing.js';
 import { mashMessageBytes } from './mash-codec.js';
 
@@ -133,7 +133,7 @@ export function attachTo<R extends MessageReceiver>(
   }
   const connection = new StreamConnection(socket, settings);
   try {
-    const receiver = attach(connection);
+    const receiver = checkReceiver('attach', attach(connection));
     connection.start(receiver, patience);
     return receiver;
   } catch (error) {
@@ -333,7 +333,7 @@ function lostError(why: string, cause: unknown): HawserError {
 /** Tells the application what its own code threw. */
 export function report({ listenerError }: Settings, error: unknown, source: StreamErrorSource): void {
   try {
-    listenerError(error, source);
+    isolatePromise(listenerError(error, source), (second) => warnOfListenerError(second, 'listenerError'));
   } catch (second) {
     warnOfListenerError(second, 'listenerError');
   }

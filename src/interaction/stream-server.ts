@@ -4,7 +4,7 @@ import * as net from 'node:net';
 import * as tls from 'node:tls';
 import { argumentError, checkFunction, checkInteger, checkOptions, describe } from '../base/check.js';
 import type { Timer } from '../base/clock.js';
-import type { MessageConnection, MessageReceiver } from '../base/message-connection.js';
+import { checkReceiver, type MessageConnection, type MessageReceiver } from '../base/message-connection.js';
 import {
   type Attach,
   attachTo,
@@ -205,7 +205,7 @@ class Streams implements StreamServer {
     const attach: Attach<MessageReceiver> = (connection) => {
       this.#connections.set(connection, socket);
       socket.once('close', () => this.#connections.delete(connection));
-      return this.#accept(connection, socket);
+      return checkReceiver('accept', this.#accept(connection, socket));
     };
     try {
       attachTo(socket, attach, this.#settings, this.#patience);

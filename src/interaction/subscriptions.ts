@@ -13,7 +13,7 @@ import {
   maxU16,
   maxU32,
 } from '../base/check.js';
-import { warnOfListenerError } from '../base/isolate.js';
+import { isolatePromise, warnOfListenerError } from '../base/isolate.js';
 import type { Random } from '../base/random.js';
 import { TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 import { limits } from './codec.js';
@@ -474,7 +474,9 @@ export class SubscriptionManager<P> {
     this.#remove(subscription);
     try {
       if (this.#cancelled !== undefined)
-        this.#cancelled(subscription.peer.key, subscription.id, reason, error);
+        isolatePromise(this.#cancelled(subscription.peer.key, subscription.id, reason, error), (thrown) =>
+          warnOfListenerError(thrown, 'cancelled'),
+        );
       else if (reason === 'failed') warnOfListenerError(error, 'notify');
     } catch (thrown) {
       warnOfListenerError(thrown, 'cancelled');
@@ -607,6 +609,9 @@ export class SubscriptionManager<P> {
       return;
     }
     const isTaken = !peer.blocked && this.#notify(peer.key, notification);
+    isolatePromise(isTaken, (error) => {
+      if (subscription.active) this.#cancel(subscription, 'failed', error);
+    });
     if (!isTaken) peer.blocked = true;
     // The callback may have ended it.
     if (!subscription.active) return;

@@ -247,7 +247,7 @@ export class TypedRequester<D extends ModelDefinition, R extends Requester = Req
         notified: ({ changes, kind }) => {
           const { values, error } = valuesOf(covered, changes);
           // They are outputs of the schemas that the type is inferred from.
-          tell(listener, values as NotifiedValues<D, E, F, N>, kind, error);
+          return tell(listener, values as NotifiedValues<D, E, F, N>, kind, error);
         },
         stale: (reason) => listener.stale?.(reason),
       },
@@ -258,28 +258,42 @@ export class TypedRequester<D extends ModelDefinition, R extends Requester = Req
   }
 }
 
+/** @returns a promise where a listener returned one. It rejects as this throws. */
 function tell<V extends object>(
   listener: TypedListener<V>,
   values: V,
   kind: NotificationKind,
   error: Error | undefined,
-): void {
+): Promise<void> | undefined {
+  const results: unknown[] = [];
   const errors: unknown[] = [];
   // A change of nothing that the model knows, or of nothing that is valid, is none.
   if (kind !== 'change' || Object.keys(values).length > 0) {
-    attempt(errors, () => listener.changed(values, kind));
+    attempt(results, errors, () => listener.changed(values, kind));
   }
-  if (error !== undefined) attempt(errors, () => listener.invalid?.(error));
-  if (errors.length > 1) throw new AggregateError(errors, 'several errors of one notification');
-  if (errors.length > 0) throw errors[0];
+  if (error !== undefined) attempt(results, errors, () => listener.invalid?.(error));
+  if (results.some((result) => result !== undefined)) return settle(results, errors);
+  throwAll(errors);
+  return undefined;
 }
 
-function attempt(errors: unknown[], run: () => void): void {
+function attempt(results: unknown[], errors: unknown[], run: () => unknown): void {
   try {
-    run();
+    results.push(run());
   } catch (error) {
     errors.push(error);
   }
+}
+
+async function settle(results: readonly unknown[], errors: unknown[]): Promise<void> {
+  for (const result of await Promise.allSettled(results))
+    if (result.status === 'rejected') errors.push(result.reason);
+  throwAll(errors);
+}
+
+function throwAll(errors: readonly unknown[]): void {
+  if (errors.length > 1) throw new AggregateError(errors, 'several errors of one notification');
+  if (errors.length > 0) throw errors[0];
 }
 
 // ---- Values --------------------------------------------------------------------------------------------------------

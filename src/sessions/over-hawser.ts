@@ -3,6 +3,7 @@
 import { parseAddress } from '../base/address.js';
 import { checkFunction, checkText } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
+import { answerOf } from '../base/isolate.js';
 import type { MessageConnection, MessageReceiver } from '../base/message-connection.js';
 import { type Channel, type ChannelMap, reliable, unreliable } from '../transport/channels.js';
 import { bytes } from '../transport/codecs.js';
@@ -76,7 +77,7 @@ export function serveSessions<C extends WithSessions>(
     options.identityOf ?? ((peer: Peer<C>) => String(peer.clientId)),
   );
   serveChannels(server, channels, (connection, peer) => {
-    const identity = checkText('identityOf(peer)', identityOf(peer), maxIdentityBytes);
+    const identity = checkText('identityOf(peer)', answerOf(identityOf(peer)), maxIdentityBytes);
     const remoteTimeMs = (): number | undefined => (peer.clockSettled ? peer.remoteTimeMs() : undefined);
     return acceptor.accept(connection, { identity, remoteTimeMs });
   });

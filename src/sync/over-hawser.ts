@@ -1,6 +1,7 @@
 // The sync protocol over our own transport: two channels between a manager's gateway and each agent, beside any others.
 
 import { checkFunction } from '../base/check.js';
+import { answerOf } from '../base/isolate.js';
 import type { Connector, MessageConnection, MessageReceiver } from '../base/message-connection.js';
 import { type Channel, type ChannelMap, reliable, unreliable } from '../transport/channels.js';
 import { bytes } from '../transport/codecs.js';
@@ -66,7 +67,7 @@ export function serveSync<C extends WithSync>(
   options: ServeSyncOptions<C> = {},
 ): void {
   const agentOf = checkFunction('agentOf', options.agentOf ?? ((peer: Peer<C>) => String(peer.clientId)));
-  serveChannels(server, channels, (connection, peer) => manager.accept(connection, agentOf(peer)));
+  serveChannels(server, channels, (connection, peer) => manager.accept(connection, answerOf(agentOf(peer))));
 }
 
 /** Options of {@link syncConnector}: those of `connect`, but for what a connector decides. */

@@ -3,7 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { binaryAddressBytes, textFromBinary } from '../base/address.js';
 import { HawserError } from '../base/errors.js';
-import { guard, isolateRejections, reportListenerError } from '../base/isolate.js';
+import { guard, isolatePromise, isolateRejections, reportListenerError } from '../base/isolate.js';
 import type { Wire } from '../base/wire.js';
 import type {
   ChannelMap,
@@ -361,6 +361,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
     if (!entry.raw) {
       try {
         value = entry.codec.decode(data);
+        isolatePromise(value, (error) => reportListenerError(this, error, 'decode'));
       } catch (error) {
         socket.countUndecodable();
         guard(this, 'invalidMessage', () => emitter.emit('invalidMessage', error, entry.name));

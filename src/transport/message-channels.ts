@@ -3,7 +3,14 @@
 import { throwIfAborted } from '../base/abort.js';
 import { argumentError, checkFunction, describe } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
-import type { Connector, Farewell, MessageConnection, MessageReceiver } from '../base/message-connection.js';
+import { isolatePromise, reportListenerError } from '../base/isolate.js';
+import {
+  type Connector,
+  checkReceiver,
+  type Farewell,
+  type MessageConnection,
+  type MessageReceiver,
+} from '../base/message-connection.js';
 import type { Channel, ChannelMap } from './channels.js';
 import { type ConnectOptions, connect } from './client.js';
 import type { Connection } from './connection.js';
@@ -297,7 +304,7 @@ export function channelConnector<C extends ChannelMap>(
     const connection = await connect<C>(token, { ...all, reconnectOnReset: false, signal });
     try {
       throwIfAborted(signal);
-      connected?.(connection);
+      isolatePromise(connected?.(connection), (error) => reportListenerError(connection, error, 'connected'));
       overChannels(connection, channels, attach);
     } catch (error) {
       void connection.close();
@@ -324,12 +331,4 @@ function lossOf({ result, reason = '' }: LossInfo): HawserError | undefined {
 
 function lostError(text: string): HawserError {
   return new HawserError('ERR_HAWSER_CONNECTION_LOST', text);
-}
-
-/** Who forgets to return one would have peers whose requests nobody hears. */
-function checkReceiver(name: string, receiver: MessageReceiver): MessageReceiver {
-  const methods = [receiver?.message, receiver?.drained, receiver?.closed];
-  if (methods.every((method) => typeof method === 'function')) return receiver;
-  const rule = 'a function that returns a receiver, such as what `device.accept` returns';
-  throw argumentError(name, rule, `one that returns ${describe(receiver)}`);
 }

@@ -6,7 +6,7 @@ import { formatAddress, parseAddress } from '../base/address.js';
 import { argumentError, checkInteger, checkOptions, describe } from '../base/check.js';
 import type { Clock, Timer } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
-import { guard, isolateRejections, reportListenerError } from '../base/isolate.js';
+import { guard, isolatePromise, isolateRejections, reportListenerError } from '../base/isolate.js';
 import type { ServerKey } from '../token/server-key.js';
 import type {
   ChannelEntry,
@@ -421,6 +421,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
     if (!entry.raw) {
       try {
         value = entry.codec.decode(data);
+        isolatePromise(value, (error) => reportListenerError(this, error, 'decode'));
       } catch (error) {
         peer.carrier.countUndecodable();
         guard(this, 'invalidMessage', () => emitter.emit('invalidMessage', peer, error, entry.name));

@@ -4,6 +4,7 @@
 import { textFromBinary } from '../base/address.js';
 import { describe } from '../base/check.js';
 import { HawserError, type HawserErrorCode } from '../base/errors.js';
+import { answerOf } from '../base/isolate.js';
 import type { ChannelEntry, ChannelTable } from './channels.js';
 import { channels } from './diagnostics.js';
 import { readDisconnect } from './event-bytes.js';
@@ -356,6 +357,7 @@ export class Socket {
   /** @throws HawserError when it is no message of that channel, to that peer or to any. */
   #lengthOf(data: Uint8Array, channel: ChannelEntry, slot?: number): number {
     if (!(data instanceof Uint8Array)) {
+      answerOf(data);
       const what = channel.raw ? 'data must be' : `encode of the codec '${channel.codec.name}' must return`;
       throw new HawserError('ERR_HAWSER_ARGUMENT', `${what} a Uint8Array; got ${describe(data)}`);
     }

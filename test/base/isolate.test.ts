@@ -77,6 +77,15 @@ test('there is at most one warning a second, which says how many were left out',
   expect(warnings[1]?.message).toContain('again (and 1000 more since the last warning)');
 });
 
+test('the rejection of a promise that a function returned is reported as what it throws', async () => {
+  const heard: unknown[] = [];
+  target.on('listenerError', (...args) => heard.push(args));
+  guard(target, 'message', () => Promise.reject(new Error('broken')));
+  await Promise.resolve();
+  await Promise.resolve();
+  expect(heard).toEqual([[new Error('broken'), 'message']]);
+});
+
 test('a warning shows control characters of an error as text', () => {
   guard(target, 'message', fail('\u001b[2J'));
   expect(warnings[0]?.message).toContain('\\u{1b}[2J');

@@ -1,5 +1,6 @@
 // A logger of somebody else's that may fail.
 
+import { isolatePromise } from '../../base/isolate.js';
 import type { Logger, LogLevel, LogMethod } from './logger.js';
 
 /**
@@ -13,14 +14,19 @@ export function steadyLogger(logger: Logger): Logger {
 }
 
 function steady(logger: Logger, state: { hasFailed: boolean }): Logger {
+  const failed = (error: unknown): void => {
+    if (!state.hasFailed) {
+      process.emitWarning(`the logger of a gateway throws: ${String(error)}`, 'HawserWarning');
+    }
+    state.hasFailed = true;
+  };
   const attempt = <T>(work: () => T, otherwise: T): T => {
     try {
-      return work();
+      const result = work();
+      isolatePromise(result, failed);
+      return result;
     } catch (error) {
-      if (!state.hasFailed) {
-        process.emitWarning(`the logger of a gateway throws: ${String(error)}`, 'HawserWarning');
-      }
-      state.hasFailed = true;
+      failed(error);
       return otherwise;
     }
   };

@@ -1,6 +1,7 @@
 // Messages of SAEs over our own transport: one channel between a gateway and each peer, beside any others.
 
 import { argumentError, checkFunction, describe } from '../../base/check.js';
+import { answerOf } from '../../base/isolate.js';
 import type { Connector, MessageConnection, MessageReceiver } from '../../base/message-connection.js';
 import { type Channel, type ChannelMap, reliable } from '../../transport/channels.js';
 import { bytes } from '../../transport/codecs.js';
@@ -64,7 +65,7 @@ export function serveKeys<C extends WithKeys>(
 ): void {
   if (typeof sae?.accept !== 'function') throw argumentError('sae', 'a Sae', describe(sae));
   const saeOf = checkFunction('saeOf', options?.saeOf);
-  serveChannels(server, channels, (connection, peer) => sae.accept(connection, saeOf(peer)));
+  serveChannels(server, channels, (connection, peer) => sae.accept(connection, answerOf(saeOf(peer))));
 }
 
 /** Options of {@link keysConnector}: those of `connect`, but for what a connector decides. */

@@ -3,6 +3,7 @@
 import { checkFunction, checkInteger, checkOptions, checkText } from '../../base/check.js';
 import { type Clock, systemClock } from '../../base/clock.js';
 import { HawserError } from '../../base/errors.js';
+import { answerOf } from '../../base/isolate.js';
 import { type Random, systemRandom } from '../../base/random.js';
 import type { ChannelMap } from '../../transport/channels.js';
 import type { Connection } from '../../transport/connection.js';
@@ -139,7 +140,7 @@ export class TransportPersona implements Persona {
       let device: Device;
       let peerSaeId: string | undefined;
       try {
-        peerSaeId = saeOf(peer);
+        peerSaeId = answerOf(saeOf(peer));
         if (peerSaeId === undefined) return;
         device = this.#deviceFor(peerSaeId);
       } catch (error) {

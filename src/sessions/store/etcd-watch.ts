@@ -3,7 +3,7 @@
 import type { IDuplexStream, IEvent, IWatchRequest, IWatchResponse } from 'etcd3';
 import { Backoff } from '../../base/backoff.js';
 import type { Timer } from '../../base/clock.js';
-import { warnOfListenerError } from '../../base/isolate.js';
+import { isolatePromise, warnOfListenerError } from '../../base/isolate.js';
 import type { EtcdCluster } from './etcd-cluster.js';
 import { type EtcdKeys, type EtcdRange, revisionOf } from './etcd-keys.js';
 import type { StoreChange, WatchListener } from './store.js';
@@ -195,10 +195,10 @@ export class EtcdWatch implements Disposable {
     if (changes.length > 0) this.#call(() => this.#listener.changed(changes));
   }
 
-  #call(run: () => void): void {
+  #call(run: () => unknown): void {
     if (this.#disposed) return;
     try {
-      run();
+      isolatePromise(run(), (error) => warnOfListenerError(error, 'watch'));
     } catch (error) {
       warnOfListenerError(error, 'watch');
     }

@@ -1,6 +1,6 @@
 // Who watches a store that lies in this process, and how they are told.
 
-import { warnOfListenerError } from '../../base/isolate.js';
+import { isolatePromise, warnOfListenerError } from '../../base/isolate.js';
 import type { StoreChange, StoreEntry, WatchListener } from './store.js';
 
 interface Watch {
@@ -47,10 +47,10 @@ export class Watches {
     this.#watches.clear();
   }
 
-  #call(watch: Watch, run: () => void): void {
+  #call(watch: Watch, run: () => unknown): void {
     if (!this.#watches.has(watch)) return;
     try {
-      run();
+      isolatePromise(run(), (error) => warnOfListenerError(error, 'watch'));
     } catch (error) {
       warnOfListenerError(error, 'watch');
     }

@@ -2,6 +2,7 @@
 
 import { describe } from '../../base/check.js';
 import type { Clock } from '../../base/clock.js';
+import { answerOf, isolatePromise } from '../../base/isolate.js';
 import { TokenBucket } from '../../base/token-bucket.js';
 import type { Start } from '../wire/messages.js';
 import type { Counts } from './events.js';
@@ -37,7 +38,7 @@ export class Hooks {
       if (typeof answer === 'boolean') return answer;
       this.failed(agent, name, new TypeError(`it returned ${describe(answer)}, and neither true nor false`));
       // What becomes of a promise has been told.
-      Promise.resolve(answer).catch(() => undefined);
+      answerOf(answer);
     } catch (error) {
       this.failed(agent, name, error);
     }
@@ -48,9 +49,7 @@ export class Hooks {
     const name = 'onContext';
     try {
       const result: unknown = this.#host.settings.onContext(agent, module, item);
-      if (result !== undefined) {
-        Promise.resolve(result).catch((error: unknown) => this.failed(agent, name, error));
-      }
+      isolatePromise(result, (error) => this.failed(agent, name, error));
     } catch (error) {
       this.failed(agent, name, error);
     }
