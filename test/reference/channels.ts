@@ -111,6 +111,13 @@ export class ReferenceChannels {
     }
   }
 
+  /** Whether the credit that the other side gave is enough for one more message of this length. */
+  mayCarry(channel: number, length: number): boolean {
+    const state = this.#channels[channel];
+    if (state?.mode !== channelMode.reliable && state?.mode !== channelMode.reliableUnordered) return true;
+    return [state.sent, this.#sent].every(({ used, limit }) => used + BigInt(length) + messageCost <= limit);
+  }
+
   #spend(state: Channel, length: number): void {
     for (const each of [state.sent, this.#sent]) {
       each.used += BigInt(length) + messageCost;

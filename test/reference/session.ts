@@ -66,6 +66,8 @@ export class ReferenceSession {
   /** The other's ids that are not retired, by sequence. */
   readonly peerIds = new Map<bigint, { readonly id: Bytes; readonly resetToken: Bytes | undefined }>();
   readonly drops: string[] = [];
+  /** Whether what arrives from now on is acknowledged. False makes a client that a server must do without. */
+  acknowledges = true;
   /** Set once the connection has ended. */
   ended: { readonly by: 'self' | 'peer'; readonly code: number } | undefined;
 
@@ -246,7 +248,7 @@ export class ReferenceSession {
       const needed = featureOf(frame);
       require((this.#options.features & needed) === needed, `unknown frame ${frame.type}`);
       this.received.push(frame);
-      this.#ackWanted ||= isAcknowledged(frame);
+      this.#ackWanted ||= this.acknowledges && isAcknowledged(frame);
       this.#take(frame, arrival);
     }
     return true;
@@ -322,6 +324,11 @@ export class ReferenceSession {
 
   get unacknowledgedFrames(): Frame[] {
     return this.#unacknowledged.map(({ frame }) => frame);
+  }
+
+  /** Number of frames that are sent and not acknowledged. */
+  get unacknowledged(): number {
+    return this.#unacknowledged.length;
   }
 
   #takeNewId(sequence: bigint, id: Bytes, token: Bytes): void {

@@ -1,0 +1,273 @@
+// Clients of an example: one that takes everything, one that stops reading and one that never acknowledges. Messages are bytes, as they are on
+// the wire.
+
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  bytes,
+  type Channel,
+  type ChannelMap,
+  type Codec,
+  type Connection,
+  connect,
+  reliable,
+  reliableUnordered,
+  sequenced,
+  unreliable,
+} from '../../src/index.js';
+import { type Endpoint, ReferenceClient } from '../reference/endpoints.js';
+import { type ChannelDeclaration, channelMode, feature, ready } from '../reference/hawser1.js';
+
+/** A channel as a server declares it. */
+export interface WireChannel {
+  readonly name: string;
+  readonly mode: keyof typeof channelMode;
+  readonly codec: string;
+  readonly maxMessageBytes: number;
+}
+
+export interface WireMessage {
+  readonly channel: string;
+  readonly data: Uint8Array;
+}
+
+/** Any channels whose messages are bytes. */
+type RawChannels = Readonly<Record<string, Channel<Uint8Array, 'reliable'>>>;
+
+const defaultChannels: readonly WireChannel[] = [
+  { name: 'default', mode: 'unreliable', codec: 'bytes', maxMessageBytes: 0 },
+];
+const declared = (channels: readonly WireChannel[]): readonly WireChannel[] =>
+  channels.length === 0 ? defaultChannels : channels;
+
+function rawCodec(name: string): Codec<Uint8Array> {
+  return name === 'bytes' ? bytes() : { name, encode: (data) => data, decode: (data) => data.slice() };
+}
+
+function rawChannel(
+  mode: WireChannel['mode'],
+  codec: Codec<Uint8Array>,
+  maxMessageBytes: number,
+): Channel<unknown> {
+  switch (mode) {
+    case 'unreliable':
+      return unreliable(codec);
+    case 'sequenced':
+      return sequenced(codec, { maxMessageBytes });
+    case 'reliable':
+      return reliable(codec, { maxMessageBytes });
+    case 'reliableUnordered':
+      return reliableUnordered(codec, { maxMessageBytes });
+  }
+}
+
+/** The declaration of a server for a client that sends and takes bytes. */
+export function rawChannels(channels: readonly WireChannel[]): RawChannels {
+  const map: Record<string, Channel<unknown>> = {};
+  for (const { name, mode, codec, maxMessageBytes } of declared(channels))
+    map[name] = rawChannel(mode, rawCodec(codec), maxMessageBytes);
+  return map as ChannelMap as RawChannels;
+}
+
+const repeatMs = 200;
+
+/** A client that takes everything, and hears what others and itself are told. */
+export class HonestClient {
+  readonly #connection: Connection<RawChannels>;
+  #heard: (text: string) => void = () => undefined;
+
+  private constructor(connection: Connection<RawChannels>) {
+    this.#connection = connection;
+    connection.on('message', (data) => this.#heard(Buffer.from(data).toString('latin1')));
+  }
+
+  static async connect(token: Uint8Array, channels: readonly WireChannel[]): Promise<HonestClient> {
+    return new HonestClient(await connect(token, { channels: rawChannels(channels) }));
+  }
+
+  /** Resolves with the next message that contains `text`. */
+  hears(text: string): Promise<void> {
+    return new Promise((resolve) => {
+      this.#heard = (message) => {
+        if (message.includes(text)) resolve();
+      };
+    });
+  }
+
+  send({ channel, data }: WireMessage): void {
+    this.#connection.send(channel, data);
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+}
+
+/**
+ * Sends a question until its answer is heard. An unreliable one is sent again, as its sender would.
+ *
+ * @param text part of the answer, and of nothing else.
+ */
+export async function ask(
+  from: HonestClient,
+  hearer: HonestClient,
+  question: WireMessage,
+  text: string,
+  mayBeLost: boolean,
+): Promise<void> {
+  const heard = hearer.hears(text);
+  from.send(question);
+  if (!mayBeLost) return heard;
+  const stop = new AbortController();
+  const repeat = async (): Promise<void> => {
+    for (;;) {
+      await sleep(repeatMs, undefined, { signal: stop.signal });
+      from.send(question);
+    }
+  };
+  const repeating = repeat().catch(() => undefined);
+  await heard;
+  stop.abort();
+  await repeating;
+}
+
+/** Something that sends messages and leaves what it gets. */
+export interface SlowClient {
+  /** Sends messages as fast as the server takes them. @returns true once it has taken all, false when the connection has ended. */
+  flood(messages: Iterable<WireMessage>): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** Bytes of credit that a message takes besides its own (docs/protocol.md section 12). */
+const messageCost = 64;
+/** Messages between two looks at what else there is to do. */
+const burst = 64;
+
+/** A client of this package that has paused all of its channels: it acknowledges what arrives, and its credit is used up. */
+export class PausedClient implements SlowClient {
+  readonly #connection: Connection<RawChannels>;
+
+  private constructor(connection: Connection<RawChannels>, channels: readonly WireChannel[]) {
+    this.#connection = connection;
+    for (const { name, mode } of declared(channels))
+      if (mode === 'reliable' || mode === 'reliableUnordered') connection.pause(name);
+  }
+
+  static async connect(token: Uint8Array, channels: readonly WireChannel[]): Promise<PausedClient> {
+    const longest = Math.max(...channels.map(({ maxMessageBytes }) => maxMessageBytes));
+    // What it leaves unread waits at the server sooner.
+    const leastCredit = Math.max(longest + messageCost, 1024);
+    const credit = { creditBytes: leastCredit, channelCreditBytes: leastCredit };
+    const connection = await connect(token, { channels: rawChannels(channels), ...credit });
+    return new PausedClient(connection, channels);
+  }
+
+  async flood(messages: Iterable<WireMessage>): Promise<boolean> {
+    let count = 0;
+    for (const { channel, data } of messages) {
+      if (!this.#connection.connected) return false;
+      // sent() rejects when the server disconnects it.
+      if (!this.#connection.send(channel, data)) await this.#connection.sent().catch(() => undefined);
+      else if (++count % burst === 0) await sleep(0);
+    }
+    while (this.#connection.connected && this.#connection.heldBytes > 0) await sleep(1);
+    return this.#connection.connected;
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+}
+
+const handshakeMs = 100;
+const resendMs = 1000;
+/** Bytes of its own frames that are not acknowledged. A receive buffer of the server has room for their packets. */
+const maxUnacknowledgedBytes = 262_144;
+
+/** A client that speaks the wire and acknowledges nothing: it answers PING and repeats its own frames. */
+export class MuteClient implements SlowClient {
+  readonly #socket: Socket;
+  readonly #client: ReferenceClient;
+  readonly #channels: readonly WireChannel[];
+  #timer: NodeJS.Timeout;
+  #isClosed = false;
+  /** Resolves when the last datagram is sent. */
+  #sent: Promise<void> = Promise.resolve();
+
+  private constructor(token: Uint8Array, socket: Socket, channels: readonly WireChannel[]) {
+    this.#socket = socket;
+    this.#channels = declared(channels);
+    this.#client = new ReferenceClient({
+      token,
+      features: feature.channels,
+      channels: this.#channels.map(
+        ({ mode, ...rest }): ChannelDeclaration => ({ ...rest, mode: channelMode[mode] }),
+      ),
+      limits: { maxDatagram: 1200, credit: 0xffff_ffff, channelCredit: 0xffff_ffff },
+      sendDatagram: (datagram, to) => this.#sendTo(datagram, to),
+    });
+    socket.on('message', (datagram, from) => {
+      this.#client.receive(datagram, { host: from.address, port: from.port });
+    });
+    this.#timer = setInterval(() => this.#client.resend(), handshakeMs);
+  }
+
+  static async connect(token: Uint8Array, channels: readonly WireChannel[]): Promise<MuteClient> {
+    await ready;
+    const socket = createSocket('udp4');
+    socket.bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const mute = new MuteClient(token, socket, channels);
+    mute.#client.start();
+    while (mute.#client.state !== 'CONNECTED') await once(socket, 'message');
+    const { session } = mute.#client;
+    if (session !== undefined) session.acknowledges = false;
+    clearInterval(mute.#timer);
+    mute.#timer = setInterval(() => mute.#client.resend(), resendMs);
+    return mute;
+  }
+
+  get #connected(): boolean {
+    return this.#client.state === 'CONNECTED';
+  }
+
+  async flood(messages: Iterable<WireMessage>): Promise<boolean> {
+    const { session } = this.#client;
+    if (session === undefined) return false;
+    let count = 0;
+    for (const { channel, data } of messages) {
+      const number = this.#channels.findIndex(({ name }) => name === channel);
+      const maxFrames = maxUnacknowledgedBytes / Math.min(data.length + messageCost, 1200);
+      while (session.unacknowledged >= maxFrames || !session.channels.mayCarry(number, data.length)) {
+        if (!this.#connected) return false;
+        session.flush();
+        await sleep(1);
+      }
+      session.queueMessage(data, number);
+      if (++count % burst === 0) {
+        session.flush();
+        await sleep(0);
+      }
+      if (!this.#connected) return false;
+    }
+    session.flush();
+    while (this.#connected && session.unacknowledged > 0) await sleep(1);
+    return this.#connected;
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    if (this.#connected) this.#client.disconnect();
+    await this.#sent;
+    this.#socket.close();
+  }
+
+  #sendTo(datagram: Uint8Array, { port, host }: Endpoint): void {
+    this.#sent = new Promise((resolve) => {
+      this.#socket.send(datagram, port, host, () => resolve());
+    });
+  }
+}
