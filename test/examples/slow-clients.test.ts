@@ -4,7 +4,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import ts from 'typescript';
-import { afterAll, afterEach, expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { hawserCodec } from '../../src/interaction/hawser-codec.js';
 import { hawserConnector, InteractionClient, StatusError } from '../../src/interaction/index.js';
 import type { Request } from '../../src/interaction/messages.js';
@@ -20,14 +20,7 @@ import { formatKey, generateKey } from '../../src/token/index.js';
 import { type Block, pages, readBlocks, root } from '../docs/pages.js';
 import { joinCode } from '../docs/type-check.js';
 import { MeterAgent } from '../gateway/layer-clients.js';
-import {
-  ask,
-  HonestClient,
-  MuteClient,
-  PausedClient,
-  type SlowClient,
-  type WireMessage,
-} from './slow-clients.js';
+import { ask, HonestClient, MuteClient, PausedClient, type WireMessage } from './slow-clients.js';
 import { type Ending, type Report, type ServedAddress, tokenFor, WatchedProgram } from './watched-program.js';
 
 const MiB = 1024 * 1024;
@@ -37,6 +30,8 @@ const defaultQueuedBytes = 16 * MiB;
 /** What the messages of one turn of the event loop may exceed it by (docs/channels.md), and the memory of their blocks. */
 const excessBytes = 1.125 * MiB;
 const slowConsumer = 10;
+/** Also the end of a client that has acknowledged nothing for 30 s, which a slow machine may need for a test. */
+const noProgress = 12;
 
 const kinds = ['paused', 'mute'] as const;
 const clientIds = { honest: 9001n, hearer: 9002n, paused: 9003n, mute: 9004n } as const;
@@ -53,7 +48,7 @@ interface Honest {
 interface Talk {
   honest(server: ServedAddress): Promise<Honest>;
   /** What each slow client sends: its answers exceed the limits, or are as many as a test has time for. */
-  flood(kind: 'paused' | 'mute'): Iterable<WireMessage>;
+  flood(): Iterable<WireMessage>;
   /** True where slow clients are sent something whatever they send. */
   readonly sendsByItself?: boolean;
   /** Bytes that are held for each slow client in the end, where it is not disconnected. */
@@ -61,16 +56,19 @@ interface Talk {
   readonly ends: { readonly paused: Ends; readonly mute: Ends };
 }
 
-/** How the connection of a slow client ends; or why the server never has too much for it. */
-type Ends = Partial<Ending> | { readonly bounded: string };
+/**
+ * How the connection of a slow client ends; or why the server need not have too much for it. With `maySlow`, a fast machine may fill its queue
+ * all the same: then it ends with SLOW_CONSUMER.
+ */
+type Ends = Partial<Ending> | { readonly bounded: string; readonly maySlow?: true };
 const both = (ends: Ends): Talk['ends'] => ({ paused: ends, mute: ends });
 
 const disconnected = both({ code: slowConsumer });
 const unreliableReason = 'unreliable messages leave at the end of the turn; none waits for a client';
 /** More short messages than it takes to fill a queue with answers to them. */
 const shortMessages = 400_000;
-/** Requests of a client whose queue they do not fill. */
-const sessionRequests = 10_000;
+/** Requests of a client whose queue they need not fill. */
+const sessionRequests = 5000;
 /** The default of `highWaterBytes`, above which send() returns false. */
 const highWaterBytes = MiB / 4;
 
@@ -214,6 +212,7 @@ function interactionTalk({ endpoint, feature }: Device): Talk {
 /** The layer sessions, with requests of which nothing is kept. @param requestBytes of a request; its answer may be as long. */
 function sessionsTalk(requestBytes: number): Talk {
   const isShort = requestBytes < longTextBytes;
+  const pace = 'requests beyond 356 that wait are dropped, and answers come at the pace of the store';
   const credit = 'its credit, which is at least one longest message of 10 MiB, takes all of these answers';
   const frame = (message: ClientMessage): WireMessage => ({
     channel: 'session',
@@ -234,14 +233,14 @@ function sessionsTalk(requestBytes: number): Talk {
         close: () => client.close(),
       };
     },
-    *flood(kind) {
+    *flood() {
       const capabilities = new Map([
         [hawserCapability.name, hawserCapability.value],
         [deliveryCapability, 'at-most-once'],
       ]);
       yield frame({ type: 'CreateSession', capabilities, nonce: 1n });
       const payload = new Uint8Array(requestBytes);
-      const count = isShort && kind === 'paused' ? sessionRequests : shortMessages;
+      const count = isShort ? sessionRequests : shortMessages;
       for (let requestId = 0; requestId < count; ++requestId)
         yield frame({
           type: 'ClientRequest',
@@ -251,7 +250,7 @@ function sessionsTalk(requestBytes: number): Talk {
           createdAt: 0,
         });
     },
-    ends: isShort ? { ...disconnected, paused: { bounded: credit } } : disconnected,
+    ends: isShort ? { paused: { bounded: credit }, mute: { bounded: pace, maySlow: true } } : disconnected,
   };
 }
 
@@ -344,12 +343,23 @@ function block(key: string, around: { readonly before?: string; readonly after?:
   };
 }
 
-/** Copies a configuration and its files. Listeners and HTTP servers get free ports. */
+const anyPort = '127.0.0.1:0';
+
+/** HTTP servers at their usual addresses, in JavaScript or JSON, with any port: other tests run gateways, too. */
+function withAnyPort(text: string): string {
+  return text
+    .replaceAll(/127\.0\.0\.1:\d+/g, anyPort)
+    .replace(
+      /(["']?)tokens\1: true/,
+      `"tokens": { "address": "${anyPort}" }, "admin": { "address": "${anyPort}" }`,
+    );
+}
+
+/** Copies a configuration and its files. */
 function gateway(config: string, files: Readonly<Record<string, string>>): Prepare {
   return (own) => {
     writeFileSync(join(own, 'server.key'), formatKey(generateKey()), { mode: 0o600 });
-    for (const [name, text] of Object.entries(files))
-      writeFileSync(join(own, name), text.replaceAll(/127\.0\.0\.1:\d+/g, '127.0.0.1:0'));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(own, name), withAnyPort(text));
     const main = join(root, 'dist', 'cli', 'main.js');
     return { file: main, args: ['gateway', '--config', join(own, config)] };
   };
@@ -572,18 +582,12 @@ test('every example and every block of a page that serves is in the table', () =
 
 // ---- The test ------------------------------------------------------------------------------------------------------
 
-const programs = new Set<WatchedProgram>();
-const clients = new Set<SlowClient | Honest>();
-afterEach(async () => {
-  await Promise.all(Array.from(clients, (client) => client.close()));
-  clients.clear();
-  await Promise.all(Array.from(programs, (program) => program.end()));
-  programs.clear();
-});
+/** What a test has opened, closed in reverse order. */
+type Opened = { close(): Promise<unknown> }[];
 
-function keep<T extends SlowClient | Honest>(client: T): T {
-  clients.add(client);
-  return client;
+function keep<T extends { close(): Promise<unknown> }>(opened: Opened, each: T): T {
+  opened.push(each);
+  return each;
 }
 
 /** Resolves once the program has so many servers and serves. @returns the last of them. */
@@ -596,7 +600,19 @@ async function listening(program: WatchedProgram, count: number): Promise<Served
   }
 }
 
-const entries = Object.entries(served).flatMap(([name, each]) => ('not' in each ? [] : [{ name, ...each }]));
+/** One of each kind of server. The long form (HAWSER_TEST_DEEP=1) runs all. */
+const shortForm = [
+  'docs/channels.md 1',
+  'docs/channels.md 2',
+  'docs/transport.md 1',
+  'docs/transport.md 2',
+  'examples/sessions-server.ts',
+  'examples/sync-manager.ts',
+  'examples/thermostat-device.ts',
+];
+const entries = Object.entries(served)
+  .filter(([name]) => process.env.HAWSER_TEST_DEEP === '1' || shortForm.includes(name))
+  .flatMap(([name, each]) => ('not' in each ? [] : [{ name, ...each }]));
 
 test.each(entries)('$name goes on when clients stop reading or never acknowledge', async (entry) => {
   const own = join(folder, `${entries.indexOf(entry)}`);
@@ -608,10 +624,14 @@ test.each(entries)('$name goes on when clients stop reading or never acknowledge
     XDG_RUNTIME_DIR: own,
     HAWSER_TEST_QUEUED_BYTES: `${queuedBytes}`,
   };
-  const program = new WatchedProgram(file, args, own, env);
-  programs.add(program);
-  for (const [index, talk] of entry.talks.entries())
-    await Promise.race([program.failed, withSlowClients(program, index, talk, queuedBytes)]);
+  const opened: Opened = [];
+  const program = keep(opened, new WatchedProgram(file, args, own, env));
+  try {
+    for (const [index, talk] of entry.talks.entries())
+      await Promise.race([program.failed, withSlowClients(program, index, talk, queuedBytes, opened)]);
+  } finally {
+    for (const each of opened.reverse()) await each.close();
+  }
 });
 
 async function withSlowClients(
@@ -619,15 +639,16 @@ async function withSlowClients(
   index: number,
   talk: Talk,
   queuedBytes: number,
+  opened: Opened,
 ): Promise<void> {
   const server = await listening(program, index + 1);
   const before = await program.report();
-  const honest = keep(await talk.honest(server));
+  const honest = keep(opened, await talk.honest(server));
   await honest.ask();
   const { channels } = server;
   const slow = {
-    paused: keep(await PausedClient.connect(await tokenFor(server, clientIds.paused), channels)),
-    mute: keep(await MuteClient.connect(await tokenFor(server, clientIds.mute), channels)),
+    paused: keep(opened, await PausedClient.connect(await tokenFor(server, clientIds.paused), channels)),
+    mute: keep(opened, await MuteClient.connect(await tokenFor(server, clientIds.mute), channels)),
   };
   const endingsOf = ({ endings }: Report, id: bigint): readonly Ending[] =>
     endings.slice(before.endings.length).filter(({ clientId }) => clientId === `${id}`);
@@ -649,7 +670,7 @@ async function withSlowClients(
   })();
   const floods: Promise<boolean>[] = [];
   const over = kinds.map((kind) => {
-    const flood = slow[kind].flood(talk.flood(kind));
+    const flood = slow[kind].flood(talk.flood());
     floods.push(flood);
     const done = reported(program, (report) => isOver || isDone(report, kind));
     // A flood that is over says nothing of them.
@@ -667,8 +688,11 @@ async function withSlowClients(
     const id = clientIds[kind];
     const ends = talk.ends[kind];
     expect(report.peakBytes[`${id}`] ?? 0, kind).toBeLessThan(queuedBytes + excessBytes);
-    const expected = 'bounded' in ends ? [] : [expect.objectContaining(ends)];
-    expect(endingsOf(report, id), kind).toEqual(expected);
+    const ended = endingsOf(report, id);
+    const [first] = ended;
+    if (kind === 'mute' && first?.code === noProgress) continue;
+    if ('maySlow' in ends && first?.code === slowConsumer) continue;
+    expect(ended, kind).toEqual('bounded' in ends ? [] : [expect.objectContaining(ends)]);
   }
 
   // What the server still does for a client must not end it when the client goes.

@@ -71,13 +71,14 @@ export class WatchedProgram {
   /** @throws Error with its output when the process has ended. */
   async report(): Promise<Report> {
     const answered = once(this.#child, 'message');
-    if (this.#child.connected) this.#child.send('report');
+    // A process that ends meanwhile is told of by `failed`.
+    if (this.#child.connected) this.#child.send('report', () => undefined);
     const [report] = await Promise.race([answered, this.failed]);
     return report;
   }
 
   /** Kills it. */
-  async end(): Promise<void> {
+  async close(): Promise<void> {
     if (this.#ended !== undefined) return;
     this.#child.kill('SIGKILL');
     await this.failed.catch(() => undefined);
