@@ -71,13 +71,22 @@ export function throwLater(error: unknown): void {
   });
 }
 
-/** Runs the application's code `source`. Reports what it throws, and the rejection of a promise that it returns. */
-export function guard(target: ListenerErrorTarget, source: string, run: () => unknown): void {
+/**
+ * Runs the application's code.
+ *
+ * @param failed called with what it throws, or with the reason why a promise that it returns rejects.
+ */
+export function isolate(run: () => unknown, failed: (error: unknown) => void): void {
   try {
-    isolatePromise(run(), (error) => reportListenerError(target, error, source));
+    isolatePromise(run(), failed);
   } catch (error) {
-    reportListenerError(target, error, source);
+    failed(error);
   }
+}
+
+/** Runs the application's code `source`, as {@link isolate}, and reports its errors. */
+export function guard(target: ListenerErrorTarget, source: string, run: () => unknown): void {
+  isolate(run, (error) => reportListenerError(target, error, source));
 }
 
 /**

@@ -6,7 +6,7 @@ import * as tls from 'node:tls';
 import { argumentError, checkFunction, checkInteger, checkOptions, describe } from '../base/check.js';
 import { type Clock, systemClock, type Timer } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
-import { isolatePromise, warnOfListenerError } from '../base/isolate.js';
+import { isolate, warnOfListenerError } from '../base/isolate.js';
 import { checkReceiver, type MessageConnection, type MessageReceiver } from '../base/message-connection.js';
 import { FrameDecoder, frame } from './framing.js';
 import { mashMessageBytes } from './mash-codec.js';
@@ -79,7 +79,7 @@ export function overStream<R extends MessageReceiver>(
   checkOptions('options', options, streamOptionNames);
   if (!(socket instanceof net.Socket)) throw argumentError('socket', 'a net.Socket', describe(socket));
   checkFunction('attach', attach);
-  return attachTo(socket, attach, settingsOf(options));
+  return attachTo(socket, (connection) => checkReceiver('attach', attach(connection)), settingsOf(options));
 }
 
 /** Options that are checked. */
@@ -133,7 +133,7 @@ export function attachTo<R extends MessageReceiver>(
   }
   const connection = new StreamConnection(socket, settings);
   try {
-    const receiver = checkReceiver('attach', attach(connection));
+    const receiver = attach(connection);
     connection.start(receiver, patience);
     return receiver;
   } catch (error) {
@@ -332,9 +332,8 @@ function lostError(why: string, cause: unknown): HawserError {
 
 /** Tells the application what its own code threw. */
 export function report({ listenerError }: Settings, error: unknown, source: StreamErrorSource): void {
-  try {
-    isolatePromise(listenerError(error, source), (second) => warnOfListenerError(second, 'listenerError'));
-  } catch (second) {
-    warnOfListenerError(second, 'listenerError');
-  }
+  isolate(
+    () => listenerError(error, source),
+    (second) => warnOfListenerError(second, 'listenerError'),
+  );
 }

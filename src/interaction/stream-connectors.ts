@@ -5,7 +5,7 @@ import * as tls from 'node:tls';
 import { abortedError, throwIfAborted } from '../base/abort.js';
 import { argumentError, describe } from '../base/check.js';
 import { HawserError, type HawserErrorCode } from '../base/errors.js';
-import type { Connector, MessageReceiver } from '../base/message-connection.js';
+import { type Connector, checkReceiver, type MessageReceiver } from '../base/message-connection.js';
 import { type Attach, attachTo, type Settings, type StreamOptions, settingsOf } from './over-stream.js';
 
 /** Options of {@link tcpConnector}: those of `net.connect`, and ours. */
@@ -143,7 +143,7 @@ function connect<S extends net.Socket>(
       }
       settle();
       try {
-        attachTo(socket, attach, settings);
+        attachTo(socket, (connection) => checkReceiver('attach', attach(connection)), settings);
         resolve();
       } catch (error) {
         reject(error);

@@ -3,7 +3,7 @@
 import type { IDuplexStream, IEvent, IWatchRequest, IWatchResponse } from 'etcd3';
 import { Backoff } from '../../base/backoff.js';
 import type { Timer } from '../../base/clock.js';
-import { isolatePromise, warnOfListenerError } from '../../base/isolate.js';
+import { isolate, warnOfListenerError } from '../../base/isolate.js';
 import type { EtcdCluster } from './etcd-cluster.js';
 import { type EtcdKeys, type EtcdRange, revisionOf } from './etcd-keys.js';
 import type { StoreChange, WatchListener } from './store.js';
@@ -197,11 +197,7 @@ export class EtcdWatch implements Disposable {
 
   #call(run: () => unknown): void {
     if (this.#disposed) return;
-    try {
-      isolatePromise(run(), (error) => warnOfListenerError(error, 'watch'));
-    } catch (error) {
-      warnOfListenerError(error, 'watch');
-    }
+    isolate(run, (error) => warnOfListenerError(error, 'watch'));
   }
 
   #pause(delayMs: number): Promise<void> {

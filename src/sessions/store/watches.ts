@@ -1,6 +1,6 @@
 // Who watches a store that lies in this process, and how they are told.
 
-import { isolatePromise, warnOfListenerError } from '../../base/isolate.js';
+import { isolate, warnOfListenerError } from '../../base/isolate.js';
 import type { StoreChange, StoreEntry, WatchListener } from './store.js';
 
 interface Watch {
@@ -49,11 +49,7 @@ export class Watches {
 
   #call(watch: Watch, run: () => unknown): void {
     if (!this.#watches.has(watch)) return;
-    try {
-      isolatePromise(run(), (error) => warnOfListenerError(error, 'watch'));
-    } catch (error) {
-      warnOfListenerError(error, 'watch');
-    }
+    isolate(run, (error) => warnOfListenerError(error, 'watch'));
   }
 }
 

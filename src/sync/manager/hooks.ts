@@ -2,7 +2,7 @@
 
 import { describe } from '../../base/check.js';
 import type { Clock } from '../../base/clock.js';
-import { answerOf, isolatePromise } from '../../base/isolate.js';
+import { answerOf, isolate } from '../../base/isolate.js';
 import { TokenBucket } from '../../base/token-bucket.js';
 import type { Start } from '../wire/messages.js';
 import type { Counts } from './events.js';
@@ -34,11 +34,9 @@ export class Hooks {
     const name = 'allowIndex';
     try {
       // The compiler is not what calls this: an application may be in JavaScript.
-      const answer: unknown = this.#host.settings.allowIndex(agent, index);
+      const answer = answerOf<unknown>(this.#host.settings.allowIndex(agent, index));
       if (typeof answer === 'boolean') return answer;
       this.failed(agent, name, new TypeError(`it returned ${describe(answer)}, and neither true nor false`));
-      // What becomes of a promise has been told.
-      answerOf(answer);
     } catch (error) {
       this.failed(agent, name, error);
     }
@@ -46,13 +44,10 @@ export class Hooks {
   }
 
   onContext(agent: string, module: string, item: ContextItem): void {
-    const name = 'onContext';
-    try {
-      const result: unknown = this.#host.settings.onContext(agent, module, item);
-      isolatePromise(result, (error) => this.failed(agent, name, error));
-    } catch (error) {
-      this.failed(agent, name, error);
-    }
+    isolate(
+      () => this.#host.settings.onContext(agent, module, item),
+      (error) => this.failed(agent, 'onContext', error),
+    );
   }
 
   /** @returns a promise of whether it was told, which never rejects; it may never settle. */
