@@ -8,8 +8,8 @@ import { checkBoolean, checkFunction, checkNumber, checkOptions } from './check.
 import { type Clock, systemClock, type Timer } from './clock.js';
 import { HawserError } from './errors.js';
 import {
+  answerOf,
   guard,
-  isolatePromise,
   isolateRejections,
   type ListenerErrorTarget,
   reportListenerError,
@@ -408,9 +408,7 @@ export class ConnectionManager<T = void>
   #reconnectsAfter(reason: unknown): boolean {
     if (!this.#autoReconnect) return false;
     try {
-      const answer = this.#reconnectAfter(reason);
-      isolatePromise(answer, (error) => reportListenerError(this, error, 'reconnectAfter'));
-      return answer;
+      return checkBoolean('the result of reconnectAfter', answerOf(this.#reconnectAfter(reason)));
     } catch (error) {
       this.#later('reconnectAfter', () => {
         throw error;

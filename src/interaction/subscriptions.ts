@@ -13,7 +13,7 @@ import {
   maxU16,
   maxU32,
 } from '../base/check.js';
-import { isolatePromise, warnOfListenerError } from '../base/isolate.js';
+import { answerOf, isolate, warnOfListenerError } from '../base/isolate.js';
 import type { Random } from '../base/random.js';
 import { TimingWheel, WheelTimer } from '../base/timing-wheel.js';
 import { limits } from './codec.js';
@@ -472,15 +472,13 @@ export class SubscriptionManager<P> {
 
   #cancel(subscription: Subscription<P>, reason: CancelReason, error?: unknown): void {
     this.#remove(subscription);
-    try {
-      if (this.#cancelled !== undefined)
-        isolatePromise(this.#cancelled(subscription.peer.key, subscription.id, reason, error), (thrown) =>
-          warnOfListenerError(thrown, 'cancelled'),
-        );
-      else if (reason === 'failed') warnOfListenerError(error, 'notify');
-    } catch (thrown) {
-      warnOfListenerError(thrown, 'cancelled');
-    }
+    const cancelled = this.#cancelled;
+    if (cancelled !== undefined) {
+      isolate(
+        () => cancelled(subscription.peer.key, subscription.id, reason, error),
+        (thrown) => warnOfListenerError(thrown, 'cancelled'),
+      );
+    } else if (reason === 'failed') warnOfListenerError(error, 'notify');
   }
 
   // ---- Changes -----------------------------------------------------------------------------------------------------
@@ -608,10 +606,8 @@ export class SubscriptionManager<P> {
       this.#dropPending(subscription);
       return;
     }
-    const isTaken = !peer.blocked && this.#notify(peer.key, notification);
-    isolatePromise(isTaken, (error) => {
-      if (subscription.active) this.#cancel(subscription, 'failed', error);
-    });
+    const isTaken =
+      !peer.blocked && checkBoolean('the result of notify', answerOf(this.#notify(peer.key, notification)));
     if (!isTaken) peer.blocked = true;
     // The callback may have ended it.
     if (!subscription.active) return;

@@ -184,8 +184,14 @@ const cases: Readonly<Record<string, () => Promise<unknown>>> = {
       release: () => undefined,
       reconnectAfter: rejecting,
     });
-    opened.push(manager);
-    manager.connect().catch(() => undefined);
+    const connecting = manager.connect();
+    opened.push({
+      close: () =>
+        Promise.all([
+          expect(connecting).rejects.toMatchObject({ code: 'ERR_HAWSER_CLOSED' }),
+          manager.close(),
+        ]),
+    });
   },
 };
 

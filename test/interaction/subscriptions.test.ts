@@ -987,6 +987,22 @@ describe('callbacks', () => {
     expect(device.cancelled).toEqual([['b', 2, 'failed', broken]]);
     expect(device.manager.sizeOf('b')).toBe(0);
   });
+
+  test('that are async are refused, for a promise is no answer', async () => {
+    const unhandled: unknown[] = [];
+    const onUnhandled = (error: unknown): number => unhandled.push(error);
+    process.on('unhandledRejection', onUnhandled);
+    const { wheel } = new Device().time;
+    const notify = (): never => Promise.reject(new Error('async')) as never;
+    const manager = new SubscriptionManager<string>({ wheel, notify });
+    const terms = { endpoint, feature, attributes: [] };
+    expect(() => manager.subscribe('peer', terms, () => new Map())).toThrow('the result of notify');
+    expect(manager.size).toBe(0);
+    // Rejections without a handler are told before the next turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('unhandledRejection', onUnhandled);
+    expect(unhandled).toEqual([]);
+  });
 });
 
 describe('a peer without room', () => {
