@@ -1,15 +1,14 @@
 // A client with a valid token that breaks the spirit of the protocol, not its letter: it offers any credit, acknowledges what it likes and
 // sends any frames. Built on the independent implementation of test/reference.
 
-import { createSocket, type Socket } from 'node:dgram';
-import { once } from 'node:events';
+import type { Socket } from 'node:dgram';
 import type { Bytes } from '../reference/bytes.js';
-import { ReferenceClient } from '../reference/endpoints.js';
+import type { ReferenceClient } from '../reference/endpoints.js';
 import { type AckRange, decodeFrames, type Frame, isAcknowledged } from '../reference/frames.js';
-import { feature, type Limits, ready } from '../reference/hawser1.js';
+import { feature, type Limits } from '../reference/hawser1.js';
+import { UdpClient } from '../reference/udp-client.js';
 import { gatewayChannels } from './attack.js';
 
-const resendMs = 100;
 const pingMs = 1000;
 /** ACK ranges of one frame (docs/protocol.md section 6). */
 const maxRanges = 32;
@@ -31,50 +30,24 @@ export class HostilePeer {
   packets = 0;
   readonly #options: HostileOptions;
   readonly #ranges: { smallest: bigint; largest: bigint }[] = [];
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #timer: NodeJS.Timeout;
 
-  private constructor(options: HostileOptions, socket: Socket) {
+  private constructor(options: HostileOptions, { socket, client }: UdpClient) {
     this.#options = options;
     this.socket = socket;
-    this.client = new ReferenceClient({
-      token: options.token,
-      features: feature.channels,
-      channels: gatewayChannels,
-      ...(options.limits === undefined ? {} : { limits: options.limits }),
-      sendDatagram: (datagram, to) => socket.send(datagram, to.port, to.host),
-    });
+    this.client = client;
+    socket.on('message', (datagram) => this.#receive(datagram));
+    let sequence = 1000;
+    this.#timer = setInterval(() => this.send([{ type: 'PING', sequence: sequence++ & 0xffff }]), pingMs);
   }
 
   static async connect(options: HostileOptions): Promise<HostilePeer> {
-    await ready;
-    const socket = createSocket('udp4');
-    socket.bind(0, options.localAddress ?? '127.0.0.1');
-    await once(socket, 'listening');
-    const peer = new HostilePeer(options, socket);
-    await peer.#connect();
-    return peer;
-  }
-
-  async #connect(): Promise<void> {
-    const connected = new Promise<void>((resolve) => {
-      this.socket.on('message', (datagram, from) => {
-        if (this.#isConnected()) return this.#receive(datagram);
-        this.client.receive(datagram, { host: from.address, port: from.port });
-        if (this.#isConnected()) resolve();
-      });
-    });
-    this.client.start();
-    const resending = setInterval(() => this.client.resend(), resendMs);
-    await connected;
-    clearInterval(resending);
-    let sequence = 1000;
-    this.#timers.push(
-      setInterval(() => this.send([{ type: 'PING', sequence: sequence++ & 0xffff }]), pingMs),
+    const { token, limits, localAddress } = options;
+    const udp = await UdpClient.connect(
+      { token, features: feature.channels, channels: gatewayChannels, ...(limits && { limits }) },
+      localAddress,
     );
-  }
-
-  #isConnected(): boolean {
-    return this.client.state === 'CONNECTED';
+    return new HostilePeer(options, udp);
   }
 
   /** Connection id that packets to the gateway carry. */
@@ -90,7 +63,7 @@ export class HostilePeer {
   }
 
   close(): void {
-    for (const timer of this.#timers) clearInterval(timer);
+    clearInterval(this.#timer);
     this.socket.close();
   }
 

@@ -1,8 +1,6 @@
 // Clients of an example: one that takes everything, one that stops reading and one that never acknowledges. Messages are bytes, as they are on
 // the wire.
 
-import { createSocket, type Socket } from 'node:dgram';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   bytes,
@@ -16,8 +14,8 @@ import {
   sequenced,
   unreliable,
 } from '../../src/index.js';
-import { type Endpoint, ReferenceClient } from '../reference/endpoints.js';
-import { type ChannelDeclaration, channelMode, feature, ready } from '../reference/hawser1.js';
+import { type ChannelDeclaration, channelMode, feature } from '../reference/hawser1.js';
+import { UdpClient } from '../reference/udp-client.js';
 
 /** A channel as a server declares it. */
 export interface WireChannel {
@@ -119,17 +117,9 @@ export async function ask(
   const heard = hearer.hears(text);
   from.send(question);
   if (!mayBeLost) return heard;
-  const stop = new AbortController();
-  const repeat = async (): Promise<void> => {
-    for (;;) {
-      await sleep(repeatMs, undefined, { signal: stop.signal });
-      from.send(question);
-    }
-  };
-  const repeating = repeat().catch(() => undefined);
+  const repeating = setInterval(() => from.send(question), repeatMs);
   await heard;
-  stop.abort();
-  await repeating;
+  clearInterval(repeating);
 }
 
 /** Something that sends messages and leaves what it gets. */
@@ -180,67 +170,51 @@ export class PausedClient implements SlowClient {
   }
 }
 
-const handshakeMs = 100;
 const resendMs = 1000;
 /** Bytes of its own frames that are not acknowledged. A receive buffer of the server has room for their packets. */
 const maxUnacknowledgedBytes = 262_144;
 
 /** A client that speaks the wire and acknowledges nothing: it answers PING and repeats its own frames. */
 export class MuteClient implements SlowClient {
-  readonly #socket: Socket;
-  readonly #client: ReferenceClient;
+  readonly #udp: UdpClient;
   readonly #channels: readonly WireChannel[];
-  #timer: NodeJS.Timeout;
+  readonly #timer: NodeJS.Timeout;
   #isClosed = false;
-  /** Resolves when the last datagram is sent. */
-  #sent: Promise<void> = Promise.resolve();
 
-  private constructor(token: Uint8Array, socket: Socket, channels: readonly WireChannel[]) {
-    this.#socket = socket;
-    this.#channels = declared(channels);
-    this.#client = new ReferenceClient({
+  private constructor(udp: UdpClient, channels: readonly WireChannel[]) {
+    this.#udp = udp;
+    this.#channels = channels;
+    const { client, socket } = udp;
+    if (client.session !== undefined) client.session.acknowledges = false;
+    socket.on('message', (datagram, from) => {
+      client.receive(datagram, { host: from.address, port: from.port });
+    });
+    this.#timer = setInterval(() => client.resend(), resendMs);
+  }
+
+  static async connect(token: Uint8Array, served: readonly WireChannel[]): Promise<MuteClient> {
+    const channels = declared(served);
+    const udp = await UdpClient.connect({
       token,
       features: feature.channels,
-      channels: this.#channels.map(
+      channels: channels.map(
         ({ mode, ...rest }): ChannelDeclaration => ({ ...rest, mode: channelMode[mode] }),
       ),
       limits: { maxDatagram: 1200, credit: 0xffff_ffff, channelCredit: 0xffff_ffff },
-      sendDatagram: (datagram, to) => this.#sendTo(datagram, to),
     });
-    socket.on('message', (datagram, from) => {
-      this.#client.receive(datagram, { host: from.address, port: from.port });
-    });
-    this.#timer = setInterval(() => this.#client.resend(), handshakeMs);
-  }
-
-  static async connect(token: Uint8Array, channels: readonly WireChannel[]): Promise<MuteClient> {
-    await ready;
-    const socket = createSocket('udp4');
-    socket.bind(0, '127.0.0.1');
-    await once(socket, 'listening');
-    const mute = new MuteClient(token, socket, channels);
-    mute.#client.start();
-    while (mute.#client.state !== 'CONNECTED') await once(socket, 'message');
-    const { session } = mute.#client;
-    if (session !== undefined) session.acknowledges = false;
-    clearInterval(mute.#timer);
-    mute.#timer = setInterval(() => mute.#client.resend(), resendMs);
-    return mute;
-  }
-
-  get #connected(): boolean {
-    return this.#client.state === 'CONNECTED';
+    return new MuteClient(udp, channels);
   }
 
   async flood(messages: Iterable<WireMessage>): Promise<boolean> {
-    const { session } = this.#client;
+    const udp = this.#udp;
+    const { session } = udp.client;
     if (session === undefined) return false;
     let count = 0;
     for (const { channel, data } of messages) {
       const number = this.#channels.findIndex(({ name }) => name === channel);
       const maxFrames = maxUnacknowledgedBytes / Math.min(data.length + messageCost, 1200);
       while (session.unacknowledged >= maxFrames || !session.channels.mayCarry(number, data.length)) {
-        if (!this.#connected) return false;
+        if (!udp.connected) return false;
         session.flush();
         await sleep(1);
       }
@@ -249,25 +223,18 @@ export class MuteClient implements SlowClient {
         session.flush();
         await sleep(0);
       }
-      if (!this.#connected) return false;
+      if (!udp.connected) return false;
     }
     session.flush();
-    while (this.#connected && session.unacknowledged > 0) await sleep(1);
-    return this.#connected;
+    while (udp.connected && session.unacknowledged > 0) await sleep(1);
+    return udp.connected;
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#timer);
-    if (this.#connected) this.#client.disconnect();
-    await this.#sent;
-    this.#socket.close();
-  }
-
-  #sendTo(datagram: Uint8Array, { port, host }: Endpoint): void {
-    this.#sent = new Promise((resolve) => {
-      this.#socket.send(datagram, port, host, () => resolve());
-    });
+    if (this.#udp.connected) this.#udp.client.disconnect();
+    await this.#udp.close();
   }
 }

@@ -40,6 +40,7 @@ const tokenTimeoutMs = 60_000;
 
 export class WatchedProgram {
   readonly #child: ChildProcess;
+  readonly #closed: Promise<unknown[]>;
   /** Rejects when the process ends. */
   readonly failed: Promise<never>;
   #output = '';
@@ -56,10 +57,12 @@ export class WatchedProgram {
       stream?.setEncoding('utf8').on('data', (text: string) => {
         this.#output = `${this.#output}${text}`.slice(-20_000);
       });
-    this.failed = once(this.#child, 'close').then(([code, signal]) => {
+    this.#closed = once(this.#child, 'close');
+    this.failed = this.#closed.then(([code, signal]) => {
       this.#ended = `${signal ?? `exit code ${code}`}`;
       throw new Error(`the process ended with ${this.#ended}: ${this.#output.slice(-3000)}`);
     });
+    // Whoever waits for something else as well hears of it; nobody else has to.
     this.failed.catch(() => undefined);
   }
 
@@ -81,7 +84,7 @@ export class WatchedProgram {
   async close(): Promise<void> {
     if (this.#ended !== undefined) return;
     this.#child.kill('SIGKILL');
-    await this.failed.catch(() => undefined);
+    await this.#closed;
   }
 }
 
