@@ -1,4 +1,4 @@
-// What the fuzz targets of whole endpoints share: a gateway's options, tokens, and a client driven by hand.
+// Shared by the fuzz targets of whole endpoints: a gateway's options, tokens, and a client driven by hand.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,7 @@ inline const SocketAddress kClientAddress = SocketAddress::ipv4({10, 0, 1, 2}, 5
 inline constexpr std::uint32_t kLongest = 8192;
 inline constexpr std::uint32_t kCredit = 4 * kLongest;
 inline constexpr std::uint32_t kChannelCredit = 2 * kLongest;
-// Of `channels()`.
+// Numbers of the channels of `channels()`.
 inline constexpr std::uint32_t kUnreliable = 0;
 inline constexpr std::uint32_t kSequenced = 1;
 inline constexpr std::uint32_t kOrdered = 2;
@@ -90,7 +90,7 @@ inline Hash128 digest() {
   return channels_digest(entries);
 }
 
-// Where an endpoint tells its events and counters.
+// Events and counters of an endpoint.
 struct Node {
   static constexpr std::size_t kRoomForMessages = std::size_t{64} * 1024;
 

@@ -15,7 +15,7 @@
 
 namespace hawser::fuzz {
 
-// Secrets for key updates: both sides know those of even ids.
+// Secrets for key updates: both sides know the secrets with even ids.
 inline std::optional<Key> secret_of(const SecretId& id) {
   const auto number = std::to_integer<std::uint8_t>(id[0]);
   return number % 2 == 0 ? std::optional(key(number)) : std::nullopt;

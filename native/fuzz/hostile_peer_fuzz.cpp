@@ -30,15 +30,15 @@ constexpr std::uint32_t kMaxSendMemory = 80 * 1024;
 constexpr std::uint32_t kMaxSessions = 16;
 constexpr std::uint32_t kMaxOutput = 64;
 constexpr std::uint64_t kHonestId = 1;
-// Client ids of the hostile clients: with so many sessions, they can fill the memory of all peers.
+// Client ids of the hostile clients: enough sessions to fill the memory of all peers.
 constexpr std::uint64_t kHostileIds = 12;
 // Endpoint::memory_bytes(). Most of it are packet buffers.
 constexpr std::size_t kMostMemory = std::size_t{3} * 1024 * 1024;
 // The longest message of the honest client and to it.
 constexpr std::size_t kLongestHonest = 2'000;
 
-// Where the hostile peer sends from: another port, another host, the other family; the last is the honest
-// client's, where it hears nothing.
+// Addresses from which the hostile peer sends: another port, another host, the other family; the last is the
+// honest client's, where it hears nothing.
 std::vector<SocketAddress> sources() {
   return {SocketAddress::ipv4({10, 0, 2, 1}, 6000), SocketAddress::ipv4({10, 0, 2, 1}, 6001),
           SocketAddress::ipv4({10, 9, 9, 9}, 9000), SocketAddress::ipv6({0x20}, 6000), kClientAddress};
@@ -276,7 +276,7 @@ class World {
   void send_hostile(std::uint32_t channel, Bytes message, const SendOptions& options) {
     const auto before = server_.status(to_hostile_, now_);
     const SendStatus sent = server_.send(to_hostile_, channel, message, options, now_);
-    // What is sent at once is not held.
+    // Messages of these channels are sent at once and not held.
     if (!before || channel == kUnreliable || channel == kSequenced) return;
     require(sent != SendStatus::kSent || std::max(before->queued_bytes, before->held_bytes) <= kMaxQueued);
   }

@@ -199,7 +199,7 @@ test.each(Object.keys(cases))('%s that rejects is reported and does not end the 
   const before = unhandledListenerErrors();
   await cases[name]?.();
   await expect.poll(() => unhandledListenerErrors()).toBeGreaterThan(before);
-  // Rejections without a handler are told before the next turn.
+  // Node.js reports rejections without a handler before the next turn.
   await new Promise((resolve) => setImmediate(resolve));
   expect(unhandled).toEqual([]);
 });

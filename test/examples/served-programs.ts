@@ -85,7 +85,7 @@ function blockOf(key: string): Block {
 function block(key: string, around: { readonly before?: string; readonly after?: string } = {}): Prepare {
   return (own) => {
     const { page, wish, code } = blockOf(key);
-    // What a page declares for its compiler is defined by `before`.
+    // Names that a page only declares for its compiler are defined by `before`.
     const { before = '', after = '' } = around;
     // A page may have a file that this one imports.
     for (const { wish: other, code: text } of readBlocks(page))
@@ -155,7 +155,7 @@ const needsKme = {
   not: 'it needs a KME; the layer keys sends answers to signed messages of the other SAE only',
 };
 
-/** By path, or by page and the number of the block among those of the page that serve. */
+/** By path, or by page and number of the block: blocks that serve are counted. */
 export const served: Readonly<Record<string, Served | NotServed>> = {
   'examples/README.md': { not: 'it is a page without a server' },
   'examples/echo-client.ts': isClient,
@@ -263,7 +263,7 @@ setInterval(() => sensor.emit('celsius', ++sensor.celsius), 1);
     }),
     talks: [interactionTalk({ endpoint: 1, feature: 1 })],
   },
-  'docs/interaction.md 4': { not: 'it is MASH over TLS, whose bounds are those of streams' },
+  'docs/interaction.md 4': { not: 'it is MASH over TLS, which has the bounds of streams' },
   'docs/interaction.md 5': isSimulated,
   'docs/keys-personas.md 1': needsKme,
   'docs/keys.md 1': needsKme,

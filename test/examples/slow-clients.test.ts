@@ -14,7 +14,7 @@ import { type Ending, type Report, type ServedAddress, tokenFor, WatchedProgram 
 const MiB = 1024 * 1024;
 /** `maxQueuedBytes` of most servers here. The default takes too long to fill where answers are short. */
 const shortQueuedBytes = MiB / 2;
-/** What the messages of one turn of the event loop may exceed it by (docs/channels.md), and the memory of their blocks. */
+/** Messages of one turn of the event loop may exceed it by 1 MiB (docs/channels.md); the rest is memory of their blocks. */
 const excessBytes = 1.125 * MiB;
 /** Also the end of a client that has acknowledged nothing for 30 s, which a slow machine may need for a test. */
 const noProgress = 12;
@@ -33,7 +33,7 @@ test('every example and every block of a page that serves is in the table', () =
   expect(Object.keys(served).toSorted()).toEqual([...examples, ...servingBlocks.keys()].toSorted());
 });
 
-/** What a test has opened, closed in reverse order. */
+/** Everything that a test has opened; it is closed in reverse order. */
 type Opened = { close(): Promise<unknown> }[];
 
 function keep<T extends { close(): Promise<unknown> }>(opened: Opened, each: T): T {
@@ -41,7 +41,7 @@ function keep<T extends { close(): Promise<unknown> }>(opened: Opened, each: T):
   return each;
 }
 
-/** Resolves once the program has so many servers and serves. @returns the last of them. */
+/** Resolves once the program has `count` servers and serves. @returns the last server. */
 async function listening(program: WatchedProgram, count: number): Promise<ServedAddress> {
   for (;;) {
     const servers = (await program.report()).servers.slice(0, count);
@@ -146,7 +146,7 @@ async function withSlowClients(
     expect(ended, kind).toEqual('bounded' in ends ? [] : [expect.objectContaining(ends)]);
   }
 
-  // What the server still does for a client must not end it when the client goes.
+  // A client that leaves must not end the server, whatever the server still does for that client.
   for (const kind of kinds) await slow[kind].close();
   await Promise.all(floods);
   await reported(program, ({ connected }) =>

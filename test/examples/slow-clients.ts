@@ -70,7 +70,7 @@ export function rawChannels(channels: readonly WireChannel[]): RawChannels {
 
 const repeatMs = 200;
 
-/** A client that takes everything, and hears what others and itself are told. */
+/** A client that takes every message. */
 export class HonestClient {
   readonly #connection: Connection<RawChannels>;
   #heard: (text: string) => void = () => undefined;
@@ -146,7 +146,7 @@ export class PausedClient implements SlowClient {
 
   static async connect(token: Uint8Array, channels: readonly WireChannel[]): Promise<PausedClient> {
     const longest = Math.max(...channels.map(({ maxMessageBytes }) => maxMessageBytes));
-    // What it leaves unread waits at the server sooner.
+    // With little credit, unread messages wait at the server sooner.
     const leastCredit = Math.max(longest + messageCost, 1024);
     const credit = { creditBytes: leastCredit, channelCreditBytes: leastCredit };
     const connection = await connect(token, { channels: rawChannels(channels), ...credit });

@@ -1,4 +1,4 @@
-// What clients say to a server, and what becomes of those that stop reading or never acknowledge.
+// Conversations of clients with a server, and how slow clients end.
 
 import { hawserCodec } from '../../src/interaction/hawser-codec.js';
 import { hawserConnector, InteractionClient, StatusError } from '../../src/interaction/index.js';
@@ -26,10 +26,10 @@ export interface Honest {
   close(): Promise<void>;
 }
 
-/** What the clients of a server say, and what becomes of the slow ones. */
+/** Messages of the clients of a server, and how the slow clients end. */
 export interface Talk {
   honest(server: ServedAddress): Promise<Honest>;
-  /** What each slow client sends: its answers exceed the limits, or are as many as a test has time for. */
+  /** Messages of each slow client: the answers to them exceed the limits, or are as many as a test has time for. */
   flood(): Iterable<WireMessage>;
   /** True where slow clients are sent something whatever they send. */
   readonly sendsByItself?: boolean;
@@ -96,7 +96,7 @@ async function honestSpeaker(
   };
 }
 
-/** A server that answers on a reliable channel with what it is told. */
+/** A server that echoes messages on a reliable channel. */
 export function reliableTalk(spoken: Spoken): Talk {
   const data = spoken.encode('x'.repeat(longTextBytes));
   return {
@@ -125,7 +125,7 @@ export function pausingTalk(spoken: Spoken): Talk {
   return { ...reliableTalk(spoken), untilBytes: highWaterBytes, ends };
 }
 
-/** A server that answers on an unreliable channel with what it is told. */
+/** A server that echoes messages on an unreliable channel. */
 export function unreliableTalk(channel: string): Talk {
   const spoken = { channel, encode: (text: string) => Buffer.from(text) };
   return {

@@ -998,7 +998,7 @@ describe('callbacks', () => {
     const terms = { endpoint, feature, attributes: [] };
     expect(() => manager.subscribe('peer', terms, () => new Map())).toThrow('the result of notify');
     expect(manager.size).toBe(0);
-    // Rejections without a handler are told before the next turn.
+    // Node.js reports rejections without a handler before the next turn.
     await new Promise((resolve) => setImmediate(resolve));
     process.off('unhandledRejection', onUnhandled);
     expect(unhandled).toEqual([]);
