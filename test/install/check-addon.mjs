@@ -6,8 +6,8 @@ import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } fro
 import { join } from 'node:path';
 import { run } from '../../scripts/lib/process.mjs';
 import {
-  addPrograms,
   cleanEnvironment,
+  copyInstalled,
   expectOutput,
   packageIn,
   prebuildName,
@@ -17,15 +17,9 @@ import {
 /** @typedef {import('./context.mjs').Context} Context */
 
 /** A copy of the installation without its prebuilds. @param {Context} context @param {string} name */
-function withoutPrebuilds({ installed, folder }, name) {
-  const project = join(folder, name);
-  mkdirSync(project);
-  cpSync(join(installed, 'node_modules'), join(project, 'node_modules'), {
-    recursive: true,
-    verbatimSymlinks: true,
-  });
+function withoutPrebuilds(context, name) {
+  const project = copyInstalled(context, name, 'no-addon.mjs');
   rmSync(join(packageIn(project), 'prebuilds'), { recursive: true });
-  addPrograms(project, 'no-addon.mjs');
   return project;
 }
 

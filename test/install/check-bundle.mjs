@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { addPrograms, expectOutput, packageIn, prebuildName, runAlone } from './context.mjs';
+import { copyInstalled, expectOutput, packageIn, prebuildName, runAlone } from './context.mjs';
 
 /** @typedef {import('./context.mjs').Context} Context */
 
@@ -17,20 +17,20 @@ const common = /** @type {const} */ ({
 
 /** @param {Context} context */
 async function staysOutside(context) {
-  addPrograms(context.installed, 'app.mjs', 'exchange.mjs');
-  const outfile = join(context.installed, 'out', 'app.mjs');
-  const entryPoints = [join(context.installed, 'app.mjs')];
+  const project = copyInstalled(context, 'bundle-outside', 'app.mjs', 'exchange.mjs');
+  const outfile = join(project, 'out', 'app.mjs');
+  const entryPoints = [join(project, 'app.mjs')];
   await build({ ...common, entryPoints, outfile, external: ['hawser', 'hawser/*'] });
   expectOutput(await runAlone('node', [outfile], context, context.folder), 'bundled\n');
 }
 
 /** @param {Context} context */
 async function carriesAddon(context) {
-  addPrograms(context.installed, 'app-with-addon.mjs', 'exchange.mjs');
+  const project = copyInstalled(context, 'bundle-inside', 'app-with-addon.mjs', 'exchange.mjs');
   const alone = join(context.folder, 'bundle');
   mkdirSync(alone);
   const outfile = join(alone, 'app.mjs');
-  const entryPoints = [join(context.installed, 'app-with-addon.mjs')];
+  const entryPoints = [join(project, 'app-with-addon.mjs')];
   const external = ['lmdb', 'etcd3', 'prom-client', '@opentelemetry/api'];
   await build({ ...common, entryPoints, outfile, external });
   const run = () => runAlone('node', [outfile], context, alone);

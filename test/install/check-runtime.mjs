@@ -1,9 +1,9 @@
 // The installed package at work: on each version of Node.js, and where nothing of it can be written.
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync } from 'node:fs';
+import { chmodSync, copyFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../../scripts/lib/process.mjs';
-import { addPrograms, expectOutput, findNodes, packageIn, runAlone } from './context.mjs';
+import { copyInstalled, expectOutput, findNodes, packageIn, runAlone } from './context.mjs';
 
 /** @typedef {import('./context.mjs').Context} Context */
 
@@ -14,9 +14,10 @@ import { addPrograms, expectOutput, findNodes, packageIn, runAlone } from './con
  * @param {Context['nodes'][number]} node
  */
 async function worksOn(context, { major, path }) {
-  addPrograms(context.installed, 'every-entry.mjs', 'exchange.mjs', 'worker.mjs', 'required.cjs');
+  const programs = ['every-entry.mjs', 'exchange.mjs', 'worker.mjs', 'required.cjs'];
+  const project = copyInstalled(context, `works-${major}`, ...programs);
   for (const program of ['every-entry.mjs', 'required.cjs']) {
-    const outcome = await runAlone(path, [program], context, context.installed);
+    const outcome = await runAlone(path, [program], context, project);
     expectOutput(outcome, new RegExp(`^ok v${major}\\.`, 'm'));
   }
 }
@@ -30,16 +31,17 @@ const mebibyte = 1024 * 1024;
  * @param {Context} context
  * @param {Context['nodes'][number]} node
  */
-async function leavesNothing(context, { path }) {
+async function leavesNothing(context, { major, path }) {
   const names = ['connection-memory.mjs', 'cycles.mjs'];
-  addPrograms(context.installed, ...names.map((name) => `../../transport/children/${name}`));
+  const programs = names.map((name) => `../../transport/children/${name}`);
+  const project = copyInstalled(context, `cycles-${major}`, ...programs);
   const threads = { server: { driver: 'threads', threads: 2 }, client: { driver: 'threads' } };
   for (const args of [
     ['connection-memory.mjs', '20', '200'],
     ['cycles.mjs', '200'],
     ...(process.platform === 'linux' ? [['cycles.mjs', '100', JSON.stringify(threads)]] : []),
   ]) {
-    const { code, output } = await runAlone(path, ['--expose-gc', ...args], context, context.installed);
+    const { code, output } = await runAlone(path, ['--expose-gc', ...args], context, project);
     assert.equal(code, 0, output);
     const { grown } = JSON.parse(output);
     // One slab that is left each time would be 25 MiB or more.
@@ -67,13 +69,7 @@ const asNobody =
 
 /** @param {Context} context */
 async function worksReadOnly(context) {
-  const project = join(context.folder, 'read-only');
-  mkdirSync(project);
-  cpSync(join(context.installed, 'node_modules'), join(project, 'node_modules'), {
-    recursive: true,
-    verbatimSymlinks: true,
-  });
-  addPrograms(project, 'every-entry.mjs', 'exchange.mjs', 'worker.mjs');
+  const project = copyInstalled(context, 'read-only', 'every-entry.mjs', 'exchange.mjs', 'worker.mjs');
   // The one that runs this may be in a folder of root's.
   const node = join(context.folder, 'node');
   copyFileSync(process.execPath, node);

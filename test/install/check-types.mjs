@@ -2,7 +2,7 @@
 import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, run } from '../../scripts/lib/process.mjs';
-import { addPrograms, expectOutput } from './context.mjs';
+import { copyInstalled, expectOutput } from './context.mjs';
 
 /** @typedef {import('./context.mjs').Context} Context */
 
@@ -12,16 +12,13 @@ const settings = {
 };
 
 /** @param {Context} context @param {{module: string, moduleResolution: string}} resolution */
-async function compiles({ installed }, resolution) {
+async function compiles(context, resolution) {
   // lmdb is optional, and declarations of ours name it; its own do not stand a check of libraries.
-  addPrograms(installed, 'typed.ts', 'lmdb-types.d.ts');
-  const types = ['@types/node', 'undici-types'];
-  for (const name of types) {
-    cpSync(join(root, 'node_modules', name), join(installed, 'node_modules', name), {
-      recursive: true,
-    });
+  const name = `types-${resolution.moduleResolution}`;
+  const project = copyInstalled(context, name, 'typed.ts', 'lmdb-types.d.ts');
+  for (const types of ['@types/node', 'undici-types']) {
+    cpSync(join(root, 'node_modules', types), join(project, 'node_modules', types), { recursive: true });
   }
-  const config = join(installed, `tsconfig.${resolution.moduleResolution}.json`);
   const compilerOptions = {
     ...resolution,
     target: 'es2022',
@@ -32,9 +29,10 @@ async function compiles({ installed }, resolution) {
     noEmit: true,
     skipLibCheck: false,
   };
-  writeFileSync(config, JSON.stringify({ compilerOptions, files: ['typed.ts', 'lmdb-types.d.ts'] }));
+  const config = { compilerOptions, files: ['typed.ts', 'lmdb-types.d.ts'] };
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(config));
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  expectOutput(await run(process.execPath, [tsc, '-p', config], { cwd: installed }), '');
+  expectOutput(await run(process.execPath, [tsc], { cwd: project }), '');
 }
 
 /** @type {{title: string, run: (context: Context) => unknown}[]} */

@@ -29,7 +29,8 @@ const nodesFolder = fileURLToPath(new URL('./nodes/node_modules/', import.meta.u
  * @property {string} folder everything is under it; removed at the end by who asked for it
  * @property {string} tarball
  * @property {string} addon what made the addon for this machine that is in it
- * @property {string} installed a project into which the tarball was installed by `npm install`
+ * @property {string} installed a project into which the tarball was installed by `npm install`; checks run side by side, so
+ *   that none changes it: `copyInstalled` gives a check its own
  * @property {number} installSeconds how long that took
  * @property {string} bin the folder that is the whole PATH
  * @property {{major: number, path: string}[]} nodes executables, oldest first
@@ -147,6 +148,25 @@ export function prebuildName() {
   const libc = existsSync('/etc/alpine-release') ? 'musl' : 'glibc';
   const file = process.platform === 'linux' ? `hawser.${libc}.node` : 'hawser.node';
   return join('prebuilds', `${process.platform}-${process.arch}`, file);
+}
+
+/**
+ * Makes a project that is a copy of the installed one, for a check that adds or removes files.
+ *
+ * @param {Context} context
+ * @param {string} name of its folder; no other check has the same
+ * @param {string[]} programs of consumer/
+ * @returns {string} the folder
+ */
+export function copyInstalled({ installed, folder }, name, ...programs) {
+  const project = join(folder, name);
+  makeProject(project);
+  cpSync(join(installed, 'node_modules'), join(project, 'node_modules'), {
+    recursive: true,
+    verbatimSymlinks: true,
+  });
+  addPrograms(project, ...programs);
+  return project;
 }
 
 /** Puts programs of consumer/ into a project. @param {string} project @param {string[]} names */
