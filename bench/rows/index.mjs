@@ -4,6 +4,7 @@ import { row as demo } from './demo.mjs';
 import { cpu64, netcodeEcho } from './echo.mjs';
 import { row as flood } from './flood.mjs';
 import { rows as gateway } from './gateway.mjs';
+import { row as snapshot } from './gateway-snapshot.mjs';
 import { row as growth } from './growth.mjs';
 import { row as handshakes } from './handshakes.mjs';
 import { row as idle } from './idle-10k.mjs';
@@ -53,6 +54,7 @@ export const rows = [
   ...sessionsCluster,
   ...keys,
   ...gateway,
+  snapshot,
   ...reconnect,
   ...simulated,
 ];

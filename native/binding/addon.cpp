@@ -13,6 +13,7 @@
 #include "crypto/sodium.hpp"
 #include "engine/counters.hpp"
 #include "engine/events.hpp"
+#include "engine/peer_status.hpp"
 #include "io/driver.hpp"
 #include "io/transmit_slab.hpp"
 #include "wire/frames.hpp"
@@ -52,6 +53,7 @@ Napi::Object initialise_module(Napi::Env env, Napi::Object exports) {
   exports.Set("sodiumVersion", sodium_version());
   exports.Set("counterNames", names(env, kCounterNames));
   exports.Set("socketCounterNames", names(env, kDriverCounterNames));
+  exports.Set("peerFigureNames", names(env, kPeerFigureNames));
   exports.Set("constants", constants(env));
   exports.Set("NativeEndpoint", NativeEndpoint::define(env));
   exports.Set("NativeSimulation", NativeSimulation::define(env));

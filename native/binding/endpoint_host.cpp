@@ -1,5 +1,6 @@
 #include "binding/endpoint_host.hpp"
 
+#include <cassert>
 #include <functional>
 #include <new>
 #include <span>
@@ -218,11 +219,34 @@ void EndpointHost::submit(Instant now) {
   const auto send_one = [&](Handle peer, std::uint32_t channel, Bytes message, const SendOptions& options) {
     return send(peer, channel, message, options, now) == SendStatus::kSent;
   };
+  const auto run = [&](Handle peer, Bytes record) {
+    static_cast<void>(run_command(*endpoint_, peer, record, now));
+    if (endpoint_->wants_flush()) driver_->flush(now);
+  };
   if (threaded()) {
-    transmit_slab_.take_passed_on(send_one);
+    transmit_slab_.take_passed_on(send_one, run);
   } else {
-    transmit_slab_.take(send_one);
+    transmit_slab_.take(send_one, run);
   }
+}
+
+bool EndpointHost::command(Handle peer, const PeerCommand& command, std::string_view reason) {
+  const PeerCommandBytes record(command, reason);
+  if (!threaded()) {
+    bool done = false;
+    call_in_order([&](Endpoint& endpoint, Instant now) {
+      done = run_command(endpoint, peer, record.view(), now);
+    });
+    return done;
+  }
+  if (!transmit_slab_.add_command(peer, record.view())) {
+    flush();
+    [[maybe_unused]] const bool added = transmit_slab_.add_command(peer, record.view());
+    assert(added && "an empty slab has room for a command");
+  }
+  driver_->schedule();
+  const std::optional<PeerStatus> known = status(peer);
+  return known && known->connected;
 }
 
 void EndpointHost::flushed() {

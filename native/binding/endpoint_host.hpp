@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "base/random.hpp"
 #include "base/result.hpp"
@@ -21,6 +22,7 @@
 #include "engine/events.hpp"
 #include "engine/tap.hpp"
 #include "io/driver.hpp"
+#include "io/peer_command.hpp"
 #include "io/simulation.hpp"
 #include "io/thread_driver.hpp"
 #include "io/transmit_slab.hpp"
@@ -93,6 +95,21 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
     }
     call(work);
   }
+
+  // Has the endpoint do something about a peer, after what waits in the transmit slab. While open. Never
+  // waits for an endpoint on another thread, which does it in its next turn. Returns whether it was done, or,
+  // with another thread, whether the peer was connected when its status was last published.
+  bool command(Handle peer, const PeerCommand& command, std::string_view reason = {});
+
+  // Published status of a peer, with its clock offset now. While open.
+  [[nodiscard]] std::optional<PeerStatus> status(Handle peer) const { return status(peer, driver_->now()); }
+  [[nodiscard]] std::optional<PeerStatus> status(Handle peer, Instant now) const {
+    return endpoint_->published_status().read(peer, now);
+  }
+  // Memory of the endpoint as of its last turn. While open.
+  [[nodiscard]] std::size_t memory_bytes() const { return endpoint_->published_memory_bytes(); }
+  // Before events are taken from the queue elsewhere than in a turn; on the endpoint's thread.
+  void publish_status() { endpoint_->publish_status(); }
 
   [[nodiscard]] TransmitSlab& transmit_slab() { return transmit_slab_; }
   [[nodiscard]] const SharedMemory& counters_memory() const { return counters_memory_; }

@@ -39,8 +39,6 @@ std::optional<std::array<std::byte, N>> read_exactly(const Napi::Value& value, c
   return result;
 }
 
-double milliseconds(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
-
 }  // namespace
 
 Napi::Function NativeEndpoint::define(Napi::Env env) {
@@ -63,6 +61,7 @@ Napi::Function NativeEndpoint::define(Napi::Env env) {
                          InstanceMethod<&Self::update_keys>("updateKeys"),
                          InstanceMethod<&Self::provide_secret>("provideSecret"),
                          InstanceMethod<&Self::status>("status"),
+                         InstanceMethod<&Self::figures>("figures"),
                          InstanceMethod<&Self::remote_address>("remoteAddress"),
                          InstanceMethod<&Self::export_key>("exportKey"),
                          InstanceMethod<&Self::set_keys>("setKeys"),
@@ -160,6 +159,7 @@ void NativeEndpoint::begin_call() {
 
 void NativeEndpoint::set_aside_here() {
   EventQueue& queue = host_->queue();
+  host_->publish_status();
   // A new storage begins with what the queue has kept, which may be more than one holds.
   while (queue.count() > 0) {
     batches_.make_room();
@@ -403,11 +403,10 @@ Napi::Value NativeEndpoint::disconnect(const Napi::CallbackInfo& info) {
   if (!spread) return info.Env().Undefined();
   if (!is_open()) return Napi::Boolean::New(info.Env(), false);
   begin_call();
-  bool begun = false;
-  host_->call_in_order([&](Endpoint& endpoint, Instant now) {
-    begun = endpoint.disconnect(*peer, *code, *reason, now, std::chrono::milliseconds(*spread));
-  });
-  return Napi::Boolean::New(info.Env(), begun);
+  const PeerCommand command{.kind = PeerCommand::Kind::kDisconnect,
+                            .number = *code,
+                            .reconnect_spread_ms = *spread};
+  return Napi::Boolean::New(info.Env(), host_->command(*peer, command, *reason));
 }
 
 Napi::Value NativeEndpoint::goaway(const Napi::CallbackInfo& info) {
@@ -424,12 +423,12 @@ Napi::Value NativeEndpoint::goaway(const Napi::CallbackInfo& info) {
   }
   if (!is_open()) return Napi::Boolean::New(info.Env(), false);
   begin_call();
-  bool asked = false;
-  host_->call([&](Endpoint& endpoint, Instant /*now*/) {
-    asked = endpoint.goaway(*peer, *reason, std::chrono::milliseconds(*deadline), elsewhere,
-                            std::chrono::milliseconds(*spread));
-  });
-  return Napi::Boolean::New(info.Env(), asked);
+  const PeerCommand command{.kind = PeerCommand::Kind::kGoaway,
+                            .number = *reason,
+                            .deadline_ms = *deadline,
+                            .reconnect_spread_ms = *spread,
+                            .elsewhere = elsewhere};
+  return Napi::Boolean::New(info.Env(), host_->command(*peer, command));
 }
 
 Napi::Value NativeEndpoint::set_paused(const Napi::CallbackInfo& info) {
@@ -453,9 +452,7 @@ Napi::Value NativeEndpoint::complete_consumption(const Napi::CallbackInfo& info)
            : std::nullopt;
   if (!verdict || !is_open()) return info.Env().Undefined();
   begin_call();
-  host_->call([&](Endpoint& endpoint, Instant now) {
-    endpoint.complete_consumption(*peer, static_cast<ConsumeVerdict>(*verdict), now);
-  });
+  host_->command(*peer, {.kind = PeerCommand::Kind::kCompleteConsumption, .number = *verdict});
   return info.Env().Undefined();
 }
 
@@ -504,10 +501,8 @@ Napi::Value NativeEndpoint::provide_secret(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
-std::optional<PeerStatus> NativeEndpoint::status_of(Handle peer) {
-  std::optional<PeerStatus> found;
-  if (is_open()) host_->call([&](Endpoint& endpoint, Instant now) { found = endpoint.status(peer, now); });
-  return found;
+std::optional<PeerStatus> NativeEndpoint::status_of(Handle peer) const {
+  return is_open() ? host_->status(peer) : std::nullopt;
 }
 
 Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
@@ -521,27 +516,29 @@ Napi::Value NativeEndpoint::status(const Napi::CallbackInfo& info) {
   auto out = info[2].As<Napi::Float64Array>();
   const std::optional<PeerStatus> found = status_of(*peer);
   if (!found) return Napi::Boolean::New(env, false);
-  const std::array<double, 17> cells = {
-      milliseconds(found->round_trip),
-      milliseconds(found->round_trip_variation),
-      milliseconds(found->minimum_round_trip),
-      milliseconds(found->clock_offset),
-      found->clock_settled ? 1.0 : 0.0,
-      found->connected ? 1.0 : 0.0,
-      static_cast<double>(found->packets_sent),
-      static_cast<double>(found->packets_received),
-      static_cast<double>(found->congestion_window),
-      static_cast<double>(found->bytes_in_flight),
-      static_cast<double>(found->pacing_rate),
-      static_cast<double>(found->queued_bytes),
-      static_cast<double>(found->packets_lost),
-      static_cast<double>(found->max_datagram),
-      static_cast<double>(found->key_epoch),
-      static_cast<double>(found->max_unreliable),
-      static_cast<double>(found->held_bytes),
-  };
-  std::copy_n(cells.begin(), std::min(cells.size(), out.ElementLength()), out.Data());
+  const std::array<double, kPeerFigures> figures = figure_numbers(*found);
+  std::copy_n(figures.begin(), std::min(figures.size(), out.ElementLength()), out.Data());
   return Napi::Boolean::New(env, true);
+}
+
+Napi::Value NativeEndpoint::figures(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto handles = read_words(info[0], "handles");
+  const auto index = handles ? read_integer(info[1], "figure", 0, kPeerFigures - 1) : std::nullopt;
+  if (!index) return env.Undefined();
+  if (!info[2].IsTypedArray() || info[2].As<Napi::TypedArray>().TypedArrayType() != napi_float64_array ||
+      info[2].As<Napi::Float64Array>().ElementLength() < handles->size() / 2) {
+    throw_type_error(env, "out must be a Float64Array with a cell for each peer");
+    return env.Undefined();
+  }
+  double* const out = info[2].As<Napi::Float64Array>().Data();
+  const Instant now = is_open() ? host_->driver().now() : Instant();
+  for (std::size_t i = 0; i < handles->size() / 2; ++i) {
+    const Handle peer{(*handles)[2 * i], (*handles)[2 * i + 1]};
+    const auto found = is_open() ? host_->status(peer, now) : std::nullopt;
+    out[i] = found && found->connected ? figure_numbers(*found)[*index] : 0;
+  }
+  return env.Undefined();
 }
 
 Napi::Value NativeEndpoint::remote_address(const Napi::CallbackInfo& info) {
@@ -618,7 +615,7 @@ Napi::Value NativeEndpoint::connected(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value NativeEndpoint::memory_bytes(const Napi::CallbackInfo& info) {
-  double bytes = figure_of(&Endpoint::memory_bytes);
+  double bytes = is_open() ? static_cast<double>(host_->memory_bytes()) : 0;
   // What the shards share counts once, with the first of them.
   if (is_open() && host_->gateway() != nullptr && host_->shard() == 0)
     bytes += static_cast<double>(host_->gateway()->memory_bytes());

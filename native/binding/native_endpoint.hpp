@@ -60,6 +60,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   Napi::Value update_keys(const Napi::CallbackInfo& info);
   Napi::Value provide_secret(const Napi::CallbackInfo& info);
   Napi::Value status(const Napi::CallbackInfo& info);
+  Napi::Value figures(const Napi::CallbackInfo& info);
   Napi::Value remote_address(const Napi::CallbackInfo& info);
   Napi::Value export_key(const Napi::CallbackInfo& info);
   Napi::Value set_keys(const Napi::CallbackInfo& info);
@@ -81,7 +82,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   Napi::Value stop_capture(const Napi::CallbackInfo& info);
   Napi::Value granted_buffers(const Napi::CallbackInfo& info);
 
-  [[nodiscard]] std::optional<PeerStatus> status_of(Handle peer);
+  [[nodiscard]] std::optional<PeerStatus> status_of(Handle peer) const;
   // 0 when it is not open.
   template <class Figure>
   [[nodiscard]] double figure_of(Figure (Endpoint::*read)() const);

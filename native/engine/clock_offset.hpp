@@ -11,6 +11,29 @@
 
 namespace hawser {
 
+// A clock offset as a function of time, from one sample to the next.
+struct ClockEstimate {
+  static constexpr std::int64_t kSlewDivisor = 20;  // 5 %
+
+  Instant since{};        // time of the last sample
+  Duration offset{};      // what was reported then
+  Duration correction{};  // by how much the best estimate exceeded it
+  std::int32_t drift_ppb = 0;
+
+  // The offset at `now`, not before `since`: goes towards the best estimate by at most 5 % of the time
+  // passed.
+  [[nodiscard]] Duration at(Instant now) const {
+    const std::int64_t passed = std::max<std::int64_t>((now - since).count(), 0);
+    const std::int64_t slew = passed / kSlewDivisor;
+    return offset + Duration(std::clamp(correction.count() + drifted(passed, drift_ppb), -slew, slew));
+  }
+
+  // Thousands first, so that centuries do not overflow.
+  static std::int64_t drifted(std::int64_t microseconds, std::int64_t ppb) {
+    return microseconds / 1'000 * ppb / 1'000'000;
+  }
+};
+
 // Estimates the other side's session clock (docs/protocol.md section 8): of the last eight samples the one
 // with the least round trip counts, an older one being taken for 200 ppm of its age worse; the reported
 // offset follows it by at most 5 % of the time passed, so the other's time as reported never runs backwards.
@@ -35,7 +58,9 @@ class ClockOffset {
 
   // The other's clock minus this one's at `now`, not before the last sample. Zero without a sample. now +
   // offset_at(now) never decreases as `now` grows, from the first sample on.
-  [[nodiscard]] inline Duration offset_at(Instant now) const;
+  [[nodiscard]] Duration offset_at(Instant now) const { return estimate().at(now); }
+  // The offset until the next sample.
+  [[nodiscard]] inline ClockEstimate estimate() const;
 
   // How much faster the other's clock runs, in parts per thousand million; -500,000 to 500,000, and 0 as long
   // as unknown.
@@ -48,7 +73,6 @@ class ClockOffset {
   // is.
   static constexpr std::uint8_t kDriftSamples = 20;
   static constexpr std::int64_t kAgingPpm = 200;
-  static constexpr std::int64_t kSlewDivisor = 20;  // 5 %
   static constexpr std::int64_t kMaxDriftPpb = 500'000;
   static constexpr std::int64_t kDriftSpanFirst = 10'000'000;    // us: an estimate needs this much
   static constexpr std::int64_t kDriftSpanLast = 7'200'000'000;  // us: then a newer reference is chosen
@@ -72,11 +96,6 @@ class ClockOffset {
   static std::int64_t microseconds_between(std::uint32_t earlier, std::uint32_t later) {
     return std::int64_t{static_cast<std::int32_t>(later - earlier)} * 1024;
   }
-  // Thousands first, so that centuries do not overflow.
-  static std::int64_t drifted(std::int64_t microseconds, std::int64_t ppb) {
-    return microseconds / 1'000 * ppb / 1'000'000;
-  }
-
   [[nodiscard]] inline const Sample& best(std::uint32_t now) const;
   [[nodiscard]] inline const Sample& oldest_good() const;
   inline void judge_choice(std::int32_t offset);
@@ -133,14 +152,11 @@ inline void ClockOffset::add_sample(Duration round_trip, Duration offset, Instan
   judge_choice(chosen.offset);
   estimate_drift(chosen);
   const std::int64_t age = microseconds_between(chosen.time, sample.time);
-  target_ = static_cast<std::int32_t>(chosen.offset + drifted(age, drift_ppb_));
+  target_ = static_cast<std::int32_t>(chosen.offset + ClockEstimate::drifted(age, drift_ppb_));
 }
 
-inline Duration ClockOffset::offset_at(Instant now) const {
-  const std::int64_t passed = std::max<std::int64_t>((now - anchor_time_).count(), 0);
-  const std::int64_t goal = base_ + target_ + drifted(passed, drift_ppb_);
-  const std::int64_t slew = passed / kSlewDivisor;
-  return Duration(std::clamp(goal, anchor_offset_ - slew, anchor_offset_ + slew));
+inline ClockEstimate ClockOffset::estimate() const {
+  return {anchor_time_, Duration(anchor_offset_), Duration(base_ + target_ - anchor_offset_), drift_ppb_};
 }
 
 inline const ClockOffset::Sample& ClockOffset::best(std::uint32_t now) const {

@@ -69,6 +69,7 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       ping_pool_(options.max_sessions),
       output_(options.max_output_packets),
       wheel_(now),
+      status_table_(2 * options.max_sessions),
       peers_(options.max_sessions),
       by_id_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1), peers_),
       awaiting_(random_sip_key(random), std::size_t{options.max_sessions} * 2),
@@ -92,6 +93,7 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
   transfer_settings_.max_in_flight = options.max_queued_bytes / 2;
   last_reset_.fill(Instant::min());
   start_netcode(now);
+  memory_bytes_.store(memory_bytes(), std::memory_order_relaxed);
 }
 
 void Endpoint::start_netcode(Instant now) {
@@ -104,7 +106,8 @@ void Endpoint::start_netcode(Instant now) {
   options.max_packets_per_second = options_.max_packets_per_second;
   options.max_bytes_per_second = options_.max_bytes_per_second;
   options.shards = options_.shards;
-  const netcode::Surroundings surroundings{random_, events_, counters_, buffers_, output_};
+  const netcode::Surroundings surroundings{random_,  events_,       counters_,
+                                           buffers_, output_, status_table_, status_schedule_};
   if (options_.mode == Mode::kClient) {
     netcode_client_ = std::make_unique<netcode::Client>(options, surroundings, now);
     netcode_ = netcode_client_.get();
@@ -141,7 +144,7 @@ std::size_t Endpoint::memory_bytes() const {
          transfer_settings_.send_blocks.allocated_bytes() +
          transfer_settings_.receive_memory.allocated_bytes() +
          (handshakes_ ? handshakes_->allocated_bytes() + responses_->allocated_bytes() : 0) +
-         failed_responses_.allocated_bytes() + (foreign_budget_ ? sizeof(*foreign_budget_) : 0) +
+         failed_responses_.allocated_bytes() + status_table_.allocated_bytes() + status_schedule_.allocated_bytes() + (foreign_budget_ ? sizeof(*foreign_budget_) : 0) +
          (netcode_ != nullptr ? netcode_->memory_bytes() : 0);
 }
 
@@ -356,7 +359,7 @@ Instant Endpoint::next_deadline() const {
   const Instant goodbyes_end = state() == SocketState::kStopping ? goodbyes_end_ : kNever;
   const bool serves_handshakes = handshakes_ && handshakes_wait() && writable();
   return std::min({wheel_.next_deadline(), next_erasure_, next_release_, goodbyes_end,
-                   serves_handshakes ? handshakes_resume_ : kNever,
+                   status_schedule_.next_deadline(), serves_handshakes ? handshakes_resume_ : kNever,
                    netcode_ != nullptr ? netcode_->next_deadline() : kNever});
 }
 
@@ -385,6 +388,10 @@ void Endpoint::flush(Instant now) {
   if (next_release_ == kNever && holds_packet_memory()) next_release_ = now + kReleaseInterval;
   tell_drain();
   refresh_gauges();
+  publish_status();
+  status_schedule_.run_round(
+      now, [this](Handle handle) { return status_mark(handle); },
+      [this](Handle handle) { publish(handle); });
 }
 
 // Seals what a peer has to send; false when something is left for want of room.
@@ -413,6 +420,7 @@ void Endpoint::tell_drain() {
 }
 
 void Endpoint::refresh_gauges() {
+  memory_bytes_.store(memory_bytes(), std::memory_order_relaxed);
   counters_.set(Counter::peers, connected());
   counters_.set(Counter::halfOpen, half_open_count_ + (netcode_server_ ? netcode_server_->pending() : 0));
   counters_.set(Counter::packetBuffersInUse, buffers_.in_use() + long_buffers_.in_use());
@@ -525,25 +533,31 @@ void Endpoint::give_up_goodbyes() {
 }
 
 std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
-  if (is_netcode(handle)) return netcode_status(handle);
+  if (is_netcode(handle)) return netcode_->status(handle);
   const Peer* peer = find(handle);
   if (peer == nullptr) return std::nullopt;
+  PeerStatus status = status_of(*peer);
+  status.clock_offset = peer->clock.offset_at(now);
+  return status;
+}
+
+// All but the clock offset.
+PeerStatus Endpoint::status_of(const Peer& peer) {
   PeerStatus status;
-  if (peer->round_trip.has_sample()) {
-    status.round_trip = peer->round_trip.smoothed();
-    status.round_trip_variation = peer->round_trip.variation();
-    status.minimum_round_trip = peer->round_trip.minimum();
+  if (peer.round_trip.has_sample()) {
+    status.round_trip = peer.round_trip.smoothed();
+    status.round_trip_variation = peer.round_trip.variation();
+    status.minimum_round_trip = peer.round_trip.minimum();
   }
-  if (peer->clock.has_sample()) status.clock_offset = peer->clock.offset_at(now);
-  status.clock_settled = peer->clock.settled();
-  status.connected = peer->phase == PeerPhase::kConnected;
-  status.key_epoch = peer->keys.epoch;
-  status.packets_sent = peer->next_packet_number - peer->skips;
-  status.packets_received = peer->packets_received;
-  status.max_datagram = static_cast<std::uint32_t>(peer->path_mtu.current());
-  status.max_unreliable = static_cast<std::uint32_t>(max_unreliable(*peer));
-  if (peer->transfer) {
-    const Transfer& transfer = *peer->transfer;
+  status.clock_settled = peer.clock.settled();
+  status.connected = peer.phase == PeerPhase::kConnected;
+  status.key_epoch = peer.keys.epoch;
+  status.packets_sent = peer.next_packet_number - peer.skips;
+  status.packets_received = peer.packets_received;
+  status.max_datagram = static_cast<std::uint32_t>(peer.path_mtu.current());
+  status.max_unreliable = static_cast<std::uint32_t>(max_unreliable(peer));
+  if (peer.transfer) {
+    const Transfer& transfer = *peer.transfer;
     status.queued_bytes = transfer.queued_bytes();
     status.held_bytes = transfer.held_bytes();
     status.bytes_in_flight = transfer.recovery().in_flight();
@@ -553,28 +567,44 @@ std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
       status.pacing_rate = controller->pacing_rate();
     }
   }
-  status.remote = peer->remote;
-  status.local = peer->local;
+  status.remote = peer.remote;
   return status;
+}
+
+void Endpoint::status_changed(Peer& peer) {
+  if (peer.phase == PeerPhase::kConnected && peer.status.state == StatusMark::State::kPublished)
+    status_schedule_.changed(peer.status, peers_.handle_of(peer));
+}
+
+void Endpoint::status_due(Peer& peer) {
+  if (peer.phase == PeerPhase::kConnected) status_schedule_.due(peer.status, peers_.handle_of(peer));
+}
+
+void Endpoint::publish(Peer& peer) {
+  status_table_.publish(peers_.handle_of(peer), status_of(peer), peer.clock.estimate());
+}
+
+StatusMark* Endpoint::publish(Handle handle) {
+  if (is_netcode(handle)) return netcode_->publish(handle);
+  Peer* const peer = find(handle);
+  if (peer == nullptr) return nullptr;
+  publish(*peer);
+  return &peer->status;
+}
+
+StatusMark* Endpoint::status_mark(Handle handle) {
+  if (is_netcode(handle)) return netcode_->status_mark(handle);
+  Peer* const peer = find(handle);
+  return peer != nullptr ? &peer->status : nullptr;
+}
+
+void Endpoint::publish_status() {
+  status_schedule_.publish_due([this](Handle handle) { return publish(handle); });
 }
 
 std::size_t Endpoint::max_unreliable(const Peer& peer) {
   return kMaxMessageSize + std::max<std::size_t>(peer.path_mtu.current(), kLeastMaxDatagram) -
          kLeastMaxDatagram;
-}
-
-std::optional<PeerStatus> Endpoint::netcode_status(Handle handle) {
-  const std::optional<netcode::SessionStatus> session = netcode_->status(handle);
-  if (!session) return std::nullopt;
-  PeerStatus status;
-  status.connected = session->connected;
-  status.packets_sent = session->packets_sent;
-  status.packets_received = session->packets_received;
-  status.max_datagram = netcode::kMaxPacketSize;
-  status.max_unreliable = netcode::kMaxPayloadSize;
-  status.remote = session->remote;
-  status.local = session->local;
-  return status;
 }
 
 std::optional<Key> Endpoint::export_key(Handle handle, std::string_view label) {
@@ -618,6 +648,7 @@ void Endpoint::destroy(Peer& peer) {
   peer.control.clear(control_pool_);
   drop_half_open(peer);
   drop_transfer(peer);
+  status_schedule_.forget(peer.status);
   peers_.destroy(peer);
 }
 
@@ -631,6 +662,7 @@ void Endpoint::set_phase(Peer& peer, PeerPhase phase) {
 }
 
 void Endpoint::put_event(Peer& peer, EventKind kind, std::uint32_t argument, Bytes first, Bytes second) {
+  status_due(peer);
   events_.put(kind, peers_.handle_of(peer), argument, first, second);
 }
 

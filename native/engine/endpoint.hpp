@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -34,9 +35,12 @@
 #include "engine/netcode_server.hpp"
 #include "engine/output_queue.hpp"
 #include "engine/peer.hpp"
+#include "engine/peer_status.hpp"
+#include "engine/peer_status_table.hpp"
 #include "engine/peers_by_id.hpp"
 #include "engine/send_status.hpp"
 #include "engine/shard_steering.hpp"
+#include "engine/status_schedule.hpp"
 #include "engine/tap.hpp"
 #include "engine/token_bucket.hpp"
 #include "engine/transfer.hpp"
@@ -151,32 +155,6 @@ enum class KeyUpdateStart : std::uint8_t {
 struct KnownResetToken {
   Handle peer;
   ResetToken token{};
-};
-
-// What a peer is like now; durations are zero until known.
-struct PeerStatus {
-  Duration round_trip{};
-  Duration round_trip_variation{};
-  Duration minimum_round_trip{};
-  Duration clock_offset{};
-  bool clock_settled = false;
-  bool connected = false;
-  std::uint32_t key_epoch = 0;
-  std::uint64_t packets_sent = 0;
-  std::uint64_t packets_received = 0;
-  // Zero as long as nothing was sent that has to arrive; bytes, and bytes a second.
-  std::uint64_t congestion_window = 0;
-  std::uint64_t bytes_in_flight = 0;
-  std::uint64_t pacing_rate = 0;
-  std::uint64_t queued_bytes = 0;
-  // Memory for messages that are queued, in flight, or acknowledged but not given back.
-  std::uint64_t held_bytes = 0;
-  std::uint64_t packets_lost = 0;
-  std::uint32_t max_datagram = 0;
-  // The longest message of an unreliable channel now, in bytes.
-  std::uint32_t max_unreliable = 0;
-  SocketAddress remote;
-  SocketAddress local;
 };
 
 // One single-threaded shard of the protocol, sans-I/O: it takes datagrams and the time and gives datagrams,
@@ -304,7 +282,18 @@ class Endpoint {
   void stop(std::uint32_t code, std::string_view reason, Instant now,
             std::chrono::milliseconds reconnect_spread = {});
 
+  // Status of a peer in any state as it is now; nothing when the handle is stale.
   [[nodiscard]] std::optional<PeerStatus> status(Handle peer, Instant now);
+  // Publishes the status of the peers that events are about: before the events are taken, so that whoever
+  // handles one sees a status that is no older.
+  void publish_status();
+  // The published status of peers that are or were connected. It is at most kStatusInterval and a turn older
+  // than the events that were taken. To be read on any thread while the endpoint lives.
+  [[nodiscard]] const PeerStatusTable& published_status() const { return status_table_; }
+  // memory_bytes() as of the last flush; on any thread.
+  [[nodiscard]] std::size_t published_memory_bytes() const {
+    return memory_bytes_.load(std::memory_order_relaxed);
+  }
   // docs/protocol.md section 4, exportKey. Nothing when the peer is not connected or the label is not 1 to
   // 255 bytes.
   [[nodiscard]] std::optional<Key> export_key(Handle peer, std::string_view label);
@@ -327,6 +316,15 @@ class Endpoint {
   // engine/endpoint.cpp: the turn, timers, what every role shares.
   // The longest message of an unreliable channel now, in bytes.
   [[nodiscard]] static std::size_t max_unreliable(const Peer& peer);
+  [[nodiscard]] static PeerStatus status_of(const Peer& peer);
+  // The peer's status has changed.
+  void status_changed(Peer& peer);
+  // An event about the peer is put into the queue.
+  void status_due(Peer& peer);
+  void publish(Peer& peer);
+  // Publishes the status of the peer of a handle; its mark, or nullptr when it is gone.
+  StatusMark* publish(Handle handle);
+  [[nodiscard]] StatusMark* status_mark(Handle handle);
   [[nodiscard]] std::optional<std::uint32_t> owner_of(const ReceivedDatagram& datagram, Instant now);
   void receive_own(const ReceivedDatagram& datagram, Instant now);
   void take_notices(Instant now);
@@ -462,7 +460,6 @@ class Endpoint {
   // engine/endpoint.cpp: netcode.
   void start_netcode(Instant now);
   void receive_netcode(const ReceivedDatagram& datagram, Instant now);
-  [[nodiscard]] std::optional<PeerStatus> netcode_status(Handle handle);
   [[nodiscard]] bool is_netcode(Handle handle) const { return netcode_ != nullptr && netcode_->owns(handle); }
   // engine/server_handshake.cpp
   void receive_handshake(const ReceivedDatagram& datagram, DatagramKind kind, Instant now);
@@ -569,6 +566,9 @@ class Endpoint {
   PingTimesPool ping_pool_;
   OutputQueue output_;
   TimingWheel wheel_;
+  PeerStatusTable status_table_;
+  StatusSchedule status_schedule_;
+  std::atomic<std::size_t> memory_bytes_ = 0;
   SlotPool<Peer> peers_;
   PeersById by_id_;
   // Who waits for handshake datagrams between two addresses.

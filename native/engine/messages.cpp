@@ -157,6 +157,7 @@ SendStatus Endpoint::enqueue(Peer& peer, std::uint32_t channel, Bytes message, c
     return SendStatus::kQueueFull;
   }
   mark_dirty(peer);
+  status_changed(peer);
   if (asks_to_wait(transfer)) update_flags(peer);
   if (!send_memory_searched_) relieve_send_memory(now);
   return peer.phase == PeerPhase::kConnected ? SendStatus::kSent : SendStatus::kNotConnected;
@@ -379,6 +380,7 @@ void Endpoint::settle_transfer(Peer& peer, Instant now) {
     options_.peer_max_unreliable[peers_.handle_of(peer).slot] =
         static_cast<std::uint16_t>(max_unreliable(peer));
   }
+  status_changed(peer);
   if (transfer.broken()) {
     fail(peer, DisconnectResult::kClosed, DisconnectCode::kLimitExceeded, now);
     return;
@@ -447,6 +449,7 @@ bool Endpoint::tell(Peer& peer) {
   Transfer& transfer = *peer.transfer;
   const Handle handle = peers_.handle_of(peer);
   const Ring<Transfer::Confirmation>& confirmations = transfer.confirmations();
+  status_due(peer);
   while (!confirmations.empty()) {
     std::array<std::byte, 4 * kConfirmationsAtOnce> bytes{};
     ByteWriter writer(bytes);

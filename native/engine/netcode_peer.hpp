@@ -15,6 +15,7 @@
 #include "engine/netcode_token_history.hpp"
 #include "engine/peer_ceilings.hpp"
 #include "engine/replay_window.hpp"
+#include "engine/status_schedule.hpp"
 #include "engine/token_history.hpp"
 #include "wire/netcode_packets.hpp"
 #include "wire/netcode_token.hpp"
@@ -85,6 +86,7 @@ struct Peer : TimerNode {
   Phase phase = Phase::kPending;
   // Server: something has come that only a client which knows its index sends.
   bool confirmed = false;
+  StatusMark status;
   std::uint64_t next_sequence = 0;
   Instant last_receive{};
   Instant last_send{};

@@ -22,6 +22,8 @@ Sessions::Sessions(const SessionOptions& options, const Surroundings& surroundin
       output_(surroundings.output),
       peers_(options.max_sessions),
       buffers_(surroundings.buffers),
+      status_table_(surroundings.status_table),
+      status_schedule_(surroundings.status_schedule),
       wheel_(now) {}
 
 Handle Sessions::handle_of(const Peer& peer) const {
@@ -88,6 +90,7 @@ std::optional<Bytes> Sessions::open(Peer& peer, const ReceivedDatagram& datagram
   const bool limited = peer.phase == Phase::kConnected && header.type != PacketType::kDisconnect;
   if (limited && !peer.ceilings.take(datagram.bytes.size(), now)) return drop(Counter::dropPeerCeiling);
   ++peer.packets_received;
+  status_changed(peer);
   return body;
 }
 
@@ -149,6 +152,7 @@ bool Sessions::send_packet(Peer& peer, PacketType type, Bytes body, Instant now)
     return false;
   ++peer.next_sequence;
   peer.last_send = now;
+  status_changed(peer);
   return true;
 }
 
@@ -242,6 +246,7 @@ void Sessions::connect(Peer& peer, std::uint64_t create, std::uint64_t expire, B
   ++connected_;
   counters_.add(Counter::peersConnected);
   counters_.add(Counter::handshakesCompleted);
+  status_schedule_.due(peer.status, handle_of(peer));
   entered(peer, State::kConnected);
   ConnectRecord record;
   record.client_id = peer.client_id;
@@ -272,6 +277,7 @@ void Sessions::end(Peer& peer, DisconnectResult result, std::uint32_t code, bool
   forget(peer);
   wheel_.cancel(peer);
   peer.phase = Phase::kEnding;
+  publish(peer);
   entered(peer, result == DisconnectResult::kTimedOut ? State::kTimedOut : State::kDisconnected);
   put_event(EventKind::kDisconnect, peer, static_cast<std::uint32_t>(result), disconnect_record(code, {}));
   peer.disconnects = disconnects ? kDisconnects : 0;
@@ -302,6 +308,7 @@ void Sessions::destroy(Peer& peer) {
   }
   if (peer.phase != Phase::kEnding) forget(peer);
   wheel_.cancel(peer);
+  status_schedule_.forget(peer.status);
   peers_.destroy(peer);
 }
 
@@ -320,14 +327,39 @@ void Sessions::give_up_disconnects() {
   ended_since_flush_ = !ending_.empty();
 }
 
-std::optional<SessionStatus> Sessions::status(Handle handle) {
+std::optional<PeerStatus> Sessions::status(Handle handle) {
   const Peer* const peer = find(handle);
   if (peer == nullptr) return std::nullopt;
-  return SessionStatus{.connected = peer->phase == Phase::kConnected,
-                       .packets_sent = peer->next_sequence,
-                       .packets_received = peer->packets_received,
-                       .remote = peer->remote,
-                       .local = peer->local};
+  return status_of(*peer);
+}
+
+PeerStatus Sessions::status_of(const Peer& peer) {
+  PeerStatus status;
+  status.connected = peer.phase == Phase::kConnected;
+  status.packets_sent = peer.next_sequence;
+  status.packets_received = peer.packets_received;
+  status.max_datagram = kMaxPacketSize;
+  status.max_unreliable = kMaxPayloadSize;
+  status.remote = peer.remote;
+  return status;
+}
+
+void Sessions::status_changed(Peer& peer) {
+  if (peer.phase == Phase::kConnected) status_schedule_.changed(peer.status, handle_of(peer));
+}
+
+void Sessions::publish(const Peer& peer) { status_table_.publish(handle_of(peer), status_of(peer), {}); }
+
+StatusMark* Sessions::publish(Handle handle) {
+  Peer* const peer = find(handle);
+  if (peer == nullptr) return nullptr;
+  publish(*peer);
+  return &peer->status;
+}
+
+StatusMark* Sessions::status_mark(Handle handle) {
+  Peer* const peer = find(handle);
+  return peer != nullptr ? &peer->status : nullptr;
 }
 
 }  // namespace hawser::netcode

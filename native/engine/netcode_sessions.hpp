@@ -15,7 +15,10 @@
 #include "engine/events.hpp"
 #include "engine/netcode_peer.hpp"
 #include "engine/output_queue.hpp"
+#include "engine/peer_status.hpp"
+#include "engine/peer_status_table.hpp"
 #include "engine/send_status.hpp"
+#include "engine/status_schedule.hpp"
 
 namespace hawser::netcode {
 
@@ -39,14 +42,8 @@ struct Surroundings {
   Counters counters;
   BufferPool& buffers;
   OutputQueue& output;
-};
-
-struct SessionStatus {
-  bool connected = false;
-  std::uint64_t packets_sent = 0;
-  std::uint64_t packets_received = 0;
-  SocketAddress remote;
-  SocketAddress local;
+  PeerStatusTable& status_table;
+  StatusSchedule& status_schedule;
 };
 
 // The sessions of netcode 1.02 within an endpoint: what servers and clients have in common. The rules of
@@ -83,7 +80,10 @@ class Sessions {
   // Sends no more of the DISCONNECTs for which there was no room.
   void give_up_disconnects();
 
-  [[nodiscard]] std::optional<SessionStatus> status(Handle handle);
+  [[nodiscard]] std::optional<PeerStatus> status(Handle handle);
+  // As of Endpoint.
+  StatusMark* publish(Handle handle);
+  [[nodiscard]] StatusMark* status_mark(Handle handle);
   // Sessions in any state.
   [[nodiscard]] std::uint32_t sessions() const { return peers_.size(); }
   [[nodiscard]] std::uint32_t connected() const { return connected_; }
@@ -159,12 +159,17 @@ class Sessions {
 
  private:
   [[nodiscard]] Instant deadline(const Peer& peer) const;
+  [[nodiscard]] static PeerStatus status_of(const Peer& peer);
+  void status_changed(Peer& peer);
+  void publish(const Peer& peer);
   void fire(Peer& peer, Instant now);
   void push_datagram(Buffer&& buffer, const SocketAddress& remote, const SocketAddress& local);
   // Sends the DISCONNECTs of a session that has ended, as far as there is room; true when that was all.
   bool send_disconnects(Peer& peer);
 
   BufferPool& buffers_;
+  PeerStatusTable& status_table_;
+  StatusSchedule& status_schedule_;
   TimingWheel wheel_;
   // Those that end, and whether some have not been looked at by flush().
   std::vector<Handle> ending_;

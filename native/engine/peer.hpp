@@ -25,6 +25,7 @@
 #include "engine/ping_record.hpp"
 #include "engine/replay_window.hpp"
 #include "engine/round_trip.hpp"
+#include "engine/status_schedule.hpp"
 #include "engine/token_history.hpp"
 #include "engine/transfer.hpp"
 #include "wire/connect_token.hpp"
@@ -182,6 +183,7 @@ struct Peer : TimerNode {
   bool asks_acknowledgement = false;
   // The packet being processed came from another address than `remote`.
   bool foreign_packet = false;
+  StatusMark status;
 
   // Each packet, received or sent.
   Instant pong_received{};

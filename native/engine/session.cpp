@@ -132,6 +132,7 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   if (!peer->window.empty() && number != peer->window.highest() + 1) peer->unacknowledged = kAckEvery;
   peer->window.record(number);
   ++peer->packets_received;
+  status_changed(*peer);
   if (datagram.ecn != 0 && !waits && (peer->features & kFeatureChannels) != 0) {
     transfer_of(*peer).count_mark(datagram.ecn);
     if (datagram.ecn == kEcnCe) peer->unacknowledged = kAckEvery;
@@ -370,6 +371,8 @@ void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
   const Duration sent_here = (now - *elapsed).time_since_epoch();
   const Duration offset = ((received - sent_here) + (received + pong.delay - now.time_since_epoch())) / 2;
   peer.clock.add_sample(round_trip, offset, now);
+  // The clock that users read follows without delay: until then they read the estimate before.
+  status_due(peer);
   if (peer.samples < UINT16_MAX) ++peer.samples;
   const Duration interval = ping_interval(peer);
   peer.next_ping = now + interval - std::min(*elapsed, interval);
@@ -560,6 +563,7 @@ void Endpoint::seal_packet(Peer& peer, Buffer&& buffer, const NetworkPath& path,
   peer.keys.send.seal_in_place(number, buffer.storage().first(header),
                                buffer.storage().subspan(header, payload + kTagSize));
   counters_.add(Counter::packetsSealed);
+  status_changed(peer);
   std::uint8_t ecn = 0;
   if (peer.transfer && peer.transfer->has_open_frames()) {
     peer.transfer->on_sent(number, buffer.size, now);
@@ -684,6 +688,7 @@ void Endpoint::forget_connected(Peer& peer) {
   release_client_id(peer);
   // Whoever destroys or ends it next must not count it again.
   peer.phase = PeerPhase::kLingering;
+  publish(peer);
 }
 
 void Endpoint::begin_ending(Peer& peer, DisconnectResult result, const DisconnectFrame& frame, bool tell,

@@ -79,6 +79,7 @@ class TurnUser {
   TurnUser& operator=(const TurnUser&) = delete;
 
   // The event queue holds events; afterwards it has room for more, unless nobody takes them at the moment.
+  // The published status of the peers that they are about is no older.
   virtual void take_events() = 0;
   // Hands the messages that wait at the user to the endpoint, which is about to be flushed.
   virtual void submit(Instant now) = 0;

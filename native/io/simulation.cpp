@@ -343,7 +343,7 @@ void SimulatedNode::arrive(Simulation::InFlight&& datagram) {
 }
 
 void SimulatedNode::receive(Simulation::InFlight& datagram) {
-  if (!events_->has_room()) user_->take_events();
+  if (!events_->has_room()) take_events();
   if (closed_) return;
   ++counters_->socket.datagrams_in;
   counters_->socket.bytes_in += datagram.bytes.size();
@@ -366,11 +366,11 @@ void SimulatedNode::turn() {
   waited.swap(waiting_);
   for (Simulation::InFlight& datagram : waited) receive(datagram);
   if (!closed_) run_deadlines();
-  if (!closed_ && events_->count() > 0) user_->take_events();
+  if (!closed_) take_events();
   if (closed_) return;
   user_->submit(now());
   flush(now());
-  if (events_->count() > 0) user_->take_events();
+  take_events();
   if (!closed_ && stop_notice_.take(*endpoint_, *events_)) user_->stopped();
   if (closed_) return;
   const Instant deadline = endpoint_->next_deadline();
@@ -385,9 +385,15 @@ void SimulatedNode::turn() {
 void SimulatedNode::run_deadlines() {
   endpoint_->advance(now());
   while (!closed_ && !events_->has_room()) {
-    user_->take_events();
+    take_events();
     if (!closed_) endpoint_->advance(now());
   }
+}
+
+void SimulatedNode::take_events() {
+  if (events_->count() == 0) return;
+  endpoint_->publish_status();
+  user_->take_events();
 }
 
 }  // namespace hawser

@@ -207,6 +207,7 @@ class SimulatedNode final : public Driver {
   void receive(Simulation::InFlight& datagram);
   void turn();
   void run_deadlines();
+  void take_events();
   void leave();
 
   Simulation& simulation_;

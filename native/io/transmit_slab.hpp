@@ -24,11 +24,16 @@ namespace hawser {
 // pass_on() zero them), 2 whether the endpoint is writable, 3 messages that were refused so far, modulo 2^32
 // (the endpoint's side writes these two). Then the records: u32 slot, u32 generation, u16 channel, u16 flags,
 // u32 length, with kExtended in the flags also u32 time to live in ms (0: none) and u32 confirm id (0: none),
-// then the data padded to 4 bytes.
+// then the data padded to 4 bytes. With kCommand in the flags, which the native side writes, the data is a
+// PeerCommand and there is no channel.
 //
 // For an endpoint on JavaScript's thread, take() is all. For one on another thread, pass_on() copies the
 // records into a block that goes there by a ring, and take_passed_on() is called there.
 class TransmitSlab {
+  struct NoCommands {
+    void operator()(Handle /*peer*/, Bytes /*command*/) const {}
+  };
+
  public:
   static constexpr std::size_t kHeaderBytes = 64;
   static constexpr std::size_t kRecordBytes = std::size_t{256} * 1024;
@@ -46,14 +51,32 @@ class TransmitSlab {
   [[nodiscard]] bool writable() const { return load(kWritable) != 0; }
 
   // Calls visit(Handle, channel, Bytes, SendOptions), which returns whether the message was accepted, for
-  // each record, and empties the slab. Whatever JavaScript wrote there, nothing beyond the slab is read; a
-  // record that says it is longer than the rest ends the walk and counts as refused.
-  template <class F>
-  void take(F&& visit) {
+  // each message, and command(Handle, Bytes) for each command, in their order, and empties the slab. Whatever
+  // JavaScript wrote there, nothing beyond the slab is read; a record that says it is longer than the rest
+  // ends the walk and counts as refused.
+  template <class F, class C = NoCommands>
+  void take(F&& visit, C&& command = {}) {
     const Bytes records = written();
     if (records.empty()) return;
-    walk(records, visit);
+    walk(records, visit, command);
     empty();
+  }
+
+  // Adds a command behind the records that are there. False when there is no room for it.
+  [[nodiscard]] bool add_command(Handle peer, Bytes command) {
+    const std::size_t used = load(kUsed);
+    const std::size_t size = kRecordHeaderBytes + (command.size() + kAlignment - 1) / kAlignment * kAlignment;
+    if (used > kRecordBytes || kRecordBytes - used < size) return false;
+    ByteWriter writer(MutableBytes(memory_.data() + kHeaderBytes + used, size));
+    writer.u32(peer.slot);
+    writer.u32(peer.generation);
+    writer.u16(0);
+    writer.u16(kCommand);
+    writer.u32(static_cast<std::uint32_t>(command.size()));
+    writer.bytes(command);
+    store(kUsed, static_cast<std::uint32_t>(used + size));
+    store(kRecords, load(kRecords) + 1);
+    return true;
   }
 
   // Waits for a block where the other side has all of them.
@@ -69,10 +92,10 @@ class TransmitSlab {
   }
 
   // As take(), of what was passed on, on the endpoint's thread.
-  template <class F>
-  void take_passed_on(F&& visit) {
+  template <class F, class C = NoCommands>
+  void take_passed_on(F&& visit, C&& command = {}) {
     while (const std::optional<Block*> block = passed_.pop()) {
-      walk(Bytes((*block)->bytes).first((*block)->used), visit);
+      walk(Bytes((*block)->bytes).first((*block)->used), visit, command);
       [[maybe_unused]] const bool pushed = returned_.push(*block);
       assert(pushed && "there are no more blocks than places");
       returns_.fetch_add(1, std::memory_order_release);
@@ -87,6 +110,8 @@ class TransmitSlab {
   static constexpr std::size_t kRefused = 3;
   static constexpr std::size_t kAlignment = 4;
   static constexpr std::uint32_t kExtended = 1;
+  static constexpr std::uint32_t kCommand = 2;
+  static constexpr std::size_t kRecordHeaderBytes = 16;
 
   struct Block {
     std::array<std::byte, kRecordBytes> bytes;
@@ -102,8 +127,8 @@ class TransmitSlab {
     store(kRecords, 0);
   }
 
-  template <class F>
-  void walk(Bytes records, F&& visit) {
+  template <class F, class C>
+  void walk(Bytes records, F&& visit, C&& command) {
     std::uint32_t refused = 0;
     ByteReader reader(records);
     while (reader.remaining() > 0) {
@@ -123,7 +148,11 @@ class TransmitSlab {
         ++refused;
         break;
       }
-      if (!visit(peer, channel, data, options)) ++refused;
+      if ((flags & kCommand) != 0) {
+        command(peer, data);
+      } else if (!visit(peer, channel, data, options)) {
+        ++refused;
+      }
       reader.skip((kAlignment - length % kAlignment) % kAlignment);
     }
     if (refused > 0) store(kRefused, load(kRefused) + refused);

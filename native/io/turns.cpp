@@ -172,7 +172,9 @@ void Turns::receive(const ReceivedDatagram& datagram, Instant now) {
 }
 
 void Turns::take_events() {
-  if (events_.count() > 0) user_.take_events();
+  if (events_.count() == 0) return;
+  endpoint_.publish_status();
+  user_.take_events();
 }
 
 void Turns::impair_output(Instant now) {

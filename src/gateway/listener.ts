@@ -2,7 +2,9 @@
 
 import type { Wire } from '../base/wire.js';
 import type { ChannelMap } from '../transport/channels.js';
+import { statusCell } from '../transport/native.js';
 import type { Peer } from '../transport/peer.js';
+import { figuresOf } from '../transport/peer-figures.js';
 import type { Server } from '../transport/server.js';
 import type { ListenerPlan } from './plan.js';
 import type { Distribution, ListenerSnapshot } from './snapshot.js';
@@ -65,17 +67,14 @@ export class GatewayListener {
   #rttMs(): Distribution {
     const nowMs = performance.now();
     if (this.#rtt === undefined || nowMs - this.#rttSampledMs >= sampleMs) {
-      this.#rtt = distributionOf(rttBounds, roundTrips(this.connectedAtMs.keys()));
+      const all = figuresOf([...this.connectedAtMs.keys()], statusCell.roundTrip);
+      // Those of netcode, and those that are not measured yet, have none.
+      this.#rtt = distributionOf(
+        rttBounds,
+        all.filter((rttMs) => rttMs > 0),
+      );
       this.#rttSampledMs = nowMs;
     }
     return this.#rtt;
-  }
-}
-
-/** Of those that have one. */
-function* roundTrips(peers: Iterable<Peer<ChannelMap>>): Generator<number> {
-  for (const peer of peers) {
-    const { rttMs } = peer;
-    if (rttMs > 0) yield rttMs;
   }
 }

@@ -20,7 +20,7 @@ import type {
   ReliableChannelName,
 } from './channels.js';
 import type { KeyUpdateOptions } from './key-update.js';
-import { statusCell } from './native.js';
+import { statusCell, statusCells } from './native.js';
 import { checkNetcodeChannel, checkNetcodeMessage, netcodeLacks } from './netcode.js';
 import type { Socket } from './socket.js';
 
@@ -174,7 +174,7 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
   }
 
   // ---- The path ----------------------------------------------------------------------------------------------------
-  // Netcode acknowledges nothing, and so measures nothing: there, all of it is 0 but `packets` and the two sizes.
+  // All of it is read from published memory, without waiting for an I/O thread, and is at most 250 ms old. Netcode acknowledges nothing, and so measures nothing: there, all of it is 0 but `packets` and the two sizes.
 
   /**
    * Smoothed round trip time (RFC 9002 section 5.3) in milliseconds; 0 before the first sample and after the end, and always with
@@ -206,7 +206,11 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
 
   /** Packets sent and received in this session, handshake excluded. */
   get packets(): { readonly sent: number; readonly received: number } {
-    return { sent: cell(this, statusCell.packetsSent), received: cell(this, statusCell.packetsReceived) };
+    const status = statusOf(this);
+    return {
+      sent: status[statusCell.packetsSent] ?? 0,
+      received: status[statusCell.packetsReceived] ?? 0,
+    };
   }
 
   /**
@@ -274,9 +278,20 @@ export function mixLink(prototype: object): void {
 /** A link to any channels. */
 type AnyLink = Pick<Link<ChannelMap>, 'slot' | 'generation' | 'connected' | 'carrier' | 'wire'>;
 
-/** The addon still knows a connection whose end is being acknowledged; its user has heard of the end already. */
+const noStatus = new Float64Array(statusCells);
+
+/**
+ * Published status of a link, all figures of one moment.
+ *
+ * @returns cells by `statusCell`, valid until the next call; all zero for a link that is not connected.
+ */
+export function statusOf(link: Pick<AnyLink, 'slot' | 'generation' | 'connected' | 'carrier'>): Float64Array {
+  // The addon still knows a connection that has ended.
+  return link.connected ? link.carrier.status(link.slot, link.generation) : noStatus;
+}
+
 function cell(link: AnyLink, index: number): number {
-  return link.connected ? (link.carrier.status(link.slot, link.generation)[index] ?? 0) : 0;
+  return statusOf(link)[index] ?? 0;
 }
 
 function setPaused(link: AnyLink, channel: unknown, paused: boolean): void {

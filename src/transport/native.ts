@@ -182,6 +182,12 @@ export interface NativeEndpoint {
    */
   connect(options: NativeConnectOptions): NativeHandle;
   abort(slot: number, generation: number): void;
+  /**
+   * Disconnects after all messages that were sent before. With a thread, `disconnect`, `goaway` and `completeConsumption` take effect in
+   * its next turn, and do not wait for it.
+   *
+   * @returns false when the peer is not connected.
+   */
   disconnect(
     slot: number,
     generation: number,
@@ -200,11 +206,19 @@ export interface NativeEndpoint {
   /** @param verdict one of {@link consumeVerdict}. */
   completeConsumption(slot: number, generation: number, verdict: number): void;
   /**
-   * Fills `out`, of {@link statusCells} cells, by {@link statusCell}.
+   * Fills `out`, of {@link statusCells} cells, by {@link statusCell}, with the published status of a peer, connected or ended. Never
+   * waits for a thread. The status is at most 250 ms and one turn old.
    *
-   * @returns false when there is no such peer.
+   * @returns false when the peer was never connected, or another peer has its slot.
    */
   status(slot: number, generation: number, out: Float64Array): boolean;
+  /**
+   * Reads one figure of many peers, as `status`.
+   *
+   * @param handles pairs of slot and generation. @param figure one of {@link statusCell}.
+   * @param out receives a number for each pair; 0 for a peer that is not connected.
+   */
+  figures(handles: Uint32Array, figure: number, out: Float64Array): void;
   /**
    * @param secret 32 bytes, or null for none.
    * @param secretId 16 bytes, not all zero; null for the default of `secret`.
@@ -220,7 +234,7 @@ export interface NativeEndpoint {
   provideSecret(slot: number, generation: number, secretId: Uint8Array, secret: Uint8Array | null): void;
   /** 32 bytes, or null when the peer is not connected. */
   exportKey(slot: number, generation: number, label: string): Uint8Array | null;
-  /** Where the peer is now, 24 bytes, or null when it is gone. */
+  /** Address of the peer as published, 24 bytes; null as `status`. */
   remoteAddress(slot: number, generation: number): Uint8Array | null;
   /** For all shards of the server, as is `startDraining`. */
   setKeys(keys: readonly NativeServerKey[]): void;
@@ -233,6 +247,7 @@ export interface NativeEndpoint {
   close(): void;
   sessions(): number;
   connected(): number;
+  /** As of the last turn. */
   memoryBytes(): number;
   ref(): void;
   unref(): void;
@@ -389,6 +404,7 @@ export interface NativeAddon {
   readonly sodiumVersion: string;
   readonly counterNames: readonly string[];
   readonly socketCounterNames: readonly string[];
+  readonly peerFigureNames: readonly string[];
   readonly constants: NativeConstants;
   readonly NativeEndpoint: new (
     options: NativeEndpointOptions,
@@ -446,28 +462,34 @@ export const peerFlag = {
   full: 2,
 } as const;
 
-/** What {@link NativeEndpoint.status} tells; durations in ms, rates in bytes per second. */
-export const statusCell = {
-  roundTrip: 0,
-  roundTripVariation: 1,
-  minimumRoundTrip: 2,
-  clockOffset: 3,
-  clockSettled: 4,
-  connected: 5,
-  packetsSent: 6,
-  packetsReceived: 7,
-  congestionWindow: 8,
-  bytesInFlight: 9,
-  pacingRate: 10,
-  queuedBytes: 11,
-  packetsLost: 12,
-  maxDatagram: 13,
-  keyEpoch: 14,
-  maxUnreliable: 15,
-  heldBytes: 16,
-} as const;
+/** Figures of {@link NativeEndpoint.status} in their order: {@link NativeAddon.peerFigureNames}. Durations are in ms, rates in bytes per second. */
+export const peerFigureNames = [
+  'roundTrip',
+  'roundTripVariation',
+  'minimumRoundTrip',
+  'clockSettled',
+  'connected',
+  'packetsSent',
+  'packetsReceived',
+  'congestionWindow',
+  'bytesInFlight',
+  'pacingRate',
+  'queuedBytes',
+  'packetsLost',
+  'maxDatagram',
+  'keyEpoch',
+  'maxUnreliable',
+  'heldBytes',
+  'clockOffset',
+] as const;
 
-export const statusCells = 17;
+/** Indices of the figures. */
+export const statusCell: Readonly<Record<(typeof peerFigureNames)[number], number>> = Object.fromEntries(
+  peerFigureNames.map((name, index) => [name, index]),
+) as Record<(typeof peerFigureNames)[number], number>;
+
+export const statusCells: number = peerFigureNames.length;
+
 /** `KeyUpdateStart` of native/engine/endpoint.hpp. */
 export const keyUpdateStart = { begun: 0, notConnected: 1, busy: 2, unsupported: 3 } as const;
 

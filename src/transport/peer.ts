@@ -191,7 +191,7 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
     const deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 10_000, 0, maxU32);
     const spreadMs = checkReconnectSpread(options.reconnectSpreadMs);
     const elsewhere = options.elsewhere === undefined ? null : goawayAddress(options.elsewhere);
-    if (!this.#connected) return false;
+    if (!this.#connected || this.wire === 'netcode') return false;
     return this.#socket.goaway(this.slot, this.generation, reason, deadlineMs, spreadMs, elsewhere);
   }
 

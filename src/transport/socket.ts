@@ -563,7 +563,6 @@ export class Socket {
     reconnectSpreadMs: number,
   ): boolean {
     if (this.#state === 'STOPPED') return false;
-    if (this.#txWords[txUsed] !== 0) this.#native.flush();
     return this.#native.disconnect(slot, generation, code, reason, reconnectSpreadMs);
   }
 
@@ -592,6 +591,12 @@ export class Socket {
     const status = this.#status;
     if (this.#state === 'STOPPED' || !this.#native.status(slot, generation, status)) status.fill(0);
     return status;
+  }
+
+  /** As `NativeEndpoint.figures`. */
+  figures(handles: Uint32Array, figure: number, out: Float64Array): void {
+    if (this.#state === 'STOPPED') out.fill(0);
+    else this.#native.figures(handles, figure, out);
   }
 
   /** `host:port`; '' when the peer is gone. */

@@ -8,7 +8,13 @@ import type {
   NativeEventsListener,
   NativeHandle,
 } from '../../src/transport/native.js';
-import { peerFlag, sendStatus, statusCell } from '../../src/transport/native.js';
+import {
+  peerFigureNames,
+  peerFlag,
+  sendStatus,
+  statusCell,
+  statusCells,
+} from '../../src/transport/native.js';
 import { counterNames, dropCounterName, dropReasons, localDropReasons } from '../../src/transport/stats.js';
 
 export const txHeaderBytes = 64;
@@ -138,6 +144,14 @@ export class FakeEndpoint {
     return true;
   }
 
+  figures(handles: Uint32Array, figure: number, out: Float64Array): void {
+    const status = new Float64Array(statusCells);
+    for (let index = 0; index < out.length; ++index) {
+      const known = this.status(handles[2 * index] ?? 0, handles[2 * index + 1] ?? 0, status);
+      out[index] = known ? (status[figure] ?? 0) : 0;
+    }
+  }
+
   /** What `connect` returns, one after the other. */
   readonly handles: NativeHandle[] = [];
 
@@ -162,7 +176,9 @@ export class FakeEndpoint {
     failNext();
   }
   lastDisconnectCode: number | undefined;
+  /** After what was sent before, as the addon does it. */
   disconnect(slot: number, generation: number, code: number): boolean {
+    if (new Uint32Array(this.txSlab)[0] !== 0) this.flush();
     this.disconnected.push([slot, generation]);
     this.lastDisconnectCode = code;
     return true;
@@ -231,6 +247,7 @@ export function fakeAddon(): NativeAddon {
     sodiumVersion: '0.0.0',
     counterNames: fakeCounterNames,
     socketCounterNames: ['datagramsIn'],
+    peerFigureNames,
     constants: { maxMessageBytes, descriptorWords: 6, txHeaderBytes },
     // Only what the tests reach is there.
     NativeEndpoint: FakeEndpoint as unknown as new () => NativeEndpoint,

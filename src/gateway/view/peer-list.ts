@@ -2,7 +2,10 @@
 
 import { checkInteger, checkOneOf, checkOptions, checkString } from '../../base/check.js';
 import type { ChannelMap } from '../../transport/channels.js';
+import { statusOf } from '../../transport/link.js';
+import { statusCell } from '../../transport/native.js';
 import type { Peer } from '../../transport/peer.js';
+import { figuresOf } from '../../transport/peer-figures.js';
 import type { GatewayListener } from '../listener.js';
 import {
   type PeerDetail,
@@ -12,6 +15,7 @@ import {
   type PeersQuery,
   peerOrders,
 } from '../snapshot.js';
+import { greatest } from './greatest.js';
 
 const defaultLimit = 50;
 const mostLimit = 1000;
@@ -25,12 +29,12 @@ interface Found {
   readonly connectedAtMs: number;
 }
 
-const rank: Readonly<Record<Exclude<PeerOrder, 'oldest' | 'newest'>, (peer: Peer<ChannelMap>) => number>> = {
-  rtt: (peer) => peer.rttMs,
-  lost: (peer) => peer.packetsLost,
-  queued: (peer) => peer.queuedBytes,
-  received: (peer) => peer.packets.received,
-  sent: (peer) => peer.packets.sent,
+const rank: Readonly<Record<Exclude<PeerOrder, 'oldest' | 'newest'>, number>> = {
+  rtt: statusCell.roundTrip,
+  lost: statusCell.packetsLost,
+  queued: statusCell.queuedBytes,
+  received: statusCell.packetsReceived,
+  sent: statusCell.packetsSent,
 };
 
 /** @throws HawserError ERR_HAWSER_ARGUMENT. */
@@ -43,8 +47,11 @@ export function listPeers(listeners: readonly GatewayListener[], query: PeersQue
   const name = query.listener === undefined ? undefined : checkString('listener', query.listener, 1, 64);
   const chosen = listeners.filter((listener) => name === undefined || listener.name === name);
   const found = findPeers(chosen, search);
-  const sorted = sortPeers(found, order, chosen.length > 1);
-  return { total: found.length, peers: sorted.slice(offset, offset + limit).map(snapshotOf) };
+  const page =
+    order === 'oldest' || order === 'newest'
+      ? byAge(found, order, chosen.length > 1).slice(offset, offset + limit)
+      : byFigure(found, rank[order], offset, limit);
+  return { total: found.length, peers: page.map(snapshotOf) };
 }
 
 function findPeers(listeners: readonly GatewayListener[], search: string): Found[] {
@@ -68,33 +75,37 @@ function matcherOf(search: string): (peer: Peer<ChannelMap>) => boolean {
 }
 
 /** @param mixed of several listeners: those of one are in the order in which they came. */
-function sortPeers(found: Found[], order: PeerOrder, mixed: boolean): Found[] {
-  if (order === 'oldest' || order === 'newest') {
-    if (mixed) found.sort((a, b) => a.connectedAtMs - b.connectedAtMs);
-    return order === 'oldest' ? found : found.reverse();
-  }
-  const rankOf = rank[order];
-  const ranked = found.map((each) => ({ each, value: rankOf(each.peer) }));
-  ranked.sort((a, b) => b.value - a.value);
-  return ranked.map(({ each }) => each);
+function byAge(found: Found[], order: 'oldest' | 'newest', mixed: boolean): Found[] {
+  if (mixed) found.sort((a, b) => a.connectedAtMs - b.connectedAtMs);
+  return order === 'oldest' ? found : found.reverse();
+}
+
+/** The peers with the greatest figure first; equal ones stay in the order in which they are. */
+function byFigure(found: readonly Found[], figure: number, offset: number, limit: number): Found[] {
+  const values = figuresOf(
+    found.map(({ peer }) => peer),
+    figure,
+  );
+  return greatest(values, offset, limit).flatMap((index) => found[index] ?? []);
 }
 
 function snapshotOf({ peer, listener, connectedAtMs }: Found): PeerSnapshot {
-  const { sent, received } = peer.packets;
+  const address = peer.address;
+  const status = statusOf(peer);
   return {
     id: `${listener.name}:${peer.shard}:${peer.slot}:${peer.generation}`,
     listener: listener.name,
     clientId: String(peer.clientId),
-    address: peer.address,
+    address,
     wire: peer.wire,
     connectedAtMs,
-    rttMs: peer.rttMs,
-    rttVariationMs: peer.rttVariationMs,
-    minRttMs: peer.minRttMs,
-    packetsSent: sent,
-    packetsReceived: received,
-    packetsLost: peer.packetsLost,
-    queuedBytes: peer.queuedBytes,
+    rttMs: status[statusCell.roundTrip] ?? 0,
+    rttVariationMs: status[statusCell.roundTripVariation] ?? 0,
+    minRttMs: status[statusCell.minimumRoundTrip] ?? 0,
+    packetsSent: status[statusCell.packetsSent] ?? 0,
+    packetsReceived: status[statusCell.packetsReceived] ?? 0,
+    packetsLost: status[statusCell.packetsLost] ?? 0,
+    queuedBytes: status[statusCell.queuedBytes] ?? 0,
   };
 }
 
