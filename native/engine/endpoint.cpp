@@ -545,7 +545,7 @@ std::optional<PeerStatus> Endpoint::status(Handle handle, Instant now) {
 PeerStatus Endpoint::status_of(const Peer& peer) {
   PeerStatus status;
   if (peer.round_trip.has_sample()) {
-    status.round_trip = peer.round_trip.smoothed();
+    status.round_trip = peer.round_trip.current();
     status.round_trip_variation = peer.round_trip.variation();
     status.minimum_round_trip = peer.round_trip.minimum();
   }

@@ -375,8 +375,10 @@ class Endpoint {
   [[nodiscard]] static std::size_t room_in(const Peer& peer, const Buffer& packet);
   [[nodiscard]] BufferPool& pool_for(std::size_t datagram);
   bool send_mtu_probe(Peer& peer, std::size_t size, Instant now);
-  [[nodiscard]] static Instant deferred_ping(const Peer& peer, Duration interval);
+  [[nodiscard]] Instant deferred_ping(const Peer& peer, Duration interval) const;
   void plan_ping(Peer& peer, Instant now);
+  void write_ping_frame(Peer& peer, ByteWriter& writer, Instant now);
+  [[nodiscard]] static bool wants_measurement(const Peer& peer, Instant now);
   void write_due_frames(Peer& peer, ByteWriter& writer, Instant now);
   void finish_packet(Peer& peer, Instant now);
   [[nodiscard]] static NetworkPath current_path(const Peer& peer);

@@ -292,6 +292,8 @@ bool Endpoint::push_message(Peer& peer, std::uint32_t channel, Bytes data, bool 
 
 // False when the peer broke a rule.
 bool Endpoint::process_channel_frame(Peer& peer, const Frame& frame, Instant now) {
+  if (frame.type != FrameType::kCredit && frame.type != FrameType::kChannelCredit)
+    peer.message_since_ping = true;
   if (frame.type == FrameType::kMessage) {
     if (frame.message.acknowledged) {
       if ((peer.features & kFeatureChannels) == 0) return false;

@@ -183,6 +183,8 @@ struct Peer : TimerNode {
   bool asks_acknowledgement = false;
   // The packet being processed came from another address than `remote`.
   bool foreign_packet = false;
+  // A message has arrived since the last PING was sent.
+  bool message_since_ping = false;
   StatusMark status;
 
   // Each packet, received or sent.

@@ -46,7 +46,7 @@ class PingRecord {
     assert(times_ != nullptr && "the pool has room for every connection");
     times_->of[place] = microseconds(now);
     outstanding_ = static_cast<std::uint16_t>(outstanding_ | (1U << place));
-    last_sent_ = seconds(now);
+    last_sent_ = ticks(now);
     return sequence;
   }
 
@@ -60,7 +60,7 @@ class PingRecord {
     const std::uint32_t time = times_->of[place];
     outstanding_ = static_cast<std::uint16_t>(outstanding_ & ~bit);
     if (outstanding_ == 0) clear(pool);
-    if (seconds(now) - last_sent_ > kForgetAll) return std::nullopt;
+    if (ticks(now) - last_sent_ > kForgetAll) return std::nullopt;
     return Duration(microseconds(now) - time);
   }
 
@@ -71,22 +71,28 @@ class PingRecord {
     outstanding_ = 0;
   }
 
+  // Whether the last PING was sent more than `age` ago, at most a day.
+  [[nodiscard]] bool is_older_than(Duration age, Instant now) const {
+    return ticks(now) - last_sent_ > static_cast<std::uint32_t>(age.count() >> kTickBits);
+  }
+
   // Whether any PING waits for its PONG.
   [[nodiscard]] bool any_outstanding() const { return outstanding_ != 0; }
 
  private:
-  static constexpr std::uint32_t kForgetAll = 3600;               // seconds
+  static constexpr unsigned kTickBits = 10;                       // 1.024 ms
+  static constexpr std::uint32_t kForgetAll = 3'600'000'000U >> kTickBits;  // an hour
   static constexpr std::uint32_t kForgetOne = 600U * 1'000'000U;  // microseconds
 
   static std::uint32_t microseconds(Instant now) {
     return static_cast<std::uint32_t>(now.time_since_epoch().count());
   }
-  static std::uint32_t seconds(Instant now) {
-    return static_cast<std::uint32_t>(now.time_since_epoch() / std::chrono::seconds(1));
+  static std::uint32_t ticks(Instant now) {
+    return static_cast<std::uint32_t>(now.time_since_epoch().count() >> kTickBits);
   }
 
   void forget_old(Instant now) {
-    if (seconds(now) - last_sent_ > kForgetAll) outstanding_ = 0;
+    if (ticks(now) - last_sent_ > kForgetAll) outstanding_ = 0;
     if (outstanding_ == 0) return;
     for (std::size_t place = 0; place < kOutstanding; ++place) {
       if (microseconds(now) - times_->of[place] > kForgetOne)

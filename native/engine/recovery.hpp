@@ -137,7 +137,7 @@ class Recovery {
     if (lowest < highest) {
       const SentPacket& newest = packets_[highest - 1];
       if (newest.info.number == ack.largest) {
-        summary.latest_round_trip = sample(round_trip, now - newest.info.sent, ack.delay);
+        summary.latest_round_trip = sample(round_trip, now - newest.info.sent, ack.delay, now);
       }
       for (std::uint64_t at = lowest; at < highest; ++at) {
         SentPacket& packet = packets_[at];
@@ -241,11 +241,11 @@ class Recovery {
   static constexpr std::uint8_t kProbesFromAll = 2;
 
   // RFC 9002 section 5.3; the delay counts only as far as it was promised.
-  static Duration sample(RoundTrip& round_trip, Duration elapsed, Duration delay) {
+  static Duration sample(RoundTrip& round_trip, Duration elapsed, Duration delay, Instant now) {
     const Duration counted = std::min(delay, kMaxAckDelay);
     Duration latest = std::max(elapsed, Duration(1));
     if (round_trip.has_sample() && latest >= round_trip.minimum() + counted) latest -= counted;
-    round_trip.add_sample(latest);
+    round_trip.add_sample(latest, elapsed - delay, now);
     return latest;
   }
 

@@ -20,6 +20,8 @@ constexpr std::uint32_t kSkipSpread = 1024;
 
 constexpr Duration kFastPingInterval = std::chrono::milliseconds(100);
 constexpr Duration kSlowPingInterval = std::chrono::seconds(1);
+// Between measurements of the round trip while there are messages.
+constexpr Duration kMeasureInterval = std::chrono::seconds(1);
 constexpr Duration kMaxKeepAlive = std::chrono::seconds(25);
 constexpr Duration kPongInterval = std::chrono::milliseconds(50);
 constexpr Duration kLinger = std::chrono::seconds(1);
@@ -366,7 +368,7 @@ void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
   const Duration round_trip = *elapsed - pong.delay;
   // A peer cannot have taken longer to answer than the answer took: this sample says nothing.
   if (round_trip < Duration::zero() || pong.receive_time > static_cast<std::uint64_t>(INT64_MAX / 4)) return;
-  peer.round_trip.add_sample(round_trip);
+  peer.round_trip.add_sample(round_trip, now);
   const Duration received(static_cast<std::int64_t>(pong.receive_time));
   const Duration sent_here = (now - *elapsed).time_since_epoch();
   const Duration offset = ((received - sent_here) + (received + pong.delay - now.time_since_epoch())) / 2;
@@ -507,15 +509,10 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
     }
   }
   if (peer.phase != PeerPhase::kConnected && peer.phase != PeerPhase::kConfirming) return;
-  // A PING without its PONG is repeated each second, not with each packet.
-  const Duration interval = ping_interval(peer);
-  const Duration gap = peer.pings.any_outstanding() ? std::min(interval, kSlowPingInterval) : interval;
-  if ((peer.ping_due || now >= peer.next_ping - gap / 4) && writer.remaining() >= kPingFrameSize) {
-    static_cast<void>(write_ping(writer, peer.pings.sent(ping_pool_, now)));
-    counters_.add(Counter::pingsSent);
-    plan_ping(peer, now);
-    peer.ping_due = false;
-  }
+  // A PING rides on a packet in the last quarter of its interval, but none does within a second of another.
+  const bool rides = now >= peer.next_ping - ping_interval(peer) / 4 &&
+                     peer.pings.is_older_than(kSlowPingInterval, now);
+  if ((peer.ping_due || rides) && writer.remaining() >= kPingFrameSize) write_ping_frame(peer, writer, now);
   peer.control.for_each_due(now, [&](ControlFrame& frame) {
     if (writer.remaining() < frame.size) return false;
     writer.bytes(frame.view());
@@ -523,6 +520,21 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
     ControlFrames::on_sent(frame, peer.next_packet_number, now, peer.round_trip.smoothed());
     return true;
   });
+}
+
+void Endpoint::write_ping_frame(Peer& peer, ByteWriter& writer, Instant now) {
+  static_cast<void>(write_ping(writer, peer.pings.sent(ping_pool_, now)));
+  counters_.add(Counter::pingsSent);
+  plan_ping(peer, now);
+  peer.ping_due = false;
+  peer.message_since_ping = false;
+}
+
+// Whether a PING has to measure the round trip while there are messages. Acknowledgements may do so as well;
+// the answer of the last PING came up to a round trip after it, which must not make the interval longer.
+bool Endpoint::wants_measurement(const Peer& peer, Instant now) {
+  return peer.phase == PeerPhase::kConnected && peer.pings.is_older_than(kMeasureInterval, now) &&
+         peer.round_trip.is_older_than(kMeasureInterval / 2, now);
 }
 
 // Adds what else is due and seals. Control frames are written here and not before, because what is written
@@ -536,10 +548,21 @@ void Endpoint::finish_packet(Peer& peer, Instant now) {
   if (under_this_key >= kMaxPacketsPerKey || output_.full()) return counters_.add(Counter::dropOutputFull);
   update_worn_keys(peer, now);
   const std::size_t header = session_header_size(peer.remote_id.length);
+  const bool messages = buffer.size > header || peer.message_since_ping;
   ByteWriter writer(buffer.storage().subspan(buffer.size, room_in(peer, buffer)));
   write_due_frames(peer, writer, now);
   if (peer.transfer && peer.phase == PeerPhase::kConnected)
     peer.transfer->fill(writer, packet_capacity(peer), now);
+  // The acknowledgement of a packet with frames that have to arrive is a sample too.
+  const bool acknowledged = peer.transfer && peer.transfer->has_open_frames();
+  if (messages && !acknowledged && wants_measurement(peer, now)) {
+    if (writer.remaining() >= kPingFrameSize) {
+      write_ping_frame(peer, writer, now);
+    } else {
+      // In a packet of its own, which the flush sends.
+      peer.ping_due = true;
+    }
+  }
   buffer.size += writer.position();
   if (buffer.size == header) return;
   seal_packet(peer, std::move(buffer), current_path(peer), now);
@@ -595,9 +618,10 @@ std::size_t Endpoint::send_alone(Peer& peer, Bytes frame, std::size_t size, cons
   return end + kTagSize;
 }
 
-// When a keep-alive is due that answering the other side's has deferred.
-Instant Endpoint::deferred_ping(const Peer& peer, Duration interval) {
-  return peer.last_pong_sent + interval + interval / 4;
+// When a keep-alive is due that answering the other side's has deferred. A server waits for longer: two sides
+// that wait alike would go on sending theirs at the same time.
+Instant Endpoint::deferred_ping(const Peer& peer, Duration interval) const {
+  return peer.last_pong_sent + interval + interval / (options_.mode == Mode::kServer ? 2 : 4);
 }
 
 // A PING is due now, and without an answer once a second again; the answer sets the real time.

@@ -190,7 +190,7 @@ class Flow {
         const Duration sample = now - packet.info.sent;
         const bool fits = round_trip_.has_sample() && sample - ack.delay >= round_trip_.minimum();
         summary.latest_round_trip = fits ? sample - ack.delay : sample;
-        round_trip_.add_sample(summary.latest_round_trip);
+        round_trip_.add_sample(summary.latest_round_trip, now);
       }
       largest_acked_ = std::max(largest_acked_, number);
       controller_->on_acked(packet.info, now);

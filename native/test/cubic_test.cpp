@@ -46,7 +46,7 @@ class Sender {
     for (const SentPacketInfo& packet : gone) cubic.on_lost(packet, now);
     in_flight -= (acked + lost) * kDatagram;
     if (acked > 0) {
-      estimate.add_sample(round_trip);
+      estimate.add_sample(round_trip, now);
       summary.latest_round_trip = round_trip;
     }
     summary.now = now;

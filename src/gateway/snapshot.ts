@@ -57,7 +57,7 @@ export interface ListenerSnapshot extends TransportStats {
   readonly maxPeers: number;
   /** Native memory in bytes. */
   readonly memoryBytes: number;
-  /** Smoothed round trips of the peers of HAWSER that are connected, in milliseconds. */
+  /** Round trips of the peers of HAWSER that are connected, in milliseconds. */
   readonly rttMs: Distribution;
 }
 
@@ -181,7 +181,7 @@ export interface PeerSnapshot {
   readonly wire: Wire;
   /** Since when it is there. */
   readonly connectedAtMs: number;
-  /** Its smoothed round trip. */
+  /** Its round trip now; 0 until it is measured. */
   readonly rttMs: number;
   /** How much that varies. */
   readonly rttVariationMs: number;

@@ -177,14 +177,15 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
   // All of it is read from published memory, without waiting for an I/O thread, and is at most 250 ms old. Netcode acknowledges nothing, and so measures nothing: there, all of it is 0 but `packets` and the two sizes.
 
   /**
-   * Smoothed round trip time (RFC 9002 section 5.3) in milliseconds; 0 before the first sample and after the end, and always with
-   * netcode, as all that follows from acknowledgements.
+   * Round trip time now, in milliseconds: an average in which a sample loses half its weight in 350 ms. It is measured once a second
+   * while there are messages, and otherwise with each keep-alive. 0 before the first sample and after the end, and always with netcode,
+   * as all that follows from acknowledgements.
    */
   get rttMs(): number {
     return cell(this, statusCell.roundTrip);
   }
 
-  /** Mean variation of the round trip time in milliseconds. */
+  /** Mean variation of the round trip time (RFC 9002 section 5.3) in milliseconds. */
   get rttVariationMs(): number {
     return cell(this, statusCell.roundTripVariation);
   }

@@ -12,7 +12,7 @@ export interface ListenerMetricsSource extends TransportStats {
   /** Undefined where it is not known: then there is no sample. */
   readonly maxPeers: number | undefined;
   readonly memoryBytes: number;
-  /** Smoothed round trips of the peers that are connected, in milliseconds; undefined where nobody looked. */
+  /** Round trips of the peers that are connected, in milliseconds; undefined where nobody looked. */
   readonly rttMs: Ranges | undefined;
 }
 
@@ -58,7 +58,7 @@ export const listenerMetrics: readonly Metric<ListenerMetricsSource>[] = [
   make.gauge('peers_limit', 'Peers that there may be at a time.', ({ maxPeers }) => maxPeers),
   make.levels(
     'peer_rtt_seconds',
-    'Peers of HAWSER that are connected now, by their smoothed round trip: levels, not for rate().',
+    'Peers of HAWSER that are connected now, by their round trip: levels, not for rate().',
     ({ rttMs }) => rttMs,
   ),
   make.counter('peers_connected_total', 'Peers that connected.', count('peersConnected')),

@@ -17,7 +17,7 @@ export interface Sample {
   readonly rssBytes: number;
   /** The 99th percentile, in milliseconds. */
   readonly loopDelayMs: number;
-  /** Smoothed round trips of the peers that are connected, in milliseconds. */
+  /** Round trips of the peers that are connected, in milliseconds. */
   readonly rttMs: Distribution;
 }
 
