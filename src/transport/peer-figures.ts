@@ -19,8 +19,8 @@ interface Group {
  * @param figure one of `statusCell`.
  * @returns a number for each peer, in their order; 0 for one that is not connected.
  */
-export function figuresOf(
-  peers: readonly Peer<ChannelMap>[],
+export function figuresOf<C extends ChannelMap>(
+  peers: readonly Peer<C>[],
   figure: (typeof statusCell)[keyof typeof statusCell],
 ): Float64Array {
   const groups = new Map<Socket, Group>();
