@@ -1,5 +1,6 @@
 // All rows, in the order in which they run and are shown: those whose ids are fixed first.
 import { row as broadcast } from './broadcast.mjs';
+import { rows as connections } from './connections.mjs';
 import { row as demo } from './demo.mjs';
 import { cpu64, netcodeEcho } from './echo.mjs';
 import { row as flood } from './flood.mjs';
@@ -44,6 +45,7 @@ export const rows = [
   million,
   netcodeEcho,
   memoryChannels,
+  ...connections,
   demo,
   ...requests,
   ...subscriptions,

@@ -18,7 +18,7 @@ namespace hawser {
 // hashes (with a secret key, where strangers choose the keys) and compares.
 //
 // Otherwise as HashMap: open addressing, linear probing, no tombstones; nothing before the first insert, then
-// a power of two of at least 16 slots, doubled when 3/4 are in use, and never given back.
+// a power of two of at least 4 slots, doubled when 3/4 are in use, and never given back.
 class HashIndex {
  public:
   // max_entries <= 2^30.
@@ -85,7 +85,7 @@ class HashIndex {
 
   static constexpr std::uint32_t kEmpty = 0;
   static constexpr std::uint32_t kOccupied = 0x80000000U;
-  static constexpr std::size_t kInitialCapacity = 16;
+  static constexpr std::size_t kInitialCapacity = 4;
 
   static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash) | kOccupied; }
 

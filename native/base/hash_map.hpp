@@ -18,9 +18,9 @@ namespace hawser {
 // collisions. Linear probing; deletion shifts the rest of the run back, so there are no tombstones and a
 // table that lives for months stays as fast as a new one.
 //
-// Memory: nothing before the first insert, then a power of two of at least 16 slots, doubled when 3/4 are in
+// Memory: nothing before the first insert, then a power of two of at least 4 slots, doubled when 3/4 are in
 // use. It never shrinks by itself: an erase that may allocate would break the rule of no allocation in steady
-// state, and max_entries bounds what a flood can leave behind, at most 8/3 * max_entries (or 16) slots of
+// state, and max_entries bounds what a flood can leave behind, at most 8/3 * max_entries (or 4) slots of
 // sizeof(K) + sizeof(V) + 4 bytes and padding. clear() gives the memory back.
 //
 // Hash: `std::uint64_t hash_value(const SipKey&, const K&)`, found by argument-dependent lookup.
@@ -136,7 +136,7 @@ class HashMap {
   // are the home slot: moving and growing need no rehash, and keys are compared only when 31 bits agree.
   static constexpr std::uint32_t kEmpty = 0;
   static constexpr std::uint32_t kOccupied = 0x80000000U;
-  static constexpr std::size_t kInitialCapacity = 16;
+  static constexpr std::size_t kInitialCapacity = 4;
 
   std::uint32_t tag_of(const K& key) const {
     return static_cast<std::uint32_t>(hash_value(key_, key)) | kOccupied;

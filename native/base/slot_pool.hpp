@@ -24,16 +24,18 @@ struct Handle {
   friend bool operator==(const Handle&, const Handle&) = default;
 };
 
-// Objects at stable addresses, at most `max` of them, in chunks of 64 that are allocated when needed; 8 bytes
-// per slot beside the object. The lowest free slot is used first, so that the pool stays dense; free chunks
-// at the end are released, but for one spare, so that coming and going around a chunk's edge does not
-// allocate each time.
+// Objects at stable addresses, at most `max` of them, in chunks of kChunkSlots that are allocated when
+// needed; the last chunk is as short as `max` allows. 8 bytes per slot beside the object. The lowest free
+// slot is used first, so that the pool stays dense; free chunks at the end are released, but for one spare,
+// so that coming and going around a chunk's edge does not allocate each time.
 //
 // The slot's number and generation are the 8 bytes before the object: `get` touches no other line of memory
 // than the object's first. Large objects' slots begin with a line or in the middle of one: whole lines would
 // cost each object up to 63 bytes.
-template <class T>
+template <class T, std::uint32_t kChunkSlots = 64>
 class SlotPool {
+  static_assert(kChunkSlots >= 1 && kChunkSlots <= 64);
+
  public:
   explicit SlotPool(std::uint32_t max) : max_(max) {}
   SlotPool(const SlotPool&) = delete;
@@ -49,7 +51,9 @@ class SlotPool {
   [[nodiscard]] std::uint32_t max() const { return max_; }
   // Memory held, in bytes.
   [[nodiscard]] std::size_t allocated_bytes() const {
-    return chunks_.size() * (kChunkSlots * sizeof(Slot) + sizeof(Chunk));
+    if (chunks_.empty()) return 0;
+    const std::size_t slots = (chunks_.size() - 1) * kChunkSlots + slots_of(chunks_.size() - 1);
+    return slots * sizeof(Slot) + chunks_.size() * sizeof(Chunk);
   }
 
   // Makes an object; nullptr when `max` are alive.
@@ -59,11 +63,16 @@ class SlotPool {
     std::size_t index = chunks_with_room_.lowest();
     if (index == IndexSet::kNone) index = add_chunk();
     Chunk& chunk = chunks_[index];
-    const auto place = static_cast<std::size_t>(std::countr_one(chunk.live));
+    const auto place = static_cast<std::uint32_t>(std::countr_one(chunk.live));
     Slot& slot = chunk.slots[place];
+    if (place == chunk.touched) {
+      slot.number = static_cast<std::uint32_t>(index) * kChunkSlots + place;
+      slot.generation = first_generation_[index];
+      ++chunk.touched;
+    }
     if (chunk.live == 0) --empty_chunks_;
     chunk.live |= std::uint64_t{1} << place;
-    if (chunk.live == kAllLive) chunks_with_room_.erase(index);
+    if (chunk.live == all_live(index)) chunks_with_room_.erase(index);
     ++size_;
     return ::new (static_cast<void*>(slot.storage)) T(std::forward<Args>(args)...);
   }
@@ -109,20 +118,17 @@ class SlotPool {
   template <class F>
   void for_each(F&& visit) {
     for (std::size_t index = 0; index < chunks_.size(); ++index) {
-      std::uint64_t unvisited = kAllLive;
+      std::uint64_t unvisited = ~std::uint64_t{0};
       // Read anew after each visit, which may have released the chunk.
       while (index < chunks_.size() && (chunks_[index].live & unvisited) != 0) {
         const auto place = static_cast<unsigned>(std::countr_zero(chunks_[index].live & unvisited));
-        unvisited = place == kChunkSlots - 1 ? 0 : kAllLive << (place + 1);
+        unvisited = place == 63 ? 0 : ~std::uint64_t{0} << (place + 1);
         visit(*object_of(chunks_[index].slots[place]));
       }
     }
   }
 
  private:
-  static constexpr std::uint32_t kChunkSlots = 64;
-  static constexpr std::uint64_t kAllLive = ~std::uint64_t{0};
-
   static constexpr std::size_t kCacheLine = 64;
   static constexpr std::size_t kSlotAlignment =
       std::max(alignof(T), sizeof(T) >= 8 * kCacheLine ? kCacheLine / 2 : alignof(std::uint32_t));
@@ -137,6 +143,8 @@ class SlotPool {
   struct Chunk {
     std::unique_ptr<Slot[]> slots;
     std::uint64_t live = 0;
+    // Slots that were ever used, the lowest ones: the memory of the others is never touched.
+    std::uint32_t touched = 0;
   };
 
   static T* object_of(Slot& slot) { return std::launder(reinterpret_cast<T*>(slot.storage)); }
@@ -146,6 +154,14 @@ class SlotPool {
   }
   static std::uint32_t following(std::uint32_t generation) {
     return std::max(generation + 1, std::uint32_t{1});
+  }
+
+  // Slots of a chunk, and their bits.
+  [[nodiscard]] std::uint32_t slots_of(std::size_t index) const {
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(kChunkSlots, max_ - index * kChunkSlots));
+  }
+  [[nodiscard]] std::uint64_t all_live(std::size_t index) const {
+    return ~std::uint64_t{0} >> (64 - slots_of(index));
   }
 
   [[nodiscard]] Slot* live_slot(std::uint32_t number) {
@@ -159,12 +175,7 @@ class SlotPool {
   std::size_t add_chunk() {
     const std::size_t index = chunks_.size();
     if (index == first_generation_.size()) first_generation_.push_back(1);
-    Chunk chunk{std::make_unique_for_overwrite<Slot[]>(kChunkSlots)};
-    for (std::uint32_t place = 0; place < kChunkSlots; ++place) {
-      chunk.slots[place].number = static_cast<std::uint32_t>(index) * kChunkSlots + place;
-      chunk.slots[place].generation = first_generation_[index];
-    }
-    chunks_.push_back(std::move(chunk));
+    chunks_.push_back(Chunk{.slots = std::make_unique_for_overwrite<Slot[]>(slots_of(index))});
     chunks_with_room_.insert(index);
     ++empty_chunks_;
     return index;
@@ -174,7 +185,7 @@ class SlotPool {
     while (empty_chunks_ > 1 && chunks_.back().live == 0) {
       // A chunk that comes back must not repeat the generations of this one.
       std::uint32_t& first = first_generation_[chunks_.size() - 1];
-      for (const Slot& slot : std::span(chunks_.back().slots.get(), kChunkSlots))
+      for (const Slot& slot : std::span(chunks_.back().slots.get(), chunks_.back().touched))
         first = std::max(first, slot.generation);
       chunks_with_room_.erase(chunks_.size() - 1);
       chunks_.pop_back();

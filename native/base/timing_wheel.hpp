@@ -7,13 +7,14 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "base/time.hpp"
 
 namespace hawser {
 
-// One timer, a member of the object it belongs to: the wheel allocates nothing and owns nothing. It cannot
-// move, and whoever owns it cancels it before it dies.
+// One timer, a member of the object it belongs to: the wheel does not own it. It cannot move, and its owner
+// cancels it before it dies.
 struct TimerNode {
   TimerNode() = default;
   TimerNode(const TimerNode&) = delete;
@@ -31,7 +32,8 @@ struct TimerNode {
 // Hierarchical timing wheel (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987) with ticks of
 // 1 ms. arm, cancel and next_deadline are O(1), firing is O(1) amortised (a timer moves down at most once per
 // level), and advancing over a gap costs what lies in it, not its length. Nine levels of 64 slots hold every
-// instant before kNever, so no deadline is too far.
+// instant before kNever, so no deadline is too far. The memory of a level, 512 bytes, is allocated when it is
+// first used.
 //
 // A timer at tick T lives at the level of the highest base-64 digit in which T differs from the current tick,
 // in the slot of T's digit there. Time never passes over a slot in use without emptying it, so that level and
@@ -88,13 +90,13 @@ class TimingWheel {
       current_ = due;
       const unsigned slot = digit(due, level);
       if (level == 0) {
-        while (TimerNode* node = heads_[0][slot]) {
+        while (TimerNode* node = (*heads_[0])[slot]) {
           unlink(*node);
           --size_;
           fire(*node);
         }
       } else {
-        while (TimerNode* node = heads_[level][slot]) {
+        while (TimerNode* node = (*heads_[level])[slot]) {
           remove(*node, level, slot);
           link(*node);
         }
@@ -116,6 +118,7 @@ class TimingWheel {
   static constexpr unsigned kDigitBits = 6;
   static constexpr unsigned kSlots = 1U << kDigitBits;
   static constexpr unsigned kLevels = 9;
+  using Level = std::array<TimerNode*, kSlots>;
   static constexpr std::uint64_t kLastTick = static_cast<std::uint64_t>(kNever.time_since_epoch() / kTick);
   static_assert((kLastTick >> (kDigitBits * (kLevels - 1))) < kSlots);
 
@@ -151,7 +154,8 @@ class TimingWheel {
   void link(TimerNode& node) {
     const unsigned level = level_of(node.tick);
     const unsigned slot = digit(node.tick, level);
-    TimerNode*& head = heads_[level][slot];
+    if (!heads_[level]) heads_[level] = std::make_unique<Level>();
+    TimerNode*& head = (*heads_[level])[slot];
     if (head == nullptr) {
       head = node.prev = node.next = &node;
       slots_in_use_[level] |= std::uint64_t{1} << slot;
@@ -171,7 +175,7 @@ class TimingWheel {
   }
 
   void remove(TimerNode& node, unsigned level, unsigned slot) {
-    TimerNode*& head = heads_[level][slot];
+    TimerNode*& head = (*heads_[level])[slot];
     if (node.next == &node) {
       head = nullptr;
       slots_in_use_[level] &= ~(std::uint64_t{1} << slot);
@@ -189,7 +193,7 @@ class TimingWheel {
   std::size_t size_ = 0;
   std::uint32_t levels_in_use_ = 0;
   std::array<std::uint64_t, kLevels> slots_in_use_{};
-  std::array<std::array<TimerNode*, kSlots>, kLevels> heads_{};
+  std::array<std::unique_ptr<Level>, kLevels> heads_;
 };
 
 }  // namespace hawser

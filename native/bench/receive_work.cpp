@@ -67,7 +67,7 @@ struct Receiver {
     }
   };
   Deliver deliver{*this};
-  ReceiveMemory memory{std::size_t{16} << 30U, 1};
+  ReceiveMemory memory{std::size_t{16} << 30U, 1, std::size_t{2} << 20U};
   ReceiveChannel channel;
   Credit connection;
   std::array<std::byte, 1> data{};

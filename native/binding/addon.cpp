@@ -1,10 +1,13 @@
 // The module that Node loads, once for each environment: the main thread and every worker. There is no state
-// but that of the objects it exports.
+// but that of the environment and of the objects that the module exports.
 #include <napi.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
+#include "binding/array_buffers.hpp"
+#include "binding/environment.hpp"
 #include "binding/native_endpoint.hpp"
 #include "binding/native_simulation.hpp"
 #include "binding/secret_functions.hpp"
@@ -15,7 +18,6 @@
 #include "engine/events.hpp"
 #include "engine/peer_status.hpp"
 #include "io/driver.hpp"
-#include "io/transmit_slab.hpp"
 #include "wire/frames.hpp"
 
 namespace hawser::binding {
@@ -40,7 +42,6 @@ Napi::Object constants(Napi::Env env) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("maxMessageBytes", static_cast<double>(kMaxMessageSize));
   object.Set("descriptorWords", Napi::Number::New(env, kDescriptorWords));
-  object.Set("txHeaderBytes", static_cast<double>(TransmitSlab::kHeaderBytes));
   return object;
 }
 
@@ -49,6 +50,11 @@ Napi::Object initialise_module(Napi::Env env, Napi::Object exports) {
     Napi::Error::New(env, "libsodium finds no source of randomness").ThrowAsJavaScriptException();
     return exports;
   }
+  auto environment = std::make_unique<Environment>();
+  const Napi::ArrayBuffer transmit_records = expose(env, environment->transmit_records);
+  if (transmit_records.IsEmpty()) return exports;
+  env.SetInstanceData(environment.release());
+  exports.Set("transmitRecords", transmit_records);
   exports.Set("version", kVersion);
   exports.Set("sodiumVersion", sodium_version());
   exports.Set("counterNames", names(env, kCounterNames));

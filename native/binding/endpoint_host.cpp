@@ -2,8 +2,6 @@
 
 #include <cassert>
 #include <functional>
-#include <new>
-#include <span>
 #include <utility>
 
 #include "binding/native_simulation.hpp"
@@ -16,29 +14,32 @@
 
 namespace hawser::binding {
 
-EndpointHost::EndpointHost(ParsedOptions options, HostListener& listener)
+EndpointHost::EndpointHost(ParsedOptions options, HostListener& listener, const Environment& environment)
     : options_(std::move(options)),
       listener_(&listener),
       simulation_(options_.simulation),
-      driver_counters_(*new (driver_counters_memory_.data()) DriverCounters()),
-      peer_flags_(options_.endpoint.max_sessions),
-      peer_max_unreliable_(options_.endpoint.max_sessions * sizeof(std::uint16_t)) {
+      cells_(options_.endpoint.max_sessions),
+      transmit_slab_(cells_.memory(), EndpointCells::kTransmitAt, environment.transmit_records) {
   // Empty messages cost most for the room that they take in the transmit slab.
   const std::size_t ahead = threaded() ? TransmitSlab::kMostPassedOnBytes : TransmitSlab::kRecordBytes;
   options_.endpoint.queue_slack_bytes =
       static_cast<std::uint32_t>(ahead / TransmitSlab::kLeastRecordBytes * kMessageCost);
-  options_.endpoint.peer_flags = {reinterpret_cast<std::uint8_t*>(peer_flags_.data()), peer_flags_.size()};
-  options_.endpoint.peer_max_unreliable = {reinterpret_cast<std::uint16_t*>(peer_max_unreliable_.data()),
-                                           options_.endpoint.max_sessions};
+  options_.endpoint.peer_flags = cells_.peer_flags();
+  options_.endpoint.peer_max_unreliable = cells_.peer_max_unreliable();
+  // There may be a client for each connection, and few servers.
+  if (threaded() || options_.endpoint.mode == Mode::kServer) return;
+  options_.socket.memory = environment.socket_memory;
+  packet_buffers_ = environment.packet_buffers;
+  options_.endpoint.packet_buffers = packet_buffers_.get();
 }
 
 EndpointHost::~EndpointHost() = default;
 
-Result<std::shared_ptr<EndpointHost>, SocketError> EndpointHost::open(napi_env env, uv_loop_s* loop,
+Result<std::shared_ptr<EndpointHost>, SocketError> EndpointHost::open(Napi::Env env, uv_loop_s* loop,
                                                                       ParsedOptions options,
                                                                       HostListener& listener) {
   // The constructor is private.
-  std::shared_ptr<EndpointHost> host(new EndpointHost(std::move(options), listener));
+  std::shared_ptr<EndpointHost> host(new EndpointHost(std::move(options), listener, Environment::of(env)));
   const Result<void, SocketError> started = host->start(loop);
   if (!started) return Failure{started.error()};
   host->open_ = true;
@@ -69,12 +70,12 @@ Result<void, SocketError> EndpointHost::start_on_socket(uv_loop_s* loop) {
 
 std::unique_ptr<Impairment> EndpointHost::make_impairment() {
   if (!options_.impairment) return nullptr;
-  return std::make_unique<Impairment>(*options_.impairment, driver_counters_.impairment);
+  return std::make_unique<Impairment>(*options_.impairment, cells_.driver_counters().impairment);
 }
 
 Result<void, SocketError> EndpointHost::start_loop(uv_loop_s* loop, std::unique_ptr<UdpSocket> socket) {
-  auto driver = LoopDriver::start(loop, std::move(socket), *endpoint_, queue_, *this, driver_counters_,
-                                  make_impairment());
+  auto driver = LoopDriver::start(loop, std::move(socket), *endpoint_, queue_, *this,
+                                  cells_.driver_counters(), make_impairment());
   if (!driver) return Failure{driver.error()};
   socket_driver_ = driver->get();
   driver_ = *std::move(driver);
@@ -94,8 +95,8 @@ Result<void, SocketError> EndpointHost::start_thread(uv_loop_s* loop, std::uniqu
           ShardSteering(endpoint.shards, endpoint.server_index.has_value(), endpoint.connection_id_length)));
     }
   }
-  auto driver = ThreadDriver::start(loop, std::move(socket), *endpoint_, queue_, *this, driver_counters_,
-                                    make_impairment(), options);
+  auto driver = ThreadDriver::start(loop, std::move(socket), *endpoint_, queue_, *this,
+                                    cells_.driver_counters(), make_impairment(), options);
   if (!driver) return Failure{driver.error()};
   socket_driver_ = thread_driver_ = driver->get();
   driver_ = *std::move(driver);
@@ -110,7 +111,7 @@ Result<void, SocketError> EndpointHost::start_in_simulation() {
   auto gateway_random = std::make_unique<SeededRandom>(simulation.next_seed());
   endpoint_random_ = std::make_unique<SeededRandom>(simulation.next_seed());
   make_endpoint((*node)->local_address(), std::move(gateway_random), (*node)->now(), simulation.wall_now());
-  (*node)->start(*endpoint_, queue_, *this, driver_counters_);
+  (*node)->start(*endpoint_, queue_, *this, cells_.driver_counters());
   node_ = node->get();
   driver_ = *std::move(node);
   return {};
@@ -126,10 +127,10 @@ void EndpointHost::make_endpoint(const SocketAddress& bound, std::unique_ptr<Ran
                                                options_.endpoint.shards);
   }
   options_.gateway.reset();
-  const std::span<std::uint64_t, kCounterCount> counters(
-      reinterpret_cast<std::uint64_t*>(counters_memory_.data()), kCounterCount);
   endpoint_ = std::make_unique<Endpoint>(options_.endpoint, gateway(), *endpoint_random_, queue_,
-                                         Counters(counters), now);
+                                         cells_.counters(), now);
+  // The endpoint has its own copy.
+  options_.endpoint.channels = {};
 }
 
 Result<void, SocketError> EndpointHost::rebind() {
@@ -151,6 +152,14 @@ void EndpointHost::flush() {
   const Instant now = driver_->now();
   submit(now);
   driver_->flush(now);
+}
+
+void EndpointHost::take_records() {
+  if (threaded()) {
+    pass_on();
+  } else {
+    submit(driver_->now());
+  }
 }
 
 void EndpointHost::wake() {
@@ -201,6 +210,14 @@ void EndpointHost::stop_capture() {
   if (open_) call([](Endpoint& endpoint, Instant /*now*/) { endpoint.set_tap(nullptr); });
   // One that is closing may still be running; release() follows.
   if (open_ || !endpoint_) tap_.reset();
+}
+
+void EndpointHost::turn_begins() {
+  if (listener_ != nullptr) listener_->turn_begins();
+}
+
+void EndpointHost::turn_ended() {
+  if (listener_ != nullptr) listener_->turn_ended();
 }
 
 void EndpointHost::take_events() {

@@ -3,10 +3,8 @@
 // handles.
 #pragma once
 
-#include <node_api.h>
+#include <napi.h>
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,10 +12,10 @@
 
 #include "base/random.hpp"
 #include "base/result.hpp"
-#include "base/shared_memory.hpp"
+#include "binding/endpoint_cells.hpp"
 #include "binding/endpoint_options.hpp"
+#include "binding/environment.hpp"
 #include "binding/shared_gateway.hpp"
-#include "engine/counters.hpp"
 #include "engine/endpoint.hpp"
 #include "engine/events.hpp"
 #include "engine/tap.hpp"
@@ -44,7 +42,11 @@ class HostListener {
 
   // Gives the queue of a new endpoint its storage. Nothing else is called before.
   virtual void provide_storage(EndpointHost& host) = 0;
-  // The queue holds events; afterwards it has other storage. Of an endpoint on this thread.
+  // A turn begins, or has ended, of an endpoint on this thread: the queue needs its storage in between.
+  virtual void turn_begins() = 0;
+  virtual void turn_ended() = 0;
+  // The queue holds events, or a message waits for a larger storage; afterwards it has another one. Of an
+  // endpoint on this thread.
   virtual void on_events() = 0;
   // The queue holds events: sets them aside if it can. True when deliver() is to follow.
   virtual bool set_aside(EventQueue& queue) = 0;
@@ -61,7 +63,7 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
  public:
   // Opens the socket and begins to run. From then on the host keeps itself until it has closed. `loop` is
   // unused with a simulation.
-  static Result<std::shared_ptr<EndpointHost>, SocketError> open(napi_env env, uv_loop_s* loop,
+  static Result<std::shared_ptr<EndpointHost>, SocketError> open(Napi::Env env, uv_loop_s* loop,
                                                                  ParsedOptions options,
                                                                  HostListener& listener);
   ~EndpointHost();
@@ -88,11 +90,7 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   // Likewise, after what waits in the transmit slab has been sent.
   template <class F>
   void call_in_order(F&& work) {
-    if (threaded()) {
-      pass_on();
-    } else {
-      submit(driver_->now());
-    }
+    take_records();
     call(work);
   }
 
@@ -112,20 +110,17 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   void publish_status() { endpoint_->publish_status(); }
 
   [[nodiscard]] TransmitSlab& transmit_slab() { return transmit_slab_; }
-  [[nodiscard]] const SharedMemory& counters_memory() const { return counters_memory_; }
-  [[nodiscard]] const SharedMemory& driver_counters_memory() const { return driver_counters_memory_; }
-  // A byte of PeerFlag bits for each session.
-  [[nodiscard]] const SharedMemory& peer_flags() const { return peer_flags_; }
-  // A u16 for each session: EndpointOptions::peer_max_unreliable.
-  [[nodiscard]] const SharedMemory& peer_max_unreliable() const { return peer_max_unreliable_; }
-  [[nodiscard]] std::size_t longest_message() const { return binding::longest_message(options_.endpoint); }
-  [[nodiscard]] DriverCounters& driver_counters() { return driver_counters_; }
+  [[nodiscard]] const EndpointCells& cells() const { return cells_; }
+  [[nodiscard]] DriverCounters& driver_counters() { return cells_.driver_counters(); }
 
   // While open: replaces the socket of a client by one with another port, as Client.rebind() says. Fails as
   // open() does, and nothing has changed then.
   Result<void, SocketError> rebind();
   // Takes the records of the transmit slab and sends.
   void flush();
+  // Takes the records of the transmit slab, whose memory another endpoint is to use; they leave at the end of
+  // the turn. While open.
+  void take_records();
   // There is room for events again.
   void wake();
   // Sends one message, sending what has gathered when that is much. On the endpoint's thread.
@@ -143,6 +138,8 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   // The JavaScript side is gone: closes, and calls nobody any more.
   void detach();
 
+  void turn_begins() override;
+  void turn_ended() override;
   void take_events() override;
   void submit(Instant now) override;
   void flushed() override;
@@ -152,7 +149,7 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   void closed() override;
 
  private:
-  EndpointHost(ParsedOptions options, HostListener& listener);
+  EndpointHost(ParsedOptions options, HostListener& listener, const Environment& environment);
 
   Result<void, SocketError> start(uv_loop_s* loop);
   Result<void, SocketError> start_on_socket(uv_loop_s* loop);
@@ -173,12 +170,10 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   HostListener* listener_;
   EventQueue queue_;
   std::shared_ptr<SimulationContext> simulation_;
-  SharedMemory counters_memory_{kCounterCount * sizeof(std::uint64_t)};
-  SharedMemory driver_counters_memory_{sizeof(DriverCounters)};
-  DriverCounters& driver_counters_;
+  EndpointCells cells_;
   TransmitSlab transmit_slab_;
-  SharedMemory peer_flags_;
-  SharedMemory peer_max_unreliable_;
+  // Null unless they are shared.
+  std::shared_ptr<PacketBuffers> packet_buffers_;
   std::unique_ptr<RandomSource> endpoint_random_;
   std::shared_ptr<SharedGateway> gateway_;
   // Outlives the endpoint, which may run on for a moment when the host is not open any more.

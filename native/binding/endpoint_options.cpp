@@ -215,14 +215,6 @@ void parse_driver(PropertyReader& reader, ParsedOptions& parsed) {
 
 }  // namespace
 
-std::size_t longest_message(const EndpointOptions& options) {
-  std::size_t longest = 0;
-  for (const ChannelDeclaration& channel : options.channels) {
-    longest = std::max<std::size_t>(longest, channel.max_message_bytes);
-  }
-  return longest;
-}
-
 std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value) {
   PropertyReader reader(value);
   ParsedOptions parsed;

@@ -39,9 +39,6 @@ struct ParsedOptions {
 // Nothing, with an exception pending, when the object is not as declared.
 [[nodiscard]] std::optional<ParsedOptions> parse_endpoint_options(const Napi::Value& value);
 
-// Bytes of the longest message that any channel allows.
-[[nodiscard]] std::size_t longest_message(const EndpointOptions& options);
-
 // [{id, key}]; likewise.
 [[nodiscard]] std::optional<std::vector<ServerKey>> parse_server_keys(const Napi::Value& value);
 

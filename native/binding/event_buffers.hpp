@@ -9,13 +9,14 @@
 
 namespace hawser::binding {
 
-// The ArrayBuffers over a storage's slab and descriptors, made when JavaScript first sees it.
+// The ArrayBuffers over a storage's slab and descriptors, made when JavaScript first sees them.
 struct EventBuffers {
   Napi::Reference<Napi::ArrayBuffer> slab;
   Napi::Reference<Napi::ArrayBuffer> descriptors;
 };
 
 using ExposedBatches = EventBatches<EventBuffers>;
+using ExposedStorages = EventStoragePool<EventBuffers>;
 
 // EventBatches::take(), with buffers that JavaScript can read: those that a user took away are replaced, with
 // the events in them. Adds to `replaced` then. nullptr when none waits, and with an exception pending when no

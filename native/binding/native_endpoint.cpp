@@ -9,6 +9,7 @@
 
 #include "binding/array_buffers.hpp"
 #include "binding/endpoint_options.hpp"
+#include "binding/environment.hpp"
 #include "binding/native_simulation.hpp"
 #include "binding/values.hpp"
 
@@ -50,6 +51,7 @@ Napi::Function NativeEndpoint::define(Napi::Env env) {
                          InstanceMethod<&Self::rebind>("rebind"),
                          InstanceMethod<&Self::arm>("arm"),
                          InstanceMethod<&Self::flush>("flush"),
+                         InstanceMethod<&Self::take_records>("takeRecords"),
                          InstanceMethod<&Self::send_long>("sendLong"),
                          InstanceMethod<&Self::broadcast>("broadcast"),
                          InstanceMethod<&Self::connect>("connect"),
@@ -128,31 +130,39 @@ NativeEndpoint::~NativeEndpoint() {
 bool NativeEndpoint::expose_memory(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto object = info.This().As<Napi::Object>();
-  const Napi::ArrayBuffer counters = expose(env, host_->counters_memory());
-  const Napi::ArrayBuffer driver_counters = expose(env, host_->driver_counters_memory());
-  const Napi::ArrayBuffer slab = expose(env, host_->transmit_slab().memory());
-  const Napi::ArrayBuffer flags = expose(env, host_->peer_flags());
-  Napi::ArrayBuffer lengths = expose(env, host_->peer_max_unreliable());
-  if (counters.IsEmpty() || driver_counters.IsEmpty() || slab.IsEmpty() || flags.IsEmpty() ||
-      lengths.IsEmpty())
-    return false;
-  object.Set("counters", Napi::BigUint64Array::New(env, kCounterCount, counters, 0));
-  object.Set("socketCounters", Napi::BigUint64Array::New(env, kDriverCounterCount, driver_counters, 0));
-  object.Set("txSlab", slab);
-  object.Set("peerFlags", Napi::Uint8Array::New(env, host_->peer_flags().size(), flags, 0));
+  const EndpointCells& cells = host_->cells();
+  const Napi::ArrayBuffer memory = expose(env, cells.memory());
+  if (memory.IsEmpty()) return false;
+  object.Set("counters", Napi::BigUint64Array::New(env, kCounterCount, memory, EndpointCells::kCountersAt));
+  object.Set("socketCounters",
+             Napi::BigUint64Array::New(env, kDriverCounterCount, memory, EndpointCells::kDriverCountersAt));
+  object.Set("txHeader", Napi::Uint32Array::New(env, TransmitSlab::kHeaderBytes / sizeof(std::uint32_t),
+                                                memory, EndpointCells::kTransmitAt));
   object.Set("peerMaxUnreliable",
-             Napi::Uint16Array::New(env, lengths.ByteLength() / sizeof(std::uint16_t), lengths, 0));
+             Napi::Uint16Array::New(env, cells.sessions(), memory, EndpointCells::kPeerMaxUnreliableAt));
+  object.Set("peerFlags", Napi::Uint8Array::New(env, cells.sessions(), memory, cells.peer_flags_at()));
   return !env.IsExceptionPending();
 }
 
 void NativeEndpoint::provide_storage(EndpointHost& host) {
-  batches_.start(host.queue(), host.longest_message(),
-                 host.threaded() ? ExposedBatches::kOnOtherThread : ExposedBatches::kOnSameThread);
+  if (host.threaded()) return batches_.start(host.queue(), ExposedBatches::kOnOtherThread);
+  // In a simulation events wait until JavaScript asks for them.
+  if (host.simulation() != nullptr) return batches_.start(host.queue(), ExposedBatches::kOnSameThread);
+  batches_.share(Environment::of(Env()).event_storages);
+}
+
+void NativeEndpoint::turn_begins() {
+  if (batches_.shares()) batches_.attach(host_->queue());
+}
+
+void NativeEndpoint::turn_ended() {
+  if (batches_.shares()) batches_.detach(host_->queue());
 }
 
 void NativeEndpoint::begin_call() {
   // A thread has a turn after each call.
   if (host_->threaded()) return;
+  if (batches_.shares()) batches_.attach_for_call(host_->queue());
   if (!host_->queue().has_room()) set_aside_here();
   host_->driver().schedule();
 }
@@ -160,6 +170,7 @@ void NativeEndpoint::begin_call() {
 void NativeEndpoint::set_aside_here() {
   EventQueue& queue = host_->queue();
   host_->publish_status();
+  if (queue.wanting()) batches_.set_aside(queue);
   // A new storage begins with what the queue has kept, which may be more than one holds.
   while (queue.count() > 0) {
     batches_.make_room();
@@ -240,6 +251,7 @@ bool NativeEndpoint::call(CallKind kind, const Napi::FunctionReference& function
 
 void NativeEndpoint::on_closed(bool stopped) {
   const bool simulated = host_->simulation() != nullptr;
+  if (batches_.shares()) batches_.stop(host_->queue());
   if (!stopped) {
     batches_.clear();
     release_listeners();
@@ -298,6 +310,11 @@ Napi::Value NativeEndpoint::flush(const Napi::CallbackInfo& info) {
   begin_call();
   host_->flush();
   return Napi::Boolean::New(info.Env(), host_->transmit_slab().writable());
+}
+
+Napi::Value NativeEndpoint::take_records(const Napi::CallbackInfo& info) {
+  if (is_open()) host_->take_records();
+  return info.Env().Undefined();
 }
 
 Napi::Value NativeEndpoint::send_long(const Napi::CallbackInfo& info) {

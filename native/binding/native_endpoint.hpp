@@ -35,6 +35,8 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   std::uint32_t deliver_in_call();
 
   void provide_storage(EndpointHost& host) override;
+  void turn_begins() override;
+  void turn_ended() override;
   void on_events() override;
   bool set_aside(EventQueue& queue) override;
   bool deliver() override;
@@ -49,6 +51,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   Napi::Value rebind(const Napi::CallbackInfo& info);
   Napi::Value arm(const Napi::CallbackInfo& info);
   Napi::Value flush(const Napi::CallbackInfo& info);
+  Napi::Value take_records(const Napi::CallbackInfo& info);
   Napi::Value send_long(const Napi::CallbackInfo& info);
   Napi::Value broadcast(const Napi::CallbackInfo& info);
   Napi::Value connect(const Napi::CallbackInfo& info);

@@ -93,7 +93,7 @@ Result<Handle, ConnectResult> Endpoint::connect(const ConnectOptions& options, I
 Result<Handle, ConnectResult> Endpoint::connect_netcode(const ConnectOptions& options, Instant now) {
   Result<netcode::PublicToken, netcode::TokenError> token = netcode::decode_public_token(options.token);
   if (!token || token->protocol_id != options.protocol_id) return Failure{ConnectResult::kTokenInvalid};
-  return netcode_client_->connect(std::move(*token), options.local, options.timeout, now);
+  return netcode_client(now).connect(std::move(*token), options.local, options.timeout, now);
 }
 
 void Endpoint::abort(Handle handle, Instant now) {

@@ -31,8 +31,8 @@ struct ControlFrame {
   std::uint8_t tries = 0;  // sendings so far, as far as on_sent tells them apart
 };
 
-// Storage of all connections' control frames.
-using ControlFramePool = SlotPool<ControlFrame>;
+// Storage of all connections' control frames, of which few wait at a time.
+using ControlFramePool = SlotPool<ControlFrame, 4>;
 
 // The reliable control frames of one connection (docs/protocol.md section 6, last rule), oldest first. The
 // frames live in a pool that all connections share and that every function which needs it is given. `clear`

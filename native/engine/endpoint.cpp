@@ -11,8 +11,6 @@ namespace hawser {
 
 namespace {
 
-// The longest datagram on an Ethernet: nearly all are no longer.
-constexpr std::size_t kShortDatagram = 1472;
 // Open packets of different peers that may wait for the end of the turn.
 constexpr std::size_t kMaxOpenPackets = 512;
 // Buffers beside those of the output queue: open packets, and packets that wait for a token's consumption.
@@ -26,6 +24,11 @@ constexpr std::uint32_t kRefusalsPerSecond = 1000;
 constexpr std::uint32_t kRefusalBurst = 64;
 // Packets of one peer that leave before those of the next one.
 constexpr int kPacketsPerPeer = 64;
+// Bins of source prefixes for RESETs.
+constexpr std::size_t kResetBins = 256;
+// Free memory of messages that is kept for the next ones: per session, and of all together.
+constexpr std::size_t kKeptBytesPerSession = std::size_t{64} * 1024;
+constexpr std::size_t kKeptBytes = std::size_t{4} * 1024 * 1024;
 // As long as a peer that does not acknowledge its DISCONNECTs is waited for.
 constexpr Duration kGoodbyeTime = (kMaxDisconnects + 1) * kDisconnectInterval;
 // Memory for packets that was not needed for this long is released. Longer than the longest keep-alive
@@ -60,11 +63,15 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       events_(events),
       counters_(counters),
       wall_clock_(now),
-      transfer_settings_(options.max_reassembly_bytes, options.max_sessions),
+      transfer_settings_(options.max_reassembly_bytes, options.max_sessions,
+                         std::min(kKeptBytes, kKeptBytesPerSession * options.max_sessions)),
       channels_digest_(digest_of(options.channels)),
-      buffers_(kShortDatagram, options.max_output_packets + kExtraBuffers),
-      long_buffers_(std::max<std::size_t>(options.max_datagram, kShortDatagram),
-                    options.max_output_packets + kExtraBuffers),
+      own_buffers_(options.packet_buffers != nullptr
+                       ? nullptr
+                       : std::make_unique<PacketBuffers>(options.max_datagram,
+                                                         options.max_output_packets + kExtraBuffers)),
+      buffers_(own_buffers_ ? own_buffers_->usual : options.packet_buffers->usual),
+      long_buffers_(own_buffers_ ? own_buffers_->longer : options.packet_buffers->longer),
       control_pool_(options.max_sessions * ControlFrames::kMax),
       ping_pool_(options.max_sessions),
       output_(options.max_output_packets),
@@ -86,36 +93,49 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
     handshakes_ = std::make_unique<HandshakeQueue>(key);
     responses_ = std::make_unique<HandshakeQueue>(key);
   }
-  transfer_settings_.channels = options.channels;
+  transfer_settings_.channels = std::move(options_.channels);
   transfer_settings_.congestion = options.congestion;
   transfer_settings_.credit = options.credit;
   transfer_settings_.channel_credit = options.channel_credit;
   transfer_settings_.max_in_flight = options.max_queued_bytes / 2;
-  last_reset_.fill(Instant::min());
-  start_netcode(now);
+  if (options.mode == Mode::kServer) {
+    last_reset_.resize(kResetBins, Instant::min());
+    start_netcode_server(now);
+  }
   memory_bytes_.store(memory_bytes(), std::memory_order_relaxed);
 }
 
-void Endpoint::start_netcode(Instant now) {
-  const auto channel =
-      std::ranges::find(options_.channels, ChannelMode::kUnreliable, &ChannelDeclaration::mode);
+netcode::SessionOptions Endpoint::netcode_options() const {
+  const std::vector<ChannelDeclaration>& channels = transfer_settings_.channels;
+  const auto channel = std::ranges::find(channels, ChannelMode::kUnreliable, &ChannelDeclaration::mode);
   netcode::SessionOptions options;
   options.first_slot = options.max_sessions = options_.max_sessions;
-  if (channel != options_.channels.end())
-    options.channel = static_cast<std::uint32_t>(channel - options_.channels.begin());
+  if (channel != channels.end()) options.channel = static_cast<std::uint32_t>(channel - channels.begin());
   options.max_packets_per_second = options_.max_packets_per_second;
   options.max_bytes_per_second = options_.max_bytes_per_second;
   options.shards = options_.shards;
-  const netcode::Surroundings surroundings{random_,  events_,       counters_,
-                                           buffers_, output_, status_table_, status_schedule_};
-  if (options_.mode == Mode::kClient) {
-    netcode_client_ = std::make_unique<netcode::Client>(options, surroundings, now);
+  return options;
+}
+
+netcode::Surroundings Endpoint::netcode_surroundings() {
+  return {random_, events_, counters_, buffers_, output_, status_table_, status_schedule_};
+}
+
+void Endpoint::start_netcode_server(Instant now) {
+  if (gateway_->netcode() == nullptr) return;
+  netcode_server_ =
+      std::make_unique<netcode::Server>(netcode_options(), netcode_surroundings(), *gateway_, wall_clock_,
+                                        options_.shard, options_.max_half_open, now);
+  netcode_ = netcode_server_.get();
+}
+
+// Made with the first token of netcode: most clients never have one.
+netcode::Client& Endpoint::netcode_client(Instant now) {
+  if (!netcode_client_) {
+    netcode_client_ = std::make_unique<netcode::Client>(netcode_options(), netcode_surroundings(), now);
     netcode_ = netcode_client_.get();
-  } else if (gateway_->netcode() != nullptr) {
-    netcode_server_ = std::make_unique<netcode::Server>(options, surroundings, *gateway_, wall_clock_,
-                                                        options_.shard, options_.max_half_open, now);
-    netcode_ = netcode_server_.get();
   }
+  return *netcode_client_;
 }
 
 Endpoint::~Endpoint() {
@@ -139,12 +159,13 @@ std::uint32_t Endpoint::connected() const {
 
 std::size_t Endpoint::memory_bytes() const {
   return peers_.allocated_bytes() + control_pool_.allocated_bytes() + ping_pool_.allocated_bytes() +
-         buffers_.allocated_bytes() + long_buffers_.allocated_bytes() + by_id_.allocated_bytes() +
+         (own_buffers_ ? own_buffers_->allocated_bytes() : 0) + by_id_.allocated_bytes() +
          awaiting_.allocated_bytes() + reset_tokens_.allocated_bytes() + output_.allocated_bytes() +
          transfer_settings_.send_blocks.allocated_bytes() +
          transfer_settings_.receive_memory.allocated_bytes() +
          (handshakes_ ? handshakes_->allocated_bytes() + responses_->allocated_bytes() : 0) +
-         failed_responses_.allocated_bytes() + status_table_.allocated_bytes() + status_schedule_.allocated_bytes() + (foreign_budget_ ? sizeof(*foreign_budget_) : 0) +
+         failed_responses_.allocated_bytes() + (foreign_budget_ ? sizeof(*foreign_budget_) : 0) +
+         status_table_.allocated_bytes() + status_schedule_.allocated_bytes() +
          (netcode_ != nullptr ? netcode_->memory_bytes() : 0);
 }
 

@@ -34,6 +34,7 @@
 #include "engine/netcode_client.hpp"
 #include "engine/netcode_server.hpp"
 #include "engine/output_queue.hpp"
+#include "engine/packet_buffers.hpp"
 #include "engine/peer.hpp"
 #include "engine/peer_status.hpp"
 #include "engine/peer_status_table.hpp"
@@ -116,6 +117,10 @@ struct EndpointOptions {
   std::span<std::uint8_t> peer_flags;
   // Likewise: PeerStatus::max_unreliable of peers that have channels in use; 0 of all others.
   std::span<std::uint16_t> peer_max_unreliable;
+  // Buffers that endpoints of one thread share, kMaxReceivedDatagram bytes the longer ones; nullptr for an
+  // endpoint that has its own. Of many endpoints with few peers each, every one would hold more than it
+  // needs.
+  PacketBuffers* packet_buffers = nullptr;
 };
 
 // What a sender has to know before each message; see EndpointOptions::peer_flags.
@@ -460,7 +465,10 @@ class Endpoint {
   bool retire_id(Peer& peer, const ConnectionId& id);
 
   // engine/endpoint.cpp: netcode.
-  void start_netcode(Instant now);
+  [[nodiscard]] netcode::SessionOptions netcode_options() const;
+  [[nodiscard]] netcode::Surroundings netcode_surroundings();
+  void start_netcode_server(Instant now);
+  [[nodiscard]] netcode::Client& netcode_client(Instant now);
   void receive_netcode(const ReceivedDatagram& datagram, Instant now);
   [[nodiscard]] bool is_netcode(Handle handle) const { return netcode_ != nullptr && netcode_->owns(handle); }
   // engine/server_handshake.cpp
@@ -561,9 +569,10 @@ class Endpoint {
   // In this turn, no peer here holds more than its share of the memory that is full.
   bool send_memory_searched_ = false;
   Hash128 channels_digest_;
-  BufferPool buffers_;
-  // For paths that carry more.
-  BufferPool long_buffers_;
+  // Null where they are shared.
+  std::unique_ptr<PacketBuffers> own_buffers_;
+  BufferPool& buffers_;
+  BufferPool& long_buffers_;
   ControlFramePool control_pool_;
   PingTimesPool ping_pool_;
   OutputQueue output_;
@@ -577,7 +586,7 @@ class Endpoint {
   HashMap<AddressPair, AwaitedAddress*> awaiting_;
   HashMap<std::uint64_t, std::uint32_t> half_open_by_client_;
   HashMap<ConnectionId, KnownResetToken> reset_tokens_;
-  // Of the two that `netcode_` is, the one for this mode; null when netcode is not spoken.
+  // Of the two that `netcode_` is, the one for this mode; null when netcode is not spoken, or not yet.
   std::unique_ptr<netcode::Server> netcode_server_;
   std::unique_ptr<netcode::Client> netcode_client_;
   netcode::Sessions* netcode_ = nullptr;
@@ -592,8 +601,8 @@ class Endpoint {
   std::unique_ptr<ForeignBudget> foreign_budget_;
   TokenBucket reset_budget_;
   SipKey prefix_key_;
-  // When a RESET last went to each bin of source prefixes.
-  std::array<Instant, 256> last_reset_{};
+  // Of a server: when a RESET last went to each bin of source prefixes.
+  std::vector<Instant> last_reset_;
   // Peers with something to send in this turn.
   std::vector<Handle> dirty_;
   // Peers whose user has to be told something for which there was no room.

@@ -14,6 +14,7 @@ void EventQueue::use(MutableBytes slab, std::span<EventDescriptor> descriptors) 
   descriptors_ = descriptors;
   used_ = count_ = 0;
   wanting_ = false;
+  wanted_bytes_ = 0;
   if (!kept_.empty()) write_kept();
 }
 

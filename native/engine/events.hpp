@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -157,10 +158,15 @@ class EventQueue {
     return kept_.empty() && free >= length + 7 && free - length - 7 >= bytes &&
            descriptors_.size() - count_ > descriptors;
   }
-  // A message that its owner keeps was refused: until use() its owner need not try again, though has_room()
-  // may go on saying yes.
-  void want_room() { wanting_ = true; }
+  // A message of `length` bytes that its owner keeps was refused: until use() its owner need not try again,
+  // though has_room() may go on saying yes.
+  void want_room(std::size_t length) {
+    wanting_ = true;
+    wanted_bytes_ = std::max(wanted_bytes_, length);
+  }
   [[nodiscard]] bool wanting() const { return wanting_; }
+  // The longest message that was refused since use(); the next storage has to hold it.
+  [[nodiscard]] std::size_t wanted_bytes() const { return wanted_bytes_; }
   [[nodiscard]] std::size_t count() const { return count_; }
   [[nodiscard]] std::size_t slab_used() const { return used_; }
   [[nodiscard]] std::span<const EventDescriptor> descriptors() const { return descriptors_.first(count_); }
@@ -187,6 +193,7 @@ class EventQueue {
   std::size_t used_ = 0;
   std::size_t count_ = 0;
   bool wanting_ = false;
+  std::size_t wanted_bytes_ = 0;
   // Oldest first; their bytes are at their offsets in kept_bytes_.
   std::vector<EventDescriptor> kept_;
   std::vector<std::byte> kept_bytes_;

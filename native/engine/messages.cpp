@@ -26,7 +26,7 @@ constexpr std::size_t kConfirmationsAtOnce = 128;
 
 SendStatus Endpoint::send(Handle handle, std::uint32_t channel, Bytes message, const SendOptions& options,
                           Instant now) {
-  if (channel >= options_.channels.size()) return SendStatus::kInvalidChannel;
+  if (channel >= transfer_settings_.channels.size()) return SendStatus::kInvalidChannel;
   const SendStatus status = is_netcode(handle) ? netcode_->send(handle, channel, message, now)
                                                : send_hawser(handle, channel, message, options, now);
   if (status == SendStatus::kOutputFull) drain_owed_ = true;
@@ -44,7 +44,7 @@ SendStatus Endpoint::send_hawser(Handle handle, std::uint32_t channel, Bytes mes
     counters_.add(Counter::dropNotConnected);
     return SendStatus::kNotConnected;
   }
-  switch (options_.channels[channel].mode) {
+  switch (transfer_settings_.channels[channel].mode) {
     case ChannelMode::kUnreliable:
       return send_unreliable(*peer, channel, message, now);
     case ChannelMode::kSequenced:
@@ -87,7 +87,7 @@ SendStatus Endpoint::send_unreliable(Peer& peer, std::uint32_t channel, Bytes me
     return SendStatus::kTooLong;
   }
   // Without the feature no frame of the message would be acknowledged: it leaves as any other.
-  if (options_.channels[channel].congestion_controlled && (peer.features & kFeatureChannels) != 0)
+  if (transfer_settings_.channels[channel].congestion_controlled && (peer.features & kFeatureChannels) != 0)
     return enqueue(peer, channel, message, {}, now);
   const SendStatus room = open_room(peer, size, now);
   if (room != SendStatus::kSent) return room;
@@ -100,7 +100,7 @@ SendStatus Endpoint::send_unreliable(Peer& peer, std::uint32_t channel, Bytes me
 }
 
 SendStatus Endpoint::send_sequenced(Peer& peer, std::uint32_t channel, Bytes message, Instant now) {
-  if (message.size() > options_.channels[channel].max_message_bytes) return SendStatus::kTooLong;
+  if (message.size() > transfer_settings_.channels[channel].max_message_bytes) return SendStatus::kTooLong;
   SequencedFrame frame{};
   frame.channel = channel;
   frame.number = transfer_of(peer).next_sequenced(channel);
@@ -136,7 +136,7 @@ SendStatus Endpoint::send_sequenced(Peer& peer, std::uint32_t channel, Bytes mes
 
 SendStatus Endpoint::send_reliable(Peer& peer, std::uint32_t channel, Bytes message,
                                    const SendOptions& options, Instant now) {
-  if (message.size() > options_.channels[channel].max_message_bytes) return SendStatus::kTooLong;
+  if (message.size() > transfer_settings_.channels[channel].max_message_bytes) return SendStatus::kTooLong;
   return enqueue(peer, channel, message, options, now);
 }
 
@@ -282,7 +282,7 @@ bool Endpoint::push_message(Peer& peer, std::uint32_t channel, Bytes data, bool 
   const bool room = kept ? events_.leaves(data.size(), EventQueue::kRoomBytes, EventQueue::kRoomDescriptors)
                          : events_.leaves(data.size(), EventQueue::kLastBytes, EventQueue::kLastDescriptors);
   if (!room || !events_.push(EventKind::kMessage, peers_.handle_of(peer), channel, data)) {
-    if (kept) events_.want_room();
+    if (kept) events_.want_room(data.size());
     return false;
   }
   counters_.add(Counter::messagesReceived);
@@ -300,7 +300,8 @@ bool Endpoint::process_channel_frame(Peer& peer, const Frame& frame, Instant now
       peer.asks_acknowledgement = true;
     }
     const std::uint32_t channel = frame.message.channel;
-    if (channel >= options_.channels.size() || options_.channels[channel].mode != ChannelMode::kUnreliable)
+    if (channel >= transfer_settings_.channels.size() ||
+        transfer_settings_.channels[channel].mode != ChannelMode::kUnreliable)
       return false;
     if (!push_message(peer, channel, frame.message.data, false)) counters_.add(Counter::dropEventQueueFull);
     return true;
@@ -316,8 +317,8 @@ bool Endpoint::process_channel_frame(Peer& peer, const Frame& frame, Instant now
       transfer.on_credit(frame.credit.limit);
       break;
     case FrameType::kChannelCredit:
-      if (frame.channel_credit.channel >= options_.channels.size() ||
-          !is_reliable(options_.channels[frame.channel_credit.channel].mode)) {
+      if (frame.channel_credit.channel >= transfer_settings_.channels.size() ||
+          !is_reliable(transfer_settings_.channels[frame.channel_credit.channel].mode)) {
         return false;
       }
       transfer.on_channel_credit(frame.channel_credit.channel, frame.channel_credit.limit);
@@ -364,8 +365,9 @@ bool Endpoint::process_channel_frame(Peer& peer, const Frame& frame, Instant now
 
 bool Endpoint::set_paused(Handle handle, std::uint32_t channel, bool paused, Instant now) {
   Peer* peer = find(handle);
-  if (peer == nullptr || peer->phase != PeerPhase::kConnected || channel >= options_.channels.size() ||
-      !is_reliable(options_.channels[channel].mode)) {
+  if (peer == nullptr || peer->phase != PeerPhase::kConnected ||
+      channel >= transfer_settings_.channels.size() ||
+      !is_reliable(transfer_settings_.channels[channel].mode)) {
     return false;
   }
   transfer_of(*peer).set_paused(channel, paused);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -13,19 +12,22 @@
 
 namespace hawser {
 
-// Sealed datagrams on their way to the socket: a ring of fixed size.
+// Sealed datagrams on their way to the socket: a ring that grows by doubling up to a fixed size.
 class OutputQueue {
  public:
   // As many as a driver sends at a time.
   static constexpr std::size_t kBatch = 64;
 
-  explicit OutputQueue(std::size_t capacity) : entries_(capacity) {}
+  explicit OutputQueue(std::size_t capacity) : capacity_(capacity) {}
 
   [[nodiscard]] std::size_t size() const { return size_; }
-  [[nodiscard]] bool full() const { return size_ == entries_.size(); }
-  [[nodiscard]] std::size_t capacity() const { return entries_.size(); }
+  [[nodiscard]] bool full() const { return size_ == capacity_; }
+  // The most it holds.
+  [[nodiscard]] std::size_t capacity() const { return capacity_; }
   // Memory held beside the buffers, in bytes.
-  [[nodiscard]] std::size_t allocated_bytes() const { return entries_.size() * sizeof(Entry); }
+  [[nodiscard]] std::size_t allocated_bytes() const {
+    return datagrams_.size() * (sizeof(OutgoingDatagram) + sizeof(Buffer));
+  }
 
   // Who sees what is sent; nullptr, at first, for nobody. It outlives the queue, or is taken away before.
   void set_tap(Tap* tap) { tap_ = tap; }
@@ -36,53 +38,58 @@ class OutputQueue {
             std::uint32_t probing_slot = kNoProbe) {
     if (tap_ != nullptr) [[unlikely]]
       tap_->sent(buffer.bytes(), remote, local, ecn);
-    Entry& entry = entries_[wrap(first_ + size_)];
-    entry.buffer = std::move(buffer);
-    entry.remote = remote;
-    entry.local = local;
-    entry.ecn = ecn;
-    entry.probing_slot = probing_slot;
+    if (size_ == datagrams_.size()) grow();
+    const std::size_t place = wrap(first_ + size_);
+    datagrams_[place] = OutgoingDatagram{buffer.bytes(), remote, local, ecn, probing_slot};
+    buffers_[place] = std::move(buffer);
     ++size_;
   }
 
-  // The oldest datagrams, at most kBatch. Valid until the next call of this or `pop`.
-  [[nodiscard]] std::span<const OutgoingDatagram> front() {
-    const std::size_t count = std::min(size_, kBatch);
-    for (std::size_t i = 0; i < count; ++i) {
-      const Entry& entry = entries_[wrap(first_ + i)];
-      batch_[i] =
-          OutgoingDatagram{entry.buffer.bytes(), entry.remote, entry.local, entry.ecn, entry.probing_slot};
-    }
-    return std::span(batch_).first(count);
+  // The oldest datagrams, at most kBatch; fewer at the end of the ring. Valid until the next call of `push`
+  // or `pop`.
+  [[nodiscard]] std::span<const OutgoingDatagram> front() const {
+    const std::size_t count = std::min({size_, kBatch, datagrams_.size() - first_});
+    return std::span(datagrams_).subspan(first_, count);
   }
 
   // Gives back the buffers of the `count` oldest.
   void pop(std::size_t count) {
     for (; count > 0 && size_ > 0; --count) {
-      entries_[first_].buffer.reset();
+      buffers_[first_].reset();
       first_ = wrap(first_ + 1);
       --size_;
     }
+    // From the beginning again, so that the next batch is whole.
+    if (size_ == 0) first_ = 0;
   }
 
  private:
-  struct Entry {
-    Buffer buffer;
-    SocketAddress remote;
-    SocketAddress local;
-    std::uint8_t ecn = 0;
-    std::uint32_t probing_slot = kNoProbe;
-  };
+  static constexpr std::size_t kFirst = 8;
 
   [[nodiscard]] std::size_t wrap(std::size_t index) const {
-    return index < entries_.size() ? index : index - entries_.size();
+    return index < datagrams_.size() ? index : index - datagrams_.size();
   }
 
-  std::vector<Entry> entries_;
+  void grow() {
+    const std::size_t places = std::min(std::max(kFirst, 2 * size_), capacity_);
+    std::vector<OutgoingDatagram> datagrams(places);
+    std::vector<Buffer> buffers(places);
+    for (std::size_t i = 0; i < size_; ++i) {
+      datagrams[i] = datagrams_[wrap(first_ + i)];
+      buffers[i] = std::move(buffers_[wrap(first_ + i)]);
+    }
+    datagrams_ = std::move(datagrams);
+    buffers_ = std::move(buffers);
+    first_ = 0;
+  }
+
+  std::size_t capacity_;
+  // As a socket takes them, and the buffers that their bytes are in.
+  std::vector<OutgoingDatagram> datagrams_;
+  std::vector<Buffer> buffers_;
   std::size_t first_ = 0;
   std::size_t size_ = 0;
   Tap* tap_ = nullptr;
-  std::array<OutgoingDatagram, kBatch> batch_{};
 };
 
 }  // namespace hawser

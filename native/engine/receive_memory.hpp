@@ -37,9 +37,13 @@ class ReceiveMemory {
  public:
   static constexpr std::uint32_t kLongestShort = 64 * 1024;
 
-  // `max_bytes`: maximum in all. `max_connections`: divide what is kept for the next messages of each.
-  ReceiveMemory(std::size_t max_bytes, std::size_t max_connections)
-      : unit_(max_bytes / 16), share_(unit_ / max_connections) {}
+  // `max_bytes`: maximum in all. `max_connections`: divide what is reserved for the next messages of each.
+  // `max_kept`: free memory of each kind that is not given back.
+  ReceiveMemory(std::size_t max_bytes, std::size_t max_connections, std::size_t max_kept)
+      : unit_(max_bytes / 16),
+        share_(unit_ / max_connections),
+        pools_{BlockPool(kAll[0] * unit_, max_kept), BlockPool(kAll[1] * unit_, max_kept),
+               BlockPool(kAll[2] * unit_, max_kept)} {}
 
   [[nodiscard]] BlockPool& of(MemoryKind kind) { return pools_[static_cast<std::size_t>(kind)]; }
   [[nodiscard]] static MemoryKind kind_of(std::uint32_t length) {
@@ -80,7 +84,6 @@ class ReceiveMemory {
   static constexpr std::array<std::size_t, kMemoryKinds> kNext = {3, 6, 5};
   static constexpr std::array<std::size_t, kMemoryKinds> kAhead = {2, 1, 2};
   static constexpr std::size_t kAheadParts = 32;
-  static constexpr std::size_t kMaxKept = std::size_t{2} << 20U;
 
   [[nodiscard]] std::size_t left(std::size_t kind, std::size_t units) const {
     const std::size_t used = pools_[kind].in_use();
@@ -98,9 +101,7 @@ class ReceiveMemory {
 
   std::size_t unit_;
   std::size_t share_;
-  std::array<BlockPool, kMemoryKinds> pools_{BlockPool(kAll[0] * unit_, kMaxKept),
-                                             BlockPool(kAll[1] * unit_, kMaxKept),
-                                             BlockPool(kAll[2] * unit_, kMaxKept)};
+  std::array<BlockPool, kMemoryKinds> pools_;
 };
 
 }  // namespace hawser

@@ -48,15 +48,18 @@ struct TransferSettings {
   }
   // Messages to be sent or acknowledged, and what is noted of packets. Endpoint bounds what each connection
   // and all of them hold.
-  BlockPool send_blocks{SIZE_MAX, std::size_t{4} << 20U};
+  BlockPool send_blocks;
   // Greatest congestion window in bytes: bounds what one connection has in flight, whatever credit it offers
   // and however late it acknowledges.
   std::size_t max_in_flight = SIZE_MAX;
   // Received messages that cannot be delivered yet, of all connections.
   ReceiveMemory receive_memory;
 
-  TransferSettings(std::size_t max_reassembly_bytes, std::size_t max_connections)
-      : receive_memory(max_reassembly_bytes, max_connections) {}
+  // `kept_bytes`: free memory that is kept for the next messages to be sent; of received ones, half of it for
+  // each kind.
+  TransferSettings(std::size_t max_reassembly_bytes, std::size_t max_connections, std::size_t kept_bytes)
+      : send_blocks(SIZE_MAX, kept_bytes),
+        receive_memory(max_reassembly_bytes, max_connections, kept_bytes / 2) {}
 };
 
 class Transfer {

@@ -93,6 +93,10 @@ class TurnUser {
 // Who uses an endpoint through a driver.
 class DriverUser : public TurnUser {
  public:
+  // A turn of the endpoint on an event loop begins, or has ended: the event queue needs its storage only in
+  // between, and while it holds events.
+  virtual void turn_begins() {}
+  virtual void turn_ended() {}
   // The endpoint has become STOPPED. Called once; the driver goes on until close().
   virtual void stopped() = 0;
   // After Driver::close(): socket and handles have been given back and nothing calls the user any more. A

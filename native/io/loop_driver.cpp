@@ -110,8 +110,10 @@ void LoopDriver::on_timer() { turn(); }
 
 void LoopDriver::on_turn_end() {
   in_turn_ = true;
+  user_.turn_begins();
   turns_.finish();
   settle();
+  user_.turn_ended();
   in_turn_ = false;
 }
 
@@ -123,8 +125,10 @@ void LoopDriver::on_handles_closed() {
 void LoopDriver::turn() {
   in_turn_ = true;
   if (poll_again_at_ && *poll_again_at_ <= steady_time()) poll_again_at_.reset();
+  user_.turn_begins();
   turns_.run();
   settle();
+  user_.turn_ended();
   in_turn_ = false;
 }
 

@@ -1,15 +1,14 @@
 // Where JavaScript's send() writes: one record per message, taken in one go at the end of the turn.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cassert>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -20,12 +19,15 @@
 
 namespace hawser {
 
-// Header, 64 bytes, of 32-bit words: 0 bytes of records, 1 records (JavaScript writes these two, take() and
-// pass_on() zero them), 2 whether the endpoint is writable, 3 messages that were refused so far, modulo 2^32
-// (the endpoint's side writes these two). Then the records: u32 slot, u32 generation, u16 channel, u16 flags,
-// u32 length, with kExtended in the flags also u32 time to live in ms (0: none) and u32 confirm id (0: none),
-// then the data padded to 4 bytes. With kCommand in the flags, which the native side writes, the data is a
-// PeerCommand and there is no channel.
+// Header of 32-bit words: 0 bytes of records, 1 records (JavaScript writes these two, take() and pass_on()
+// zero them), 2 whether the endpoint is writable, 3 messages that were refused so far, modulo 2^32 (the
+// endpoint's side writes these two). Records: u32 slot, u32 generation, u16 channel, u16 flags, u32 length,
+// with kExtended in the flags also u32 time to live in ms (0: none) and u32 confirm id (0: none), then the
+// data padded to 4 bytes. With kCommand in the flags, which the native side writes, the data is a PeerCommand
+// and there is no channel.
+//
+// Endpoints of one JavaScript thread share the memory of the records: before records of one are written,
+// take() or pass_on() of another has emptied it.
 //
 // For an endpoint on JavaScript's thread, take() is all. For one on another thread, pass_on() copies the
 // records into a block that goes there by a ring, and take_passed_on() is called there.
@@ -35,7 +37,7 @@ class TransmitSlab {
   };
 
  public:
-  static constexpr std::size_t kHeaderBytes = 64;
+  static constexpr std::size_t kHeaderBytes = 16;
   static constexpr std::size_t kRecordBytes = std::size_t{256} * 1024;
   // Size of the record of an empty message without options.
   static constexpr std::size_t kLeastRecordBytes = 16;
@@ -43,9 +45,13 @@ class TransmitSlab {
   static constexpr std::size_t kBlocks = 4;
   static constexpr std::size_t kMostPassedOnBytes = (kBlocks + 1) * kRecordBytes;
 
-  TransmitSlab() { set_writable(true); }
-
-  [[nodiscard]] const SharedMemory& memory() const { return memory_; }
+  // `header`: memory with kHeaderBytes at `offset`, a multiple of 4. `records`: kRecordBytes.
+  TransmitSlab(SharedMemory header, std::size_t offset, SharedMemory records)
+      : header_(std::move(header)), offset_(offset), records_(std::move(records)) {
+    assert(offset_ % sizeof(std::uint32_t) == 0 && offset_ + kHeaderBytes <= header_.size());
+    assert(records_.size() == kRecordBytes);
+    set_writable(true);
+  }
 
   void set_writable(bool writable) { store(kWritable, writable ? 1 : 0); }
   [[nodiscard]] bool writable() const { return load(kWritable) != 0; }
@@ -67,7 +73,7 @@ class TransmitSlab {
     const std::size_t used = load(kUsed);
     const std::size_t size = kRecordHeaderBytes + (command.size() + kAlignment - 1) / kAlignment * kAlignment;
     if (used > kRecordBytes || kRecordBytes - used < size) return false;
-    ByteWriter writer(MutableBytes(memory_.data() + kHeaderBytes + used, size));
+    ByteWriter writer(MutableBytes(records_.data() + used, size));
     writer.u32(peer.slot);
     writer.u32(peer.generation);
     writer.u16(0);
@@ -84,8 +90,7 @@ class TransmitSlab {
     const Bytes records = written();
     if (records.empty()) return;
     Block* const block = free_block();
-    std::memcpy(block->bytes.data(), records.data(), records.size());
-    block->used = records.size();
+    block->assign(records.begin(), records.end());
     [[maybe_unused]] const bool pushed = passed_.push(block);
     assert(pushed && "there are no more blocks than places");
     empty();
@@ -95,7 +100,7 @@ class TransmitSlab {
   template <class F, class C = NoCommands>
   void take_passed_on(F&& visit, C&& command = {}) {
     while (const std::optional<Block*> block = passed_.pop()) {
-      walk(Bytes((*block)->bytes).first((*block)->used), visit, command);
+      walk(**block, visit, command);
       [[maybe_unused]] const bool pushed = returned_.push(*block);
       assert(pushed && "there are no more blocks than places");
       returns_.fetch_add(1, std::memory_order_release);
@@ -113,14 +118,12 @@ class TransmitSlab {
   static constexpr std::uint32_t kCommand = 2;
   static constexpr std::size_t kRecordHeaderBytes = 16;
 
-  struct Block {
-    std::array<std::byte, kRecordBytes> bytes;
-    std::size_t used = 0;
-  };
+  // Records on their way to the other side.
+  using Block = std::vector<std::byte>;
 
   [[nodiscard]] Bytes written() const {
     const std::size_t used = load(kUsed);
-    return {memory_.data() + kHeaderBytes, used < kRecordBytes ? used : kRecordBytes};
+    return {records_.data(), used < kRecordBytes ? used : kRecordBytes};
   }
   void empty() {
     store(kUsed, 0);
@@ -173,14 +176,17 @@ class TransmitSlab {
   [[nodiscard]] std::atomic<std::uint32_t>& word(std::size_t index) const {
     static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t) &&
                   std::atomic<std::uint32_t>::is_always_lock_free);
-    return *reinterpret_cast<std::atomic<std::uint32_t>*>(memory_.data() + index * sizeof(std::uint32_t));
+    return *reinterpret_cast<std::atomic<std::uint32_t>*>(header_.data() + offset_ +
+                                                          index * sizeof(std::uint32_t));
   }
   [[nodiscard]] std::uint32_t load(std::size_t index) const {
     return word(index).load(std::memory_order_relaxed);
   }
   void store(std::size_t index, std::uint32_t value) { word(index).store(value, std::memory_order_relaxed); }
 
-  SharedMemory memory_{kHeaderBytes + kRecordBytes};
+  SharedMemory header_;
+  std::size_t offset_;
+  SharedMemory records_;
   std::vector<std::unique_ptr<Block>> blocks_;
   SpscRing<Block*, kBlocks> passed_;
   SpscRing<Block*, kBlocks> returned_;

@@ -1,6 +1,7 @@
 #include "io/turns.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <utility>
 
@@ -81,6 +82,7 @@ void Turns::run() {
   ++counters_.turns;
   refresh_wall_clock(steady_time());
   const std::optional<Instant> emptied = read_socket();
+  socket_->rest();
   if (ended_) return;
   behind_ = !emptied;
   if (emptied) {
@@ -109,13 +111,13 @@ void Turns::note_backlog() {
 
 std::optional<Instant> Turns::read_socket() {
   // Nobody is told of datagrams that the socket has taken from the kernel and not handed out.
+  std::array<ReceivedDatagram, kSocketBatch> batch;
   for (std::size_t i = 0; i < kBatchesPerTurn || socket_->has_leftovers(); ++i) {
     const Instant now = steady_time();
     const std::uint64_t entries = socket_->queue_entries_read();
-    const std::size_t count = socket_->receive(batch_);
+    const std::span<const ReceivedDatagram> received = std::span(batch).first(socket_->receive(batch));
     backlog_read_ += socket_->queue_entries_read() - entries;
-    const bool going_on =
-        impairment_ ? receive_impaired(count, now) : receive_all(std::span(batch_).first(count), now);
+    const bool going_on = impairment_ ? receive_impaired(received, now) : receive_all(received, now);
     if (!going_on) return std::nullopt;
     if (socket_->drained()) return now;
     if (!answer_batch()) return std::nullopt;
@@ -137,10 +139,10 @@ bool Turns::answer_batch() {
 
 // What arrived during a stall of this process is taken to have arrived at its beginning: delayed from now on,
 // it would come after deadlines that it was in time for.
-bool Turns::receive_impaired(std::size_t count, Instant now) {
+bool Turns::receive_impaired(std::span<const ReceivedDatagram> datagrams, Instant now) {
   DelayLine<ReceivedDatagram>& line = impairment_->incoming();
   const Instant arrived = now - read_until_ > kStall ? read_until_ : now;
-  for (std::size_t i = 0; i < count; ++i) line.put(batch_[i], arrived);
+  for (const ReceivedDatagram& datagram : datagrams) line.put(datagram, arrived);
   for (;;) {
     const std::span<const ReceivedDatagram> due = line.due(now);
     if (due.empty()) return true;
@@ -172,7 +174,7 @@ void Turns::receive(const ReceivedDatagram& datagram, Instant now) {
 }
 
 void Turns::take_events() {
-  if (events_.count() == 0) return;
+  if (events_.count() == 0 && !events_.wanting()) return;
   endpoint_.publish_status();
   user_.take_events();
 }

@@ -1,7 +1,6 @@
 // The turns of an endpoint on a socket, whoever waits between them: an event loop or a thread of its own.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -80,7 +79,7 @@ class Turns {
   void note_backlog();
   // These three return whether the turns go on.
   bool answer_batch();
-  bool receive_impaired(std::size_t count, Instant now);
+  bool receive_impaired(std::span<const ReceivedDatagram> datagrams, Instant now);
   bool receive_all(std::span<const ReceivedDatagram> datagrams, Instant now);
   void impair_output(Instant now);
   void run_deadlines(Instant now);
@@ -107,7 +106,6 @@ class Turns {
   bool blocked_ = false;  // the send buffer is full
   bool behind_ = false;
   bool ended_ = false;
-  std::array<ReceivedDatagram, kSocketBatch> batch_{};
 };
 
 }  // namespace hawser

@@ -11,12 +11,14 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "base/address.hpp"
 #include "base/bytes.hpp"
 #include "base/function_ref.hpp"
 #include "base/result.hpp"
 #include "engine/datagram.hpp"
+#include "io/socket_memory.hpp"
 
 namespace hawser {
 
@@ -52,6 +54,8 @@ struct SocketOptions {
   // Whether runs of datagrams to one peer may cross the kernel as one message, in both directions. It never
   // changes what is sent or received, only what that costs. Linux only; see SocketFeatures.
   bool offload = true;
+  // Memory that sockets of one thread share; nullptr for a socket that has its own.
+  std::shared_ptr<SocketMemoryPool> memory;
 };
 
 enum class SocketErrorCode : std::uint8_t {
@@ -160,13 +164,17 @@ class UdpSocket {
   static Result<std::unique_ptr<UdpSocket>, SocketError> open_portable(const SocketOptions& options);
 
   // Takes waiting datagrams, at most min(kSocketBatch, out.size()), and returns how many elements of `out` it
-  // filled. Their bytes lie in the socket's own memory, may be changed in place (decryption) and are valid
-  // until the next receive() or close(). Addresses are normalised: never IPv4-mapped IPv6. Datagrams longer
+  // filled. Their bytes lie in the socket's memory, may be changed in place (decryption) and are valid until
+  // the next receive(), rest() or close(). Addresses are normalised: never IPv4-mapped IPv6. Datagrams longer
   // than kReceiveSlotBytes and pending network errors are counted and skipped, so that 0 does not mean that
   // nothing waits: drained() tells. The local address has the bound port; its family is kNone when the system
   // cannot tell. Coalesced datagrams that `out` has no room for stay for the next calls, which ask the kernel
   // for nothing until they are gone: see has_leftovers().
   virtual std::size_t receive(std::span<ReceivedDatagram> out) = 0;
+
+  // The bytes of the last receive() are not needed any more: other sockets of the same pool may use the
+  // memory. Does nothing while there are leftovers.
+  virtual void rest() = 0;
 
   // Sends in order. Of `local` the port is ignored, of `ecn` all but the two low bits. A datagram that the
   // network or the kernel refuses is dropped and counted, and the rest goes on: what is wrong with one peer's
@@ -203,9 +211,11 @@ class UdpSocket {
  protected:
   virtual SendResult send_in_order(std::span<const OutgoingDatagram> datagrams, TooLongHandler too_long) = 0;
 
-  explicit UdpSocket(const OpenSocket& state) : state_(state) {}
+  UdpSocket(const OpenSocket& state, std::shared_ptr<SocketMemoryPool> pool)
+      : state_(state), pool_(pool ? std::move(pool) : std::make_shared<SocketMemoryPool>()) {}
 
   OpenSocket state_;
+  std::shared_ptr<SocketMemoryPool> pool_;
   SocketCounters counters_;
   bool drained_ = true;
   bool has_leftovers_ = false;

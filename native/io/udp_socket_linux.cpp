@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,7 +33,7 @@ constexpr std::size_t kMaxRunBytes = 65'507;
 // Datagrams handed to the kernel in one call, runs included.
 constexpr std::size_t kMaxOutgoing = 8 * kMaxRun;
 
-// Room for any UDP message.
+// Room for any UDP message, as the kernel joins them.
 constexpr std::size_t kCoalescedSlotBytes = std::size_t{64} * 1024;
 
 // Whether the kernel uses `error` to say that it cannot cut a message: EIO without checksum offload or behind
@@ -68,56 +69,80 @@ std::size_t run_length(std::span<const OutgoingDatagram> datagrams) {
 // power of two the beginnings of all would compete for the same few places of the processor's caches.
 class ReceiveSlots {
  public:
-  static Result<ReceiveSlots, SocketError> create(std::size_t slot_bytes) {
-    void* const memory = ::mmap(nullptr, mapped_bytes(slot_bytes), PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return Failure{SocketError{SocketErrorCode::kOther, errno, "mmap"}};
+  ReceiveSlots()
+      : memory_(::mmap(nullptr, kMappedBytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {
+    // As operator new does without exceptions.
+    if (memory_ == MAP_FAILED) std::abort();
     // A huge page would make resident what is never used. Only a kernel without huge pages refuses.
-    ::madvise(memory, mapped_bytes(slot_bytes), MADV_NOHUGEPAGE);
-    return ReceiveSlots(static_cast<std::byte*>(memory), slot_bytes);
+    ::madvise(memory_, kMappedBytes, MADV_NOHUGEPAGE);
   }
-  ReceiveSlots(ReceiveSlots&& other) noexcept
-      : memory_(std::exchange(other.memory_, nullptr)), slot_bytes_(other.slot_bytes_) {}
-  ReceiveSlots& operator=(ReceiveSlots&&) = delete;
   ReceiveSlots(const ReceiveSlots&) = delete;
   ReceiveSlots& operator=(const ReceiveSlots&) = delete;
-  ~ReceiveSlots() {
-    if (memory_ != nullptr) ::munmap(memory_, mapped_bytes(slot_bytes_));
-  }
+  ~ReceiveSlots() { ::munmap(memory_, kMappedBytes); }
 
   [[nodiscard]] MutableBytes slot(std::size_t i) const {
-    return {memory_ + i * (slot_bytes_ + kGapBytes), slot_bytes_};
+    return {static_cast<std::byte*>(memory_) + i * kStride, kCoalescedSlotBytes};
   }
 
  private:
-  static constexpr std::size_t kGapBytes = 3 * 64;
+  static constexpr std::size_t kStride = kCoalescedSlotBytes + std::size_t{3} * 64;
+  static constexpr std::size_t kMappedBytes = kSocketBatch * kStride;
 
-  static std::size_t mapped_bytes(std::size_t slot_bytes) { return kSocketBatch * (slot_bytes + kGapBytes); }
-  ReceiveSlots(std::byte* memory, std::size_t slot_bytes) : memory_(memory), slot_bytes_(slot_bytes) {}
+  void* memory_;
+};
 
-  std::byte* memory_;
-  std::size_t slot_bytes_;
+// The message headers of one direction with all that they point to. Set up once: a call rewrites only what
+// differs between messages or what the kernel overwrote.
+template <std::size_t kSegments>
+struct MessageBatch {
+  std::array<mmsghdr, kSocketBatch> headers{};
+  std::array<iovec, kSegments> segments{};  // one for each datagram
+  std::array<AddressBuffer, kSocketBatch> names{};
+  std::array<ControlBuffer, kSocketBatch> controls{};
+};
+
+struct LinuxSocketMemory final : SocketMemory {
+  LinuxSocketMemory() {
+    for (std::size_t i = 0; i < kSocketBatch; ++i) {
+      const MutableBytes slot = slots.slot(i);
+      incoming.segments[i] = {slot.data(), slot.size()};
+      msghdr& header = incoming.headers[i].msg_hdr;
+      header.msg_name = &incoming.names[i];
+      header.msg_iov = &incoming.segments[i];
+      header.msg_iovlen = 1;
+      rearm(i);
+      outgoing.headers[i].msg_hdr.msg_name = &outgoing.names[i];
+    }
+  }
+
+  // Restores what the kernel overwrote in the header of a message that was received.
+  void rearm(std::size_t i) {
+    msghdr& header = incoming.headers[i].msg_hdr;
+    header.msg_namelen = sizeof(AddressBuffer);
+    header.msg_control = &incoming.controls[i];
+    header.msg_controllen = sizeof(ControlBuffer);
+  }
+
+  MessageBatch<kSocketBatch> incoming;
+  MessageBatch<kMaxOutgoing> outgoing;
+  ReceiveSlots slots;
 };
 
 class LinuxUdpSocket final : public UdpSocket {
  public:
-  LinuxUdpSocket(const OpenSocket& state, ReceiveSlots slots) : UdpSocket(state), slots_(std::move(slots)) {
-    for (std::size_t i = 0; i < kSocketBatch; ++i) {
-      const MutableBytes slot = slots_.slot(i);
-      incoming_.segments[i] = {slot.data(), slot.size()};
-      msghdr& header = incoming_.headers[i].msg_hdr;
-      header.msg_name = &incoming_.names[i];
-      header.msg_iov = &incoming_.segments[i];
-      header.msg_iovlen = 1;
-      rearm(i);
-      outgoing_.headers[i].msg_hdr.msg_name = &outgoing_.names[i];
-    }
+  LinuxUdpSocket(const OpenSocket& state, std::shared_ptr<SocketMemoryPool> pool)
+      : UdpSocket(state, std::move(pool)) {
+    // Allocated now, where it is the first of its pool, and not with the first datagram.
+    take_memory();
+    give_memory_back();
   }
   ~LinuxUdpSocket() override { LinuxUdpSocket::close(); }
 
   std::size_t receive(std::span<ReceivedDatagram> out) override {
     out = out.first(std::min(out.size(), kSocketBatch));
     if (out.empty() || state_.descriptor == kInvalidSocket) return 0;
+    take_memory();
     const bool emptied = !has_leftovers_ && fetch(out.size());
     const std::size_t filled = hand_out(out);
     has_leftovers_ = next_incoming_ < incoming_count_;
@@ -125,10 +150,15 @@ class LinuxUdpSocket final : public UdpSocket {
     return filled;
   }
 
+  void rest() override {
+    if (!has_leftovers_) give_memory_back();
+  }
+
   void close() override {
     socket_support::close_socket(state_);
     has_leftovers_ = false;
     drained_ = true;
+    give_memory_back();
   }
 
  private:
@@ -138,6 +168,8 @@ class LinuxUdpSocket final : public UdpSocket {
       drop(SendDropReason::kClosed, datagrams.size(), result);
       return result;
     }
+    const bool resting = memory_ == nullptr;
+    take_memory();
     while (!datagrams.empty() && !result.blocked) {
       std::size_t prepared = prepare_batch(datagrams.first(std::min(datagrams.size(), kMaxOutgoing)));
       if (prepared == 0) {
@@ -148,24 +180,23 @@ class LinuxUdpSocket final : public UdpSocket {
       }
       datagrams = datagrams.subspan(prepared);
     }
+    if (resting) give_memory_back();
     return result;
   }
 
-  // The message headers of one direction with all that they point to. Set up once: a call rewrites only what
-  // differs between messages or what the kernel overwrote.
-  template <std::size_t kSegments>
-  struct MessageBatch {
-    std::array<mmsghdr, kSocketBatch> headers{};
-    std::array<iovec, kSegments> segments{};  // one for each datagram
-    std::array<AddressBuffer, kSocketBatch> names{};
-    std::array<ControlBuffer, kSocketBatch> controls{};
-  };
+  void take_memory() {
+    if (memory_ != nullptr) return;
+    std::unique_ptr<SocketMemory> idle = pool_->acquire(SocketMemory::Kind::kNative);
+    // Every piece of that kind is one of these.
+    memory_.reset(static_cast<LinuxSocketMemory*>(idle.release()));
+    if (memory_ == nullptr) memory_ = std::make_unique<LinuxSocketMemory>();
+  }
 
-  void rearm(std::size_t i) {
-    msghdr& header = incoming_.headers[i].msg_hdr;
-    header.msg_namelen = sizeof(AddressBuffer);
-    header.msg_control = &incoming_.controls[i];
-    header.msg_controllen = sizeof(ControlBuffer);
+  void give_memory_back() {
+    if (memory_ == nullptr) return;
+    for (; next_incoming_ < incoming_count_; ++next_incoming_) memory_->rearm(next_incoming_);
+    split_.reset();
+    pool_->release(SocketMemory::Kind::kNative, std::move(memory_));
   }
 
   // How many messages to ask for so that about `room` datagrams come, going by the messages before: more
@@ -186,8 +217,8 @@ class LinuxUdpSocket final : public UdpSocket {
     next_incoming_ = incoming_count_ = 0;
     ++counters_.receive_calls;
     // No timeout argument: the kernel looks at it only after a datagram has arrived (recvmmsg(2), BUGS).
-    const int got = ::recvmmsg(state_.descriptor, incoming_.headers.data(), static_cast<unsigned>(wanted),
-                               MSG_DONTWAIT, nullptr);
+    const int got = ::recvmmsg(state_.descriptor, memory_->incoming.headers.data(),
+                               static_cast<unsigned>(wanted), MSG_DONTWAIT, nullptr);
     if (got < 0) {
       const int error = socket_support::last_error();
       const bool nothing = socket_support::would_block(error);
@@ -206,7 +237,7 @@ class LinuxUdpSocket final : public UdpSocket {
       if (take_segment(*split_, out[filled])) ++filled;
       if (!split_->rest.empty()) continue;
       split_.reset();
-      rearm(next_incoming_);
+      memory_->rearm(next_incoming_);
       ++next_incoming_;
       ++queue_entries_read_;
     }
@@ -223,13 +254,13 @@ class LinuxUdpSocket final : public UdpSocket {
   };
 
   Split open_message(std::size_t i) {
-    msghdr& header = incoming_.headers[i].msg_hdr;
+    msghdr& header = memory_->incoming.headers[i].msg_hdr;
     const Arrival arrival = socket_support::decode_control(header, state_);
     if (arrival.drop_total) counters_.kernel_receive_drops += kernel_drops_.advance(*arrival.drop_total);
     Split split;
-    split.rest = slots_.slot(i).first(incoming_.headers[i].msg_len);
+    split.rest = memory_->slots.slot(i).first(memory_->incoming.headers[i].msg_len);
     split.segment_bytes = arrival.segment_bytes == 0 ? split.rest.size() : arrival.segment_bytes;
-    split.envelope.remote = socket_support::decode_address(incoming_.names[i]);
+    split.envelope.remote = socket_support::decode_address(memory_->incoming.names[i]);
     split.envelope.local = arrival.local;
     split.envelope.ecn = arrival.ecn;
     split.coalesced = split.rest.size() > split.segment_bytes;
@@ -272,25 +303,26 @@ class LinuxUdpSocket final : public UdpSocket {
   // express the addresses.
   bool prepare(std::size_t i, std::span<const OutgoingDatagram> run, std::size_t first_segment) {
     const std::size_t cut = run.size() == 1 ? 0 : run.front().bytes.size();
-    const auto addressing = socket_support::encode_addressing(
-        run.front(), state_, outgoing_.names[i], outgoing_.controls[i], static_cast<std::uint16_t>(cut));
+    const auto addressing =
+        socket_support::encode_addressing(run.front(), state_, memory_->outgoing.names[i],
+                                          memory_->outgoing.controls[i], static_cast<std::uint16_t>(cut));
     if (!addressing) return false;
-    msghdr& header = outgoing_.headers[i].msg_hdr;
+    msghdr& header = memory_->outgoing.headers[i].msg_hdr;
     header.msg_namelen = addressing->name_bytes;
-    header.msg_control = addressing->control_bytes == 0 ? nullptr : &outgoing_.controls[i];
+    header.msg_control = addressing->control_bytes == 0 ? nullptr : &memory_->outgoing.controls[i];
     header.msg_controllen = addressing->control_bytes;
-    header.msg_iov = &outgoing_.segments[first_segment];
+    header.msg_iov = &memory_->outgoing.segments[first_segment];
     header.msg_iovlen = static_cast<decltype(header.msg_iovlen)>(run.size());
     for (std::size_t k = 0; k < run.size(); ++k) {
       // sendmsg() takes a pointer to mutable bytes and never writes through it.
-      outgoing_.segments[first_segment + k] = {const_cast<std::byte*>(run[k].bytes.data()),
-                                               run[k].bytes.size()};
+      memory_->outgoing.segments[first_segment + k] = {const_cast<std::byte*>(run[k].bytes.data()),
+                                                       run[k].bytes.size()};
     }
     return true;
   }
 
   std::size_t datagrams_of(std::size_t message) const {
-    return outgoing_.headers[message].msg_hdr.msg_iovlen;
+    return memory_->outgoing.headers[message].msg_hdr.msg_iovlen;
   }
 
   // Sends what prepare_batch() made of `datagrams`.
@@ -317,8 +349,8 @@ class LinuxUdpSocket final : public UdpSocket {
   // own fate, and one that is too long for the path does not take those along that follow it.
   void send_apart(std::span<const OutgoingDatagram> run, std::size_t i, int error, TooLongHandler too_long,
                   SendResult& result) {
-    const auto first_segment =
-        static_cast<std::size_t>(outgoing_.headers[i].msg_hdr.msg_iov - outgoing_.segments.data());
+    const auto first_segment = static_cast<std::size_t>(memory_->outgoing.headers[i].msg_hdr.msg_iov -
+                                                        memory_->outgoing.segments.data());
     for (const OutgoingDatagram& datagram : run) {
       prepare(i, std::span(&datagram, 1), first_segment);
       std::size_t next = i;
@@ -338,8 +370,8 @@ class LinuxUdpSocket final : public UdpSocket {
   int transmit(std::size_t& next, std::size_t end, SendResult& result) {
     while (next < end) {
       ++counters_.send_calls;
-      const int accepted =
-          ::sendmmsg(state_.descriptor, &outgoing_.headers[next], static_cast<unsigned>(end - next), 0);
+      const int accepted = ::sendmmsg(state_.descriptor, &memory_->outgoing.headers[next],
+                                      static_cast<unsigned>(end - next), 0);
       if (accepted < 0) {
         const int error = socket_support::last_error();
         if (socket_support::interrupted(error)) continue;
@@ -349,7 +381,7 @@ class LinuxUdpSocket final : public UdpSocket {
         const std::size_t datagrams = datagrams_of(next);
         result.sent += datagrams;
         counters_.datagrams_out += datagrams;
-        counters_.bytes_out += outgoing_.headers[next].msg_len;
+        counters_.bytes_out += memory_->outgoing.headers[next].msg_len;
         if (datagrams > 1) counters_.send_segmented += datagrams;
       }
     }
@@ -373,8 +405,8 @@ class LinuxUdpSocket final : public UdpSocket {
     result.dropped += count;
   }
 
-  MessageBatch<kSocketBatch> incoming_;
-  MessageBatch<kMaxOutgoing> outgoing_;
+  // From the first receive() of a turn to rest(), and during send().
+  std::unique_ptr<LinuxSocketMemory> memory_;
   std::size_t outgoing_count_ = 0;  // messages prepared
 
   // Messages of the last fetch, those that are not handed out yet, and the one that is half handed out.
@@ -385,7 +417,6 @@ class LinuxUdpSocket final : public UdpSocket {
   std::uint64_t datagrams_before_fetch_ = 0;
 
   socket_support::KernelDropTotal kernel_drops_;
-  ReceiveSlots slots_;
 };
 
 }  // namespace
@@ -394,13 +425,7 @@ Result<std::unique_ptr<UdpSocket>, SocketError> UdpSocket::open_native(const Soc
   auto opened = socket_support::open_socket(options);
   if (!opened) return Failure{opened.error()};
   if (options.offload) socket_support::enable_offload(*opened);
-  auto slots =
-      ReceiveSlots::create(opened->features.receive_offload ? kCoalescedSlotBytes : kReceiveSlotBytes);
-  if (!slots) {
-    socket_support::close_socket(*opened);
-    return Failure{slots.error()};
-  }
-  return std::unique_ptr<UdpSocket>(std::make_unique<LinuxUdpSocket>(*opened, std::move(slots).value()));
+  return std::unique_ptr<UdpSocket>(std::make_unique<LinuxUdpSocket>(*opened, options.memory));
 }
 
 }  // namespace hawser

@@ -21,15 +21,30 @@ using socket_support::Envelope;
 using socket_support::ReceiveFunction;
 using socket_support::ReceiveOutcome;
 
+struct PortableSocketMemory final : SocketMemory {
+  // Memory that no datagram has reached is never touched: a socket of small ones takes a page for each slot.
+  PortableSocketMemory() {}  // NOLINT(modernize-use-equals-default): that one would write zeros
+
+  AddressBuffer name{};
+  ControlBuffer control{};
+  std::array<std::byte, kSocketBatch * kReceiveSlotBytes> slots;
+};
+
 class PortableUdpSocket final : public UdpSocket {
  public:
-  PortableUdpSocket(const OpenSocket& state, ReceiveFunction receive_function)
-      : UdpSocket(state), receive_function_(receive_function) {}
+  PortableUdpSocket(const OpenSocket& state, ReceiveFunction receive_function,
+                    std::shared_ptr<SocketMemoryPool> pool)
+      : UdpSocket(state, std::move(pool)), receive_function_(receive_function) {
+    // Allocated now, where it is the first of its pool, and not with the first datagram.
+    take_memory();
+    give_memory_back();
+  }
   ~PortableUdpSocket() override { PortableUdpSocket::close(); }
 
   std::size_t receive(std::span<ReceivedDatagram> out) override {
     const std::size_t wanted = std::min(out.size(), kSocketBatch);
     if (wanted == 0 || state_.descriptor == kInvalidSocket) return 0;
+    take_memory();
     std::size_t filled = 0;
     // Calls are bounded, and not only datagrams: a flood of oversized ones must not keep the caller here.
     for (std::size_t call = 0; call < wanted; ++call) {
@@ -44,9 +59,12 @@ class PortableUdpSocket final : public UdpSocket {
     return filled;
   }
 
+  void rest() override { give_memory_back(); }
+
   void close() override {
     socket_support::close_socket(state_);
     drained_ = true;
+    give_memory_back();
   }
 
  private:
@@ -56,18 +74,34 @@ class PortableUdpSocket final : public UdpSocket {
       drop(SendDropReason::kClosed, datagrams.size(), result);
       return result;
     }
+    const bool resting = memory_ == nullptr;
+    take_memory();
     for (const OutgoingDatagram& datagram : datagrams) {
       send_datagram(datagram, too_long, result);
-      if (result.blocked) return result;
+      if (result.blocked) break;
     }
+    if (resting) give_memory_back();
     return result;
+  }
+
+  void take_memory() {
+    if (memory_ != nullptr) return;
+    std::unique_ptr<SocketMemory> idle = pool_->acquire(SocketMemory::Kind::kPortable);
+    // Every piece of that kind is one of these.
+    memory_.reset(static_cast<PortableSocketMemory*>(idle.release()));
+    if (memory_ == nullptr) memory_ = std::make_unique<PortableSocketMemory>();
+  }
+
+  void give_memory_back() {
+    if (memory_ != nullptr) pool_->release(SocketMemory::Kind::kPortable, std::move(memory_));
   }
 
   enum class Attempt { kFilled, kSkipped, kStop };
 
   Attempt take(std::size_t slot, ReceivedDatagram& out) {
-    std::byte* const bytes = slots_.data() + slot * kReceiveSlotBytes;
-    Envelope envelope(&name_, sizeof name_, control_.bytes, sizeof control_, bytes, kReceiveSlotBytes);
+    std::byte* const bytes = memory_->slots.data() + slot * kReceiveSlotBytes;
+    Envelope envelope(&memory_->name, sizeof memory_->name, memory_->control.bytes, sizeof memory_->control,
+                      bytes, kReceiveSlotBytes);
     ++counters_.receive_calls;
     const ReceiveOutcome outcome =
         socket_support::receive_one(state_.descriptor, receive_function_, envelope.message);
@@ -84,7 +118,7 @@ class PortableUdpSocket final : public UdpSocket {
       return Attempt::kSkipped;
     }
     out.bytes = MutableBytes(bytes, outcome.length);
-    out.remote = socket_support::decode_address(name_);
+    out.remote = socket_support::decode_address(memory_->name);
     out.local = arrival.local;
     out.ecn = arrival.ecn;
     ++counters_.datagrams_in;
@@ -93,14 +127,16 @@ class PortableUdpSocket final : public UdpSocket {
   }
 
   void send_datagram(const OutgoingDatagram& datagram, TooLongHandler too_long, SendResult& result) {
-    const auto addressing = socket_support::encode_addressing(datagram, state_, name_, control_);
+    const auto addressing =
+        socket_support::encode_addressing(datagram, state_, memory_->name, memory_->control);
     if (!addressing) {
       drop(SendDropReason::kInvalidAddress, 1, result);
       return;
     }
     // The sending calls take a pointer to mutable bytes and never write through it.
-    Envelope envelope(&name_, addressing->name_bytes, control_.bytes, addressing->control_bytes,
-                      const_cast<std::byte*>(datagram.bytes.data()), datagram.bytes.size());
+    Envelope envelope(&memory_->name, addressing->name_bytes, memory_->control.bytes,
+                      addressing->control_bytes, const_cast<std::byte*>(datagram.bytes.data()),
+                      datagram.bytes.size());
     int error = 0;
     do {
       ++counters_.send_calls;
@@ -126,11 +162,9 @@ class PortableUdpSocket final : public UdpSocket {
   }
 
   ReceiveFunction receive_function_;
-  AddressBuffer name_{};
-  ControlBuffer control_{};
+  // From the first receive() of a turn to rest(), and during send().
+  std::unique_ptr<PortableSocketMemory> memory_;
   socket_support::KernelDropTotal kernel_drops_;
-  // Memory that no datagram has reached is never touched: a socket of small ones takes a page for each slot.
-  std::array<std::byte, kSocketBatch * kReceiveSlotBytes> slots_;
 };
 
 }  // namespace
@@ -143,7 +177,8 @@ Result<std::unique_ptr<UdpSocket>, SocketError> UdpSocket::open_portable(const S
     socket_support::close_socket(*opened);
     return Failure{receive_function.error()};
   }
-  return std::unique_ptr<UdpSocket>(std::make_unique<PortableUdpSocket>(*opened, *receive_function));
+  return std::unique_ptr<UdpSocket>(
+      std::make_unique<PortableUdpSocket>(*opened, *receive_function, options.memory));
 }
 
 #ifndef __linux__

@@ -62,7 +62,7 @@ std::vector<std::uint32_t> range(std::uint32_t begin, std::uint32_t end) {
 
 // An endpoint's queue and its batches, on one thread.
 struct Desk {
-  explicit Desk(std::size_t storages = Batches::kOnSameThread) { batches.start(queue, 0, storages); }
+  explicit Desk(std::size_t storages = Batches::kOnSameThread) { batches.start(queue, storages); }
 
   void push(std::uint32_t begin, std::uint32_t end) {
     for (std::uint32_t number = begin; number < end; ++number) REQUIRE(push_number(queue, number));
@@ -108,13 +108,129 @@ TEST_CASE("event batches: nothing is set aside of an empty queue, and nobody wai
   CHECK_FALSE(desk.batches.endpoint_waits());
 }
 
-TEST_CASE("event batches: the longest message has room in a storage beside what a turn adds") {
+// A long message is refused, waits, and comes with the storage that grew for it.
+void pass_long_message(Desk& desk, std::size_t size) {
+  const std::vector<std::byte> message(size, std::byte{7});
+  REQUIRE_FALSE(desk.queue.push(EventKind::kMessage, Handle{1, 1}, 0, message));
+  desk.queue.want_room(message.size());
+  desk.batches.make_room();
+  desk.batches.set_aside(desk.queue);
+  CHECK(desk.queue.leaves(message.size(), EventQueue::kRoomBytes, EventQueue::kRoomDescriptors));
+  REQUIRE(desk.queue.push(EventKind::kMessage, Handle{1, 1}, 0, message));
+  CHECK(desk.queue.has_room());
+}
+
+TEST_CASE("event batches: a slab grows for a long message when one waits, and not before") {
+  for (const std::size_t storages : {Batches::kOnSameThread, Batches::kOnOtherThread}) {
+    Desk desk(storages);
+    constexpr std::size_t kLong = std::size_t{16} << 20U;
+    SUBCASE("in the storage that is empty") {}
+    SUBCASE("in the storage after the one that is not") { desk.push(0, 1); }
+    const std::uint32_t before = static_cast<std::uint32_t>(desk.queue.count());
+    pass_long_message(desk, kLong);
+    REQUIRE(desk.set_aside() == (before == 0));
+    if (before > 0) CHECK(desk.read() == range(0, 1));
+    if (before > 0) REQUIRE(desk.set_aside());
+    Storage& storage = desk.take();
+    CHECK(storage.count == 1);
+    CHECK(storage.slab.size() == Storage::slab_bytes_for(kLong));
+    desk.batches.give_back(&storage);
+  }
+}
+
+TEST_CASE("event batches: a slab that grew shrinks when no batch needs that any more") {
+  Desk desk;
+  pass_long_message(desk, std::size_t{1} << 20U);
+  REQUIRE(desk.set_aside());
+  Storage* large = &desk.take();
+  CHECK(large->slab.size() > Storage::kLeastSlabBytes);
+  desk.batches.give_back(large);
+  int needless = 0;
+  for (; large->slab.size() > Storage::kLeastSlabBytes && needless < 10'000; ++needless) {
+    desk.push(0, 1);
+    REQUIRE(desk.set_aside());
+    CHECK(desk.read() == range(0, 1));
+  }
+  CHECK(needless > 100);
+  CHECK(large->slab.size() == Storage::kLeastSlabBytes);
+}
+
+// Endpoints of one thread.
+struct SharingDesk {
+  explicit SharingDesk(std::shared_ptr<EventStoragePool<View>> pool) { batches.share(std::move(pool)); }
+
+  [[nodiscard]] std::vector<std::uint32_t> read() {
+    Storage* const storage = batches.take();
+    REQUIRE(storage != nullptr);
+    std::vector<std::uint32_t> numbers = numbers_of(*storage);
+    batches.give_back(storage);
+    return numbers;
+  }
+
   Batches batches;
   EventQueue queue;
-  const std::vector<std::byte> longest(std::size_t{1} << 20U);
-  batches.start(queue, longest.size(), Batches::kOnSameThread);
-  CHECK(queue.leaves(longest.size(), EventQueue::kRoomBytes, EventQueue::kRoomDescriptors));
-  CHECK(queue.push(EventKind::kMessage, Handle{}, 0, longest));
+};
+
+TEST_CASE("event batches: endpoints of one thread have a storage only in their turns") {
+  auto pool = std::make_shared<EventStoragePool<View>>();
+  std::vector<std::unique_ptr<SharingDesk>> desks;
+  for (int i = 0; i < 1'000; ++i) desks.push_back(std::make_unique<SharingDesk>(pool));
+  for (const auto& desk : desks) {
+    CHECK_FALSE(desk->queue.has_room());
+    desk->batches.attach(desk->queue);
+    CHECK(desk->queue.has_room());
+    REQUIRE(push_number(desk->queue, 1));
+    desk->batches.make_room();
+    REQUIRE(desk->batches.set_aside(desk->queue));
+    CHECK(pool->lent() == 2);
+    CHECK(desk->read() == range(1, 2));
+    desk->batches.detach(desk->queue);
+    CHECK(pool->lent() == 0);
+  }
+  CHECK(View::alive <= 2);
+}
+
+TEST_CASE("event batches: calls of many endpoints take few storages, and lose no news") {
+  auto pool = std::make_shared<EventStoragePool<View>>();
+  std::vector<std::unique_ptr<SharingDesk>> desks;
+  std::array<std::byte, 4> bytes{};
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    desks.push_back(std::make_unique<SharingDesk>(pool));
+    SharingDesk& desk = *desks.back();
+    desk.batches.attach_for_call(desk.queue);
+    store_little_endian(bytes.data(), i);
+    desk.queue.put(EventKind::kDisconnect, Handle{i, 1}, 0, bytes);
+    desk.batches.detach(desk.queue);
+  }
+  CHECK(pool->lent() <= 4);
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    SharingDesk& desk = *desks[i];
+    desk.batches.attach(desk.queue);
+    desk.batches.make_room();
+    REQUIRE(desk.batches.set_aside(desk.queue));
+    CHECK(desk.read() == range(i, i + 1));
+    desk.batches.detach(desk.queue);
+  }
+  CHECK(pool->lent() == 0);
+}
+
+TEST_CASE("event batches: an endpoint that ends gives its storages back") {
+  auto pool = std::make_shared<EventStoragePool<View>>();
+  {
+    SharingDesk desk(pool);
+    desk.batches.attach(desk.queue);
+    REQUIRE(push_number(desk.queue, 1));
+    desk.batches.make_room();
+    REQUIRE(desk.batches.set_aside(desk.queue));
+    SUBCASE("when it is stopped and its batches are forgotten") {
+      desk.batches.stop(desk.queue);
+      desk.batches.clear();
+      CHECK(pool->lent() == 0);
+    }
+    SUBCASE("when it dies") {}
+  }
+  CHECK(pool->lent() == 0);
+  CHECK(View::alive <= 2);
 }
 
 TEST_CASE("event batches: a reader who has not taken a batch gets the next with all that came meanwhile") {
@@ -140,7 +256,7 @@ TEST_CASE("event batches: a queue without room is set aside though the reader is
   SUBCASE("and one for whose storage a message waits too") {
     desk.push(number, number + 1);
     CHECK_FALSE(desk.set_aside());
-    desk.queue.want_room();
+    desk.queue.want_room(1);
     REQUIRE(desk.set_aside());
     CHECK(desk.read() == range(0, 1));
     CHECK(desk.read() == range(1, number));
@@ -186,7 +302,7 @@ TEST_CASE("event batches: an endpoint that waits for a storage is told so once o
 
 TEST_CASE("event batches: what a queue had to keep comes in order, in as many batches at once as it fills") {
   Desk desk(Batches::kOnOtherThread);
-  constexpr auto kEach = static_cast<std::uint32_t>(Batches::kSlabDescriptors);
+  constexpr auto kEach = static_cast<std::uint32_t>(Storage::kSlabDescriptors);
   constexpr std::uint32_t kLast = 100;
   std::array<std::byte, 4> bytes{};
   for (std::uint32_t number = 0; number < 3 * kEach + kLast; ++number) {
@@ -269,7 +385,7 @@ TEST_CASE("event batches: nobody writes into memory that has become another's") 
 // Both sides sleep until the other tells them: whoever is not told when it should be stands still.
 class TwoThreads {
  public:
-  explicit TwoThreads(std::size_t storages) { batches_.start(queue_, 0, storages); }
+  explicit TwoThreads(std::size_t storages) { batches_.start(queue_, storages); }
 
   // Whether `events` of them came, one after the other.
   [[nodiscard]] bool pass(std::uint32_t events) {

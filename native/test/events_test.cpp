@@ -188,7 +188,8 @@ TEST_CASE("event queue: whoever wants room waits for the next storage") {
   std::array<EventDescriptor, 2> descriptors{};
   EventQueue queue(slab, descriptors);
   CHECK_FALSE(queue.wanting());
-  queue.want_room();
+  queue.want_room(100);
+  CHECK(queue.wanted_bytes() == 100);
   CHECK(queue.push(EventKind::kDrain, {}, 0, {}));
   CHECK(queue.wanting());
   queue.use(slab, descriptors);

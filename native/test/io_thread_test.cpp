@@ -336,12 +336,13 @@ TEST_CASE("io thread: takes what is in its mailbox, as handed over") {
 class BusySocket final : public UdpSocket {
  public:
   explicit BusySocket(std::unique_ptr<UdpSocket> socket)
-      : UdpSocket(state_of(*socket)), socket_(std::move(socket)) {}
+      : UdpSocket(state_of(*socket), nullptr), socket_(std::move(socket)) {}
 
   std::size_t receive(std::span<ReceivedDatagram> out) override {
     drained_ = false;
     return socket_->receive(out);
   }
+  void rest() override { socket_->rest(); }
   void close() override { socket_->close(); }
 
  private:

@@ -355,7 +355,7 @@ TEST_CASE("timing wheel: the same calls fire in the same order") {
   CHECK(order == run());
 }
 
-TEST_CASE("timing wheel: allocates nothing") {
+TEST_CASE("timing wheel: allocates each level that is used once, and nothing else") {
   TimingWheel wheel(at(Duration(0)));
   std::array<TimerNode, 100> timers;
   SeededRandom random(3);
@@ -367,7 +367,8 @@ TEST_CASE("timing wheel: allocates nothing") {
     wheel.advance(at(now),
                   [&](TimerNode& node) { wheel.arm(node, at(now + milliseconds(random.below(100'000)))); });
   }
-  CHECK(scope.count() == 0);
+  // 100,000 ticks have three digits of base 64.
+  CHECK(scope.count() == 3);
   CHECK(wheel.size() == 100);
   for (TimerNode& timer : timers) wheel.cancel(timer);
 }

@@ -45,14 +45,25 @@ std::vector<Message> messages_of(std::uint32_t begin, std::uint32_t end) {
   return messages;
 }
 
+struct SlabMemory {
+  SharedMemory header;
+  SharedMemory records;
+};
+
+// A slab with its memory. Others may share that of the records.
+struct Slab : SlabMemory, TransmitSlab {
+  static constexpr std::size_t kOffset = 48;
+
+  explicit Slab(const SharedMemory& shared = SharedMemory(kRecordBytes))
+      : SlabMemory{SharedMemory(kOffset + kHeaderBytes), shared}, TransmitSlab(header, kOffset, records) {}
+};
+
 // Writes into a slab as JavaScript does, or as it never should.
 class Writer {
  public:
-  explicit Writer(const TransmitSlab& slab)
-      : header_(reinterpret_cast<std::uint32_t*>(slab.memory().data())),
-        records_(slab.memory().data() + TransmitSlab::kHeaderBytes, TransmitSlab::kRecordBytes) {
-    REQUIRE(slab.memory().size() == TransmitSlab::kHeaderBytes + TransmitSlab::kRecordBytes);
-  }
+  explicit Writer(const Slab& slab)
+      : header_(reinterpret_cast<std::uint32_t*>(slab.header.data() + Slab::kOffset)),
+        records_(slab.records.data(), slab.records.size()) {}
 
   [[nodiscard]] static std::vector<std::byte> record(const Message& message) {
     const bool extended = message.ttl_ms != 0 || message.confirm != 0;
@@ -120,7 +131,7 @@ void carry(TransmitSlab& slab, Way way, F& visit) {
 
 TEST_CASE("transmit slab: gives each message as it was written, in order, once") {
   for (const Way way : kWays) {
-    TransmitSlab slab;
+    Slab slab;
     Writer writer(slab);
     Reader reader;
     for (int round = 0; round < 10; ++round) {
@@ -142,9 +153,32 @@ TEST_CASE("transmit slab: gives each message as it was written, in order, once")
   }
 }
 
+TEST_CASE("transmit slab: endpoints of one thread take turns with the memory of the records") {
+  for (const Way way : kWays) {
+    const SharedMemory shared(TransmitSlab::kRecordBytes);
+    Slab first(shared);
+    Slab second(shared);
+    Writer to_first(first);
+    Writer to_second(second);
+    Reader from_first;
+    Reader from_second;
+    std::vector<Message> expected;
+    for (std::uint32_t round = 0; round < 10; ++round) {
+      const std::vector<Message> messages = messages_of(round * 10, round * 10 + 10);
+      expected.insert(expected.end(), messages.begin(), messages.end());
+      to_first.write(messages);
+      carry(first, way, from_first);
+      to_second.write(messages);
+      carry(second, way, from_second);
+    }
+    CHECK(from_first.told == expected);
+    CHECK(from_second.told == expected);
+  }
+}
+
 TEST_CASE("transmit slab: one that is full to the last byte is given whole") {
   for (const Way way : kWays) {
-    TransmitSlab slab;
+    Slab slab;
     Writer writer(slab);
     const Message longest = numbered(7, TransmitSlab::kRecordBytes - 16);
     writer.write(longest);
@@ -158,7 +192,7 @@ TEST_CASE("transmit slab: one that is full to the last byte is given whole") {
 
 TEST_CASE("transmit slab: counts the messages that were not accepted, modulo 2^32, and goes on") {
   for (const Way way : kWays) {
-    TransmitSlab slab;
+    Slab slab;
     Writer writer(slab);
     Reader reader;
     reader.accepting = false;
@@ -189,7 +223,7 @@ TEST_CASE("transmit slab: a record that is longer than the rest ends the walk, a
   for (const Way way : kWays) {
     for (const std::vector<std::byte>& broken : broken_ones) {
       for (const bool at_end : {false, true}) {
-        TransmitSlab slab;
+        Slab slab;
         Writer writer(slab);
         std::vector<Message> good = messages_of(0, 10);
         if (at_end) good.push_back(numbered(10, TransmitSlab::kRecordBytes / 4 * 3));
@@ -212,7 +246,7 @@ TEST_CASE("transmit slab: a record that is longer than the rest ends the walk, a
 
 TEST_CASE("transmit slab: the last record needs no padding") {
   for (const Way way : kWays) {
-    TransmitSlab slab;
+    Slab slab;
     Writer writer(slab);
     const Message last = numbered(9, 5);
     std::vector<std::byte> record = Writer::record(last);
@@ -228,7 +262,7 @@ TEST_CASE("transmit slab: the last record needs no padding") {
 TEST_CASE("transmit slab: one that says it has more than it can hold is read to its end") {
   for (const Way way : kWays) {
     for (const std::uint32_t said : {std::uint32_t{TransmitSlab::kRecordBytes} + 1, UINT32_MAX}) {
-      TransmitSlab slab;
+      Slab slab;
       Writer writer(slab);
       writer.say_used(said);
       Reader reader;
@@ -256,7 +290,7 @@ TEST_CASE("transmit slab: of garbage nothing outside is read, and no more than o
         if (round % 4 > 0)
           store_little_endian(garbage.data() + at, static_cast<std::uint32_t>(random.u64() % 64));
       }
-      TransmitSlab slab;
+      Slab slab;
       Writer writer(slab);
       std::vector<std::byte> before = Writer::record(numbered(0));
       const std::size_t begin = TransmitSlab::kRecordBytes - size;
@@ -283,7 +317,7 @@ TEST_CASE("transmit slab: of garbage nothing outside is read, and no more than o
 }
 
 TEST_CASE("transmit slab: says whether the endpoint is writable, at first that it is") {
-  TransmitSlab slab;
+  Slab slab;
   CHECK(slab.writable());
   slab.set_writable(false);
   CHECK_FALSE(slab.writable());
@@ -292,7 +326,7 @@ TEST_CASE("transmit slab: says whether the endpoint is writable, at first that i
 }
 
 TEST_CASE("transmit slab: what was passed on waits for the endpoint while the slab is written anew") {
-  TransmitSlab slab;
+  Slab slab;
   Writer writer(slab);
   for (std::uint32_t turn = 0; turn < TransmitSlab::kBlocks; ++turn) {
     writer.write(messages_of(100 * turn, 100 * turn + 100));
@@ -309,7 +343,7 @@ TEST_CASE("transmit slab: what was passed on waits for the endpoint while the sl
 
 TEST_CASE("transmit slab: with all blocks passed on, the next waits until one has been read") {
   constexpr std::uint32_t kTurns = TransmitSlab::kBlocks + 1;
-  TransmitSlab slab;
+  Slab slab;
   std::atomic<std::uint32_t> passed = 0;
   std::thread other([&] {
     Writer writer(slab);
@@ -344,7 +378,7 @@ TEST_CASE("transmit slab: with all blocks passed on, the next waits until one ha
 
 TEST_CASE("transmit slab: two threads lose nothing, keep the order, and tell of refusals and of room") {
   constexpr std::uint32_t kMessages = 40'000;
-  TransmitSlab slab;
+  Slab slab;
   std::atomic<bool> reading = true;
   std::uint32_t next = 0;
   bool in_order = true;

@@ -230,6 +230,9 @@ export interface ChannelEntry {
   readonly raw: boolean;
 }
 
+/** By their declarations. */
+const tables = new WeakMap<ChannelMap, ChannelTable>();
+
 /** What an endpoint has declared, by name and by number. */
 export class ChannelTable {
   readonly entries: readonly ChannelEntry[];
@@ -241,11 +244,26 @@ export class ChannelTable {
   /** The one that netcode carries. */
   readonly firstUnreliable: ChannelEntry | undefined;
   readonly #byName: ReadonlyMap<unknown, ChannelEntry>;
+  readonly #declared: readonly [string, Channel<unknown>][];
+
+  /**
+   * The table of a declaration. Endpoints with the same declaration share it, unless the declaration has been changed.
+   *
+   * @throws HawserError as the constructor.
+   */
+  static of(channels: ChannelMap): ChannelTable {
+    const known = tables.get(channels);
+    if (known?.isOf(channels)) return known;
+    const made = new ChannelTable(channels);
+    tables.set(channels, made);
+    return made;
+  }
 
   /** @throws HawserError ERR_HAWSER_ARGUMENT unless they are 1 to 1,024 channels with names that can be told. */
   constructor(channels: ChannelMap) {
     const declared = checkChannels(channels);
     const entries = declared.map(([name, channel], number) => entryOf(name, number, channel));
+    this.#declared = declared;
     this.entries = entries;
     this.greatestMessageBytes = Math.max(...entries.map((each) => each.maxMessageBytes));
     this.native = declared.map(([name, channel]) => nativeOf(name, channel));
@@ -254,6 +272,18 @@ export class ChannelTable {
     if (first === undefined) throw noChannels(channels);
     this.first = first;
     this.firstUnreliable = entries.find((each) => each.mode === 'unreliable');
+  }
+
+  /** Whether a declaration has the same channels in the same order. */
+  isOf(channels: ChannelMap): boolean {
+    const declared = Object.entries(channels);
+    return (
+      declared.length === this.#declared.length &&
+      declared.every(([name, channel], number) => {
+        const [before, same] = this.#declared[number] ?? [];
+        return name === before && channel === same;
+      })
+    );
   }
 
   /** @throws HawserError ERR_HAWSER_ARGUMENT when there is no channel of that name. */

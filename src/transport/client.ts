@@ -241,10 +241,11 @@ export class Client<C extends ChannelMap = DefaultChannels>
     const plan = checkConnectionOptions(options);
     throwIfAborted(plan.signal);
     let held = await takeToken(token, this.#clock, plan.signal);
+    const source = typeof token === 'function' ? token : undefined;
     let ended = false;
     const renew = async (signal: AbortSignal | undefined): Promise<void> => {
-      if (typeof token !== 'function') throw new Error('the token cannot be used again');
-      held = await takeToken(token, this.#clock, signal);
+      if (source === undefined) throw new Error('the token cannot be used again');
+      held = await takeToken(source, this.#clock, signal);
       if (ended) throw new Error('the connection was closed meanwhile');
       if (held.wire !== connection.wire) throw new Error('the new token is for another wire format');
     };
@@ -254,7 +255,7 @@ export class Client<C extends ChannelMap = DefaultChannels>
       } catch (error) {
         // Its source may keep tokens: it is asked once more.
         const isExpired = error instanceof ConnectError && error.denied === 'TOKEN_EXPIRED';
-        if (!isExpired || typeof token !== 'function') throw error;
+        if (!isExpired || source === undefined) throw error;
         await renew(signal);
         await this.#attempt(connection, held, plan, signal);
       }
@@ -431,7 +432,7 @@ export async function connect<C extends ChannelMap = DefaultChannels>(
     return client.connect(token, own);
   }
   throwIfAborted(checkSignal(signal));
-  const alone = openAlone<C>(rest);
+  const alone = openAlone<C>({ maxConnections: 1, ...rest });
   try {
     return await alone.connect(token, own);
   } catch (error) {

@@ -92,9 +92,9 @@ export interface NativeEndpointOptions {
 }
 
 /**
- * One batch of events. Both buffers are one of the two storages of the endpoint and may be read until the function returns;
- * afterwards native code fills them again. They stay the same two until a user detaches one (`structuredClone` with
- * transfer): then a new one takes its place.
+ * One batch of events. Both buffers may be read until the function returns; afterwards native code fills them again, also for other
+ * endpoints of this thread. They are few, and stay the same until a long message needs a larger slab, or a user detaches one
+ * (`structuredClone` with transfer): then a new one takes its place.
  *
  * @param slab the bytes of the events.
  * @param descriptors six 32-bit words per event: kind | argument << 8, slot, generation, offset, length, 0.
@@ -134,13 +134,11 @@ export interface NativeEndpoint {
   /** The cells of {@link NativeAddon.socketCounterNames}. */
   readonly socketCounters: BigUint64Array;
   /**
-   * Where `send` writes. Words of the header: 0 bytes used by records (header not counted; JavaScript writes, the flush
-   * zeroes), 1 records (likewise), 2 whether the endpoint is writable (native writes 0 or 1 at each flush), 3 messages that
-   * a flush refused so far. From byte {@link NativeConstants.txHeaderBytes} on: records of u32 slot, u32 generation, u32
-   * channel | flags << 16, u32 length, with flag 1 also u32 ttl in ms and u32 confirm id (0: none), then the data padded to
-   * 4 bytes.
+   * What `send` has written into {@link NativeAddon.transmitRecords}: 0 bytes of records (JavaScript writes, the flush zeroes),
+   * 1 records (likewise), 2 whether the endpoint is writable (native writes 0 or 1 at each flush), 3 messages that a flush
+   * refused so far.
    */
-  readonly txSlab: ArrayBuffer;
+  readonly txHeader: Uint32Array;
   /** For each slot of a HAWSER session the bits of {@link peerFlag}; native code writes. */
   readonly peerFlags: Uint8Array;
   /** For each slot of a HAWSER session the longest message of an unreliable channel where that is more than usual, else 0; native code writes. */
@@ -153,10 +151,12 @@ export interface NativeEndpoint {
   rebind(): void;
   /** Plans the flush at the end of this turn; called by the turn's first send. */
   arm(): void;
-  /** Takes the records of the tx slab now; returns whether the endpoint is writable. */
+  /** Takes the records and sends now; returns whether the endpoint is writable. */
   flush(): boolean;
+  /** Takes the records, so that another endpoint can have written; they leave at the end of this turn. */
+  takeRecords(): void;
   /**
-   * Sends one message, of whatever length, after the records of the tx slab.
+   * Sends one message, of whatever length, after the records.
    *
    * @param ttlMs 0 for none. @param confirm 0 for none.
    * @returns one of {@link sendStatus}.
@@ -395,7 +395,6 @@ export interface NativeSecrets {
 export interface NativeConstants {
   readonly maxMessageBytes: number;
   readonly descriptorWords: number;
-  readonly txHeaderBytes: number;
 }
 
 export interface NativeAddon {
@@ -406,6 +405,12 @@ export interface NativeAddon {
   readonly socketCounterNames: readonly string[];
   readonly peerFigureNames: readonly string[];
   readonly constants: NativeConstants;
+  /**
+   * Where `send` of every endpoint of this thread writes, one endpoint at a time: records of u32 slot, u32 generation, u32
+   * channel | flags << 16, u32 length, with flag 1 also u32 ttl in ms and u32 confirm id (0: none), then the data padded to
+   * 4 bytes.
+   */
+  readonly transmitRecords: ArrayBuffer;
   readonly NativeEndpoint: new (
     options: NativeEndpointOptions,
     onEvents: NativeEventsListener,

@@ -256,7 +256,7 @@ export type ServerLimits = Partial<
 export interface ClientOptions<C extends ChannelMap = DefaultChannels> extends SocketOptions<C> {
   /** The address to bind; `[::]:0` by default where this machine has IPv6, else `0.0.0.0:0`. */
   readonly address?: Address | string;
-  /** Connections at a time, 1 to 1,000,000; 16,384 by default. */
+  /** Connections at a time, 1 to 1,000,000; 16,384 by default, and 1 for `connect` without a client. */
   readonly maxConnections?: number;
 }
 
@@ -548,7 +548,7 @@ function checkChannelOptions<C extends ChannelMap>(
   threads: number,
   onQueueFull: QueueFullPolicy,
 ): ChannelPlan {
-  const table = new ChannelTable(options.channels ?? defaultChannels);
+  const table = ChannelTable.of(options.channels ?? defaultChannels);
   const longest = table.greatestMessageBytes;
   // With less, the longest message could never be sent.
   const least = longest + messageCost;

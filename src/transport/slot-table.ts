@@ -1,13 +1,20 @@
 import { handleKey } from './native.js';
 
-// Few, so that whoever holds one object holds little more.
 const chunkBits = 6;
-const chunkSlots = 1 << chunkBits;
-const placeMask = chunkSlots - 1;
+const placeMask = (1 << chunkBits) - 1;
 
+/** Slots of a chunk: as many as have been used. */
 class Chunk<T> {
-  readonly objects: (T | undefined)[] = Array.from({ length: chunkSlots }, () => undefined);
-  readonly generations: number[] = Array.from({ length: chunkSlots }, () => 0);
+  readonly objects: (T | undefined)[] = [];
+  readonly generations: number[] = [];
+
+  /** Makes the chunk reach to a place. Holes would make the arrays slow. */
+  reach(place: number): void {
+    while (this.objects.length <= place) {
+      this.objects.push(undefined);
+      this.generations.push(0);
+    }
+  }
 }
 
 /**
@@ -37,6 +44,7 @@ export class SlotTable<T> implements Iterable<T> {
   put(slot: number, generation: number, object: T): void {
     const chunk = this.#chunkOf(slot >>> chunkBits);
     const place = slot & placeMask;
+    chunk.reach(place);
     const before = chunk.objects[place];
     if (before !== undefined) this.#earlier.set(handleKey(slot, chunk.generations[place] ?? 0), before);
     chunk.objects[place] = object;

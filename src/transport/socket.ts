@@ -1,5 +1,5 @@
-// One UDP socket with its shard of the protocol, seen from JavaScript: the life of the native endpoint, the way out (the tx
-// slab) and the way in (batches of events). Server and Client are what it serves.
+// One UDP socket with its shard of the protocol, seen from JavaScript: the life of the native endpoint, the way out (records) and
+// the way in (batches of events). Server and Client are what it serves.
 
 import { textFromBinary } from '../base/address.js';
 import { describe } from '../base/check.js';
@@ -13,6 +13,7 @@ import {
   confirmResult,
   eventKind,
   loadAddon,
+  type NativeAddon,
   type NativeConnectOptions,
   type NativeEndpoint,
   type NativeEndpointOptions,
@@ -39,7 +40,7 @@ import { Waiting } from './waiting.js';
 /** Words of one event descriptor: kind | argument << 8, slot, generation, offset, length, 0. */
 export const descriptorWords = 6;
 
-/** Words of the header of the tx slab, as `NativeEndpoint.txSlab` lays it out. */
+/** Words of `NativeEndpoint.txHeader`. */
 const txUsed = 0;
 const txRecords = 1;
 const txWritable = 2;
@@ -48,7 +49,7 @@ const recordHeaderBytes = 16;
 const extendedHeaderBytes = 24;
 const extended = 1 << 16;
 
-/** What is longer does not go through the tx slab, which then would be copied twice for little. */
+/** What is longer is not written as a record: it would be copied twice for little. */
 const longMessageBytes = 65_536;
 
 const dropReportMs = 1000;
@@ -105,6 +106,41 @@ interface Storage {
   readonly words: Uint32Array;
 }
 
+/** The memory for records, which all sockets of this thread share. */
+interface TransmitRecords {
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  /** Whose records are in it. */
+  writer: Socket | undefined;
+}
+
+/** By the memory: there is one for each addon. */
+const transmitRecords = new WeakMap<ArrayBuffer, TransmitRecords>();
+
+function transmitRecordsOf(addon: NativeAddon): TransmitRecords {
+  const memory = addon.transmitRecords;
+  let records = transmitRecords.get(memory);
+  if (records === undefined) {
+    records = { bytes: new Uint8Array(memory), words: new Uint32Array(memory), writer: undefined };
+    transmitRecords.set(memory, records);
+  }
+  return records;
+}
+
+/** By their slabs: made once for each, for the addon uses the same ones in turn. */
+const storages = new WeakMap<ArrayBuffer, Storage>();
+
+function storageOf(slab: ArrayBuffer, descriptors: ArrayBuffer): Storage {
+  const known = storages.get(slab);
+  if (known?.descriptors === descriptors) return known;
+  const storage = { descriptors, bytes: new Uint8Array(slab), words: new Uint32Array(descriptors) };
+  storages.set(slab, storage);
+  return storage;
+}
+
+/** What `Socket.status` returns. */
+const statusOut = new Float64Array(statusCells);
+
 export class Socket {
   readonly mode: SocketMode;
   /** Which shard of its server it is; 0 for clients. */
@@ -122,18 +158,14 @@ export class Socket {
   readonly #debug: boolean;
   readonly #onBatch: BatchListener | undefined;
   readonly #stats: StatsReader;
-  readonly #txBytes: Uint8Array;
-  readonly #txWords: Uint32Array;
-  readonly #txHeaderBytes: number;
-  readonly #txRoomBytes: number;
+  readonly #records: TransmitRecords;
+  readonly #txHeader: Uint32Array;
   readonly #peerFlags: Uint8Array;
   readonly #peerMaxUnreliable: Uint16Array;
   readonly #waiting = new Waiting();
   readonly #dropTimer: NodeJS.Timeout | undefined;
-  readonly #reportedDrops = new Map<DropReason, number>();
-  /** By their slabs: made once for each, for the addon uses the same ones in turn. */
-  readonly #storages = new WeakMap<ArrayBuffer, Storage>();
-  readonly #status = new Float64Array(statusCells);
+  /** Undefined where nobody wants to hear of drops. */
+  readonly #reportedDrops: Map<DropReason, number> | undefined;
   readonly #bind: Uint8Array;
   readonly #network: Network | undefined;
   #address: string;
@@ -176,14 +208,15 @@ export class Socket {
       this.#native.socketCounters,
       addon.socketCounterNames,
     );
-    this.#txBytes = new Uint8Array(this.#native.txSlab);
-    this.#txWords = new Uint32Array(this.#native.txSlab);
-    this.#txHeaderBytes = addon.constants.txHeaderBytes;
-    this.#txRoomBytes = this.#txBytes.length - this.#txHeaderBytes;
+    this.#records = transmitRecordsOf(addon);
+    this.#txHeader = this.#native.txHeader;
     this.#peerFlags = this.#native.peerFlags;
     this.#peerMaxUnreliable = this.#native.peerMaxUnreliable;
     this.#network?.attach(this.#native, this.#address);
-    this.#dropTimer = this.#watchDrops(settings.debug);
+    if (settings.debug || channels.drop.hasSubscribers) {
+      this.#reportedDrops = new Map();
+      this.#dropTimer = setInterval(() => this.#reportDrops(), dropReportMs).unref();
+    }
     this.#publishState();
   }
 
@@ -222,7 +255,7 @@ export class Socket {
   // ---- Out ---------------------------------------------------------------------------------------------------------
 
   /**
-   * Writes one message into the tx slab; it leaves at the end of this turn of the event loop.
+   * Writes one message as a record; it leaves at the end of this turn of the event loop.
    *
    * @param ttlMs 0 for none; otherwise, as with `confirm`, the channel is reliable.
    * @param confirm an id for its confirmation; 0 for none.
@@ -262,11 +295,13 @@ export class Socket {
   ): boolean | undefined {
     const length = this.#lengthOf(data, channel, slot);
     if (length > longMessageBytes) return this.#sendLong(slot, generation, channel, data, ttlMs, confirm);
-    const words = this.#txWords;
+    const records = this.#records;
+    if (records.writer !== this) this.#takeOver(records);
+    const txHeader = this.#txHeader;
     const header = ttlMs !== 0 || confirm !== 0 ? extendedHeaderBytes : recordHeaderBytes;
     const padded = (header + length + 3) & ~3;
-    let used = words[txUsed] ?? 0;
-    if (used === 0 || used + padded > this.#txRoomBytes) {
+    let used = txHeader[txUsed] ?? 0;
+    if (used === 0 || used + padded > records.bytes.length) {
       if (this.#state === 'STOPPED') return false;
       if (used !== 0) this.#native.flush();
       this.#native.arm();
@@ -274,8 +309,8 @@ export class Socket {
     }
     const flags = channel.queued ? (this.#peerFlags[slot] ?? 0) : 0;
     if ((flags & peerFlag.full) !== 0 && this.#discards(slot, generation)) return undefined;
-    const at = this.#txHeaderBytes + used;
-    const word = at >>> 2;
+    const { words } = records;
+    const word = used >>> 2;
     words[word] = slot;
     words[word + 1] = generation;
     words[word + 3] = length;
@@ -286,10 +321,21 @@ export class Socket {
       words[word + 4] = ttlMs;
       words[word + 5] = confirm;
     }
-    this.#txBytes.set(data, at + header);
-    words[txUsed] = used + padded;
-    words[txRecords] = (words[txRecords] ?? 0) + 1;
-    return (words[txWritable] !== 0 && (flags & peerFlag.wait) === 0) || this.#wait(slot, generation);
+    records.bytes.set(data, used + header);
+    txHeader[txUsed] = used + padded;
+    txHeader[txRecords] = (txHeader[txRecords] ?? 0) + 1;
+    return (txHeader[txWritable] !== 0 && (flags & peerFlag.wait) === 0) || this.#wait(slot, generation);
+  }
+
+  /**
+   * Reserves the memory for records of this socket: the socket that wrote last hands its records over. Also before the addon writes there,
+   * which it does for `disconnect`, `goaway` and `completeConsumption`.
+   */
+  #takeOver(records: TransmitRecords): void {
+    const { writer } = records;
+    if (writer === this) return;
+    if (writer !== undefined && writer.#txHeader[txUsed] !== 0) writer.#native.takeRecords();
+    records.writer = this;
   }
 
   #sendLong(
@@ -302,7 +348,7 @@ export class Socket {
   ): boolean | undefined {
     if (this.#state === 'STOPPED') return false;
     // What was sent before must leave before.
-    if (this.#txWords[txUsed] !== 0) this.#native.flush();
+    if (this.#txHeader[txUsed] !== 0) this.#native.flush();
     const flags = channel.queued ? (this.#peerFlags[slot] ?? 0) : 0;
     if ((flags & peerFlag.full) !== 0 && this.#discards(slot, generation)) return undefined;
     const status = this.#native.sendLong(slot, generation, channel.number, data, ttlMs, confirm);
@@ -343,7 +389,7 @@ export class Socket {
     this.#lengthOf(data, channel);
     if (this.#state === 'STOPPED') return 0;
     // What was sent before must leave before.
-    if (this.#txWords[txUsed] !== 0) this.#native.flush();
+    if (this.#txHeader[txUsed] !== 0) this.#native.flush();
     return this.#native.broadcast(channel.number, data, handles, ttlMs);
   }
 
@@ -381,7 +427,7 @@ export class Socket {
 
   /** Whether `send` would return true on that channel, or on every one. */
   #hasRoom(slot: number, channel?: ChannelEntry): boolean {
-    if (this.#txWords[txWritable] === 0) return false;
+    if (this.#txHeader[txWritable] === 0) return false;
     return channel?.queued === false || ((this.#peerFlags[slot] ?? 0) & peerFlag.wait) === 0;
   }
 
@@ -427,7 +473,7 @@ export class Socket {
   // ---- In ----------------------------------------------------------------------------------------------------------
 
   #deliver(slab: ArrayBuffer, descriptors: ArrayBuffer, count: number): void {
-    const { bytes, words } = this.#storageOf(slab, descriptors);
+    const { bytes, words } = storageOf(slab, descriptors);
     // First, because a listener may transfer the slab away: nobody should wait for ever for what was in it.
     if (this.#waiting.forConfirms) this.#settleConfirms(bytes, words, count);
     const raw = this.#onBatch;
@@ -528,14 +574,6 @@ export class Socket {
     if (this.#hasRoom(slot) && this.#waiting.release(slot, generation)) this.#sink.drain(slot, generation);
   }
 
-  #storageOf(slab: ArrayBuffer, descriptors: ArrayBuffer): Storage {
-    const known = this.#storages.get(slab);
-    if (known?.descriptors === descriptors) return known;
-    const storage = { descriptors, bytes: new Uint8Array(slab), words: new Uint32Array(descriptors) };
-    this.#storages.set(slab, storage);
-    return storage;
-  }
-
   // ---- Peers -------------------------------------------------------------------------------------------------------
 
   /** @returns the result when no attempt can be begun. */
@@ -563,6 +601,7 @@ export class Socket {
     reconnectSpreadMs: number,
   ): boolean {
     if (this.#state === 'STOPPED') return false;
+    this.#takeOver(this.#records);
     return this.#native.disconnect(slot, generation, code, reason, reconnectSpreadMs);
   }
 
@@ -575,6 +614,7 @@ export class Socket {
     to: Uint8Array | null,
   ): boolean {
     if (this.#state === 'STOPPED') return false;
+    this.#takeOver(this.#records);
     return this.#native.goaway(slot, generation, reason, deadlineMs, reconnectSpreadMs, to);
   }
 
@@ -583,12 +623,14 @@ export class Socket {
   }
 
   completeConsumption(slot: number, generation: number, verdict: number): void {
-    if (this.#state !== 'STOPPED') this.#native.completeConsumption(slot, generation, verdict);
+    if (this.#state === 'STOPPED') return;
+    this.#takeOver(this.#records);
+    this.#native.completeConsumption(slot, generation, verdict);
   }
 
   /** Cells as `NativeEndpoint.status`; all zero for a peer that is gone. Valid until the next call. */
   status(slot: number, generation: number): Float64Array {
-    const status = this.#status;
+    const status = statusOut;
     if (this.#state === 'STOPPED' || !this.#native.status(slot, generation, status)) status.fill(0);
     return status;
   }
@@ -660,7 +702,7 @@ export class Socket {
    */
   stop(code: number, reason: string, reconnectSpreadMs: number): void {
     if (this.#state !== 'RUNNING') return;
-    if (this.#txWords[txUsed] !== 0) this.#native.flush();
+    if (this.#txHeader[txUsed] !== 0) this.#native.flush();
     this.#state = 'STOPPING';
     this.#publishState();
     this.#native.stop(code, reason, reconnectSpreadMs);
@@ -706,7 +748,8 @@ export class Socket {
 
   #end(): void {
     this.#state = 'STOPPED';
-    this.#txWords[txUsed] = 0;
+    this.#txHeader[txUsed] = 0;
+    if (this.#records.writer === this) this.#records.writer = undefined;
     this.#waiting.endAll({ result: 'closed', code: disconnectCodes.NONE, reason: '', reconnectSpreadMs: 0 });
     this.keyUpdates.stopped();
     clearInterval(this.#dropTimer);
@@ -722,19 +765,15 @@ export class Socket {
 
   // ---- Drops -------------------------------------------------------------------------------------------------------
 
-  /** Drops are only counted where they happen; whoever subscribed hears of them once a second. */
-  #watchDrops(debug: boolean): NodeJS.Timeout | undefined {
-    if (!debug && !channels.drop.hasSubscribers) return undefined;
-    return setInterval(() => this.#reportDrops(), dropReportMs).unref();
-  }
-
+  /** Publishes the drops since the last call. They are only counted where they happen. */
   #reportDrops(): void {
-    if (this.#dropTimer === undefined) return;
+    const reported = this.#reportedDrops;
+    if (reported === undefined) return;
     for (const reason of dropReasons) {
       const total = this.#stats.drop(reason);
-      const count = total - (this.#reportedDrops.get(reason) ?? 0);
+      const count = total - (reported.get(reason) ?? 0);
       if (count === 0) continue;
-      this.#reportedDrops.set(reason, total);
+      reported.set(reason, total);
       channels.drop.publish({ address: this.address, shard: this.shard, reason, count });
     }
   }

@@ -135,6 +135,18 @@ export function dropCounterName(reason: DropReason): string {
   return `drop${reason.charAt(0).toUpperCase()}${reason.slice(1)}`;
 }
 
+/** Places of counters by name, for each list of names that an addon has. */
+const indexes = new WeakMap<readonly string[], ReadonlyMap<string, number>>();
+
+function indexOf(names: readonly string[]): ReadonlyMap<string, number> {
+  let index = indexes.get(names);
+  if (index === undefined) {
+    index = new Map(names.map((name, place) => [name, place]));
+    indexes.set(names, index);
+  }
+  return index;
+}
+
 /** Reads the addon's cells by name; made once per socket. */
 export class StatsReader {
   readonly #counters: BigUint64Array;
@@ -153,7 +165,7 @@ export class StatsReader {
     socketNames: readonly string[],
   ) {
     this.#counters = counters;
-    this.#counterIndex = new Map(names.map((name, index) => [name, index]));
+    this.#counterIndex = indexOf(names);
     this.#socketCounters = socketCounters;
     this.#socketNames = socketNames;
   }

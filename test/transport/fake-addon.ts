@@ -17,8 +17,9 @@ import {
 } from '../../src/transport/native.js';
 import { counterNames, dropCounterName, dropReasons, localDropReasons } from '../../src/transport/stats.js';
 
-export const txHeaderBytes = 64;
-export const txSlabBytes = 4096;
+export const transmitRecordsBytes = 4096;
+/** As long as the fake addon is loaded. */
+const transmitRecords = new ArrayBuffer(transmitRecordsBytes);
 const maxMessageBytes = 1158;
 
 /** A message as the addon got it. What a record does not have is 0. */
@@ -36,7 +37,7 @@ export class FakeEndpoint {
   readonly options: NativeEndpointOptions;
   readonly onEvents: NativeEventsListener;
   readonly onStopped: () => void;
-  readonly txSlab: ArrayBuffer = new ArrayBuffer(txSlabBytes);
+  readonly txHeader: Uint32Array = new Uint32Array(4);
   readonly counters: BigUint64Array = new BigUint64Array(fakeCounterNames.length);
   readonly socketCounters: BigUint64Array = new BigUint64Array(1);
   readonly peerFlags: Uint8Array = new Uint8Array(64);
@@ -66,7 +67,7 @@ export class FakeEndpoint {
   }
 
   setWritable(writable: boolean): void {
-    new Uint32Array(this.txSlab)[2] = writable ? 1 : 0;
+    this.txHeader[2] = writable ? 1 : 0;
   }
 
   arm(): void {
@@ -75,23 +76,32 @@ export class FakeEndpoint {
 
   flush(): boolean {
     ++this.flushes;
-    const words = new Uint32Array(this.txSlab);
-    const end = txHeaderBytes + (words[0] ?? 0);
+    this.#takeRecords();
+    return this.txHeader[2] !== 0;
+  }
+
+  takeRecords(): void {
+    this.calls.push('takeRecords');
+    this.#takeRecords();
+  }
+
+  #takeRecords(): void {
+    const words = new Uint32Array(transmitRecords);
+    const end = this.txHeader[0] ?? 0;
     let count = 0;
-    for (let at = txHeaderBytes; at < end; ++count) {
+    for (let at = 0; at < end; ++count) {
       const record = words.subarray(at >> 2, (at >> 2) + 6);
       const [slot = 0, generation = 0, head = 0, length = 0] = record;
       const extended = head >>> 16 === 1;
       const header = extended ? 24 : 16;
       const [ttlMs = 0, confirm = 0] = extended ? record.subarray(4) : [];
-      const data = new Uint8Array(this.txSlab, at + header, length);
+      const data = new Uint8Array(transmitRecords, at + header, length);
       this.#take(slot, generation, head & 0xffff, data, ttlMs, confirm);
       at += (header + length + 3) & ~3;
     }
-    if (count !== words[1]) throw new Error(`${count} records, and the header says ${words[1]}`);
-    words[0] = 0;
-    words[1] = 0;
-    return words[2] !== 0;
+    const [, records] = this.txHeader;
+    if (count !== records) throw new Error(`${count} records, and the header says ${records}`);
+    this.txHeader.fill(0, 0, 2);
   }
 
   sendLong(
@@ -178,7 +188,7 @@ export class FakeEndpoint {
   lastDisconnectCode: number | undefined;
   /** After what was sent before, as the addon does it. */
   disconnect(slot: number, generation: number, code: number): boolean {
-    if (new Uint32Array(this.txSlab)[0] !== 0) this.flush();
+    if (this.txHeader[0] !== 0) this.flush();
     this.disconnected.push([slot, generation]);
     this.lastDisconnectCode = code;
     return true;
@@ -248,7 +258,8 @@ export function fakeAddon(): NativeAddon {
     counterNames: fakeCounterNames,
     socketCounterNames: ['datagramsIn'],
     peerFigureNames,
-    constants: { maxMessageBytes, descriptorWords: 6, txHeaderBytes },
+    constants: { maxMessageBytes, descriptorWords: 6 },
+    transmitRecords,
     // Only what the tests reach is there.
     NativeEndpoint: FakeEndpoint as unknown as new () => NativeEndpoint,
     NativeSimulation: class {} as unknown as NativeAddon['NativeSimulation'],

@@ -8,8 +8,7 @@ import {
   type FakeEvent,
   failure,
   fakeAddon,
-  txHeaderBytes,
-  txSlabBytes,
+  transmitRecordsBytes,
 } from './fake-addon.js';
 import { bytes, protocolId, serverKey, text } from './support.js';
 
@@ -54,7 +53,7 @@ describe('send', () => {
     deliver([connect, 0, 3, 9, record()], [connect, 0, 4, 1, record()]);
   });
 
-  test('writes records into the tx slab and arms once a turn', () => {
+  test('writes records and arms once a turn', () => {
     const sizes = [0, 1, 5, 24, 25, 100];
     for (const [index, size] of sizes.entries()) peers[index % 2]?.send(bytes('x'.repeat(size)));
     expect(native.arms).toBe(1);
@@ -66,15 +65,35 @@ describe('send', () => {
     expect(native.arms).toBe(2);
   });
 
-  test('flushes a slab that is full and loses nothing', () => {
+  test('flushes records that fill their memory and loses nothing', () => {
     const size = 1000;
-    const room = Math.floor((txSlabBytes - txHeaderBytes) / (size + 16));
+    const room = Math.floor(transmitRecordsBytes / (size + 16));
     for (let index = 0; index <= room; ++index) peers[0]?.send(bytes(`${index}`.padStart(size)));
     expect(native.flushes).toBe(1);
     native.flush();
     expect(native.sent.map(([, , , sent]) => Number(sent))).toEqual(
       Array.from({ length: room + 1 }, (_, i) => i),
     );
+  });
+
+  test('takes turns with other sockets, and none loses what it has written', async () => {
+    const [first, firstNative, [firstPeer]] = [server, native, peers];
+    await open();
+    native.generations[7] = 2;
+    deliver([connect, 0, 7, 2, record()]);
+    const rounds = [0, 1, 2].map((round) => [`first ${round}`, `second ${round}`] as const);
+    for (const [one, other] of rounds) {
+      firstPeer?.send(bytes(one));
+      peers[0]?.send(bytes(other));
+    }
+    firstNative.flush();
+    native.flush();
+    expect(firstNative.sent.map(([, , , sent]) => sent)).toEqual(rounds.map(([one]) => one));
+    expect(native.sent.map(([, , , sent]) => sent)).toEqual(rounds.map(([, other]) => other));
+    // What is written last in a turn is not handed over before its end.
+    expect(firstNative.calls.filter((call) => call === 'takeRecords')).toHaveLength(3);
+    expect(native.calls.filter((call) => call === 'takeRecords')).toHaveLength(2);
+    await first.close();
   });
 
   test('says false while the endpoint is not writable, and drain says when to go on', () => {

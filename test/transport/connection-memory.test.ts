@@ -1,0 +1,23 @@
+// What a connection takes that has a socket of its own, and what it leaves behind: counts of bytes, of a process that has nothing else.
+
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { child } from './child-gateway.js';
+
+const run = promisify(execFile);
+const kibibyte = 1024;
+const mebibyte = 1024 * kibibyte;
+
+test('connections with the channels of every layer take little, and leave nothing behind', async () => {
+  const { stdout } = await run(process.execPath, ['--expose-gc', child('connection-memory'), '500', '300']);
+  const { idle, grown } = JSON.parse(stdout);
+  // The slabs of one connection would be 450 KiB, with its longest message 22 MiB.
+  expect(idle.external).toBeLessThan(4 * kibibyte);
+  expect(idle.heapUsed).toBeLessThan(12 * kibibyte);
+  // In so few, the pages of the heap weigh more than in 10,000: see the row connection-memory of the benchmark.
+  expect(idle.rss).toBeLessThan(48 * kibibyte);
+  expect(grown.external).toBeLessThan(mebibyte);
+  expect(grown.heapUsed).toBeLessThan(2 * mebibyte);
+  expect(grown.rss).toBeLessThan(32 * mebibyte);
+});
