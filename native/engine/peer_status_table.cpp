@@ -96,11 +96,11 @@ PeerStatus PeerStatusTable::unpack(const Content& content, Instant now) {
     std::memcpy(&value, at, sizeof(value));
     at += sizeof(value);
   };
-#define HAWSER_PEER_FIGURE(type, name, packed, js_name)   \
-  {                                                       \
-    packed value{};                                       \
-    take(value);                                          \
-    status.name = unpacked_figure<type>(value);           \
+#define HAWSER_PEER_FIGURE(type, name, packed, js_name) \
+  {                                                     \
+    packed value{};                                     \
+    take(value);                                        \
+    status.name = unpacked_figure<type>(value);         \
   }
   HAWSER_PEER_FIGURES(HAWSER_PEER_FIGURE)
 #undef HAWSER_PEER_FIGURE

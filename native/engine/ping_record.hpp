@@ -80,9 +80,9 @@ class PingRecord {
   [[nodiscard]] bool any_outstanding() const { return outstanding_ != 0; }
 
  private:
-  static constexpr unsigned kTickBits = 10;                       // 1.024 ms
+  static constexpr unsigned kTickBits = 10;                                 // 1.024 ms
   static constexpr std::uint32_t kForgetAll = 3'600'000'000U >> kTickBits;  // an hour
-  static constexpr std::uint32_t kForgetOne = 600U * 1'000'000U;  // microseconds
+  static constexpr std::uint32_t kForgetOne = 600U * 1'000'000U;            // microseconds
 
   static std::uint32_t microseconds(Instant now) {
     return static_cast<std::uint32_t>(now.time_since_epoch().count());

@@ -510,8 +510,8 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
   }
   if (peer.phase != PeerPhase::kConnected && peer.phase != PeerPhase::kConfirming) return;
   // A PING rides on a packet in the last quarter of its interval, but none does within a second of another.
-  const bool rides = now >= peer.next_ping - ping_interval(peer) / 4 &&
-                     peer.pings.is_older_than(kSlowPingInterval, now);
+  const bool rides =
+      now >= peer.next_ping - ping_interval(peer) / 4 && peer.pings.is_older_than(kSlowPingInterval, now);
   if ((peer.ping_due || rides) && writer.remaining() >= kPingFrameSize) write_ping_frame(peer, writer, now);
   peer.control.for_each_due(now, [&](ControlFrame& frame) {
     if (writer.remaining() < frame.size) return false;
@@ -672,6 +672,8 @@ void Endpoint::start_ceilings(Peer& peer, Instant now) {
 }
 
 void Endpoint::set_ceilings(std::uint32_t packets, std::uint32_t bytes, Instant now) {
+  // Starting ceilings anew lets each peer send another second's worth at once.
+  if (options_.max_packets_per_second == packets && options_.max_bytes_per_second == bytes) return;
   options_.max_packets_per_second = packets;
   options_.max_bytes_per_second = bytes;
   peers_.for_each([&](Peer& peer) { start_ceilings(peer, now); });

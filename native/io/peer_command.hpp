@@ -58,8 +58,8 @@ inline bool run_command(Endpoint& endpoint, Handle peer, Bytes record, Instant n
   const std::chrono::milliseconds spread(command.reconnect_spread_ms);
   switch (command.kind) {
     case PeerCommand::Kind::kDisconnect:
-      return endpoint.disconnect(
-          peer, command.number, {reinterpret_cast<const char*>(reason.data()), reason.size()}, now, spread);
+      return endpoint.disconnect(peer, command.number,
+                                 {reinterpret_cast<const char*>(reason.data()), reason.size()}, now, spread);
     case PeerCommand::Kind::kGoaway:
       return endpoint.goaway(peer, command.number, std::chrono::milliseconds(command.deadline_ms),
                              command.elsewhere, spread);

@@ -37,8 +37,8 @@ PeerStatus numbered(std::uint64_t number) {
   status.key_epoch = static_cast<std::uint32_t>(number + 6);
   status.max_unreliable = static_cast<std::uint32_t>(number % 8'000);
   status.clock_offset = Duration(static_cast<Duration::rep>(number) * -7);
-  status.remote = SocketAddress::ipv4({10, 0, 0, static_cast<std::uint8_t>(number)},
-                                      static_cast<std::uint16_t>(number));
+  status.remote =
+      SocketAddress::ipv4({10, 0, 0, static_cast<std::uint8_t>(number)}, static_cast<std::uint16_t>(number));
   return status;
 }
 

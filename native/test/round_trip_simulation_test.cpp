@@ -49,8 +49,8 @@ class Path {
     const Duration jitter = round_trip / 50;
     const Duration truth = round_trip + jitter;
     const Duration tolerance = std::max<Duration>(truth / 10, milliseconds(1)) + jitter;
-    for (const auto& [user, peer] : {std::pair(world_.client.get(), world_.own),
-                                     std::pair(world_.gateway.get(), world_.other)}) {
+    for (const auto& [user, peer] :
+         {std::pair(world_.client.get(), world_.own), std::pair(world_.gateway.get(), world_.other)}) {
       const auto status = user->endpoint().published_status().read(peer, user->node().now());
       REQUIRE(status.has_value());
       INFO("round trip " << status->round_trip.count() << " us instead of " << truth.count());
