@@ -34,7 +34,8 @@ void require(bool condition, const char* what) {
 class Sender {
  public:
   explicit Sender(std::uint32_t credit)
-      : settings_(std::size_t{1} << 20U, 1, std::size_t{4} << 20U), transfer_(settings(), credit, credit, path_mtu_) {}
+      : settings_(std::size_t{1} << 20U, 1, std::size_t{4} << 20U),
+        transfer_(settings(), credit, credit, path_mtu_) {}
 
   void enqueue(std::size_t count, std::size_t size, Instant expires = kNever) {
     const std::vector<std::byte> data(size);

@@ -19,15 +19,16 @@ EndpointHost::EndpointHost(ParsedOptions options, HostListener& listener, const 
       listener_(&listener),
       simulation_(options_.simulation),
       cells_(options_.endpoint.max_sessions),
-      transmit_slab_(cells_.memory(), EndpointCells::kTransmitAt, environment.transmit_records) {
+      transmit_slab_(
+          cells_.memory(), EndpointCells::kTransmitAt,
+          shares_memory() ? environment.transmit_records : SharedMemory(TransmitSlab::kRecordBytes)) {
   // Empty messages cost most for the room that they take in the transmit slab.
   const std::size_t ahead = threaded() ? TransmitSlab::kMostPassedOnBytes : TransmitSlab::kRecordBytes;
   options_.endpoint.queue_slack_bytes =
       static_cast<std::uint32_t>(ahead / TransmitSlab::kLeastRecordBytes * kMessageCost);
   options_.endpoint.peer_flags = cells_.peer_flags();
   options_.endpoint.peer_max_unreliable = cells_.peer_max_unreliable();
-  // There may be a client for each connection, and few servers.
-  if (threaded() || options_.endpoint.mode == Mode::kServer) return;
+  if (!shares_memory()) return;
   options_.socket.memory = environment.socket_memory;
   packet_buffers_ = environment.packet_buffers;
   options_.endpoint.packet_buffers = packet_buffers_.get();
@@ -251,9 +252,8 @@ bool EndpointHost::command(Handle peer, const PeerCommand& command, std::string_
   const PeerCommandBytes record(command, reason);
   if (!threaded()) {
     bool done = false;
-    call_in_order([&](Endpoint& endpoint, Instant now) {
-      done = run_command(endpoint, peer, record.view(), now);
-    });
+    call_in_order(
+        [&](Endpoint& endpoint, Instant now) { done = run_command(endpoint, peer, record.view(), now); });
     return done;
   }
   if (!transmit_slab_.add_command(peer, record.view())) {

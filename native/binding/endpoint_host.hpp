@@ -82,6 +82,10 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   // Whether the endpoint has a thread of its own.
   [[nodiscard]] bool threaded() const { return options_.driver == DriverKind::kThreads; }
 
+  // Whether it uses memory of its environment, as clients on the event loop do: there may be one for each
+  // connection, and few servers and threads. These would wait for each other.
+  [[nodiscard]] bool shares_memory() const { return !threaded() && options_.endpoint.mode == Mode::kClient; }
+
   // Calls work(Endpoint&, Instant) on the endpoint's thread and waits for it. While open.
   template <class F>
   void call(F&& work) {

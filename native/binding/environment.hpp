@@ -20,7 +20,7 @@ struct Environment {
   // That of a module which has been initialised there.
   static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 
-  // Records of all transmit slabs.
+  // Records of the transmit slabs of clients on the event loop.
   SharedMemory transmit_records{TransmitSlab::kRecordBytes};
   // Of endpoints on the event loop. What a client holds of the packet buffers is bounded by its own output.
   std::shared_ptr<ExposedStorages> event_storages = std::make_shared<ExposedStorages>();

@@ -71,8 +71,6 @@ Napi::Function NativeEndpoint::define(Napi::Env env) {
                          InstanceMethod<&Self::start_draining>("startDraining"),
                          InstanceMethod<&Self::stop>("stop"),
                          InstanceMethod<&Self::close>("close"),
-                         InstanceMethod<&Self::sessions>("sessions"),
-                         InstanceMethod<&Self::connected>("connected"),
                          InstanceMethod<&Self::memory_bytes>("memoryBytes"),
                          InstanceMethod<&Self::ref>("ref"),
                          InstanceMethod<&Self::unref>("unref"),
@@ -141,6 +139,11 @@ bool NativeEndpoint::expose_memory(const Napi::CallbackInfo& info) {
   object.Set("peerMaxUnreliable",
              Napi::Uint16Array::New(env, cells.sessions(), memory, EndpointCells::kPeerMaxUnreliableAt));
   object.Set("peerFlags", Napi::Uint8Array::New(env, cells.sessions(), memory, cells.peer_flags_at()));
+  if (!host_->shares_memory()) {
+    const Napi::ArrayBuffer records = expose(env, host_->transmit_slab().records());
+    if (records.IsEmpty()) return false;
+    object.Set("transmitRecords", records);
+  }
   return !env.IsExceptionPending();
 }
 
@@ -420,9 +423,8 @@ Napi::Value NativeEndpoint::disconnect(const Napi::CallbackInfo& info) {
   if (!spread) return info.Env().Undefined();
   if (!is_open()) return Napi::Boolean::New(info.Env(), false);
   begin_call();
-  const PeerCommand command{.kind = PeerCommand::Kind::kDisconnect,
-                            .number = *code,
-                            .reconnect_spread_ms = *spread};
+  const PeerCommand command{
+      .kind = PeerCommand::Kind::kDisconnect, .number = *code, .reconnect_spread_ms = *spread};
   return Napi::Boolean::New(info.Env(), host_->command(*peer, command, *reason));
 }
 
@@ -614,21 +616,6 @@ Napi::Value NativeEndpoint::stop(const Napi::CallbackInfo& info) {
 Napi::Value NativeEndpoint::close(const Napi::CallbackInfo& info) {
   if (host_) host_->close();
   return info.Env().Undefined();
-}
-
-template <class Figure>
-double NativeEndpoint::figure_of(Figure (Endpoint::*read)() const) {
-  Figure figure = 0;
-  if (is_open()) host_->call([&](Endpoint& endpoint, Instant /*now*/) { figure = (endpoint.*read)(); });
-  return static_cast<double>(figure);
-}
-
-Napi::Value NativeEndpoint::sessions(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), figure_of(&Endpoint::sessions));
-}
-
-Napi::Value NativeEndpoint::connected(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), figure_of(&Endpoint::connected));
 }
 
 Napi::Value NativeEndpoint::memory_bytes(const Napi::CallbackInfo& info) {

@@ -71,8 +71,6 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   Napi::Value start_draining(const Napi::CallbackInfo& info);
   Napi::Value stop(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
-  Napi::Value sessions(const Napi::CallbackInfo& info);
-  Napi::Value connected(const Napi::CallbackInfo& info);
   Napi::Value memory_bytes(const Napi::CallbackInfo& info);
   Napi::Value ref(const Napi::CallbackInfo& info);
   Napi::Value unref(const Napi::CallbackInfo& info);
@@ -86,9 +84,6 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   Napi::Value granted_buffers(const Napi::CallbackInfo& info);
 
   [[nodiscard]] std::optional<PeerStatus> status_of(Handle peer) const;
-  // 0 when it is not open.
-  template <class Figure>
-  [[nodiscard]] double figure_of(Figure (Endpoint::*read)() const);
   bool expose_memory(const Napi::CallbackInfo& info);
   // Makes room in the queue for the events of a call, and plans the turn's end.
   void begin_call();

@@ -411,8 +411,7 @@ void Endpoint::flush(Instant now) {
   refresh_gauges();
   publish_status();
   status_schedule_.run_round(
-      now, [this](Handle handle) { return status_mark(handle); },
-      [this](Handle handle) { publish(handle); });
+      now, [this](Handle handle) { return status_mark(handle); }, [this](Handle handle) { publish(handle); });
 }
 
 // Seals what a peer has to send; false when something is left for want of room.

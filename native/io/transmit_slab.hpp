@@ -26,8 +26,8 @@ namespace hawser {
 // data padded to 4 bytes. With kCommand in the flags, which the native side writes, the data is a PeerCommand
 // and there is no channel.
 //
-// Endpoints of one JavaScript thread share the memory of the records: before records of one are written,
-// take() or pass_on() of another has emptied it.
+// Endpoints on JavaScript's thread can share the memory of the records: before JavaScript writes records of
+// one, take() of another has emptied it.
 //
 // For an endpoint on JavaScript's thread, take() is all. For one on another thread, pass_on() copies the
 // records into a block that goes there by a ring, and take_passed_on() is called there.
@@ -52,6 +52,8 @@ class TransmitSlab {
     assert(records_.size() == kRecordBytes);
     set_writable(true);
   }
+
+  [[nodiscard]] const SharedMemory& records() const { return records_; }
 
   void set_writable(bool writable) { store(kWritable, writable ? 1 : 0); }
   [[nodiscard]] bool writable() const { return load(kWritable) != 0; }

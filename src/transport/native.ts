@@ -134,11 +134,13 @@ export interface NativeEndpoint {
   /** The cells of {@link NativeAddon.socketCounterNames}. */
   readonly socketCounters: BigUint64Array;
   /**
-   * What `send` has written into {@link NativeAddon.transmitRecords}: 0 bytes of records (JavaScript writes, the flush zeroes),
+   * What `send` has written into the transmit records: 0 bytes of records (JavaScript writes, the flush zeroes),
    * 1 records (likewise), 2 whether the endpoint is writable (native writes 0 or 1 at each flush), 3 messages that a flush
    * refused so far.
    */
   readonly txHeader: Uint32Array;
+  /** Transmit records of this endpoint alone; absent where it uses {@link NativeAddon.transmitRecords}. */
+  readonly transmitRecords?: ArrayBuffer;
   /** For each slot of a HAWSER session the bits of {@link peerFlag}; native code writes. */
   readonly peerFlags: Uint8Array;
   /** For each slot of a HAWSER session the longest message of an unreliable channel where that is more than usual, else 0; native code writes. */
@@ -245,8 +247,6 @@ export interface NativeEndpoint {
   stop(code: number, reason: string, reconnectSpreadMs: number): void;
   /** Closes at once, tells nobody, and calls nothing back. Closing twice is allowed. */
   close(): void;
-  sessions(): number;
-  connected(): number;
   /** As of the last turn. */
   memoryBytes(): number;
   ref(): void;
@@ -406,7 +406,7 @@ export interface NativeAddon {
   readonly peerFigureNames: readonly string[];
   readonly constants: NativeConstants;
   /**
-   * Where `send` of every endpoint of this thread writes, one endpoint at a time: records of u32 slot, u32 generation, u32
+   * Transmit records of all clients on the event loop of this thread, one client at a time: u32 slot, u32 generation, u32
    * channel | flags << 16, u32 length, with flag 1 also u32 ttl in ms and u32 confirm id (0: none), then the data padded to
    * 4 bytes.
    */

@@ -13,7 +13,6 @@ import {
   confirmResult,
   eventKind,
   loadAddon,
-  type NativeAddon,
   type NativeConnectOptions,
   type NativeEndpoint,
   type NativeEndpointOptions,
@@ -106,7 +105,7 @@ interface Storage {
   readonly words: Uint32Array;
 }
 
-/** The memory for records, which all sockets of this thread share. */
+/** Memory for transmit records. The clients on the event loop of a thread share one. */
 interface TransmitRecords {
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
@@ -114,11 +113,9 @@ interface TransmitRecords {
   writer: Socket | undefined;
 }
 
-/** By the memory: there is one for each addon. */
 const transmitRecords = new WeakMap<ArrayBuffer, TransmitRecords>();
 
-function transmitRecordsOf(addon: NativeAddon): TransmitRecords {
-  const memory = addon.transmitRecords;
+function transmitRecordsIn(memory: ArrayBuffer): TransmitRecords {
   let records = transmitRecords.get(memory);
   if (records === undefined) {
     records = { bytes: new Uint8Array(memory), words: new Uint32Array(memory), writer: undefined };
@@ -208,7 +205,7 @@ export class Socket {
       this.#native.socketCounters,
       addon.socketCounterNames,
     );
-    this.#records = transmitRecordsOf(addon);
+    this.#records = transmitRecordsIn(this.#native.transmitRecords ?? addon.transmitRecords);
     this.#txHeader = this.#native.txHeader;
     this.#peerFlags = this.#native.peerFlags;
     this.#peerMaxUnreliable = this.#native.peerMaxUnreliable;
@@ -327,13 +324,9 @@ export class Socket {
     return (txHeader[txWritable] !== 0 && (flags & peerFlag.wait) === 0) || this.#wait(slot, generation);
   }
 
-  /**
-   * Reserves the memory for records of this socket: the socket that wrote last hands its records over. Also before the addon writes there,
-   * which it does for `disconnect`, `goaway` and `completeConsumption`.
-   */
+  /** Has the socket that wrote last hand its records over: the memory is this one's then. */
   #takeOver(records: TransmitRecords): void {
     const { writer } = records;
-    if (writer === this) return;
     if (writer !== undefined && writer.#txHeader[txUsed] !== 0) writer.#native.takeRecords();
     records.writer = this;
   }
@@ -601,7 +594,6 @@ export class Socket {
     reconnectSpreadMs: number,
   ): boolean {
     if (this.#state === 'STOPPED') return false;
-    this.#takeOver(this.#records);
     return this.#native.disconnect(slot, generation, code, reason, reconnectSpreadMs);
   }
 
@@ -614,7 +606,6 @@ export class Socket {
     to: Uint8Array | null,
   ): boolean {
     if (this.#state === 'STOPPED') return false;
-    this.#takeOver(this.#records);
     return this.#native.goaway(slot, generation, reason, deadlineMs, reconnectSpreadMs, to);
   }
 
@@ -623,9 +614,7 @@ export class Socket {
   }
 
   completeConsumption(slot: number, generation: number, verdict: number): void {
-    if (this.#state === 'STOPPED') return;
-    this.#takeOver(this.#records);
-    this.#native.completeConsumption(slot, generation, verdict);
+    if (this.#state !== 'STOPPED') this.#native.completeConsumption(slot, generation, verdict);
   }
 
   /** Cells as `NativeEndpoint.status`; all zero for a peer that is gone. Valid until the next call. */
