@@ -140,7 +140,7 @@ bool NativeEndpoint::expose_memory(const Napi::CallbackInfo& info) {
              Napi::Uint16Array::New(env, cells.sessions(), memory, EndpointCells::kPeerMaxUnreliableAt));
   object.Set("peerFlags", Napi::Uint8Array::New(env, cells.sessions(), memory, cells.peer_flags_at()));
   if (!host_->shares_memory()) {
-    const Napi::ArrayBuffer records = expose(env, host_->transmit_slab().records());
+    const Napi::ArrayBuffer records = expose(env, host_->transmit_slab().record_memory());
     if (records.IsEmpty()) return false;
     object.Set("transmitRecords", records);
   }

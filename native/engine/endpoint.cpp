@@ -31,9 +31,6 @@ constexpr std::size_t kKeptBytesPerSession = std::size_t{64} * 1024;
 constexpr std::size_t kKeptBytes = std::size_t{4} * 1024 * 1024;
 // As long as a peer that does not acknowledge its DISCONNECTs is waited for.
 constexpr Duration kGoodbyeTime = (kMaxDisconnects + 1) * kDisconnectInterval;
-// Memory for packets that was not needed for this long is released. Longer than the longest keep-alive
-// interval (25 s), so that connections which only keep themselves alive allocate nothing.
-constexpr Duration kReleaseInterval = std::chrono::seconds(30);
 // How long what waits for the flush is left alone by its timer.
 constexpr Duration kFlushPatience = std::chrono::milliseconds(10);
 
@@ -237,26 +234,27 @@ void Endpoint::advance(Instant now) {
   if (netcode_ != nullptr) netcode_->advance(now);
   if (now >= goodbyes_end_) give_up_goodbyes();
   if (now >= next_erasure_) next_erasure_ = gateway_->erase_old_records(now);
+  if (!own_buffers_) options_.packet_buffers->release_idle_shared(now);
   if (now >= next_release_) release_idle_memory(now);
 }
 
 bool Endpoint::holds_packet_memory() const {
-  return buffers_.allocated_bytes() > 0 || long_buffers_.allocated_bytes() > 0 ||
+  return (own_buffers_ && own_buffers_->allocated_bytes() > 0) || output_.has_grown() ||
          (handshakes_ && handshakes_->allocated_bytes() + responses_->allocated_bytes() > 0) ||
          foreign_budget_;
 }
 
 // Gives back what a flood or a burst has left behind.
 void Endpoint::release_idle_memory(Instant now) {
-  buffers_.release_idle();
-  long_buffers_.release_idle();
+  if (own_buffers_) own_buffers_->release_idle();
+  output_.release_idle();
   if (handshakes_) {
     handshakes_->release_idle();
     responses_->release_idle();
   }
   // Its bins are full again after a second without failures.
   if (foreign_budget_ && !foreign_budget_->take_charged()) foreign_budget_.reset();
-  next_release_ = holds_packet_memory() ? now + kReleaseInterval : kNever;
+  next_release_ = holds_packet_memory() ? now + PacketBuffers::kReleaseInterval : kNever;
 }
 
 // Does what peers of other shards decided for peers of this one.
@@ -406,7 +404,7 @@ void Endpoint::flush(Instant now) {
   if (netcode_ != nullptr) netcode_->flush();
   // After the peers, which are served first.
   if (handshakes_) serve_handshakes(now);
-  if (next_release_ == kNever && holds_packet_memory()) next_release_ = now + kReleaseInterval;
+  if (next_release_ == kNever && holds_packet_memory()) next_release_ = now + PacketBuffers::kReleaseInterval;
   tell_drain();
   refresh_gauges();
   publish_status();

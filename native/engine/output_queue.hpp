@@ -29,6 +29,18 @@ class OutputQueue {
     return datagrams_.size() * (sizeof(OutgoingDatagram) + sizeof(Buffer));
   }
 
+  // Whether release_idle() may release memory some time.
+  [[nodiscard]] bool has_grown() const { return datagrams_.size() > kFirst; }
+  // Releases the memory if the queue is empty and needed at most a quarter of it since the last call.
+  void release_idle() {
+    if (has_grown() && size_ == 0 && recent_peak_ <= datagrams_.size() / 4) {
+      std::vector<OutgoingDatagram>().swap(datagrams_);
+      std::vector<Buffer>().swap(buffers_);
+      first_ = 0;
+    }
+    recent_peak_ = size_;
+  }
+
   // Who sees what is sent; nullptr, at first, for nobody. It outlives the queue, or is taken away before.
   void set_tap(Tap* tap) { tap_ = tap; }
   [[nodiscard]] Tap* tap() const { return tap_; }
@@ -43,6 +55,7 @@ class OutputQueue {
     datagrams_[place] = OutgoingDatagram{buffer.bytes(), remote, local, ecn, probing_slot};
     buffers_[place] = std::move(buffer);
     ++size_;
+    recent_peak_ = std::max(recent_peak_, size_);
   }
 
   // The oldest datagrams, at most kBatch; fewer at the end of the ring. Valid until the next call of `push`
@@ -89,6 +102,7 @@ class OutputQueue {
   std::vector<Buffer> buffers_;
   std::size_t first_ = 0;
   std::size_t size_ = 0;
+  std::size_t recent_peak_ = 0;
   Tap* tap_ = nullptr;
 };
 

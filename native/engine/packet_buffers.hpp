@@ -1,13 +1,18 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 
 #include "base/buffer_pool.hpp"
+#include "base/time.hpp"
 
 namespace hawser {
 
 // Buffers of the packets that an endpoint writes. Endpoints of one thread can share them.
 struct PacketBuffers {
+  // Memory for packets that was not needed for this long is released. Longer than the longest keep-alive
+  // interval (25 s), so that connections which only keep themselves alive allocate nothing.
+  static constexpr Duration kReleaseInterval = std::chrono::seconds(30);
   // The longest datagram on an Ethernet: nearly all are no longer.
   static constexpr std::size_t kUsualBytes = 1472;
 
@@ -19,9 +24,24 @@ struct PacketBuffers {
     return usual.allocated_bytes() + longer.allocated_bytes();
   }
 
+  // Releases what was not needed since the last call.
+  void release_idle() {
+    usual.release_idle();
+    longer.release_idle();
+  }
+  // Likewise, but once in each interval: for endpoints that share the buffers.
+  void release_idle_shared(Instant now) {
+    if (now < next_release_) return;
+    next_release_ = now + kReleaseInterval;
+    release_idle();
+  }
+
   BufferPool usual;
   // For paths that carry more.
   BufferPool longer;
+
+ private:
+  Instant next_release_{};
 };
 
 }  // namespace hawser

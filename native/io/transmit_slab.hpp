@@ -53,7 +53,7 @@ class TransmitSlab {
     set_writable(true);
   }
 
-  [[nodiscard]] const SharedMemory& records() const { return records_; }
+  [[nodiscard]] const SharedMemory& record_memory() const { return records_; }
 
   void set_writable(bool writable) { store(kWritable, writable ? 1 : 0); }
   [[nodiscard]] bool writable() const { return load(kWritable) != 0; }

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -10,6 +12,7 @@
 
 #include "allocation_counter.hpp"
 #include "base/random.hpp"
+#include "engine/packet_buffers.hpp"
 
 namespace hawser {
 namespace {
@@ -217,6 +220,24 @@ TEST_CASE("buffer pool: random use keeps every buffer's content") {
       REQUIRE(pool.in_use() == out.size());
     }
   }
+}
+
+TEST_CASE("shared packet buffers are released once in an interval, however many endpoints ask") {
+  constexpr Duration kInterval = PacketBuffers::kReleaseInterval;
+  PacketBuffers buffers(1'500, 1'000);
+  Instant now{std::chrono::seconds(1'000)};
+  buffers.release_idle_shared(now);
+  std::vector<Buffer> burst;
+  for (int i = 0; i < 200; ++i) burst.push_back(buffers.usual.acquire());
+  burst.clear();
+  const std::size_t after_burst = buffers.allocated_bytes();
+  for (int endpoint = 0; endpoint < 10; ++endpoint)
+    buffers.release_idle_shared(now + std::chrono::seconds(1));
+  CHECK(buffers.allocated_bytes() == after_burst);
+  buffers.release_idle_shared(now += kInterval);
+  CHECK(buffers.allocated_bytes() == after_burst);
+  buffers.release_idle_shared(now += kInterval);
+  CHECK(buffers.allocated_bytes() == 0);
 }
 
 }  // namespace
