@@ -76,7 +76,7 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
       status_table_(2 * options.max_sessions),
       peers_(options.max_sessions),
       by_id_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1), peers_),
-      awaiting_(random_sip_key(random), std::size_t{options.max_sessions} * 2),
+      awaiting_(random_sip_key(random), std::size_t{options.max_sessions} * kMaxTokenAddresses),
       half_open_by_client_(random_sip_key(random), options.max_half_open),
       reset_tokens_(random_sip_key(random), std::size_t{options.max_sessions} * (kKnownIds + 1)),
       handshake_budget_(options.handshake_burst, now),

@@ -432,7 +432,7 @@ export async function connect<C extends ChannelMap = DefaultChannels>(
     return client.connect(token, own);
   }
   throwIfAborted(checkSignal(signal));
-  const alone = openAlone<C>({ maxConnections: 1, ...rest });
+  const alone = openAlone<C>({ maxConnections: sessionsAlone, ...rest });
   try {
     return await alone.connect(token, own);
   } catch (error) {
@@ -440,6 +440,9 @@ export async function connect<C extends ChannelMap = DefaultChannels>(
     throw error;
   }
 }
+
+/** Sessions of a client with one connection: each that ends keeps its place for a moment, so that a lost DISCONNECT is acknowledged. */
+const sessionsAlone = 8;
 
 function checkConnectionOptions(options: ConnectionOptions): ConnectionPlan {
   const { firstAddress, lastAddress, localAddress, onState, protocolId, secretOf, timeoutMs } = options;
