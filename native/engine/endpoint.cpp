@@ -98,6 +98,9 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
   if (options.mode == Mode::kServer) {
     last_reset_.resize(kResetBins, Instant::min());
     start_netcode_server(now);
+  } else {
+    // Now, and not with the first token of netcode: what a seeded source gives later must not depend on that.
+    netcode_client_key_ = random_sip_key(random);
   }
   memory_bytes_.store(memory_bytes(), std::memory_order_relaxed);
 }
@@ -129,7 +132,7 @@ void Endpoint::start_netcode_server(Instant now) {
 // Made with the first token of netcode: most clients never have one.
 netcode::Client& Endpoint::netcode_client(Instant now) {
   if (!netcode_client_) {
-    netcode_client_ = std::make_unique<netcode::Client>(netcode_options(), netcode_surroundings(), now);
+    netcode_client_ = std::make_unique<netcode::Client>(netcode_options(), netcode_surroundings(), netcode_client_key_, now);
     netcode_ = netcode_client_.get();
   }
   return *netcode_client_;
@@ -496,9 +499,14 @@ bool Endpoint::disconnect(Handle handle, std::uint32_t code, std::string_view re
   return true;
 }
 
-// Ends a connected peer's session because the user asked for it.
+// Ends a connected peer's session because the user asked for it. What was sent before leaves before, as far as
+// congestion control allows: the receiver reads nothing behind a DISCONNECT.
 void Endpoint::end_session(Peer& peer, const DisconnectFrame& frame, Instant now) {
-  send_due_control(peer, now);
+  for (int packets = 0; packets < kPacketsPerPeer && peer.phase == PeerPhase::kConnected; ++packets) {
+    const bool due = peer.control.next_deadline() <= now || (peer.transfer && peer.transfer->has_due(now));
+    if (!due || output_.full() || (!peer.open_packet && !begin_packet(peer))) break;
+    finish_packet(peer, now);
+  }
   // The last packet of a key ends the connection.
   if (peer.phase == PeerPhase::kConnected) begin_ending(peer, DisconnectResult::kClosed, frame, true, now);
 }

@@ -392,7 +392,6 @@ class Endpoint {
   std::size_t send_alone(Peer& peer, Bytes frame, std::size_t size, const NetworkPath& path, Instant now,
                          std::uint32_t probing_slot = kNoProbe);
   bool send_control(Peer& peer, Bytes frame);
-  void send_due_control(Peer& peer, Instant now);
   void start_session(Peer& peer, Prk&& prk, Instant now);
   void start_ceilings(Peer& peer, Instant now);
   void start_liveness(Peer& peer, Instant now);
@@ -588,6 +587,7 @@ class Endpoint {
   HashMap<ConnectionId, KnownResetToken> reset_tokens_;
   // Of the two that `netcode_` is, the one for this mode; null when netcode is not spoken, or not yet.
   std::unique_ptr<netcode::Server> netcode_server_;
+  SipKey netcode_client_key_{};
   std::unique_ptr<netcode::Client> netcode_client_;
   netcode::Sessions* netcode_ = nullptr;
   // REQUESTs, and RESPONSEs with a valid cookie, that wait for their turn.

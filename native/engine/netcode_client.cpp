@@ -32,8 +32,9 @@ ClientState client_state(State state) {
 
 }  // namespace
 
-Client::Client(const SessionOptions& options, const Surroundings& surroundings, Instant now)
-    : Sessions(options, surroundings, now), by_addresses_(random_sip_key(random_), options.max_sessions) {}
+Client::Client(const SessionOptions& options, const Surroundings& surroundings, const SipKey& key,
+               Instant now)
+    : Sessions(options, surroundings, now), by_addresses_(key, options.max_sessions) {}
 
 Client::~Client() {
   peers_.for_each([this](Peer& peer) { destroy(peer); });

@@ -13,7 +13,8 @@ namespace hawser::netcode {
 // socket. Packets name no connection: two of these must differ in the server's address or in their own.
 class Client final : public Sessions {
  public:
-  Client(const SessionOptions& options, const Surroundings& surroundings, Instant now);
+  // `key`: random and secret.
+  Client(const SessionOptions& options, const Surroundings& surroundings, const SipKey& key, Instant now);
   ~Client() override;
 
   // Starts connecting. `local`: as in ConnectOptions. `timeout`: for all servers of the token together; zero

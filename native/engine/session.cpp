@@ -637,15 +637,6 @@ bool Endpoint::send_control(Peer& peer, Bytes frame) {
   return true;
 }
 
-// Sends the control frames that are due, such as a GOAWAY of this turn, before a DISCONNECT discards them.
-// The receiver reads nothing behind a DISCONNECT, so that they need packets before it.
-void Endpoint::send_due_control(Peer& peer, Instant now) {
-  while (peer.phase == PeerPhase::kConnected && peer.control.next_deadline() <= now) {
-    if (output_.full() || (!peer.open_packet && !begin_packet(peer))) return;
-    finish_packet(peer, now);
-  }
-}
-
 // ---- liveness
 
 void Endpoint::start_session(Peer& peer, Prk&& prk, Instant now) {
