@@ -1,8 +1,12 @@
 #include "engine/peer_status_table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <thread>
 
 namespace hawser {
@@ -14,9 +18,10 @@ constexpr int kReadsAtOnce = 64;
 
 // Figures one after the other without padding, then the clock, then the address.
 struct PackedSizes {
-#define HAWSER_PEER_FIGURE(type, name, packed, js_name) +sizeof(packed)
-  static constexpr std::size_t kFigures = HAWSER_PEER_FIGURES(HAWSER_PEER_FIGURE);
+#define HAWSER_PEER_FIGURE(type, name, packed, js_name) sizeof(packed),
+  static constexpr auto kSizes = std::to_array<std::size_t>({HAWSER_PEER_FIGURES(HAWSER_PEER_FIGURE)});
 #undef HAWSER_PEER_FIGURE
+  static constexpr std::size_t kFigures = std::accumulate(kSizes.begin(), kSizes.end(), std::size_t{0});
   static constexpr std::size_t kClock = 2 * sizeof(std::int64_t) + 2 * sizeof(std::int32_t);
   static constexpr std::size_t kAll = kFigures + kClock + sizeof(SocketAddress);
 };

@@ -91,8 +91,8 @@ class RoundTrip {
       current_ = sample;
     } else {
       const auto passed = static_cast<float>(now - current_ticks_);
-      constexpr auto half_life = static_cast<float>(kHalfLife.count() >> kTickBits);
-      current_ = sample + (current_ - sample) * std::exp2(-passed / half_life);
+      constexpr auto kHalfLifeTicks = static_cast<float>(kHalfLife.count() >> kTickBits);
+      current_ = sample + (current_ - sample) * std::exp2(-passed / kHalfLifeTicks);
     }
     current_ticks_ = now;
   }

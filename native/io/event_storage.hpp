@@ -35,16 +35,16 @@ struct EventStorage {
   // Makes the slab at least so long. What is in it is lost.
   void reserve(std::size_t bytes) {
     if (slab.size() < bytes) slab = SharedMemory(bytes);
-    unneeded = 0;
+    unneeded_ = 0;
   }
 
   // A batch has been read. A slab that grew shrinks when many batches in a row had no need of that.
   void read() {
     if (slab.size() == kLeastSlabBytes || slab_used > kLeastSlabBytes) {
-      unneeded = 0;
-    } else if (++unneeded == kPatience) {
+      unneeded_ = 0;
+    } else if (++unneeded_ == kPatience) {
       slab = SharedMemory(kLeastSlabBytes);
-      unneeded = 0;
+      unneeded_ = 0;
     }
   }
 
@@ -56,7 +56,7 @@ struct EventStorage {
 
  private:
   static constexpr int kPatience = 256;
-  int unneeded = 0;
+  int unneeded_ = 0;
 };
 
 // The storages that endpoints of one thread share. Each needs one only while it has a turn.
