@@ -132,7 +132,8 @@ void Endpoint::start_netcode_server(Instant now) {
 // Made with the first token of netcode: most clients never have one.
 netcode::Client& Endpoint::netcode_client(Instant now) {
   if (!netcode_client_) {
-    netcode_client_ = std::make_unique<netcode::Client>(netcode_options(), netcode_surroundings(), netcode_client_key_, now);
+    netcode_client_ = std::make_unique<netcode::Client>(netcode_options(), netcode_surroundings(),
+                                                        netcode_client_key_, now);
     netcode_ = netcode_client_.get();
   }
   return *netcode_client_;
@@ -499,8 +500,8 @@ bool Endpoint::disconnect(Handle handle, std::uint32_t code, std::string_view re
   return true;
 }
 
-// Ends a connected peer's session because the user asked for it. What was sent before leaves before, as far as
-// congestion control allows: the receiver reads nothing behind a DISCONNECT.
+// Ends a connected peer's session because the user asked for it. What was sent before leaves before, as far
+// as congestion control allows: the receiver reads nothing behind a DISCONNECT.
 void Endpoint::end_session(Peer& peer, const DisconnectFrame& frame, Instant now) {
   for (int packets = 0; packets < kPacketsPerPeer && peer.phase == PeerPhase::kConnected; ++packets) {
     const bool due = peer.control.next_deadline() <= now || (peer.transfer && peer.transfer->has_due(now));
@@ -614,7 +615,8 @@ StatusMark* Endpoint::publish(Handle handle) {
   if (is_netcode(handle)) return netcode_->publish(handle);
   Peer* const peer = find(handle);
   if (peer == nullptr) return nullptr;
-  publish(*peer);
+  // The last status of a peer that has ended is published already.
+  if (peer->phase == PeerPhase::kConnected) publish(*peer);
   return &peer->status;
 }
 

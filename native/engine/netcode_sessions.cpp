@@ -353,7 +353,8 @@ void Sessions::publish(const Peer& peer) { status_table_.publish(handle_of(peer)
 StatusMark* Sessions::publish(Handle handle) {
   Peer* const peer = find(handle);
   if (peer == nullptr) return nullptr;
-  publish(*peer);
+  // The last status of a peer that has ended is published already.
+  if (peer->phase == Phase::kConnected) publish(*peer);
   return &peer->status;
 }
 

@@ -1,6 +1,7 @@
 // When the published status of peers is refreshed.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +12,8 @@
 
 namespace hawser {
 
-// Longest time between a change of a peer's status and its publication, apart from the length of a turn.
+// Between the beginnings of two rounds of StatusSchedule. A change of a peer's status is published at most so
+// much and 16 turns later.
 inline constexpr Duration kStatusInterval = std::chrono::milliseconds(250);
 
 // Part of a peer that StatusSchedule owns.
@@ -27,8 +29,8 @@ struct StatusMark {
 };
 
 // A change is published at the end of the turn if the peer has not been published recently, and otherwise by
-// a round over all recently published peers, one every kStatusInterval. A peer without traffic costs nothing,
-// and one with traffic one publication each interval, however many packets it has.
+// a round over all recently published peers, which begins every kStatusInterval. A peer without traffic costs
+// nothing, and one with traffic at most two publications in each interval, however many packets it has.
 class StatusSchedule {
  public:
   // The peer's status has changed; `mark` is its own.
@@ -67,13 +69,17 @@ class StatusSchedule {
     due_.clear();
   }
 
-  // Goes on with the round whose time has come: looks at kPeersAtOnce peers at most. Calls find(Handle),
-  // which returns the peer's mark, or nullptr when it is gone, and publish(Handle).
+  // Goes on with the round whose time has come. Calls find(Handle), which returns the peer's mark, or nullptr
+  // when it is gone, and publish(Handle).
   template <class Find, class Publish>
   void run_round(Instant now, Find&& find, Publish&& publish) {
     if (now < next_round_) return;
-    if (at_ == 0) end_ = resting_.size();
-    for (std::size_t count = 0; at_ < end_ && count < kPeersAtOnce; ++count) {
+    if (at_ == 0) {
+      began_ = now;
+      end_ = resting_.size();
+    }
+    const std::size_t stop = std::min(end_, at_ + std::max(kLeastAtOnce, end_ / kMostTurns + 1));
+    while (at_ < stop) {
       const Handle peer = resting_[at_++];
       StatusMark* const mark = find(peer);
       if (mark == nullptr) continue;
@@ -93,7 +99,7 @@ class StatusSchedule {
     resting_.erase(resting_.begin() + static_cast<Difference>(kept_),
                    resting_.begin() + static_cast<Difference>(end_));
     at_ = kept_ = 0;
-    next_round_ = now + kStatusInterval;
+    next_round_ = began_ + kStatusInterval;
   }
 
   // When run_round() has something to publish. Peers that only stop resting wait for any later turn.
@@ -104,8 +110,9 @@ class StatusSchedule {
   }
 
  private:
-  // So that a round over many peers never delays packets for long.
-  static constexpr std::size_t kPeersAtOnce = 256;
+  // A round over many peers is divided among turns, so that none delays packets for long.
+  static constexpr std::size_t kLeastAtOnce = 256;
+  static constexpr std::size_t kMostTurns = 16;
 
   std::vector<Handle> due_;
   std::vector<Handle> resting_;
@@ -114,6 +121,7 @@ class StatusSchedule {
   std::size_t at_ = 0;
   std::size_t kept_ = 0;
   std::size_t end_ = 0;
+  Instant began_{};
   Instant next_round_{};
 };
 

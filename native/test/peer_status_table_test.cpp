@@ -36,6 +36,7 @@ PeerStatus numbered(std::uint64_t number) {
   status.max_datagram = static_cast<std::uint32_t>(number % 9'000);
   status.key_epoch = static_cast<std::uint32_t>(number + 6);
   status.max_unreliable = static_cast<std::uint32_t>(number % 8'000);
+  status.held_bytes = number + 7;
   status.clock_offset = Duration(static_cast<Duration::rep>(number) * -7);
   status.remote =
       SocketAddress::ipv4({10, 0, 0, static_cast<std::uint8_t>(number)}, static_cast<std::uint16_t>(number));
@@ -147,9 +148,11 @@ TEST_CASE("peer status table: readers on other threads never see two publication
 
 // The peers of a schedule, by slot.
 struct Scheduled {
+  explicit Scheduled(std::size_t count = 1'000) : marks(count), gone(count) {}
+
   StatusSchedule schedule;
-  std::vector<StatusMark> marks = std::vector<StatusMark>(1'000);
-  std::vector<bool> gone = std::vector<bool>(1'000);
+  std::vector<StatusMark> marks;
+  std::vector<bool> gone;
   std::vector<std::uint32_t> published;
 
   void changed(std::uint32_t slot) { schedule.changed(marks[slot], {slot, 1}); }
@@ -234,6 +237,24 @@ TEST_CASE("status schedule: a round over many peers takes several turns and leav
   }
   CHECK(count == 1'000);
   CHECK(turns >= 4);
+}
+
+TEST_CASE("status schedule: rounds begin every interval, however many turns each of them takes") {
+  Scheduled peers(100'000);
+  Instant now(std::chrono::seconds(5));
+  static_cast<void>(peers.turn(now));
+  std::size_t count = 0;
+  int turns = 0;
+  const Instant end = now + 4 * kStatusInterval;
+  for (; now < end; now += milliseconds(10)) {
+    for (std::uint32_t slot = 0; slot < 100'000; ++slot) peers.changed(slot);
+    count += peers.turn(now).size();
+    ++turns;
+  }
+  // Once in the first turn, then in each of four rounds.
+  CHECK(turns == 100);
+  CHECK(count >= 400'000);
+  CHECK(count <= 500'000);
 }
 
 TEST_CASE("status schedule: peers that are gone are neither published nor waited for") {
