@@ -96,16 +96,31 @@ class BlockPool {
       if (data == nullptr) return {};
     }
     in_use_ += size;
-    peak_ = std::max(peak_, in_use_);
+    recent_peak_ = std::max(recent_peak_, in_use_);
     return {this, data, size};
   }
 
   // Takes back a block that Block::release() has left to the caller. `size`: that of the block.
   void give_back(std::byte* data, std::size_t size) { release(data, size); }
 
+  // Releases free blocks, the longest first, until the pool holds no more than was on loan at once since the
+  // last call.
+  void release_idle() {
+    const std::size_t spare = recent_peak_ - in_use_;
+    for (std::size_t index = free_.size(); index-- > 0 && kept_ > spare;) {
+      Free*& head = free_[index];
+      for (; head != nullptr && kept_ > spare; kept_ -= std::size_t{1} << index)
+        ::operator delete(std::exchange(head, head->next));
+    }
+    peak_ = peak();
+    recent_peak_ = in_use_;
+  }
+
   [[nodiscard]] std::size_t in_use() const { return in_use_; }
+  // Free blocks, in bytes.
+  [[nodiscard]] std::size_t kept() const { return kept_; }
   // The most that was ever on loan at once.
-  [[nodiscard]] std::size_t peak() const { return peak_; }
+  [[nodiscard]] std::size_t peak() const { return std::max(peak_, recent_peak_); }
   [[nodiscard]] std::size_t max() const { return max_; }
   // Memory held, on loan or kept.
   [[nodiscard]] std::size_t allocated_bytes() const { return in_use_ + kept_; }
@@ -129,7 +144,8 @@ class BlockPool {
   std::size_t max_;
   std::size_t max_kept_;
   std::size_t in_use_ = 0;
-  std::size_t peak_ = 0;
+  std::size_t peak_ = 0;         // before the last release_idle()
+  std::size_t recent_peak_ = 0;  // since then
   std::size_t kept_ = 0;
   std::array<Free*, 32> free_{};
 };

@@ -143,6 +143,8 @@ Endpoint::~Endpoint() {
   peers_.for_each([this](Peer& peer) { destroy(peer); });
   if (gateway_ != nullptr) count_send_memory();
   output_.pop(output_.size());
+  // Nobody else does it when this was the last endpoint that shared them.
+  if (!own_buffers_) options_.packet_buffers->release_unused();
 }
 
 SocketState Endpoint::state() const {
@@ -242,8 +244,9 @@ void Endpoint::advance(Instant now) {
   if (now >= next_release_) release_idle_memory(now);
 }
 
-bool Endpoint::holds_packet_memory() const {
-  return (own_buffers_ && own_buffers_->allocated_bytes() > 0) || output_.has_grown() ||
+bool Endpoint::may_release_memory() const {
+  return transfer_settings_.send_blocks.kept() + transfer_settings_.receive_memory.kept() > 0 ||
+         (own_buffers_ && own_buffers_->allocated_bytes() > 0) || output_.has_grown() ||
          (handshakes_ && handshakes_->allocated_bytes() + responses_->allocated_bytes() > 0) ||
          foreign_budget_;
 }
@@ -252,13 +255,15 @@ bool Endpoint::holds_packet_memory() const {
 void Endpoint::release_idle_memory(Instant now) {
   if (own_buffers_) own_buffers_->release_idle();
   output_.release_idle();
+  transfer_settings_.send_blocks.release_idle();
+  transfer_settings_.receive_memory.release_idle();
   if (handshakes_) {
     handshakes_->release_idle();
     responses_->release_idle();
   }
   // Its bins are full again after a second without failures.
   if (foreign_budget_ && !foreign_budget_->take_charged()) foreign_budget_.reset();
-  next_release_ = holds_packet_memory() ? now + PacketBuffers::kReleaseInterval : kNever;
+  next_release_ = may_release_memory() ? now + PacketBuffers::kReleaseInterval : kNever;
 }
 
 // Does what peers of other shards decided for peers of this one.
@@ -408,7 +413,7 @@ void Endpoint::flush(Instant now) {
   if (netcode_ != nullptr) netcode_->flush();
   // After the peers, which are served first.
   if (handshakes_) serve_handshakes(now);
-  if (next_release_ == kNever && holds_packet_memory()) next_release_ = now + PacketBuffers::kReleaseInterval;
+  if (next_release_ == kNever && may_release_memory()) next_release_ = now + PacketBuffers::kReleaseInterval;
   tell_drain();
   refresh_gauges();
   publish_status();

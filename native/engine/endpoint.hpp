@@ -219,7 +219,7 @@ class Endpoint {
   [[nodiscard]] Instant next_deadline() const;
 
   // Sealed datagrams to send now, oldest first: at most 64; empty when there are none. They stay valid until
-  // `output_sent`.
+  // `output_sent`, or until the endpoint seals another packet.
   [[nodiscard]] std::span<const OutgoingDatagram> output();
   // The first `count` of `output()` have been sent or given up.
   void output_sent(std::size_t count);
@@ -351,7 +351,7 @@ class Endpoint {
   // Tells the user what must not be lost; see EventQueue::put.
   void put_event(Peer& peer, EventKind kind, std::uint32_t argument, Bytes first, Bytes second = {});
   void refresh_gauges();
-  [[nodiscard]] bool holds_packet_memory() const;
+  [[nodiscard]] bool may_release_memory() const;
   void release_idle_memory(Instant now);
   void give_up_goodbyes();
 

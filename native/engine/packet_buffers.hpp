@@ -29,7 +29,15 @@ struct PacketBuffers {
     usual.release_idle();
     longer.release_idle();
   }
-  // Likewise, but once in each interval: for endpoints that share the buffers.
+  // Releases everything if nothing is in use.
+  void release_unused() {
+    if (usual.in_use() + longer.in_use() > 0) return;
+    // The first call finds the buffers that were in use before.
+    release_idle();
+    release_idle();
+  }
+  // Releases what was not needed since the last call, but once in each interval: for endpoints that share the
+  // buffers.
   void release_idle_shared(Instant now) {
     if (now < next_release_) return;
     next_release_ = now + kReleaseInterval;

@@ -60,6 +60,11 @@ class ReceiveMemory {
   // The sum of the peaks of all kinds, which need not have come at the same time.
   [[nodiscard]] std::size_t peak() const { return sum(&BlockPool::peak); }
   [[nodiscard]] std::size_t allocated_bytes() const { return sum(&BlockPool::allocated_bytes); }
+  // Free memory, in bytes.
+  [[nodiscard]] std::size_t kept() const { return sum(&BlockPool::kept); }
+  void release_idle() {
+    for (BlockPool& pool : pools_) pool.release_idle();
+  }
 
   // Whether a connection that holds `held` may take `needed` for messages behind one that is missing. None
   // may have more than a 32nd of what is left for these, so that it takes many connections to leave nothing.

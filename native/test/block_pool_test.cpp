@@ -82,6 +82,26 @@ TEST_CASE("block pool: what comes back serves the next, as much as may be kept")
   CHECK(allocations.count() == 1);
 }
 
+TEST_CASE("block pool: releases what was not needed since the last call, and nothing that is in use") {
+  BlockPool pool(1 << 20U, 1 << 20U);
+  const Block held = pool.acquire(64);
+  {
+    const Block a = pool.acquire(512);
+    const Block b = pool.acquire(2048);
+  }
+  // What was needed before this call.
+  pool.release_idle();
+  CHECK(pool.kept() == 2560);
+  static_cast<void>(pool.acquire(512));
+  // Since then, 512 bytes beside the ones that are held.
+  pool.release_idle();
+  CHECK(pool.kept() == 512);
+  pool.release_idle();
+  CHECK(pool.kept() == 0);
+  CHECK(pool.in_use() == 64);
+  CHECK(pool.peak() == 64 + 2560);
+}
+
 TEST_CASE("block pool: random use keeps the books and every byte") {
   SeededRandom random(1);
   BlockPool pool(100'000, 20'000);
@@ -112,6 +132,7 @@ TEST_CASE("block pool: random use keeps the books and every byte") {
       in_use += block.size();
       loans.push_back({std::move(block), fill});
     }
+    if (random.below(100) == 0) pool.release_idle();
     REQUIRE(pool.in_use() == in_use);
     REQUIRE(pool.allocated_bytes() <= in_use + 20'000);
   }

@@ -240,5 +240,17 @@ TEST_CASE("shared packet buffers are released once in an interval, however many 
   CHECK(buffers.allocated_bytes() == 0);
 }
 
+TEST_CASE("shared packet buffers are released when the last endpoint ends, and not while one is in use") {
+  PacketBuffers buffers(1'500, 1'000);
+  {
+    const Buffer held = buffers.usual.acquire();
+    static_cast<void>(buffers.longer.acquire());
+    buffers.release_unused();
+    CHECK(buffers.allocated_bytes() > 0);
+  }
+  buffers.release_unused();
+  CHECK(buffers.allocated_bytes() == 0);
+}
+
 }  // namespace
 }  // namespace hawser
