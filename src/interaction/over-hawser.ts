@@ -41,8 +41,9 @@ const channels: ProtocolChannels = { reliable: 'interaction', unreliable: 'inter
 /**
  * Speaks the interaction protocol with every peer of a server, which may have further channels: their messages are left to its own
  * listeners. Peers that speak netcode, which has no reliable channels, are left alone; with the option `onBatch` nothing is heard at all.
+ * Call it in the turn in which `Server.listen` resolves: messages of peers that connect before are lost.
  *
- * @param accept called for each peer that connects: makes what its messages go to. When it throws, the peer is disconnected.
+ * @param accept called for each peer that is connected, and for each that connects later: makes what its messages go to. When it throws, the peer is disconnected.
  */
 export function serveInteraction<C extends WithInteraction>(
   server: Server<C>,

@@ -58,6 +58,7 @@ export interface ServeSyncOptions<C extends WithSync> {
 /**
  * Speaks the sync protocol with every peer of a server, which may have further channels: their messages are left to its own listeners. Peers
  * that speak netcode, which has no reliable channels, are left alone; with the option `onBatch` nothing is heard at all.
+ * Call it in the turn in which `Server.listen` resolves: messages of peers that connect before are lost.
  *
  * @throws HawserError ERR_HAWSER_ARGUMENT.
  */

@@ -3,7 +3,7 @@
 import { throwIfAborted } from '../base/abort.js';
 import { argumentError, checkFunction, describe } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
-import { isolatePromise, reportListenerError } from '../base/isolate.js';
+import { guard, isolatePromise, reportListenerError } from '../base/isolate.js';
 import {
   type Connector,
   checkReceiver,
@@ -172,7 +172,8 @@ function closeConnection(connection: Connection<BytesChannels>, reason: string):
  * Speaks a protocol with every peer of a server, which may have further channels: their messages are left to its own listeners. Peers
  * that speak netcode, which has no reliable channels, are left alone; with the option `onBatch` nothing is heard at all.
  *
- * @param accept called for each peer that connects: makes what its messages go to. When it throws, the peer is disconnected.
+ * @param accept called for each peer that is connected, and for each that connects later: makes what its messages go to. When it throws, the
+ *   peer is disconnected.
  * @throws HawserError ERR_HAWSER_ARGUMENT.
  */
 export function serveChannels<C extends ChannelMap>(
@@ -188,7 +189,7 @@ export function serveChannels<C extends ChannelMap>(
     peer: Peer<BytesChannels>,
   ) => MessageReceiver;
   const connections = new Map<Peer<BytesChannels>, ChannelConnection<Peer<BytesChannels>>>();
-  own.on('connect', (peer) => {
+  const onConnect = (peer: Peer<BytesChannels>): void => {
     if (peer.wire === 'netcode') return;
     const connection = connectionOver(peer, channels, disconnectPeer);
     try {
@@ -199,7 +200,9 @@ export function serveChannels<C extends ChannelMap>(
       connection.close('not accepted');
       throw error;
     }
-  });
+  };
+  for (const peer of own.peers) guard(own, 'connect', () => onConnect(peer));
+  own.on('connect', onConnect);
   own.on('message', (peer, message, channel) => connections.get(peer)?.message(message, channel));
   own.on('drain', (peer) => connections.get(peer)?.drained());
   own.on('disconnect', (peer, info) => {

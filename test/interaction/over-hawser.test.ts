@@ -188,6 +188,18 @@ describe.each(worlds)('an interaction %s', (_, make) => {
     expect(errors).toEqual([['broken', 'serve']]);
   });
 
+  test('a peer that connected before it is served is served too', async () => {
+    const server: Server<InteractionChannels> = await world.listen({ channels: interactionChannels });
+    const arrived = next(server, 'connect');
+    const connection = await world.connect(await world.token(server), { channels: interactionChannels });
+    await world.until(arrived);
+    const wheel = new TimingWheel(world.clock);
+    const device = new Device({ wheel, handlers: thermostat(new Map([[powerId, 5]])) });
+    serveInteraction(server, (link) => device.accept(link));
+    const controller = overConnection(connection, (link) => new InteractionConnection(link, { wheel }));
+    expect(await world.until(controller.read(endpoint, feature, [powerId]))).toEqual(new Map([[powerId, 5]]));
+  });
+
   test('a peer that is not accepted is disconnected, and the error told', async () => {
     const server: Server<InteractionChannels> = await world.listen({ channels: interactionChannels });
     const errors: unknown[] = [];
