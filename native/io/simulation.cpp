@@ -391,7 +391,8 @@ void SimulatedNode::run_deadlines() {
 }
 
 void SimulatedNode::take_events() {
-  if (events_->count() == 0) return;
+  // A message that waits for a larger storage is no event yet.
+  if (events_->count() == 0 && !events_->wanting()) return;
   endpoint_->publish_status();
   user_->take_events();
 }

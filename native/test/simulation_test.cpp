@@ -385,6 +385,42 @@ TEST_CASE("what arrived while a process was stalled counts before its deadlines 
   });
 }
 
+TEST_CASE("a message that waits for a larger storage is no event, and its user is called all the same") {
+  struct User final : DriverUser {
+    explicit User(EventQueue& queue) : events(queue) {}
+    void take_events() override {
+      ++calls;
+      events.clear();
+    }
+    void submit(Instant /*now*/) override {}
+    void flushed() override {}
+    void stopped() override {}
+    void closed() override {}
+
+    EventQueue& events;
+    int calls = 0;
+  };
+  Simulation simulation(1, kSimulatedStart);
+  auto node = SimulatedNode::open(simulation, kNobody, false);
+  REQUIRE(node.has_value());
+  std::vector<std::byte> slab(256 * 1024);
+  std::vector<EventDescriptor> descriptors(8192);
+  EventQueue events(slab, descriptors);
+  std::array<std::uint64_t, kCounterCount> counters{};
+  DriverCounters driver_counters;
+  SeededRandom random(1);
+  Endpoint endpoint({}, nullptr, random, events, Counters(counters), (*node)->now());
+  User user(events);
+  (*node)->start(endpoint, events, user, driver_counters);
+  simulation.run_until(at(seconds(1)));
+  CHECK(user.calls == 0);
+  events.want_room(300'000);
+  (*node)->schedule();
+  simulation.run_until(at(seconds(2)));
+  CHECK(user.calls == 1);
+  (*node)->close();
+}
+
 TEST_CASE("a gateway that was restarted resets its peers, which hear of it at their next packet") {
   for_each_seed(20, [](std::uint64_t seed) {
     SeededRandom random(seed);
