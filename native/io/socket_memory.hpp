@@ -30,15 +30,25 @@ class SocketMemoryPool {
 
   // Memory that was released before; nullptr when there is none.
   [[nodiscard]] std::unique_ptr<SocketMemory> acquire(SocketMemory::Kind kind) {
-    return std::move(idle_[static_cast<std::size_t>(kind)]);
+    for (std::unique_ptr<SocketMemory>& each : idle_[static_cast<std::size_t>(kind)]) {
+      if (each != nullptr) return std::move(each);
+    }
+    return nullptr;
   }
-  // Keeps the memory for the next socket, one piece of each kind.
+  // Keeps the memory for the next sockets, a few pieces of each kind.
   void release(SocketMemory::Kind kind, std::unique_ptr<SocketMemory> memory) {
-    idle_[static_cast<std::size_t>(kind)] = std::move(memory);
+    for (std::unique_ptr<SocketMemory>& each : idle_[static_cast<std::size_t>(kind)]) {
+      if (each != nullptr) continue;
+      each = std::move(memory);
+      return;
+    }
   }
 
  private:
-  std::array<std::unique_ptr<SocketMemory>, 2> idle_;
+  // A socket that sends in the turn of another needs a piece too.
+  static constexpr std::size_t kMostIdle = 2;
+
+  std::array<std::array<std::unique_ptr<SocketMemory>, kMostIdle>, 2> idle_;
 };
 
 }  // namespace hawser

@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "io/socket_memory.hpp"
 #include "io/socket_support.hpp"
 #include "test/allocation_counter.hpp"
 #include "udp_socket_support.hpp"
@@ -830,6 +831,25 @@ TEST_CASE_TEMPLATE("nothing is allocated after open", Kind, Native, Portable) {
 TEST_SUITE_END();
 
 }  // namespace hawser
+
+TEST_CASE("memory for sockets: two that take turns within one another make none anew") {
+  struct Piece final : hawser::SocketMemory {};
+  hawser::SocketMemoryPool pool;
+  for (const auto kind : {hawser::SocketMemory::Kind::kNative, hawser::SocketMemory::Kind::kPortable}) {
+    CHECK(pool.acquire(kind) == nullptr);
+    for (int i = 0; i < 3; ++i) pool.release(kind, std::make_unique<Piece>());
+    for (int turn = 0; turn < 10; ++turn) {
+      auto outer = pool.acquire(kind);
+      auto inner = pool.acquire(kind);
+      CHECK(outer != nullptr);
+      CHECK(inner != nullptr);
+      // No more than these are kept.
+      CHECK(pool.acquire(kind) == nullptr);
+      pool.release(kind, std::move(inner));
+      pool.release(kind, std::move(outer));
+    }
+  }
+}
 
 TEST_CASE("the counters of two sockets add up, cell by cell") {
   hawser::SocketCounters first;
