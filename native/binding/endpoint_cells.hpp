@@ -14,6 +14,8 @@
 namespace hawser::binding {
 
 class EndpointCells {
+  static constexpr std::size_t kCacheLine = 64;
+
  public:
   explicit EndpointCells(std::uint32_t sessions)
       : sessions_(sessions),
@@ -22,10 +24,11 @@ class EndpointCells {
 
   static constexpr std::size_t kCountersAt = 0;
   static constexpr std::size_t kDriverCountersAt = kCounterCount * sizeof(std::uint64_t);
-  // Header of the transmit slab.
-  static constexpr std::size_t kTransmitAt = kDriverCountersAt + sizeof(DriverCounters);
+  // Header of the transmit slab. JavaScript writes there at each send(), a thread of the endpoint all around
+  // it: they share no cache line, however the memory is aligned.
+  static constexpr std::size_t kTransmitAt = kDriverCountersAt + sizeof(DriverCounters) + kCacheLine;
   // u16 for each session: EndpointOptions::peer_max_unreliable.
-  static constexpr std::size_t kPeerMaxUnreliableAt = kTransmitAt + TransmitSlab::kHeaderBytes;
+  static constexpr std::size_t kPeerMaxUnreliableAt = kTransmitAt + TransmitSlab::kHeaderBytes + kCacheLine;
   // Byte of PeerFlag bits for each session.
   [[nodiscard]] std::size_t peer_flags_at() const {
     return kPeerMaxUnreliableAt + sessions_ * sizeof(std::uint16_t);

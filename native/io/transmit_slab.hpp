@@ -26,8 +26,8 @@ namespace hawser {
 // data padded to 4 bytes. With kCommand in the flags, which the native side writes, the data is a PeerCommand
 // and there is no channel.
 //
-// Endpoints on JavaScript's thread can share the memory of the records: before JavaScript writes records of
-// one, take() of another has emptied it.
+// Endpoints on JavaScript's thread can share the memory of the records: JavaScript has the endpoint that
+// wrote last take its records before it writes those of another.
 //
 // For an endpoint on JavaScript's thread, take() is all. For one on another thread, pass_on() copies the
 // records into a block that goes there by a ring, and take_passed_on() is called there.
@@ -50,12 +50,16 @@ class TransmitSlab {
       : header_(std::move(header)), offset_(offset), records_(std::move(records)) {
     assert(offset_ % sizeof(std::uint32_t) == 0 && offset_ + kHeaderBytes <= header_.size());
     assert(records_.size() == kRecordBytes);
-    set_writable(true);
+    store(kWritable, 1);
   }
 
   [[nodiscard]] const SharedMemory& record_memory() const { return records_; }
 
-  void set_writable(bool writable) { store(kWritable, writable ? 1 : 0); }
+  // On the endpoint's side. The word lies beside those that JavaScript writes at each send(): it is left
+  // alone unless it changes.
+  void set_writable(bool writable) {
+    if (std::exchange(said_writable_, writable) != writable) store(kWritable, writable ? 1 : 0);
+  }
   [[nodiscard]] bool writable() const { return load(kWritable) != 0; }
 
   // Calls visit(Handle, channel, Bytes, SendOptions), which returns whether the message was accepted, for
@@ -189,6 +193,7 @@ class TransmitSlab {
   SharedMemory header_;
   std::size_t offset_;
   SharedMemory records_;
+  bool said_writable_ = true;
   std::vector<std::unique_ptr<Block>> blocks_;
   SpscRing<Block*, kBlocks> passed_;
   SpscRing<Block*, kBlocks> returned_;
