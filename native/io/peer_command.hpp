@@ -39,7 +39,8 @@ class PeerCommandBytes {
   explicit PeerCommandBytes(const PeerCommand& command, std::string_view reason = {}) {
     std::memcpy(bytes_.data(), &command, sizeof(command));
     const std::size_t length = std::min(reason.size(), kMaxCommandReason);
-    std::memcpy(bytes_.data() + sizeof(command), reason.data(), length);
+    // An empty view may have no address, which memcpy() must not be given.
+    if (length > 0) std::memcpy(bytes_.data() + sizeof(command), reason.data(), length);
     size_ = sizeof(command) + length;
   }
   [[nodiscard]] Bytes view() const { return Bytes(bytes_).first(size_); }
