@@ -78,7 +78,7 @@ TEST_CASE("hash map: grows at three quarters, and its memory is bounded as docum
       REQUIRE(map.size() * 4 <= map.capacity() * 3);
       REQUIRE((map.capacity() == 4 || map.size() * 8 >= map.capacity() * 3));
     }
-    CHECK(map.capacity() <= std::max<std::size_t>(16, limit * 8 / 3));
+    CHECK(map.capacity() <= std::max<std::size_t>(4, limit * 8 / 3));
     CHECK(map.allocated_bytes() == map.capacity() * (16 + 4));
   }
 }

@@ -456,6 +456,7 @@ TEST_CASE("netcode: without room in the output nothing is sealed, and all is mad
     server.stop(0, "", world.now);
     server.flush(world.now);
     CHECK(server.next_deadline() > world.now);
+    CHECK(server.next_deadline() <= world.now + milliseconds(1100));
     world.now += milliseconds(1099);
     server.advance(world.now);
     server.flush(world.now);
