@@ -1,8 +1,10 @@
 #include "binding/endpoint_host.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include "binding/native_simulation.hpp"
 #include "crypto/random.hpp"
@@ -14,8 +16,22 @@
 
 namespace hawser::binding {
 
+namespace {
+
+std::size_t longest_sequenced_of(const std::vector<ChannelDeclaration>& channels) {
+  std::size_t longest = 0;
+  for (const ChannelDeclaration& channel : channels) {
+    if (channel.mode == ChannelMode::kSequenced)
+      longest = std::max<std::size_t>(longest, channel.max_message_bytes);
+  }
+  return longest;
+}
+
+}  // namespace
+
 EndpointHost::EndpointHost(ParsedOptions options, HostListener& listener, const Environment& environment)
     : options_(std::move(options)),
+      longest_sequenced_(longest_sequenced_of(options_.endpoint.channels)),
       listener_(&listener),
       simulation_(options_.simulation),
       cells_(options_.endpoint.max_sessions),
@@ -231,6 +247,10 @@ void EndpointHost::take_events() {
     return;
   }
   listener_->on_events();
+}
+
+bool EndpointHost::holds_events() {
+  return !threaded() && !simulation_ && listener_ != nullptr && listener_->holds_batches();
 }
 
 void EndpointHost::submit(Instant now) {

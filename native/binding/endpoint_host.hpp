@@ -48,6 +48,8 @@ class HostListener {
   // The queue holds events, or a message waits for a larger storage; afterwards it has another one. Of an
   // endpoint on this thread.
   virtual void on_events() = 0;
+  // Whether batches of such an endpoint wait for another on_events(). Never in a simulation.
+  [[nodiscard]] virtual bool holds_batches() = 0;
   // The queue holds events: sets them aside if it can. True when deliver() is to follow.
   virtual bool set_aside(EventQueue& queue) = 0;
   // Events that were set aside wait. False when some still do.
@@ -79,6 +81,8 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   [[nodiscard]] SimulationContext* simulation() { return simulation_.get(); }
   // Of the gateway.
   [[nodiscard]] std::uint32_t shard() const { return options_.endpoint.shard; }
+  // The longest message of the endpoint's sequenced channels, in bytes.
+  [[nodiscard]] std::size_t longest_sequenced() const { return longest_sequenced_; }
   // Whether the endpoint has a thread of its own.
   [[nodiscard]] bool threaded() const { return options_.driver == DriverKind::kThreads; }
 
@@ -145,6 +149,7 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   void turn_begins() override;
   void turn_ended() override;
   void take_events() override;
+  bool holds_events() override;
   void submit(Instant now) override;
   void flushed() override;
   void pass_on() override;
@@ -171,6 +176,7 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
 
   napi_async_cleanup_hook_handle teardown_hook_ = nullptr;
   ParsedOptions options_;
+  std::size_t longest_sequenced_;
   HostListener* listener_;
   EventQueue queue_;
   std::shared_ptr<SimulationContext> simulation_;

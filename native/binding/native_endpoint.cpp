@@ -148,10 +148,12 @@ bool NativeEndpoint::expose_memory(const Napi::CallbackInfo& info) {
 }
 
 void NativeEndpoint::provide_storage(EndpointHost& host) {
-  if (host.threaded()) return batches_.start(host.queue(), ExposedBatches::kOnOtherThread);
+  const std::size_t longest = host.longest_sequenced();
+  if (host.threaded()) return batches_.start(host.queue(), ExposedBatches::kOnOtherThread, longest);
   // In a simulation events wait until JavaScript asks for them.
-  if (host.simulation() != nullptr) return batches_.start(host.queue(), ExposedBatches::kOnSameThread);
-  batches_.share(Environment::of(Env()).event_storages);
+  if (host.simulation() != nullptr)
+    return batches_.start(host.queue(), ExposedBatches::kOnSameThread, longest);
+  batches_.share(Environment::of(Env()).event_storages, longest);
 }
 
 void NativeEndpoint::turn_begins() {
@@ -186,6 +188,8 @@ void NativeEndpoint::on_events() {
   if (host_->simulation() == nullptr) deliver_batches(CallKind::kFromLoop);
 }
 
+bool NativeEndpoint::holds_batches() { return batches_.waiting(); }
+
 bool NativeEndpoint::set_aside(EventQueue& queue) { return batches_.set_aside(queue); }
 
 bool NativeEndpoint::deliver() {
@@ -215,7 +219,8 @@ std::uint32_t NativeEndpoint::deliver_batches(CallKind kind) {
     going_on = kind == CallKind::kFromLoop ? is_open() : returned;
   }
   delivering_ = false;
-  if (is_open() && !host_->threaded() && batches_.waiting()) host_->driver().schedule();
+  // The other drivers ask themselves whether some still wait.
+  if (is_open() && host_->simulation() != nullptr && batches_.waiting()) host_->driver().schedule();
   return count;
 }
 

@@ -38,6 +38,7 @@ class NativeEndpoint final : public Napi::ObjectWrap<NativeEndpoint>, public Hos
   void turn_begins() override;
   void turn_ended() override;
   void on_events() override;
+  bool holds_batches() override;
   bool set_aside(EventQueue& queue) override;
   bool deliver() override;
   void on_closed(bool stopped) override;

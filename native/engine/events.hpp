@@ -158,8 +158,8 @@ class EventQueue {
     return kept_.empty() && free >= length + 7 && free - length - 7 >= bytes &&
            descriptors_.size() - count_ > descriptors;
   }
-  // A message of `length` bytes that its owner keeps was refused: until use() its owner need not try again,
-  // though has_room() may go on saying yes.
+  // A message of `length` bytes that was complete before now was refused: until use() an owner that keeps it
+  // need not try again, though has_room() may go on saying yes.
   void want_room(std::size_t length) {
     wanting_ = true;
     wanted_bytes_ = std::max(wanted_bytes_, length);

@@ -81,6 +81,9 @@ class TurnUser {
   // The event queue holds events; afterwards it has room for more, unless nobody takes them at the moment.
   // The published status of the peers that they are about is no older.
   virtual void take_events() = 0;
+  // Whether events that it has taken wait for take_events() to be called again, though the queue may be
+  // empty.
+  [[nodiscard]] virtual bool holds_events() { return false; }
   // Hands the messages that wait at the user to the endpoint, which is about to be flushed.
   virtual void submit(Instant now) = 0;
   // The endpoint was flushed and its output sent as far as the socket took it. Must not call the driver.

@@ -37,18 +37,20 @@ class EventBatches {
   }
 
   // Makes the queue, which is empty, write into a storage of its own from now on. `storages`: one of the
-  // figures above.
-  void start(EventQueue& queue, std::size_t storages) {
+  // figures above. `longest_sequenced`: of the messages that are lost when they find no room, in bytes.
+  void start(EventQueue& queue, std::size_t storages, std::size_t longest_sequenced) {
     usual_ = storages;
+    least_slab_bytes_ = Storage::least_bytes_for(longest_sequenced);
     while (storages_.size() < usual_) hand_out(add());
     use_empty(queue);
   }
 
   // Shares the storages of a pool, for an endpoint on the reader's thread. The queue has a storage from
   // attach() to detach() only: without one it keeps what must not be lost.
-  void share(std::shared_ptr<EventStoragePool<View>> pool) {
+  void share(std::shared_ptr<EventStoragePool<View>> pool, std::size_t longest_sequenced) {
     pool_ = std::move(pool);
     usual_ = 0;
+    least_slab_bytes_ = Storage::least_bytes_for(longest_sequenced);
   }
   [[nodiscard]] bool shares() const { return pool_ != nullptr; }
   // Before a turn of the endpoint.
@@ -195,7 +197,9 @@ class EventBatches {
   }
 
   Storage* add() {
-    return storages_.emplace_back(pool_ != nullptr ? pool_->acquire() : std::make_unique<Storage>()).get();
+    storages_.push_back(pool_ != nullptr ? pool_->acquire() : std::make_unique<Storage>());
+    storages_.back()->fit(least_slab_bytes_);
+    return storages_.back().get();
   }
   std::unique_ptr<Storage> extract(Storage* storage) {
     const auto at = std::ranges::find(storages_, storage, [](const auto& each) { return each.get(); });
@@ -229,6 +233,7 @@ class EventBatches {
   std::vector<Storage*> collected_;  // from next_ on
   std::size_t next_ = 0;
   std::size_t usual_ = kOnSameThread;
+  std::size_t least_slab_bytes_ = Storage::kLeastSlabBytes;
   std::shared_ptr<EventStoragePool<View>> pool_;
 };
 

@@ -13,10 +13,10 @@
 namespace hawser {
 
 // View: what the reader keeps with each storage, from its first sight of it on; default-constructible. The
-// slab may be another one than the view is of: it grows for long messages.
+// view may still show an earlier slab: slabs grow for long messages, and shrink.
 template <class View>
 struct EventStorage {
-  // Bytes of a slab unless a message needs more.
+  // Bytes of a slab unless messages need more.
   static constexpr std::size_t kLeastSlabBytes = std::size_t{256} * 1024;
   // Beside the longest message: what one datagram, one timer or one call can add.
   static constexpr std::size_t kSlabReserve = std::size_t{64} * 1024;
@@ -28,23 +28,40 @@ struct EventStorage {
     return std::max(kLeastSlabBytes, longest_message + kSlabReserve);
   }
 
+  // Bytes of the slab of an endpoint whose messages of up to `longest_sequenced` bytes find room at once: the
+  // slab grows only when one has found none, and a message of a sequenced channel is lost then. There is room
+  // beside it for what a turn has brought before. Pages that are never written cost nothing.
+  [[nodiscard]] static std::size_t least_bytes_for(std::size_t longest_sequenced) {
+    return std::max(kLeastSlabBytes, longest_sequenced + kLeastSlabBytes - kSlabReserve);
+  }
+
   [[nodiscard]] EventDescriptor* events() const {
     return reinterpret_cast<EventDescriptor*>(descriptors.data());
   }
 
-  // Makes the slab at least so long. What is in it is lost.
-  void reserve(std::size_t bytes) {
-    if (slab.size() < bytes) slab = SharedMemory(bytes);
-    unneeded_ = 0;
+  // Who uses the storage from now on needs a slab of at least so many bytes, one of least_bytes_for(). What
+  // is in it is lost.
+  void fit(std::size_t least_bytes) {
+    least_bytes_ = least_bytes;
+    reserve(least_bytes);
   }
 
-  // A batch has been read. A slab that grew shrinks when many batches in a row had no need of that.
+  // Makes the slab at least so long. What is in it is lost.
+  void reserve(std::size_t bytes) {
+    if (slab.size() < bytes) replace_slab(bytes);
+    if (bytes > least_bytes_) unneeded_ = 0;
+  }
+
+  // A batch has been read. When many batches in a row had no need of it, a slab that grew shrinks, and the
+  // pages that long messages have written are given back.
   void read() {
-    if (slab.size() == kLeastSlabBytes || slab_used > kLeastSlabBytes) {
+    written_ = std::max(written_, slab_used);
+    const bool needed = slab_bytes_for(slab_used) > least_bytes_;
+    const bool as_new = slab.size() <= least_bytes_ && written_ <= kLeastSlabBytes;
+    if (needed || as_new) {
       unneeded_ = 0;
-    } else if (++unneeded_ == kPatience) {
-      slab = SharedMemory(kLeastSlabBytes);
-      unneeded_ = 0;
+    } else if (++unneeded_ >= kPatience) {
+      replace_slab(least_bytes_);
     }
   }
 
@@ -56,7 +73,16 @@ struct EventStorage {
 
  private:
   static constexpr int kPatience = 256;
-  int unneeded_ = 0;
+
+  void replace_slab(std::size_t bytes) {
+    slab = SharedMemory(bytes);
+    written_ = 0;
+    unneeded_ = 0;
+  }
+
+  std::size_t least_bytes_ = kLeastSlabBytes;
+  std::size_t written_ = 0;  // of the slab, at most, by batches that were read
+  int unneeded_ = 0;         // batches in a row
 };
 
 // The storages that endpoints of one thread share. Each needs one only while it has a turn.

@@ -79,6 +79,8 @@ void LoopDriver::keep_loop_alive(bool keep) { handles_.keep_loop_alive(keep); }
 
 void LoopDriver::take_events() { user_.take_events(); }
 
+bool LoopDriver::holds_events() { return user_.holds_events(); }
+
 void LoopDriver::submit(Instant now) {
   // All that was planned so far is done by this and the flush that follows.
   wanted_ = false;
@@ -150,7 +152,7 @@ void LoopDriver::arm_timer() {
   Instant deadline = turns_.next_deadline();
   if (poll_again_at_) deadline = std::min(deadline, *poll_again_at_);
   // Listeners that ran last have sent more: the next turn comes at once, after what else is ready.
-  if (wanted_ || events_.count() > 0) deadline = Instant();
+  if (wanted_ || events_.count() > 0 || user_.holds_events()) deadline = Instant();
   handles_.set_timer(deadline);
 }
 

@@ -45,6 +45,7 @@ class LoopDriver final : public SocketDriver, private TurnUser, private PollList
              DriverUser& user, DriverCounters& counters, std::unique_ptr<Impairment> impairment);
 
   void take_events() override;
+  bool holds_events() override;
   void submit(Instant now) override;
   void flushed() override;
 

@@ -174,7 +174,7 @@ void Turns::receive(const ReceivedDatagram& datagram, Instant now) {
 }
 
 void Turns::take_events() {
-  if (events_.count() == 0 && !events_.wanting()) return;
+  if (events_.count() == 0 && !events_.wanting() && !user_.holds_events()) return;
   endpoint_.publish_status();
   user_.take_events();
 }

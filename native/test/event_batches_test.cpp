@@ -62,7 +62,9 @@ std::vector<std::uint32_t> range(std::uint32_t begin, std::uint32_t end) {
 
 // An endpoint's queue and its batches, on one thread.
 struct Desk {
-  explicit Desk(std::size_t storages = Batches::kOnSameThread) { batches.start(queue, storages); }
+  explicit Desk(std::size_t storages = Batches::kOnSameThread, std::size_t longest_sequenced = 0) {
+    batches.start(queue, storages, longest_sequenced);
+  }
 
   void push(std::uint32_t begin, std::uint32_t end) {
     for (std::uint32_t number = begin; number < end; ++number) REQUIRE(push_number(queue, number));
@@ -157,7 +159,9 @@ TEST_CASE("event batches: a slab that grew shrinks when no batch needs that any 
 
 // Endpoints of one thread.
 struct SharingDesk {
-  explicit SharingDesk(std::shared_ptr<EventStoragePool<View>> pool) { batches.share(std::move(pool)); }
+  explicit SharingDesk(std::shared_ptr<EventStoragePool<View>> pool, std::size_t longest_sequenced = 0) {
+    batches.share(std::move(pool), longest_sequenced);
+  }
 
   [[nodiscard]] std::vector<std::uint32_t> read() {
     Storage* const storage = batches.take();
@@ -170,6 +174,114 @@ struct SharingDesk {
   Batches batches;
   EventQueue queue;
 };
+
+// As an endpoint passes a message that came in many parts. One of a sequenced channel is lost when this
+// returns false.
+bool push_long(EventQueue& queue, Bytes message) {
+  if (queue.leaves(message.size(), EventQueue::kRoomBytes, EventQueue::kRoomDescriptors))
+    return queue.push(EventKind::kMessage, Handle{1, 1}, 0, message);
+  queue.want_room(message.size());
+  return false;
+}
+
+constexpr std::size_t kLongSequenced = 300'000;
+
+TEST_CASE("event batches: a long message that cannot wait finds room, however many small ones came before") {
+  const std::vector<std::byte> message(kLongSequenced, std::byte{7});
+  for (const std::size_t storages : {Batches::kOnSameThread, Batches::kOnOtherThread}) {
+    CAPTURE(storages);
+    Desk desk(storages, kLongSequenced);
+    for (int round = 0; round < 20; ++round) {
+      REQUIRE(push_long(desk.queue, message));
+      REQUIRE(desk.set_aside());
+      Storage& storage = desk.take();
+      CHECK(storage.events()[storage.count - 1].length == message.size());
+      desk.batches.give_back(&storage);
+      for (std::uint32_t number = 0; number < 1'000; ++number) {
+        desk.push(number, number + 1);
+        REQUIRE(desk.set_aside());
+        CHECK(desk.read() == range(number, number + 1));
+      }
+      // Those of the same turn.
+      for (std::uint32_t number = 0; number < 500; ++number) REQUIRE(push_number(desk.queue, number, 256));
+    }
+  }
+}
+
+TEST_CASE("event batches: nor is it lost where a shared storage was last that of one with small messages") {
+  const std::vector<std::byte> message(kLongSequenced, std::byte{7});
+  auto pool = std::make_shared<EventStoragePool<View>>();
+  SharingDesk desk(pool, kLongSequenced);
+  SharingDesk other(pool);
+  const auto turn = [](SharingDesk& each, auto&& push) {
+    each.batches.attach(each.queue);
+    REQUIRE(push(each.queue));
+    each.batches.make_room();
+    REQUIRE(each.batches.set_aside(each.queue));
+    static_cast<void>(each.read());
+    each.batches.detach(each.queue);
+  };
+  const auto push_small = [](EventQueue& queue) { return push_number(queue, 1); };
+  for (int round = 0; round < 4; ++round) {
+    turn(desk, [&](EventQueue& queue) { return push_long(queue, message); });
+    for (int i = 0; i < 1'000; ++i) turn(other, push_small);
+    turn(desk, [&](EventQueue& queue) { return push_long(queue, message); });
+    for (int i = 0; i < 1'000; ++i) turn(desk, push_small);
+  }
+  CHECK(pool->lent() == 0);
+}
+
+TEST_CASE("event batches: the pages that a long message has written are given back, and its room stays") {
+  const std::vector<std::byte> message(kLongSequenced, std::byte{7});
+  Desk desk(Batches::kOnSameThread, kLongSequenced);
+  REQUIRE(push_long(desk.queue, message));
+  REQUIRE(desk.set_aside());
+  Storage& storage = desk.take();
+  // Held, so that nothing else comes to lie there.
+  const SharedMemory written = storage.slab;
+  desk.batches.give_back(&storage);
+  for (int i = 0; i < 1'000; ++i) {
+    desk.push(0, 1);
+    REQUIRE(desk.set_aside());
+    CHECK(desk.read() == range(0, 1));
+  }
+  CHECK(storage.slab.data() != written.data());
+  CHECK(storage.slab.size() == Storage::least_bytes_for(kLongSequenced));
+}
+
+TEST_CASE("event batches: a message for which a slab grew finds room again as long as such messages come") {
+  // Less than a slab has at first, and too much for one all the same.
+  const std::vector<std::byte> message(230'000, std::byte{7});
+  REQUIRE(message.size() < Storage::kLeastSlabBytes);
+  Desk desk;
+  int refused = 0;
+  for (int i = 0; i < 2'000; ++i) {
+    while (!push_long(desk.queue, message)) {
+      ++refused;
+      REQUIRE(refused < 100);
+      static_cast<void>(desk.set_aside());
+    }
+    REQUIRE(desk.set_aside());
+    static_cast<void>(desk.read());
+  }
+  // Once for each storage.
+  CHECK(refused == 2);
+}
+
+TEST_CASE("event batches: a slab that grew shrinks also when short messages wait again and again") {
+  Desk desk;
+  pass_long_message(desk, std::size_t{16} << 20U);
+  REQUIRE(desk.set_aside());
+  Storage& large = desk.take();
+  desk.batches.give_back(&large);
+  for (int i = 0; i < 1'000; ++i) {
+    desk.push(0, 1);
+    desk.queue.want_room(1);
+    REQUIRE(desk.set_aside());
+    CHECK(desk.read() == range(0, 1));
+  }
+  CHECK(large.slab.size() == Storage::kLeastSlabBytes);
+}
 
 TEST_CASE("event batches: endpoints of one thread have a storage only in their turns") {
   auto pool = std::make_shared<EventStoragePool<View>>();
@@ -385,7 +497,10 @@ TEST_CASE("event batches: nobody writes into memory that has become another's") 
 // Both sides sleep until the other tells them: whoever is not told when it should be stands still.
 class TwoThreads {
  public:
-  explicit TwoThreads(std::size_t storages) { batches_.start(queue_, storages); }
+  explicit TwoThreads(std::size_t storages) { batches_.start(queue_, storages, 0); }
+
+  // How often a message waited for room.
+  [[nodiscard]] int wanted() const { return wanted_; }
 
   // Whether `events` of them came, one after the other.
   [[nodiscard]] bool pass(std::uint32_t events) {
@@ -420,7 +535,16 @@ class TwoThreads {
     }
     return true;
   }
-  bool push(std::uint32_t number) { return push_number(queue_, number, 4 + number % 64); }
+  // One is too long for a slab now and then, after so many that slabs have become short again. It waits, and
+  // the slab grows on this thread.
+  bool push(std::uint32_t number) {
+    if (number % 10'000 != 9'999) return push_number(queue_, number, 4 + number % 64);
+    store_little_endian(long_message_.data(), number);
+    if (queue_.push(EventKind::kMessage, Handle{number, 1}, 0, long_message_)) return true;
+    queue_.want_room(long_message_.size());
+    ++wanted_;
+    return false;
+  }
 
   bool run_reader(std::uint32_t events) {
     std::uint32_t next = 0;
@@ -444,13 +568,19 @@ class TwoThreads {
 
   Batches batches_;
   EventQueue queue_;
+  std::vector<std::byte> long_message_ = std::vector<std::byte>(300'000);
+  int wanted_ = 0;
   std::atomic<std::uint32_t> room_told_ = 0;
   std::atomic<std::uint32_t> batches_told_ = 0;
 };
 
 TEST_CASE("event batches: two threads that sleep until they are told lose nothing and keep the order") {
-  for (const std::size_t storages : {Batches::kOnSameThread, Batches::kOnOtherThread})
-    CHECK(TwoThreads(storages).pass(150'000));
+  for (const std::size_t storages : {Batches::kOnSameThread, Batches::kOnOtherThread}) {
+    TwoThreads threads(storages);
+    CHECK(threads.pass(150'000));
+    // Also after slabs had become short again.
+    CHECK(threads.wanted() > static_cast<int>(storages));
+  }
 }
 
 }  // namespace

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/random.hpp"
+#include "io/turns.hpp"
 #include "thread_support.hpp"
 #include "udp_socket_support.hpp"
 
@@ -83,6 +85,38 @@ TEST_CASE("io thread: a gateway and a client, each on one, exchange messages and
   CHECK(numbers_of(connection.client->told()) == numbers_to(kMessages));
   CHECK(eventually([&] { return connection.client->count(Counter::pongsReceived) > 0; }));
   CHECK(eventually([&] { return connection.server().count(Counter::pongsReceived) > 0; }));
+}
+
+TEST_CASE("turns: the user is called for what it holds itself and for what waits, and not for nothing") {
+  struct User final : TurnUser {
+    void take_events() override { ++calls; }
+    bool holds_events() override { return holding; }
+    void submit(Instant /*now*/) override {}
+    void flushed() override {}
+
+    bool holding = false;
+    int calls = 0;
+  };
+  std::vector<std::byte> slab(256 * 1024);
+  std::vector<EventDescriptor> descriptors(8192);
+  EventQueue events(slab, descriptors);
+  std::array<std::uint64_t, kCounterCount> counters{};
+  DriverCounters driver_counters;
+  SeededRandom random(1);
+  Endpoint endpoint({}, nullptr, random, events, Counters(counters), steady_time());
+  User user;
+  Turns turns(open_loopback(), endpoint, events, user, driver_counters, nullptr, nullptr);
+  turns.finish();
+  CHECK(user.calls == 0);
+  user.holding = true;
+  turns.finish();
+  CHECK(std::exchange(user.calls, 0) > 0);
+  user.holding = false;
+  events.want_room(300'000);
+  turns.finish();
+  CHECK(user.calls > 0);
+  turns.end();
+  turns.socket().close();
 }
 
 TEST_CASE("io thread: with a budget for spinning the same happens") {
