@@ -27,6 +27,8 @@ const asks = {
   metrics: () => get(metrics.endsWith('/metrics') ? metrics : `${metrics}/metrics`),
   peers: () => get(`${admin}/api/peers?order=rtt&limit=50`),
   top,
+  // Nearly all peers match: the addresses of all have to be read.
+  search: () => get(`${admin}/api/peers?search=127.`),
 };
 
 serve({
