@@ -45,6 +45,21 @@ export function parseAddress(value: unknown, name = 'address'): Address {
   };
 }
 
+/**
+ * As {@link parseAddress}, for an address that other machines send to.
+ *
+ * @throws HawserError ERR_HAWSER_ARGUMENT also for port 0 and an unspecified address.
+ */
+export function parseDestination(value: unknown, name = 'address'): Address {
+  const address = parseAddress(value, name);
+  const refuse = (rule: string): Error => argumentError(name, rule, describe(textOf(address)));
+  if (address.port === 0) throw refuse('an address with a port other than 0');
+  if (address.host === '0.0.0.0' || address.host === '::') {
+    throw refuse('the address of one machine, not the unspecified address');
+  }
+  return address;
+}
+
 function parseAddressText(text: string, name: string): Address {
   const match = /^(?:\[([^[\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
   if (match === null) throw argumentError(name, addressRule, describe(text));
@@ -176,13 +191,12 @@ export const maxWireAddressBytes = 19;
  * @throws HawserError ERR_HAWSER_ARGUMENT for what other machines cannot use: port 0, an unspecified address, a zone.
  */
 export function addressToWire(address: Address, name = 'address'): Uint8Array {
-  const { host, port } = parseAddress(address, name);
+  const { host, port } = parseDestination(address, name);
   const { bytes, zone } = parseIp(host, name);
-  const refuse = (rule: string): Error => argumentError(name, rule, describe(formatAddress(address)));
-  if (port === 0) throw refuse('an address with a port other than 0');
-  if (zone !== '') throw refuse('without a zone: it means something on this machine only');
-  if (bytes.every((byte) => byte === 0))
-    throw refuse('the address of one machine, not the unspecified address');
+  if (zone !== '') {
+    const rule = 'without a zone: it means something on this machine only';
+    throw argumentError(name, rule, describe(textOf({ host, port })));
+  }
   const wire = new Uint8Array(1 + bytes.length + 2);
   wire[0] = bytes.length === ipv4Bytes ? 1 : 2;
   wire.set(bytes, 1);

@@ -17,7 +17,14 @@ import type { CapturePlan } from './capture/captures.js';
 import type { LayerName } from './config.js';
 import { readListeners, readName } from './config-listeners.js';
 import { readSessions, readSync } from './config-sections.js';
-import { asConfig, configError, readAddress, readSecretPlace, readU64 } from './config-values.js';
+import {
+  asConfig,
+  configError,
+  readAddress,
+  readDestination,
+  readSecretPlace,
+  readU64,
+} from './config-values.js';
 import { checkHandlers } from './handler-module.js';
 import { checkLogger } from './log/check-logger.js';
 import { logLevels } from './log/logger.js';
@@ -198,7 +205,8 @@ function readDrain(value: unknown): DrainPlan {
   const given = checkOptions('drain', value, ['deadlineMs', 'elsewhere', 'reconnectSpreadMs']);
   return {
     deadlineMs: checkInteger('drain.deadlineMs', given.deadlineMs ?? 10_000, 0, dayMs),
-    elsewhere: given.elsewhere === undefined ? undefined : readAddress('drain.elsewhere', given.elsewhere),
+    elsewhere:
+      given.elsewhere === undefined ? undefined : readDestination('drain.elsewhere', given.elsewhere),
     reconnectSpreadMs: checkInteger('drain.reconnectSpreadMs', given.reconnectSpreadMs ?? 0, 0, hourMs),
   };
 }

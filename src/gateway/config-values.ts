@@ -1,6 +1,6 @@
 // Values of a gateway's configuration. What is wrong is an ERR_HAWSER_CONFIG whose message begins with the path of the wrong thing.
 
-import { formatAddress, parseAddress } from '../base/address.js';
+import { formatAddress, parseAddress, parseDestination } from '../base/address.js';
 import { argumentError, checkOptions, checkString, describe, describeSecret } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
 import type { SecretText } from './config.js';
@@ -28,6 +28,11 @@ export function asConfig<T>(check: () => T, prefix = ''): T {
 /** An IP address with a port, in canonical form. @throws HawserError ERR_HAWSER_ARGUMENT. */
 export function readAddress(name: string, value: unknown): string {
   return formatAddress(parseAddress(checkString(name, value, 1, 256), name));
+}
+
+/** As {@link readAddress}, for an address that clients connect to. @throws HawserError ERR_HAWSER_ARGUMENT. */
+export function readDestination(name: string, value: unknown): string {
+  return formatAddress(parseDestination(checkString(name, value, 1, 256), name));
 }
 
 /** A number of 64 bits without a sign: a bigint, a number where that is exact, else a string of digits. @throws HawserError ERR_HAWSER_ARGUMENT. */

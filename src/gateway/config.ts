@@ -167,7 +167,7 @@ export interface CaptureConfig {
 export interface DrainConfig {
   /** How long peers have to leave, 0 to 86,400,000; 10,000 by default. */
   readonly deadlineMs?: number;
-  /** The gateway that peers are asked to go to; none by default. */
+  /** The gateway that peers are asked to go to, with a port other than 0 and not an unspecified address; none by default. */
   readonly elsewhere?: string;
   /** Over how many milliseconds those who leave are to spread their first attempt elsewhere, 0 to 3,600,000; 0 by default. */
   readonly reconnectSpreadMs?: number;

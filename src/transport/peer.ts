@@ -1,7 +1,7 @@
 // A connected client, seen from the server. There are 10,000 of these and more: what a peer says about itself stays in the
 // bytes that the addon reported, in chunks shared by many peers, and is decoded when it is asked for.
 
-import { addressToBinary, binaryAddressBytes, parseAddress, textFromBinary } from '../base/address.js';
+import { addressToBinary, binaryAddressBytes, parseDestination, textFromBinary } from '../base/address.js';
 import { checkInteger, checkOptions, maxU32 } from '../base/check.js';
 import type { Wire } from '../base/wire.js';
 import type { ChannelMap, DefaultChannels } from './channels.js';
@@ -43,7 +43,7 @@ export interface GoawayOptions {
   readonly reason?: number;
   /** In how many milliseconds the gateway will disconnect, as told to the client; 10,000 by default. */
   readonly deadlineMs?: number;
-  /** The gateway to go to; none by default. */
+  /** The gateway to go to, with a port other than 0 and not an unspecified address; none by default. */
   readonly elsewhere?: string;
   /** As in {@link DisconnectOptions}. */
   readonly reconnectSpreadMs?: number;
@@ -167,7 +167,8 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
    *
    * @param code 0, 3 (SHUTTING_DOWN), or an application's own code: 0x10000 and above.
    * @param reason for people: at most 256 bytes of UTF-8.
-   * @returns false when it has ended already.
+   * @returns false if the connection has ended already. With `driver: 'threads'`, true means that the request is passed to the thread: the
+   * connection may have ended there before, which the `disconnect` event then reports.
    * @throws HawserError ERR_HAWSER_ARGUMENT.
    */
   disconnect(code: number = disconnectCodes.NONE, reason = '', options: DisconnectOptions = {}): boolean {
@@ -183,7 +184,10 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
   /**
    * Asks the client to go elsewhere (GOAWAY). It is told reliably and hears the first request only; what it does is its own affair.
    *
-   * @returns false when it has ended already, or its wire format has no such request: netcode.
+   * @returns false if the connection has ended already, or its wire format has no such request: netcode. With `driver: 'loop'`, true means
+   * that the request is queued, and false also that the peer's queue of control frames is full: 16 wait for acknowledgement. With
+   * `driver: 'threads'`, true means that the request is passed to the thread, which drops it if the connection has ended there or that
+   * queue is full.
    * @throws HawserError ERR_HAWSER_ARGUMENT.
    */
   goaway(options: GoawayOptions = {}): boolean {
@@ -215,5 +219,5 @@ export class Peer<C extends ChannelMap = DefaultChannels> extends Link<C> {
 }
 
 function goawayAddress(text: string): Uint8Array {
-  return addressToBinary(parseAddress(text, 'elsewhere'), 'elsewhere');
+  return addressToBinary(parseDestination(text, 'elsewhere'), 'elsewhere');
 }

@@ -2,7 +2,7 @@
 
 import { EventEmitter, on } from 'node:events';
 import { throwIfAborted } from '../base/abort.js';
-import { formatAddress, parseAddress } from '../base/address.js';
+import { formatAddress, parseAddress, parseDestination } from '../base/address.js';
 import { argumentError, checkInteger, checkOptions, describe } from '../base/check.js';
 import type { Clock, Timer } from '../base/clock.js';
 import { HawserError } from '../base/errors.js';
@@ -79,7 +79,7 @@ export interface CloseOptions {
 export interface DrainOptions {
   /** How long peers have to leave, in milliseconds, 0 to 86,400,000; 10,000 by default. */
   readonly deadlineMs?: number;
-  /** The gateway that peers are asked to go to; none by default. */
+  /** The gateway that peers are asked to go to, with a port other than 0 and not an unspecified address; none by default. */
   readonly elsewhere?: string;
   /** As in `DisconnectOptions`: 0 to 3,600,000; 0 by default. Those who leave are told it, and those who stay until the deadline. */
   readonly reconnectSpreadMs?: number;
@@ -129,7 +129,7 @@ export class Server<C extends ChannelMap = DefaultChannels>
   #resolveClosed: () => void = () => undefined;
   #draining: Promise<void> | undefined;
   /** What peers are asked while the server drains. */
-  #farewell: DrainOptions | undefined;
+  #farewell: CheckedDrainOptions | undefined;
   #onEmpty: (() => void) | undefined;
   readonly #onAbort = (): void => void this.close();
 
@@ -302,8 +302,12 @@ export class Server<C extends ChannelMap = DefaultChannels>
    * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
    */
   drain(options: DrainOptions = {}): Promise<void> {
-    this.#draining ??= this.#drain(options);
-    return this.#draining;
+    try {
+      this.#draining ??= this.#drain(checkDrainOptions(options));
+      return this.#draining;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** @internal Lets nobody in any more: the beginning of `drain`, for a gateway that has something to end before it asks its peers to go. */
@@ -311,13 +315,9 @@ export class Server<C extends ChannelMap = DefaultChannels>
     this.#socket.startDraining();
   }
 
-  async #drain(options: DrainOptions): Promise<void> {
-    checkOptions('options', options, ['deadlineMs', 'elsewhere', 'reconnectSpreadMs']);
-    const deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 10_000, 0, dayMs);
-    if (options.elsewhere !== undefined) parseAddress(options.elsewhere, 'elsewhere');
-    const reconnectSpreadMs = checkReconnectSpread(options.reconnectSpreadMs);
+  async #drain(farewell: CheckedDrainOptions): Promise<void> {
+    const { deadlineMs, reconnectSpreadMs } = farewell;
     this.refuseNewPeers();
-    const farewell = { ...options, deadlineMs, reconnectSpreadMs };
     for (const peer of this.#peers) peer.goaway(farewell);
     // Some may have connected already, without it having been told.
     this.#farewell = farewell;
@@ -496,6 +496,16 @@ export class Server<C extends ChannelMap = DefaultChannels>
     guard(this, 'close', () => this.emit('close'));
     this.#resolveClosed();
   }
+}
+
+type CheckedDrainOptions = DrainOptions & Required<Pick<DrainOptions, 'deadlineMs' | 'reconnectSpreadMs'>>;
+
+function checkDrainOptions(options: DrainOptions): CheckedDrainOptions {
+  checkOptions('options', options, ['deadlineMs', 'elsewhere', 'reconnectSpreadMs']);
+  const deadlineMs = checkInteger('deadlineMs', options.deadlineMs ?? 10_000, 0, dayMs);
+  if (options.elsewhere !== undefined) parseDestination(options.elsewhere, 'elsewhere');
+  const reconnectSpreadMs = checkReconnectSpread(options.reconnectSpreadMs);
+  return { ...options, deadlineMs, reconnectSpreadMs };
 }
 
 function describeStranger(peer: unknown): string {

@@ -138,6 +138,14 @@ test.each<[unknown, string | RegExp]>([
   [{ log: { logger: {} } }, /^log\.logger must be a logger such as pino's/],
   [{ drain: { deadlineMs: -1 } }, 'drain.deadlineMs must be an integer from 0 to 86400000; got -1'],
   [
+    { drain: { elsewhere: '192.0.2.1:0' } },
+    'drain.elsewhere must be an address with a port other than 0; got "192.0.2.1:0"',
+  ],
+  [
+    { drain: { elsewhere: '[::]:4433' } },
+    'drain.elsewhere must be the address of one machine, not the unspecified address; got "[::]:4433"',
+  ],
+  [
     { handlers: { onMessage: () => undefined } },
     /^handlers must be an object with setup, .*; got "onMessage" in it$/,
   ],

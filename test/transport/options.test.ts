@@ -382,6 +382,29 @@ describe('arguments of a running server', () => {
   });
 });
 
+describe('elsewhere', () => {
+  const refused = {
+    '192.0.2.1:0': 'elsewhere must be an address with a port other than 0; got "192.0.2.1:0"',
+    '0.0.0.0:4433':
+      'elsewhere must be the address of one machine, not the unspecified address; got "0.0.0.0:4433"',
+    '[::ffff:0.0.0.0]:4433':
+      'elsewhere must be the address of one machine, not the unspecified address; got "0.0.0.0:4433"',
+    '[::]:4433': 'elsewhere must be the address of one machine, not the unspecified address; got "[::]:4433"',
+  };
+
+  test.each(Object.entries(refused))('goaway and drain refuse %s', async (elsewhere, message) => {
+    const world = new SimulatedWorld();
+    const server = await world.listen();
+    const connection = await world.connect(await world.token(server));
+    await world.settle();
+    const [peer] = server.peers;
+    expect(refusal(() => peer?.goaway({ elsewhere }))).toBe(message);
+    await expect(server.drain({ elsewhere })).rejects.toMatchObject({ code: 'ERR_HAWSER_ARGUMENT', message });
+    expect([server.state, peer?.connected, connection.connected]).toEqual(['RUNNING', true, true]);
+    await world.close();
+  });
+});
+
 describe('reconnectSpreadMs', () => {
   test('is an integer from 0 to an hour wherever it may be told', async () => {
     const world = new SimulatedWorld();
@@ -393,15 +416,15 @@ describe('reconnectSpreadMs', () => {
       const rule = `reconnectSpreadMs must be an integer from 0 to 3600000; got ${reconnectSpreadMs}`;
       expect(refusal(() => peer?.disconnect(0, '', { reconnectSpreadMs }))).toBe(rule);
       expect(refusal(() => peer?.goaway({ reconnectSpreadMs }))).toBe(rule);
+      await expect(server.drain({ reconnectSpreadMs })).rejects.toMatchObject({ message: rule });
     }
     const misspelt: object = { reconnectSpread: 1000 };
     expect(refusal(() => peer?.disconnect(0, '', misspelt))).toMatch(/did you mean 'reconnectSpreadMs'/);
     expect([peer?.connected, connection.connected]).toEqual([true, true]);
-    // A second drain would be answered with the first one's promise.
-    await expect(server.drain({ reconnectSpreadMs: 3_600_001 })).rejects.toMatchObject({
-      code: 'ERR_HAWSER_ARGUMENT',
-    });
     expect([server.state, peer?.connected]).toEqual(['RUNNING', true]);
+    // A drain that was refused is not in the way of the next one.
+    await world.until(server.drain({ deadlineMs: 0 }));
+    expect(server.state).toBe('STOPPED');
     await world.close();
   });
 
