@@ -45,7 +45,12 @@ export interface ConfirmedSendOptions {
 
 const greatestTtlMs = 2 ** 31;
 
-/** One side of a connection: a `Peer` of a server, or a `Connection` of a client. */
+/**
+ * One side of a connection: a `Peer` of a server, or a `Connection` of a client.
+ *
+ * Its figures, such as `rttMs` and `queuedBytes`, are published values. They are updated after packets and events, otherwise within a
+ * few hundred milliseconds.
+ */
 export abstract class Link<C extends ChannelMap = DefaultChannels> {
   /** With `generation`, what names this in the descriptors of `onBatch`. */
   abstract readonly slot: number;
@@ -155,7 +160,7 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
     throw new HawserError('ERR_HAWSER_NOT_CONNECTED', 'a key can be exported while connected only');
   }
 
-  /** How often the keys of this session have been updated, by either side. */
+  /** How often the keys of this session have been updated, by either side. It may lag: see {@link Link}. */
   get keyEpoch(): number {
     return cell(this, statusCell.keyEpoch);
   }
@@ -174,38 +179,38 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
   }
 
   // ---- The path ----------------------------------------------------------------------------------------------------
-  // All of it is read from published memory, without waiting for an I/O thread, and is at most 250 ms old. Netcode acknowledges nothing, and so measures nothing: there, all of it is 0 but `packets` and the two sizes.
+  // Figures are read from published memory, without waiting for an I/O thread. Netcode has no acknowledgements, so it measures nothing: there, all figures are 0 except `packets` and the two sizes.
 
   /**
    * Round trip time now, in milliseconds: an average in which a sample loses half its weight in 350 ms. It is measured once a second
    * while there are messages, and otherwise with each keep-alive. 0 before the first sample and after the end, and always with netcode,
-   * as all that follows from acknowledgements.
+   * as all that follows from acknowledgements. It may lag: see {@link Link}.
    */
   get rttMs(): number {
     return cell(this, statusCell.roundTrip);
   }
 
-  /** Mean variation of the round trip time (RFC 9002 section 5.3) in milliseconds. */
+  /** Mean variation of the round trip time (RFC 9002 section 5.3) in milliseconds. It may lag: see {@link Link}. */
   get rttVariationMs(): number {
     return cell(this, statusCell.roundTripVariation);
   }
 
-  /** Least round trip time seen, in milliseconds. */
+  /** Least round trip time seen, in milliseconds. It may lag: see {@link Link}. */
   get minRttMs(): number {
     return cell(this, statusCell.minimumRoundTrip);
   }
 
-  /** The other side's session clock minus this one's, in milliseconds; see `remoteTimeMs`. */
+  /** The other side's session clock minus this one's, in milliseconds; see `remoteTimeMs`. It may lag: see {@link Link}. */
   get clockOffsetMs(): number {
     return cell(this, statusCell.clockOffset);
   }
 
-  /** Whether `clockOffsetMs` can be relied on (docs/protocol.md section 8). */
+  /** Whether `clockOffsetMs` can be relied on (docs/protocol.md section 8). It may lag: see {@link Link}. */
   get clockSettled(): boolean {
     return cell(this, statusCell.clockSettled) !== 0;
   }
 
-  /** Packets sent and received in this session, handshake excluded. */
+  /** Packets sent and received in this session, handshake excluded. They may lag: see {@link Link}. */
   get packets(): { readonly sent: number; readonly received: number } {
     const status = statusOf(this);
     return {
@@ -216,56 +221,60 @@ export abstract class Link<C extends ChannelMap = DefaultChannels> {
 
   /**
    * Packets that were sent and are known to be lost. Those of unreliable messages alone are not known of, unless their channel obeys
-   * congestion control.
+   * congestion control. It may lag: see {@link Link}.
    */
   get packetsLost(): number {
     return cell(this, statusCell.packetsLost);
   }
 
-  /** How many bytes may be on their way at a time, by congestion control. */
+  /** How many bytes may be on their way at a time, by congestion control. It may lag: see {@link Link}. */
   get congestionWindowBytes(): number {
     return cell(this, statusCell.congestionWindow);
   }
 
-  /** Bytes that were sent and are neither acknowledged nor lost. Only what obeys congestion control counts. */
+  /** Bytes that were sent and are neither acknowledged nor lost. Only what obeys congestion control counts. It may lag: see {@link Link}. */
   get bytesInFlight(): number {
     return cell(this, statusCell.bytesInFlight);
   }
 
-  /** How fast this side may send, in bytes per second, by congestion control. */
+  /** How fast this side may send, in bytes per second, by congestion control. It may lag: see {@link Link}. */
   get pacingRate(): number {
     return cell(this, statusCell.pacingRate);
   }
 
-  /** Bytes of messages that wait to be sent, each counting 64 more. */
+  /** Bytes of messages that wait to be sent, each counting 64 more. It may lag: see {@link Link}. `send` returns the current state. */
   get queuedBytes(): number {
     return cell(this, statusCell.queuedBytes);
   }
 
   /**
    * Memory in bytes that this side holds for messages to the other: those that wait to be sent, those in flight, and what is acknowledged
-   * but cannot be freed yet. The option `maxQueuedBytes` bounds it.
+   * but cannot be freed yet. The option `maxQueuedBytes` bounds it. It may lag: see {@link Link}.
    */
   get heldBytes(): number {
     return cell(this, statusCell.heldBytes);
   }
 
-  /** The longest UDP payload that is known to get through, in bytes. */
+  /** The longest UDP payload that is known to get through, in bytes. It may lag: see {@link Link}. */
   get maxDatagramBytes(): number {
     return cell(this, statusCell.maxDatagram);
   }
 
   /**
    * The longest message of an unreliable channel now, in bytes: at least 1,158, and more where the path is known to carry it. 1,200 with
-   * netcode.
+   * netcode. `send` checks against the same value, which does not lag.
    */
   get maxUnreliableBytes(): number {
     return this.carrier.maxUnreliableBytes(this.slot, this.generation);
   }
 
-  /** What the other side's session clock says now, in milliseconds with an arbitrary origin; it never runs backwards. */
+  /**
+   * What the other side's session clock says now, in milliseconds with an arbitrary origin. It never runs backwards during a session,
+   * once there is a sample of that clock. A reconnection begins a new session.
+   */
   remoteTimeMs(): number {
-    return this.carrier.nowMs() + this.clockOffsetMs;
+    const offsetMs = this.clockOffsetMs;
+    return keepForward(this, this.carrier.nowMs() + offsetMs, offsetMs);
   }
 }
 
@@ -280,6 +289,35 @@ export function mixLink(prototype: object): void {
 type AnyLink = Pick<Link<ChannelMap>, 'slot' | 'generation' | 'connected' | 'carrier' | 'wire'>;
 
 const noStatus = new Float64Array(statusCells);
+
+/** Last result of `remoteTimeMs`, and the session that it belongs to. */
+interface RemoteTime {
+  slot: number;
+  generation: number;
+  ms: number;
+}
+
+/** Only links whose `remoteTimeMs` is used have an entry. */
+const remoteTimes = new WeakMap<AnyLink, RemoteTime>();
+
+/**
+ * Keeps `remoteTimeMs` from running backwards. An I/O thread publishes a new clock estimate a little later than the instant from which
+ * it counts. A time read in between was computed with the old estimate and may be later than the new estimate says.
+ *
+ * @returns `ms`, or the last result in this session if that is greater.
+ */
+function keepForward(link: AnyLink, ms: number, offsetMs: number): number {
+  const { slot, generation } = link;
+  if (!link.connected) return ms;
+  const last = remoteTimes.get(link);
+  if (last === undefined || last.slot !== slot || last.generation !== generation) {
+    // Before the first sample the offset is 0. The real offset may be any number, also far below 0.
+    if (offsetMs !== 0) remoteTimes.set(link, { slot, generation, ms });
+    return ms;
+  }
+  last.ms = Math.max(last.ms, ms);
+  return last.ms;
+}
 
 /**
  * Published status of a link, all figures of one moment.

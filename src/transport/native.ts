@@ -209,7 +209,7 @@ export interface NativeEndpoint {
   completeConsumption(slot: number, generation: number, verdict: number): void;
   /**
    * Fills `out`, of {@link statusCells} cells, by {@link statusCell}, with the published status of a peer, connected or ended. Never
-   * waits for a thread. The status is at most 250 ms and one turn old.
+   * waits for a thread. A change of the status is published within 250 ms and a few turns.
    *
    * @returns false when the peer was never connected, or another peer has its slot.
    */

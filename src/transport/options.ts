@@ -256,7 +256,10 @@ export type ServerLimits = Partial<
 export interface ClientOptions<C extends ChannelMap = DefaultChannels> extends SocketOptions<C> {
   /** The address to bind; `[::]:0` by default where this machine has IPv6, else `0.0.0.0:0`. */
   readonly address?: Address | string;
-  /** Connections at a time, 1 to 1,000,000; 16,384 by default, and 1 for `connect` without a client. */
+  /**
+   * Connections at a time, 1 to 1,000,000; 16,384 by default. A connection that has ended counts for a moment longer. `connect` without a
+   * client has one connection, and room for 8 by default, so that it can reconnect at once.
+   */
   readonly maxConnections?: number;
 }
 

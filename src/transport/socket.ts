@@ -390,7 +390,7 @@ export class Socket {
   maxUnreliableBytes(slot: number, generation: number): number {
     // Always the same, so that a message of that size to a peer that is gone is dropped as others are.
     if (slot >= this.#firstNetcodeSlot) return netcodeMessageBytes;
-    return Math.max(this.#packetMessageBytes, this.status(slot, generation)[statusCell.maxUnreliable] ?? 0);
+    return this.#isConnected(slot, generation) ? this.#longestTo(slot) : this.#packetMessageBytes;
   }
 
   /** @throws HawserError when it is no message of that channel, to that peer or to any. */
@@ -412,7 +412,10 @@ export class Socket {
     );
   }
 
-  /** As `maxUnreliableBytes`, without a call of the addon; for a peer that is gone, perhaps that of the next one in its place. */
+  /**
+   * As `maxUnreliableBytes`, without a call of the addon. The addon writes this cell at once, so it may be newer than the published status.
+   * For a peer that is gone, it may be that of the next peer in the same slot.
+   */
   #longestTo(slot: number): number {
     if (slot >= this.#firstNetcodeSlot) return netcodeMessageBytes;
     return Math.max(this.#packetMessageBytes, this.#peerMaxUnreliable[slot] ?? 0);

@@ -326,6 +326,14 @@ describe('send', () => {
     expect(peer.maxUnreliableBytes).toBe(1410);
     expect(refused(() => peer.send('moves', new Uint8Array(1410)))).toBe(true);
     expect(refused(() => peer.send('moves', new Uint8Array(1411)))).toContain('at most 1410 bytes');
+    // The addon has written that the path carries less, and has not published it yet.
+    native.peerMaxUnreliable[3] = 1200;
+    expect(peer.maxUnreliableBytes).toBe(1200);
+    expect(refused(() => peer.send('moves', new Uint8Array(peer.maxUnreliableBytes)))).toBe(true);
+    // Another peer in the same slot.
+    native.generations[3] = 10;
+    expect(peer.maxUnreliableBytes).toBe(1158);
+    native.generations[3] = 9;
     // But not that to every peer.
     expect(refused(() => server.broadcast('moves', new Uint8Array(1159)))).toContain('at most 1158 bytes');
   });

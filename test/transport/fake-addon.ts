@@ -45,6 +45,10 @@ export class FakeEndpoint {
   /** The peers that are connected, by slot. */
   readonly generations: (number | undefined)[] = [];
   maxDatagram = 1200;
+  /** Session clock of this side. */
+  clockMs = 0;
+  /** Published clock offset of each peer, in milliseconds. */
+  clockOffsetMs = 0;
   arms = 0;
   flushes = 0;
   /** What each flush took, and the long messages between. */
@@ -150,6 +154,7 @@ export class FakeEndpoint {
     out.fill(0);
     out[statusCell.connected] = 1;
     out[statusCell.maxDatagram] = this.maxDatagram;
+    out[statusCell.clockOffset] = this.clockOffsetMs;
     out[statusCell.maxUnreliable] = maxMessageBytes + this.maxDatagram - 1200;
     return true;
   }
@@ -221,6 +226,9 @@ export class FakeEndpoint {
   }
   provideSecret(slot: number, generation: number): void {
     this.calls.push(`provideSecret ${slot} ${generation}`);
+  }
+  nowMicros(): number {
+    return this.clockMs * 1000;
   }
   memoryBytes(): number {
     return 1000;

@@ -46,6 +46,87 @@ function record(userData = ''): Uint8Array {
 beforeEach(() => open());
 afterEach(() => server.close());
 
+describe('remoteTimeMs', () => {
+  /** Reads the clock of the peer `peer` at `clockMs`, while the published offset is `offsetMs`. */
+  function read(peer: Peer | undefined, clockMs: number, offsetMs: number): number | undefined {
+    native.clockMs = clockMs;
+    native.clockOffsetMs = offsetMs;
+    return peer?.remoteTimeMs();
+  }
+
+  beforeEach(() => {
+    native.generations[3] = 9;
+    deliver([connect, 0, 3, 9, record()]);
+  });
+
+  test('does not run backwards when a new estimate is published late', () => {
+    expect(read(peers[0], 1000, 500)).toBe(1500);
+    expect(read(peers[0], 1010, 480)).toBe(1500);
+    expect(read(peers[0], 1019, 480)).toBe(1500);
+    expect(read(peers[0], 1030, 480)).toBe(1510);
+    // An offset of 0 is an offset like others once there was a sample.
+    expect(read(peers[0], 1031, 0)).toBe(1510);
+  });
+
+  test('follows the first sample, also to an earlier time', () => {
+    expect(read(peers[0], 1_000_000, 0)).toBe(1_000_000);
+    expect(read(peers[0], 1_000_010, -900_000)).toBe(100_010);
+    expect(read(peers[0], 1_000_020, -900_020)).toBe(100_010);
+  });
+
+  test('is kept for each peer, and not for the next one in its slot', () => {
+    native.generations[4] = 1;
+    deliver([connect, 0, 4, 1, record()]);
+    expect(read(peers[0], 1000, 500)).toBe(1500);
+    expect(read(peers[1], 1000, 100)).toBe(1100);
+    deliver([disconnect, 0, 3, 9]);
+    native.generations[3] = 10;
+    deliver([connect, 0, 3, 10, record()]);
+    expect(read(peers[2], 1001, 200)).toBe(1201);
+  });
+
+  test('begins a new session after a reconnection', () => {
+    // As a connection after a reset: the same object with another handle.
+    const link = Object.create(Object.getPrototypeOf(peers[0] ?? null), {
+      carrier: { value: peers[0]?.carrier },
+      connected: { value: true, writable: true },
+      slot: { value: 3 },
+      generation: { value: 9, writable: true },
+    });
+    expect(read(link, 1000, 500)).toBe(1500);
+    link.connected = false;
+    native.generations[3] = 10;
+    link.generation = 10;
+    expect(read(link, 1001, 500)).toBe(1001);
+    link.connected = true;
+    expect(read(link, 1002, -300)).toBe(702);
+    expect(read(link, 1003, -310)).toBe(702);
+  });
+});
+
+describe('goaway', () => {
+  test.each(['loop', 'threads'] as const)(
+    'does not reach the addon with an unusable address, driver %s',
+    async (driver) => {
+      await server.close();
+      await open({ driver });
+      native.generations[3] = 9;
+      deliver([connect, 0, 3, 9, record()]);
+      for (const elsewhere of ['192.0.2.1:0', '0.0.0.0:1', '[::]:1']) {
+        expect(() => peers[0]?.goaway({ elsewhere })).toThrow(
+          expect.objectContaining({ code: 'ERR_HAWSER_ARGUMENT' }),
+        );
+      }
+      // Once only: another drain would return the same promise.
+      const draining = server.drain({ elsewhere: '[::]:1' });
+      await expect(draining).rejects.toMatchObject({ code: 'ERR_HAWSER_ARGUMENT' });
+      expect(native.calls).toEqual([]);
+      expect(peers[0]?.goaway({ elsewhere: '192.0.2.1:1' })).toBe(true);
+      expect(native.calls).toEqual(['goaway 3 9']);
+    },
+  );
+});
+
 describe('send', () => {
   beforeEach(() => {
     native.generations[3] = 9;
