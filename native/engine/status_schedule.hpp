@@ -98,6 +98,8 @@ class StatusSchedule {
     using Difference = std::vector<Handle>::difference_type;
     resting_.erase(resting_.begin() + static_cast<Difference>(kept_),
                    resting_.begin() + static_cast<Difference>(end_));
+    release_unused(resting_);
+    release_unused(due_);
     at_ = kept_ = 0;
     next_round_ = began_ + kStatusInterval;
   }
@@ -113,6 +115,11 @@ class StatusSchedule {
   // A round over many peers is divided among turns, so that none delays packets for long.
   static constexpr std::size_t kLeastAtOnce = 256;
   static constexpr std::size_t kMostTurns = 16;
+
+  // Gives back what a time with many more peers has left behind.
+  void release_unused(std::vector<Handle>& peers) const {
+    if (peers.capacity() > kLeastAtOnce && resting_.size() < peers.capacity() / 4) peers.shrink_to_fit();
+  }
 
   std::vector<Handle> due_;
   std::vector<Handle> resting_;

@@ -257,6 +257,17 @@ TEST_CASE("status schedule: rounds begin every interval, however many turns each
   CHECK(count <= 500'000);
 }
 
+TEST_CASE("status schedule: the memory of many active peers is given back when they are quiet") {
+  Scheduled peers(100'000);
+  Instant now(std::chrono::seconds(5));
+  static_cast<void>(peers.turn(now));
+  for (std::uint32_t slot = 0; slot < 100'000; ++slot) peers.changed(slot);
+  CHECK(peers.turn(now).size() == 100'000);
+  CHECK(peers.schedule.allocated_bytes() >= 2 * 100'000 * sizeof(Handle));
+  for (int i = 0; i < 50; ++i) CHECK(peers.turn(now += milliseconds(20)).empty());
+  CHECK(peers.schedule.allocated_bytes() <= 2 * 256 * sizeof(Handle));
+}
+
 TEST_CASE("status schedule: peers that are gone are neither published nor waited for") {
   Scheduled peers;
   Instant now(std::chrono::seconds(5));
