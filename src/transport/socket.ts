@@ -388,9 +388,9 @@ export class Socket {
 
   /** The longest message of an unreliable channel that the path to a peer carries, in bytes; for a peer that is gone, the least. */
   maxUnreliableBytes(slot: number, generation: number): number {
-    // Always the same, so that a message of that size to a peer that is gone is dropped as others are.
-    if (slot >= this.#firstNetcodeSlot) return netcodeMessageBytes;
-    return this.#isConnected(slot, generation) ? this.#longestTo(slot) : this.#packetMessageBytes;
+    // With netcode always the same, so that a message of that size to a peer that is gone is dropped as others are.
+    const isGone = slot < this.#firstNetcodeSlot && !this.#isConnected(slot, generation);
+    return isGone ? this.#packetMessageBytes : this.#longestTo(slot);
   }
 
   /** @throws HawserError when it is no message of that channel, to that peer or to any. */
