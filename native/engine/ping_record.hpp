@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cassert>
 #include <chrono>
 #include <cstddef>
@@ -25,12 +26,20 @@ using PingTimesPool = SlotPool<PingTimes>;
 // wrap. Nearly always there is none, so the times live in a pool that all connections share, with room for
 // each of them, and that every function which needs it is given. `clear` before destruction.
 //
+// An answer also ends the wait for the PINGs before it. A peer that keeps PONGs back and sends them one by
+// one in any order can therefore not make old times look like the round trip of today.
+//
 // Send times are the low 32 bits of the microseconds, which repeat after 71 minutes. So that an old PING is
 // never taken for a young one, everything older than ten minutes is forgotten whenever another PING is sent,
 // and everything an hour after the last PING: at most 70 minutes together.
 class PingRecord {
  public:
   static constexpr std::size_t kOutstanding = PingTimes::kCount;
+
+  struct Answer {
+    Duration elapsed;     // since the PING that was answered
+    Duration since_last;  // since the last PING
+  };
 
   PingRecord() = default;
   PingRecord(const PingRecord&) = delete;
@@ -50,18 +59,22 @@ class PingRecord {
     return sequence;
   }
 
-  // The time since the PING of that number was sent, which is then no longer outstanding. Nothing when it was
-  // never sent, is answered already, or is forgotten. `now` is not before any earlier `now`.
-  std::optional<Duration> answered(PingTimesPool& pool, std::uint16_t sequence, Instant now) {
+  // The times since the PING of that number and since the last one were sent. That PING and all before it are
+  // then no longer outstanding. Nothing when it was never sent, is not outstanding, or is forgotten. `now` is
+  // not before any earlier `now`.
+  std::optional<Answer> answered(PingTimesPool& pool, std::uint16_t sequence, Instant now) {
     const auto behind = static_cast<std::uint16_t>(next_ - 1U - sequence);
     const std::size_t place = sequence % kOutstanding;
-    const unsigned bit = 1U << place;
-    if (behind >= kOutstanding || (outstanding_ & bit) == 0) return std::nullopt;
-    const std::uint32_t time = times_->of[place];
-    outstanding_ = static_cast<std::uint16_t>(outstanding_ & ~bit);
+    if (behind >= kOutstanding || (outstanding_ & (1U << place)) == 0) return std::nullopt;
+    // The last one is outstanding too, since its answer would have ended the wait for this one.
+    const std::size_t last = (sequence + behind) % kOutstanding;
+    const Answer answer{Duration(microseconds(now) - times_->of[place]),
+                        Duration(microseconds(now) - times_->of[last])};
+    const auto later = static_cast<std::uint16_t>((1U << behind) - 1U);
+    outstanding_ = static_cast<std::uint16_t>(outstanding_ & std::rotl(later, static_cast<int>(place) + 1));
     if (outstanding_ == 0) clear(pool);
     if (ticks(now) - last_sent_ > kForgetAll) return std::nullopt;
-    return Duration(microseconds(now) - time);
+    return answer;
   }
 
   // Forgets all of them and gives the times back.
@@ -75,6 +88,9 @@ class PingRecord {
   [[nodiscard]] bool is_older_than(Duration age, Instant now) const {
     return ticks(now) - last_sent_ > static_cast<std::uint32_t>(age.count() >> kTickBits);
   }
+
+  // How many PINGs were sent, modulo 65,536.
+  [[nodiscard]] std::uint16_t count() const { return next_; }
 
   // Whether any PING waits for its PONG.
   [[nodiscard]] bool any_outstanding() const { return outstanding_ != 0; }

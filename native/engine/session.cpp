@@ -27,6 +27,8 @@ constexpr Duration kPongInterval = std::chrono::milliseconds(50);
 constexpr Duration kLinger = std::chrono::seconds(1);
 constexpr Duration kClockRefresh = std::chrono::seconds(30);
 constexpr std::uint16_t kFastSamples = 8;
+// On a path so long that more would be on their way at once, each would displace one before its answer comes.
+constexpr std::uint16_t kMaxFastPings = PingRecord::kOutstanding;
 // A path so erratic that its clock never settles is not pinged every second for ever.
 constexpr std::uint16_t kMaxSettlingSamples = 28;
 
@@ -362,22 +364,23 @@ bool Endpoint::offer_id(Peer& peer) {
 }
 
 void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
-  const std::optional<Duration> elapsed = peer.pings.answered(ping_pool_, pong.sequence, now);
-  if (!elapsed) return counters_.add(Counter::unexpectedPong);
+  const std::optional<PingRecord::Answer> answer = peer.pings.answered(ping_pool_, pong.sequence, now);
+  if (!answer) return counters_.add(Counter::unexpectedPong);
   counters_.add(Counter::pongsReceived);
-  const Duration round_trip = *elapsed - pong.delay;
+  const Duration round_trip = answer->elapsed - pong.delay;
   // A peer cannot have taken longer to answer than the answer took: this sample says nothing.
   if (round_trip < Duration::zero() || pong.receive_time > static_cast<std::uint64_t>(INT64_MAX / 4)) return;
   peer.round_trip.add_sample(round_trip, now);
   const Duration received(static_cast<std::int64_t>(pong.receive_time));
-  const Duration sent_here = (now - *elapsed).time_since_epoch();
+  const Duration sent_here = (now - answer->elapsed).time_since_epoch();
   const Duration offset = ((received - sent_here) + (received + pong.delay - now.time_since_epoch())) / 2;
   peer.clock.add_sample(round_trip, offset, now);
   // The clock that users read follows without delay: until then they read the estimate before.
   status_due(peer);
   if (peer.samples < UINT16_MAX) ++peer.samples;
   const Duration interval = ping_interval(peer);
-  peer.next_ping = now + interval - std::min(*elapsed, interval);
+  // From the last PING and not from the one that was answered: a peer that answers late would be sent more.
+  peer.next_ping = now + interval - std::min(answer->since_last, interval);
   if (interval > kSlowPingInterval) peer.next_ping = std::max(peer.next_ping, deferred_ping(peer, interval));
   schedule(peer);
 }
@@ -684,7 +687,8 @@ void Endpoint::start_liveness(Peer& peer, Instant now) {
 Duration Endpoint::ping_interval(const Peer& peer) const {
   const Duration keep_alive = std::min(kMaxKeepAlive, peer.timeout / 3);
   // The server's clock is the reference of most users: the client alone measures in a hurry.
-  if (options_.mode == Mode::kClient && !peer.clock.settled() && peer.samples < kFastSamples)
+  if (options_.mode == Mode::kClient && !peer.clock.settled() && peer.samples < kFastSamples &&
+      peer.pings.count() < kMaxFastPings)
     return std::min(kFastPingInterval, keep_alive);
   if (!peer.clock.settled() && peer.samples < kMaxSettlingSamples)
     return std::min(kSlowPingInterval, keep_alive);

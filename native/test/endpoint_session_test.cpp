@@ -76,6 +76,43 @@ TEST_CASE("PONG: at most 20 a second, each PING beyond that is counted") {
   CHECK(c.world.server->count(Counter::dropPingRateLimited) - answered_before == 200 - pongs);
 }
 
+TEST_CASE("PONGs that were kept back cause no PINGs, and those before the last one no round trip") {
+  Connected c;
+  std::vector<std::uint16_t> asked;
+  // Takes what the gateway sends, and notes its PINGs.
+  const auto turn = [&](Duration step) {
+    c.world.now += step;
+    c.world.server->endpoint.advance(c.world.now);
+    c.peer.turn();
+    for (const auto& payload : c.peer.payloads) {
+      FrameReader reader(payload);
+      for (Frame frame; reader.next(frame);) {
+        if (frame.type == FrameType::kPing) asked.push_back(frame.ping.sequence);
+      }
+    }
+    c.peer.forget();
+  };
+  // Answers nothing for 12 s, but is heard all the time.
+  for (int i = 0; i < 120; ++i) {
+    c.peer.send(Frames().message({}));
+    turn(milliseconds(100));
+  }
+  std::vector<std::uint16_t> kept = asked;
+  REQUIRE(kept.size() >= 8);
+  SUBCASE("sent in their order") {}
+  SUBCASE("sent in the opposite order") { std::ranges::reverse(kept); }
+  const bool in_order = kept.front() < kept.back();
+  const std::uint64_t unexpected = c.world.server->count(Counter::unexpectedPong);
+  asked.clear();
+  for (const std::uint16_t sequence : kept) {
+    c.peer.send(Frames().pong(sequence, c.world.now));
+    turn(milliseconds(50));
+  }
+  INFO(kept.size() << " PONGs");
+  CHECK(asked.size() <= 1);
+  CHECK(c.world.server->count(Counter::unexpectedPong) - unexpected == (in_order ? 0 : kept.size() - 1));
+}
+
 TEST_CASE("a PING that arrives while a packet is being filled is answered in the same turn") {
   Connected c;
   c.world.now += seconds(1);

@@ -26,9 +26,15 @@ class Pings {
   ~Pings() { record_.clear(pool_); }
 
   std::uint16_t sent(Instant now) { return record_.sent(pool_, now); }
+  // Since the PING of that number was sent.
   std::optional<Duration> answered(std::uint16_t sequence, Instant now) {
-    return record_.answered(pool_, sequence, now);
+    const auto answer = record_.answered(pool_, sequence, now);
+    if (answer) since_last_ = answer->since_last;
+    return answer ? std::optional(answer->elapsed) : std::nullopt;
   }
+  // Between the last PING and the last answer.
+  [[nodiscard]] Duration since_last() const { return since_last_; }
+  [[nodiscard]] std::uint16_t count() const { return record_.count(); }
   [[nodiscard]] bool any_outstanding() const { return record_.any_outstanding(); }
   void clear() { record_.clear(pool_); }
   [[nodiscard]] std::uint32_t times_held() const { return pool_.size(); }
@@ -36,6 +42,7 @@ class Pings {
  private:
   PingTimesPool pool_{1};
   PingRecord record_;
+  Duration since_last_{};
 };
 
 TEST_CASE("ping record: sequence numbers count from 0 and an answer gives the time since") {
@@ -45,9 +52,29 @@ TEST_CASE("ping record: sequence numbers count from 0 and an answer gives the ti
   CHECK(record.sent(now) == 0);
   CHECK(record.sent(now + milliseconds(100)) == 1);
   CHECK(record.any_outstanding());
-  CHECK(record.answered(1, now + milliseconds(150)) == milliseconds(50));
-  CHECK(record.answered(0, now + milliseconds(151)) == milliseconds(151));
+  CHECK(record.count() == 2);
+  CHECK(record.answered(0, now + milliseconds(130)) == milliseconds(130));
+  CHECK(record.since_last() == milliseconds(30));
+  CHECK(record.answered(1, now + milliseconds(151)) == milliseconds(51));
+  CHECK(record.since_last() == milliseconds(51));
   CHECK_FALSE(record.any_outstanding());
+}
+
+TEST_CASE("ping record: an answer ends the wait for the PINGs before it, and for no later one") {
+  const Instant now(seconds(1));
+  for (unsigned answered = 0; answered < PingRecord::kOutstanding; ++answered) {
+    for (unsigned other = 0; other < PingRecord::kOutstanding; ++other) {
+      CAPTURE(answered);
+      CAPTURE(other);
+      Pings record;
+      // So that the places of those outstanding begin in the middle.
+      const unsigned first = 5;
+      for (unsigned i = 0; i < first + PingRecord::kOutstanding; ++i) record.sent(now);
+      REQUIRE(record.answered(static_cast<std::uint16_t>(first + answered), now) == Duration::zero());
+      CHECK(record.answered(static_cast<std::uint16_t>(first + other), now).has_value() ==
+            (other > answered));
+    }
+  }
 }
 
 TEST_CASE("ping record: unknown, future and repeated answers are nothing") {
@@ -128,6 +155,7 @@ TEST_CASE("ping record: agrees with a map of send times") {
     Pings record;
     std::map<std::uint16_t, Instant> model;
     Instant now(seconds(random.below(100'000)));
+    Instant last;
     // Far enough for the sequence numbers to wrap.
     for (int step = 0; step < 150'000; ++step) {
       now += milliseconds(random.below(3'000));
@@ -135,7 +163,7 @@ TEST_CASE("ping record: agrees with a map of send times") {
         const std::uint16_t sequence = record.sent(now);
         model.erase(static_cast<std::uint16_t>(sequence - 16U));
         std::erase_if(model, [&](const auto& entry) { return now - entry.second > minutes(10); });
-        model[sequence] = now;
+        model[sequence] = last = now;
       } else {
         const auto latest = static_cast<std::uint16_t>(step / 2);
         const std::uint16_t sequence =
@@ -146,7 +174,11 @@ TEST_CASE("ping record: agrees with a map of send times") {
         const auto expected =
             found == model.end() ? std::nullopt : std::optional<Duration>(now - found->second);
         REQUIRE(record.answered(sequence, now) == expected);
-        model.erase(sequence);
+        if (!expected) continue;
+        REQUIRE(record.since_last() == now - last);
+        std::erase_if(model, [&](const auto& entry) {
+          return static_cast<std::uint16_t>(sequence - entry.first) < PingRecord::kOutstanding;
+        });
       }
     }
   }

@@ -37,6 +37,10 @@ inline std::vector<Sent> sent_by(Node& node, Instant now) {
 class Frames {
  public:
   Frames& ping(std::uint16_t sequence) { return check(write_ping(writer_, sequence)); }
+  Frames& pong(std::uint16_t sequence, Instant received) {
+    return check(
+        write_pong(writer_, sequence, static_cast<std::uint64_t>(received.time_since_epoch().count()), {}));
+  }
   Frames& ack(std::uint64_t smallest, std::uint64_t largest) {
     const AckRange range{smallest, largest};
     return check(write_ack(writer_, Duration(0), std::span(&range, 1)));

@@ -105,6 +105,18 @@ TEST_CASE("one message after a silence is enough to measure the path anew") {
   path.check(milliseconds(2));
 }
 
+TEST_CASE("a path that is longer than the time of 16 PINGs in a hurry is measured") {
+  for (const Duration round_trip : {seconds(1), seconds(2)}) {
+    CAPTURE(round_trip.count());
+    Path path(5, link_of(round_trip));
+    path.idle(seconds(60));
+    path.check(round_trip);
+    const std::uint64_t before = path.client_pings();
+    path.idle(seconds(60));
+    CHECK(path.client_pings() - before <= 60);
+  }
+}
+
 TEST_CASE("messages cause at most one PING in a second, and less than one that are measured by themselves") {
   const auto count = [](const std::string& what, Traffic traffic, std::uint32_t channel, std::size_t size,
                         double loss, std::uint64_t least, std::uint64_t most) {
