@@ -332,6 +332,7 @@ void Endpoint::on_connected_timer(Peer& peer, Instant now) {
   peer.path_mtu.on_timer(now);
   if (peer.transfer) {
     peer.transfer->on_timer(peer.round_trip, peer.next_packet_number, now);
+    ping_with_probes(peer, now);
     // A client leaves the judgement to its gateway, whose memory is the scarce one.
     if (!peer.transfer->check_progress(peer.last_receive, now) && options_.mode == Mode::kServer) {
       counters_.add(Counter::peersNoProgress);

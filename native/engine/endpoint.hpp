@@ -382,6 +382,7 @@ class Endpoint {
   bool send_mtu_probe(Peer& peer, std::size_t size, Instant now);
   [[nodiscard]] Instant deferred_ping(const Peer& peer, Duration interval) const;
   void plan_ping(Peer& peer, Instant now);
+  static void ping_with_probes(Peer& peer, Instant now);
   void write_ping_frame(Peer& peer, ByteWriter& writer, Instant now);
   [[nodiscard]] static bool wants_measurement(const Peer& peer, Instant now);
   void write_due_frames(Peer& peer, ByteWriter& writer, Instant now);

@@ -14,10 +14,10 @@ class ProgressMonitor {
   static constexpr Duration kInterval = std::chrono::seconds(5);
   // Intervals, one after the other, in which the peer has to make the least progress.
   static constexpr std::uint32_t kIntervals = 6;
-  // Intervals that do not count after a message of the peer was refused for want of memory: the probe
-  // timeouts of its sender have grown, so that it may send more only after a minute. At most so many in a
-  // row, because a peer could have messages refused on purpose.
-  static constexpr std::uint8_t kExcusedIntervals = 12;
+  // Intervals that do not count when a message of the peer was refused for want of memory: the one in which
+  // it was, and another for the probe timeout of its sender and the way. At most so many in a row, because a
+  // peer could have messages refused on purpose.
+  static constexpr std::uint8_t kExcusedIntervals = 2;
   static constexpr std::uint8_t kMostExcusedIntervals = 60;
   // Bytes per second that the unfinished messages of a channel have to grow by.
   static constexpr std::uint64_t kLeastRate = 32;

@@ -153,6 +153,7 @@ class Recovery {
       }
       timeouts_ = 0;
       probes_due_ = 0;
+      last_answer_ = now;
     }
     summary.newly_marked = newly_marked;
     detect_losses(controller, round_trip, now, owner, summary);
@@ -224,6 +225,9 @@ class Recovery {
     return round_trip.pto() + kMaxAckDelay;
   }
 
+  // The path is alive: a PING over it was answered.
+  void on_answer(Instant now) { last_answer_ = now; }
+
   // The path is new: what is in flight went over another one, and its loss or delay says nothing of this one.
   template <class Owner>
   void on_path_changed(Owner& owner) {
@@ -233,8 +237,10 @@ class Recovery {
   }
 
  private:
-  // 2^10 probe timeouts are longer than any connection's timeout.
   static constexpr std::uint8_t kMaxBackoff = 10;
+  // Or the time since something was answered. RFC 9002 doubles without a bound: on a path that loses two
+  // packets of five, a message would arrive after a minute or two now and then.
+  static constexpr Duration kMaxProbeTimeout = std::chrono::seconds(1);
   // RFC 9002 section 7.6.1.
   static constexpr int kPersistentThreshold = 3;
   // With the doubling, as long as persistent congestion takes.
@@ -264,7 +270,9 @@ class Recovery {
   }
 
   [[nodiscard]] Instant probe_time(const RoundTrip& round_trip) const {
-    return last_sent_ + probe_timeout(round_trip) * (1 << timeouts_);
+    const Duration first = probe_timeout(round_trip);
+    const Duration most = std::max(kMaxProbeTimeout, last_sent_ - last_answer_);
+    return last_sent_ + std::max(first, std::min(first * (1 << timeouts_), most));
   }
 
   template <class Owner>
@@ -349,6 +357,7 @@ class Recovery {
   std::uint64_t packets_lost_ = 0;
   std::uint64_t messages_lost_ = 0;
   Instant last_sent_{};
+  Instant last_answer_{};
   Instant loss_time_ = kNever;
   std::uint32_t open_frames_ = 0;
   std::uint16_t open_messages_ = 0;

@@ -367,6 +367,7 @@ void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
   const std::optional<PingRecord::Answer> answer = peer.pings.answered(ping_pool_, pong.sequence, now);
   if (!answer) return counters_.add(Counter::unexpectedPong);
   counters_.add(Counter::pongsReceived);
+  if (peer.transfer) peer.transfer->on_answer(now);
   const Duration round_trip = answer->elapsed - pong.delay;
   // A peer cannot have taken longer to answer than the answer took: this sample says nothing.
   if (round_trip < Duration::zero() || pong.receive_time > static_cast<std::uint64_t>(INT64_MAX / 4)) return;
@@ -383,6 +384,12 @@ void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
   peer.next_ping = now + interval - std::min(answer->since_last, interval);
   if (interval > kSlowPingInterval) peer.next_ping = std::max(peer.next_ping, deferred_ping(peer, interval));
   schedule(peer);
+}
+
+// With the probes of a path that acknowledges nothing goes a PING, whose answer tells that the path is alive.
+void Endpoint::ping_with_probes(Peer& peer, Instant now) {
+  if (peer.transfer->recovery().timeouts() > 0 && peer.pings.is_older_than(kSlowPingInterval, now))
+    peer.ping_due = true;
 }
 
 void Endpoint::answer_unknown(const ReceivedDatagram& datagram, const ConnectionId& id, Instant now) {

@@ -253,6 +253,8 @@ class Transfer {
     const SendHolding holding(*this);
     while (confirmations_.begin() < end) confirmations_.pop();
   }
+  // A PING was answered.
+  void on_answer(Instant now) { recovery_.on_answer(now); }
   [[nodiscard]] const Recovery& recovery() const { return recovery_; }
   // Null until something was sent that has to arrive.
   [[nodiscard]] const CongestionController* controller() const { return controller_.get(); }

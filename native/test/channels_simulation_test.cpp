@@ -301,6 +301,25 @@ class Scenario {
 
 }  // namespace
 
+TEST_CASE("a reliable message arrives within 20 s on a path that loses two packets of five") {
+  for_each_seed(5, [](std::uint64_t seed) {
+    LinkSettings link;
+    link.delay = milliseconds(60);
+    link.jitter = milliseconds(40);
+    ChannelWorld world(seed, link);
+    world.connect();
+    link.loss_rate = 0.4;
+    world.simulation.set_link(std::nullopt, std::nullopt, link);
+    for (std::uint64_t number = 1; number <= 20; ++number) {
+      REQUIRE(world.client->send(world.own, kOrdered, number, 100) == SendStatus::kSent);
+      const Instant limit = world.simulation.now() + seconds(20);
+      const auto& received = world.gateway->side(world.other).received[kOrdered];
+      while (!received.contains(number) && world.simulation.now() < limit) world.run(milliseconds(20));
+      REQUIRE(received.contains(number));
+    }
+  });
+}
+
 TEST_CASE("channels keep their promises over bad networks") {
   std::uint64_t runs = 0;
   std::uint64_t moves = 0;
