@@ -124,7 +124,7 @@ export class ClientSubscription implements Subscription {
   }
 
   /**
-   * Ends it, for good. Without a connection it has ended at once.
+   * Ends it, for good. Without a connection, or with one that is closing, it has ended at once.
    *
    * @throws (rejects) as `Requester.read`.
    */

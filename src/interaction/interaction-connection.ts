@@ -327,7 +327,9 @@ export class InteractionConnection
       minIntervalMs,
       maxIntervalMs,
       unsubscribe: async (how) => {
-        if (this.#subscriptions.remove(subscriptionId, subscriber)) await this.#askToEnd(subscriptionId, how);
+        const isLast = this.#subscriptions.remove(subscriptionId, subscriber);
+        // Whoever closes the connection, no subscription outlives that.
+        if (isLast && this.open) await this.#askToEnd(subscriptionId, how);
       },
     };
   }

@@ -31,7 +31,11 @@ export interface Subscription {
   readonly minIntervalMs: number | undefined;
   /** The longest silence that the device agreed to, in milliseconds; undefined while there is none. */
   readonly maxIntervalMs: number | undefined;
-  /** Ends it; no notification follows. @throws (rejects) as `Requester.read`. */
+  /**
+   * Ends it; no notification follows. Where the connection is closed or closing, it has ended already.
+   *
+   * @throws (rejects) as `Requester.read`.
+   */
   unsubscribe(options?: RequestOptions): Promise<void>;
 }
 

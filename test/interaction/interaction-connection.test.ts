@@ -336,6 +336,20 @@ test('nothing is told after unsubscribe, and an old subscription does not end a 
   expect(end.ofType('request')).toHaveLength(3);
 });
 
+test('whoever closes, a subscription has ended by that, and to end it is no failure', async () => {
+  for (const closesHere of [true, false]) {
+    const { connection, end, hear } = alone();
+    const subscribing = connection.subscribe(terms, listening([]));
+    hear(subscribed(1, 5));
+    const subscription = await subscribing;
+    if (closesHere) void connection.close();
+    else hear({ type: 'control', control: 'close', sequence: 0 });
+    expect(connection.open).toBe(false);
+    await subscription.unsubscribe();
+    expect(end.ofType('request')).toHaveLength(1);
+  }
+});
+
 test('a subscription that could not be ended when that was wanted is ended with its next notification', async () => {
   const { connection, end, hear } = alone();
   const subscribing = connection.subscribe(terms, listening([]));
