@@ -52,7 +52,7 @@ export class GracefulClose {
     this.#handlers = handlers;
   }
 
-  /** This side closes; perhaps the other has begun. Called at most once. */
+  /** This side closes; perhaps the other has begun. Another call changes the plan. */
   close({ ackTimeoutMs, drainTimeoutMs }: ClosePlan): void {
     this.#isOurs = true;
     const nowMs = this.#wheel.clock.now();

@@ -196,7 +196,7 @@ export class InteractionClient
       spread: (spreadMs) => this.#manager.spreadNextAttempt(spreadMs),
       leave: () => {
         this.#departing = this.#manager.handle;
-        void this.#departing?.close();
+        this.#departing?.depart();
       },
       // It closes when what is under way is answered.
       mustStay: () => false,

@@ -707,6 +707,14 @@ export class InteractionConnection
     this.#connection.close(reason);
   }
 
+  /**
+   * Closes as `close` does, for another connection to take its place: the listeners of this side's subscriptions hear `stale`, and requests
+   * are refused with ERR_HAWSER_NOT_CONNECTED.
+   */
+  depart(): void {
+    if (this.#open && !this.#closedHere) this.#beginClosing('connectionLost').close(defaultClosePlan);
+  }
+
   #close(plan: ClosePlan, reason: string | undefined): void {
     if (!this.#open || this.#closedHere) return;
     this.#closedHere = true;

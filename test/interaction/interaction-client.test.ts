@@ -520,6 +520,8 @@ test('a gateway that will go is left before its deadline, with the answers that 
   const written = client.write(endpoint, feature, new Map([[8, 11]]));
   await runTo(400);
   expect([client.state, client.held, gateway.attempts]).toEqual(['CONNECTED', 1, [0]]);
+  // Nothing is notified from now on, however long the answers take.
+  expect([subscription.state, log]).toEqual(['STALE', [['priming', 1], 'connectionLost']]);
   await runTo(2000);
   expect(await invoked).toBe(1);
   await written;
