@@ -24,20 +24,27 @@ struct Handle {
   friend bool operator==(const Handle&, const Handle&) = default;
 };
 
-// Objects at stable addresses, at most `max` of them, in chunks of kChunkSlots that are allocated when
-// needed; the last chunk is as short as `max` allows. 8 bytes per slot beside the object. The lowest free
-// slot is used first, so that the pool stays dense; free chunks at the end are released, but for one spare,
-// so that coming and going around a chunk's edge does not allocate each time.
+// The slots of a chunk of something that has at most `max` slots, as a power of two. A large one is allocated
+// in chunks of 64 slots. One with less than 8,192 has smaller chunks, a 128th of all slots each: a process
+// may have thousands of its kind, one for each connection, and most of them use their first slot only.
+constexpr std::uint32_t chunk_bits(std::uint32_t max) {
+  constexpr std::uint32_t kLeastChunks = 128;
+  constexpr std::uint32_t kMostSlots = 64;
+  return static_cast<std::uint32_t>(std::bit_width(std::clamp(max / kLeastChunks, 1U, kMostSlots))) - 1;
+}
+
+// Objects at stable addresses, at most `max` of them, in chunks that are allocated when needed; the last
+// chunk is as short as `max` allows. 8 bytes per slot beside the object. The lowest free slot is used first,
+// so that the pool stays dense; free chunks at the end are released, but for one spare, so that coming and
+// going around a chunk's edge does not allocate each time.
 //
 // The slot's number and generation are the 8 bytes before the object: `get` touches no other line of memory
 // than the object's first. Large objects' slots begin with a line or in the middle of one: whole lines would
 // cost each object up to 63 bytes.
-template <class T, std::uint32_t kChunkSlots = 64>
+template <class T>
 class SlotPool {
-  static_assert(kChunkSlots >= 1 && kChunkSlots <= 64);
-
  public:
-  explicit SlotPool(std::uint32_t max) : max_(max) {}
+  explicit SlotPool(std::uint32_t max) : max_(max), chunk_bits_(chunk_bits(max)) {}
   SlotPool(const SlotPool&) = delete;
   SlotPool& operator=(const SlotPool&) = delete;
 
@@ -52,7 +59,7 @@ class SlotPool {
   // Memory held, in bytes.
   [[nodiscard]] std::size_t allocated_bytes() const {
     if (chunks_.empty()) return 0;
-    const std::size_t slots = (chunks_.size() - 1) * kChunkSlots + slots_of(chunks_.size() - 1);
+    const std::size_t slots = ((chunks_.size() - 1) << chunk_bits_) + slots_of(chunks_.size() - 1);
     return slots * sizeof(Slot) + chunks_.size() * sizeof(Chunk);
   }
 
@@ -66,7 +73,7 @@ class SlotPool {
     const auto place = static_cast<std::uint32_t>(std::countr_one(chunk.live));
     Slot& slot = chunk.slots[place];
     if (place == chunk.touched) {
-      slot.number = static_cast<std::uint32_t>(index) * kChunkSlots + place;
+      slot.number = (static_cast<std::uint32_t>(index) << chunk_bits_) + place;
       slot.generation = first_generation_[index];
       ++chunk.touched;
     }
@@ -80,9 +87,9 @@ class SlotPool {
   // Ends an object of this pool; its handles are stale from now on. Never allocates.
   void destroy(T& object) {
     Slot& slot = slot_of(object);
-    const std::size_t index = slot.number / kChunkSlots;
+    const std::size_t index = slot.number >> chunk_bits_;
     Chunk& chunk = chunks_[index];
-    const std::uint64_t bit = std::uint64_t{1} << (slot.number % kChunkSlots);
+    const std::uint64_t bit = std::uint64_t{1} << place_of(slot.number);
     assert((chunk.live & bit) != 0);
     object.~T();
     slot.generation = following(slot.generation);
@@ -158,18 +165,24 @@ class SlotPool {
 
   // Slots of a chunk, and their bits.
   [[nodiscard]] std::uint32_t slots_of(std::size_t index) const {
-    return static_cast<std::uint32_t>(std::min<std::uint64_t>(kChunkSlots, max_ - index * kChunkSlots));
+    const std::uint64_t before = std::uint64_t{index} << chunk_bits_;
+    return static_cast<std::uint32_t>(std::min(std::uint64_t{1} << chunk_bits_, max_ - before));
   }
   [[nodiscard]] std::uint64_t all_live(std::size_t index) const {
     return ~std::uint64_t{0} >> (64 - slots_of(index));
   }
 
+  // Of a slot in its chunk.
+  [[nodiscard]] std::uint32_t place_of(std::uint32_t number) const {
+    return number & ~(~std::uint32_t{0} << chunk_bits_);
+  }
+
   [[nodiscard]] Slot* live_slot(std::uint32_t number) {
-    const std::size_t index = number / kChunkSlots;
+    const std::size_t index = number >> chunk_bits_;
     if (index >= chunks_.size()) return nullptr;
     Chunk& chunk = chunks_[index];
-    const bool live = ((chunk.live >> (number % kChunkSlots)) & 1U) != 0;
-    return live ? &chunk.slots[number % kChunkSlots] : nullptr;
+    const std::uint32_t place = place_of(number);
+    return ((chunk.live >> place) & 1U) != 0 ? &chunk.slots[place] : nullptr;
   }
 
   std::size_t add_chunk() {
@@ -194,6 +207,7 @@ class SlotPool {
   }
 
   std::uint32_t max_;
+  std::uint32_t chunk_bits_;  // a chunk has 1 << chunk_bits_ slots
   std::uint32_t size_ = 0;
   std::size_t empty_chunks_ = 0;
   std::vector<Chunk> chunks_;

@@ -32,7 +32,7 @@ struct ControlFrame {
 };
 
 // Storage of all connections' control frames, of which few wait at a time.
-using ControlFramePool = SlotPool<ControlFrame, 4>;
+using ControlFramePool = SlotPool<ControlFrame>;
 
 // The reliable control frames of one connection (docs/protocol.md section 6, last rule), oldest first. The
 // frames live in a pool that all connections share and that every function which needs it is given. `clear`

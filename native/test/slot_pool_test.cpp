@@ -103,7 +103,7 @@ TEST_CASE("slot pool: any handle may be asked for") {
 }
 
 TEST_CASE("slot pool: refuses above its limit, whatever the limit is") {
-  for (const std::uint32_t limit : {0U, 1U, 63U, 64U, 65U, 200U}) {
+  for (const std::uint32_t limit : {0U, 1U, 63U, 64U, 65U, 200U, 8'191U, 8'192U, 8'193U}) {
     CAPTURE(limit);
     SlotPool<std::uint32_t> pool(limit);
     CHECK(pool.max() == limit);
@@ -122,12 +122,32 @@ TEST_CASE("slot pool: refuses above its limit, whatever the limit is") {
   }
 }
 
+TEST_CASE("slot pool: a small one allocates what it uses, a large one 64 slots at a time") {
+  struct Step {
+    std::uint32_t max;
+    std::uint32_t slots;
+  };
+  for (const Step step : {Step{1, 1}, Step{8, 1}, Step{128, 1}, Step{255, 1}, Step{256, 2}, Step{1'000, 4},
+                          Step{8'191, 32}, Step{8'192, 64}, Step{1'000'000, 64}}) {
+    CAPTURE(step.max);
+    SlotPool<int> pool(step.max);
+    CHECK(pool.allocated_bytes() == 0);
+    static_cast<void>(pool.create(0));
+    const std::size_t one_chunk = pool.allocated_bytes();
+    for (std::uint32_t i = 1; i < step.slots; ++i) static_cast<void>(pool.create(0));
+    CHECK(pool.allocated_bytes() == one_chunk);
+    if (step.max == 1) continue;
+    static_cast<void>(pool.create(0));
+    CHECK(pool.allocated_bytes() == 2 * one_chunk);
+  }
+}
+
 TEST_CASE("slot pool: a chunk that was released comes back with fresh generations") {
-  SlotPool<int> pool(64 * 4);
+  SlotPool<int> pool(64 * 8);
   std::vector<Handle> stale;
   for (int round = 0; round < 20; ++round) {
     std::vector<int*> objects;
-    for (int i = 0; i < 64 * 4; ++i) {
+    for (int i = 0; i < 64 * 8; ++i) {
       objects.push_back(pool.create(i));
       const Handle handle = pool.handle_of(*objects.back());
       REQUIRE(pool.get(handle) == objects.back());
@@ -137,19 +157,19 @@ TEST_CASE("slot pool: a chunk that was released comes back with fresh generation
     // All chunks but one spare are gone now.
     for (const Handle handle : stale) REQUIRE(pool.get(handle) == nullptr);
   }
-  for (int i = 0; i < 64 * 4; ++i) static_cast<void>(pool.create(i));
+  for (int i = 0; i < 64 * 8; ++i) static_cast<void>(pool.create(i));
   for (const Handle handle : stale) REQUIRE(pool.get(handle) == nullptr);
 }
 
 TEST_CASE("slot pool: the memory of a flood is released, but for one spare chunk") {
   struct Large {
-    std::array<std::byte, 4096> content;
+    std::array<std::byte, 1024> content;
   };
-  SlotPool<Large> pool(64 * 10);
+  SlotPool<Large> pool(64 * 128);
   Large* kept = pool.create();
   std::vector<Large*> flood;
-  flood.reserve(64 * 10 - 1);
-  for (int i = 0; i < 64 * 10 - 1; ++i) flood.push_back(pool.create());
+  flood.reserve(64 * 128 - 1);
+  for (int i = 0; i < 64 * 128 - 1; ++i) flood.push_back(pool.create());
   for (Large* object : flood) pool.destroy(*object);
   // The spare chunk serves without allocating; the one after it has to be made anew.
   for (int i = 0; i < 127; ++i) {
@@ -164,15 +184,20 @@ TEST_CASE("slot pool: the memory of a flood is released, but for one spare chunk
 }
 
 TEST_CASE("slot pool: coming and going around the edge of a chunk allocates nothing") {
-  SlotPool<int> pool(1000);
-  for (int i = 0; i < 64; ++i) static_cast<void>(pool.create(i));
-  pool.destroy(*pool.create(0));
-  const AllocationCount scope;
-  for (int i = 0; i < 1000; ++i) {
-    int* object = pool.create(i);
-    pool.destroy(*object);
+  for (const std::uint32_t max : {8U, 1'000U, 10'000U}) {
+    CAPTURE(max);
+    SlotPool<int> pool(max);
+    static_cast<void>(pool.create(0));
+    const std::size_t one_chunk = pool.allocated_bytes();
+    while (pool.allocated_bytes() == one_chunk) static_cast<void>(pool.create(0));
+    // One object is in the second chunk.
+    const AllocationCount scope;
+    for (std::uint32_t i = 0; i < 1'000; ++i) {
+      pool.destroy(*pool.at(pool.size() - 1));
+      static_cast<void>(pool.create(0));
+    }
+    CHECK(scope.count() == 0);
   }
-  CHECK(scope.count() == 0);
 }
 
 TEST_CASE("slot pool: visits in slot order, and the visitor may destroy anything") {
@@ -235,7 +260,8 @@ TEST_CASE("slot pool: keeps the alignment an object asks for, with at most 16 by
   struct Plain {
     std::array<std::uint64_t, 4> values;
   };
-  SlotPool<Plain> plain(2);
+  // Two in one chunk.
+  SlotPool<Plain> plain(256);
   const auto first = reinterpret_cast<std::uintptr_t>(plain.create());
   const auto second = reinterpret_cast<std::uintptr_t>(plain.create());
   CHECK(second - first <= sizeof(Plain) + 16);
@@ -246,7 +272,8 @@ TEST_CASE("slot pool: random creation and destruction keeps objects and handles 
     CAPTURE(seed);
     SeededRandom random(seed);
     int alive = 0;
-    const std::uint32_t limit = 1 + random.below(400);
+    // With chunks of all sizes.
+    const std::uint32_t limit = 1 + random.below(1U << (1 + random.below(14)));
     SlotPool<Counted> pool(limit);
     std::vector<std::pair<Handle, std::uint64_t>> living;
     std::vector<Handle> gone;
