@@ -64,16 +64,13 @@ T unpacked_figure(Packed value) {
 }  // namespace
 
 PeerStatusTable::PeerStatusTable(std::uint32_t slots)
-    : branch_count_(slots / kBranchSlots + (slots % kBranchSlots == 0 ? 0 : 1)),
-      branches_(std::make_unique<std::atomic<Branch*>[]>(branch_count_)),
-      allocated_bytes_(branch_count_ * sizeof(std::atomic<Branch*>)) {}
+    : group_bits_(chunk_bits(slots)),
+      group_count_((slots >> group_bits_) + (place_of(slots) == 0 ? 0 : 1)),
+      groups_(std::make_unique<std::atomic<Cell*>[]>(group_count_)),
+      allocated_bytes_(group_count_ * sizeof(std::atomic<Cell*>)) {}
 
 PeerStatusTable::~PeerStatusTable() {
-  for (std::uint32_t i = 0; i < branch_count_; ++i) {
-    const std::unique_ptr<Branch> branch(branches_[i].load(std::memory_order_relaxed));
-    if (!branch) continue;
-    for (const std::atomic<Group*>& group : *branch) delete group.load(std::memory_order_relaxed);
-  }
+  for (std::uint32_t i = 0; i < group_count_; ++i) delete[] groups_[i].load(std::memory_order_relaxed);
 }
 
 PeerStatusTable::Content PeerStatusTable::pack(const PeerStatus& status, const ClockEstimate& clock) {
@@ -124,30 +121,23 @@ PeerStatus PeerStatusTable::unpack(const Content& content, Instant now) {
 }
 
 const PeerStatusTable::Cell* PeerStatusTable::find(std::uint32_t slot) const {
-  if (slot / kBranchSlots >= branch_count_) return nullptr;
-  const Branch* const branch = branches_[slot / kBranchSlots].load(std::memory_order_acquire);
-  if (branch == nullptr) return nullptr;
-  const Group* const group = (*branch)[slot / kGroupCells % kGroups].load(std::memory_order_acquire);
-  return group == nullptr ? nullptr : &(*group)[slot % kGroupCells];
+  const std::uint32_t group = slot >> group_bits_;
+  if (group >= group_count_) return nullptr;
+  const Cell* const first = groups_[group].load(std::memory_order_acquire);
+  return first == nullptr ? nullptr : first + place_of(slot);
 }
 
 PeerStatusTable::Cell& PeerStatusTable::cell_of(std::uint32_t slot) {
-  assert(slot / kBranchSlots < branch_count_);
-  std::atomic<Branch*>& branch_place = branches_[slot / kBranchSlots];
-  Branch* branch = branch_place.load(std::memory_order_relaxed);
-  if (branch == nullptr) {
-    branch = new Branch();
-    allocated_bytes_ += sizeof(Branch);
-    branch_place.store(branch, std::memory_order_release);
+  assert(slot >> group_bits_ < group_count_);
+  std::atomic<Cell*>& group = groups_[slot >> group_bits_];
+  Cell* first = group.load(std::memory_order_relaxed);
+  if (first == nullptr) {
+    const std::size_t cells = std::size_t{1} << group_bits_;
+    first = new Cell[cells]();
+    allocated_bytes_ += cells * sizeof(Cell);
+    group.store(first, std::memory_order_release);
   }
-  std::atomic<Group*>& group_place = (*branch)[slot / kGroupCells % kGroups];
-  Group* group = group_place.load(std::memory_order_relaxed);
-  if (group == nullptr) {
-    group = new Group();
-    allocated_bytes_ += sizeof(Group);
-    group_place.store(group, std::memory_order_release);
-  }
-  return (*group)[slot % kGroupCells];
+  return first[place_of(slot)];
 }
 
 // Each word is stored with release order, so that a reader that sees one of them also sees the odd version

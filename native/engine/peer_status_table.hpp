@@ -16,8 +16,9 @@
 namespace hawser {
 
 // One cell of 128 bytes for each slot that had a connected peer, guarded by a sequence lock. The endpoint's
-// thread writes; any thread reads, and retries while a write is under way. Cells are allocated in groups of
-// 16 when first used and live as long as the table, so that a reader never sees freed memory.
+// thread writes; any thread reads, and retries while a write is under way. Cells are allocated in groups when
+// first used and live as long as the table, so that a reader never sees freed memory. A group has as many
+// cells as a chunk of a SlotPool has slots, and for the same reason.
 class PeerStatusTable {
  public:
   static constexpr std::size_t kCellBytes = 128;
@@ -41,9 +42,6 @@ class PeerStatusTable {
 
  private:
   static constexpr std::size_t kWords = kCellBytes / sizeof(std::uint64_t);
-  static constexpr std::uint32_t kGroupCells = 16;
-  static constexpr std::uint32_t kGroups = 64;
-  static constexpr std::uint32_t kBranchSlots = kGroupCells * kGroups;
   using Content = std::array<std::uint64_t, kWords - 1>;
 
   struct alignas(64) Cell {
@@ -52,18 +50,22 @@ class PeerStatusTable {
     std::array<std::atomic<std::uint64_t>, kWords - 1> words{};
   };
   static_assert(sizeof(Cell) == kCellBytes);
-  using Group = std::array<Cell, kGroupCells>;
-  using Branch = std::array<std::atomic<Group*>, kGroups>;
 
   [[nodiscard]] static Content pack(const PeerStatus& status, const ClockEstimate& clock);
   [[nodiscard]] static PeerStatus unpack(const Content& content, Instant now);
 
+  // Of a slot in its group.
+  [[nodiscard]] std::uint32_t place_of(std::uint32_t slot) const {
+    return slot & ~(~std::uint32_t{0} << group_bits_);
+  }
   [[nodiscard]] const Cell* find(std::uint32_t slot) const;
   // Allocates what is missing.
   [[nodiscard]] Cell& cell_of(std::uint32_t slot);
 
-  std::uint32_t branch_count_;
-  std::unique_ptr<std::atomic<Branch*>[]> branches_;
+  std::uint32_t group_bits_;  // a group has 1 << group_bits_ cells
+  std::uint32_t group_count_;
+  // The first cell of each group; null until it is used.
+  std::unique_ptr<std::atomic<Cell*>[]> groups_;
   std::size_t allocated_bytes_;
 };
 

@@ -54,7 +54,7 @@ void check_numbered(const PeerStatus& read) {
 
 TEST_CASE("peer status table: what was published is read by the same handle, and by no other") {
   PeerStatusTable table(5'000);
-  for (const std::uint32_t slot : {0U, 1U, 15U, 16U, 1'023U, 1'024U, 4'999U}) {
+  for (const std::uint32_t slot : {0U, 1U, 63U, 64U, 1'023U, 1'024U, 4'999U}) {
     CAPTURE(slot);
     const Handle peer{slot, 3};
     CHECK_FALSE(table.read(peer, Instant()).has_value());
@@ -107,9 +107,23 @@ TEST_CASE("peer status table: the clock offset goes on between publications") {
 TEST_CASE("peer status table: takes memory for slots in use only") {
   PeerStatusTable table(1'000'000);
   const std::size_t before = table.allocated_bytes();
-  CHECK(before < std::size_t{16} * 1024);
+  // A thousandth of what all cells would take.
+  CHECK(before < std::size_t{1'000} * PeerStatusTable::kCellBytes);
   for (std::uint32_t slot = 0; slot < 10'000; ++slot) table.publish({slot, 1}, {}, {});
   CHECK(table.allocated_bytes() - before <= std::size_t{10'100} * PeerStatusTable::kCellBytes);
+}
+
+TEST_CASE("peer status table: that of one connection has few cells and places for them") {
+  PeerStatusTable table(16);
+  CHECK(table.allocated_bytes() <= PeerStatusTable::kCellBytes);
+  const std::size_t before = table.allocated_bytes();
+  table.publish({0, 1}, {}, {});
+  CHECK(table.allocated_bytes() - before == PeerStatusTable::kCellBytes);
+  for (std::uint32_t slot = 1; slot < 16; ++slot) {
+    table.publish({slot, 1}, {}, {});
+    CHECK(table.read({slot, 1}, Instant()).has_value());
+  }
+  CHECK_FALSE(table.read({16, 1}, Instant()).has_value());
 }
 
 TEST_CASE("peer status table: readers on other threads never see two publications mixed") {
