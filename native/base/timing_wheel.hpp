@@ -33,7 +33,8 @@ struct TimerNode {
 // 1 ms. arm, cancel and next_deadline are O(1), firing is O(1) amortised (a timer moves down at most once per
 // level), and advancing over a gap costs what lies in it, not its length. Nine levels of 64 slots hold every
 // instant before kNever, so no deadline is too far. The memory of a level, 512 bytes, is allocated when it is
-// first used.
+// used and goes on to the next level that is, once it is empty: a wheel holds as many as were in use at a
+// time.
 //
 // A timer at tick T lives at the level of the highest base-64 digit in which T differs from the current tick,
 // in the slot of T's digit there. Time never passes over a slot in use without emptying it, so that level and
@@ -90,15 +91,17 @@ class TimingWheel {
       current_ = due;
       const unsigned slot = digit(due, level);
       if (level == 0) {
-        while (TimerNode* node = (*heads_[0])[slot]) {
-          unlink(*node);
+        while (slot_in_use(0, slot)) {
+          TimerNode& node = *(*heads_[0])[slot];
+          unlink(node);
           --size_;
-          fire(*node);
+          fire(node);
         }
       } else {
-        while (TimerNode* node = (*heads_[level])[slot]) {
-          remove(*node, level, slot);
-          link(*node);
+        while (slot_in_use(level, slot)) {
+          TimerNode& node = *(*heads_[level])[slot];
+          remove(node, level, slot);
+          link(node);
         }
       }
     }
@@ -142,6 +145,11 @@ class TimingWheel {
     return (static_cast<unsigned>(std::bit_width(difference)) - 1) / kDigitBits;
   }
 
+  // An empty slot may have lost its memory: another level may have it.
+  [[nodiscard]] bool slot_in_use(unsigned level, unsigned slot) const {
+    return ((slots_in_use_[level] >> slot) & 1U) != 0;
+  }
+
   // The first tick of the first slot in use at a level that has one.
   [[nodiscard]] std::uint64_t first_tick(unsigned level) const {
     const auto slot = static_cast<std::uint64_t>(std::countr_zero(slots_in_use_[level]));
@@ -154,7 +162,7 @@ class TimingWheel {
   void link(TimerNode& node) {
     const unsigned level = level_of(node.tick);
     const unsigned slot = digit(node.tick, level);
-    if (!heads_[level]) heads_[level] = std::make_unique<Level>();
+    if (!heads_[level]) provide(level);
     TimerNode*& head = (*heads_[level])[slot];
     if (head == nullptr) {
       head = node.prev = node.next = &node;
@@ -166,6 +174,14 @@ class TimingWheel {
     node.next = head;
     head->prev->next = &node;
     head->prev = &node;
+  }
+
+  // Gives a level memory. That of a level that is not in use has no heads left in it.
+  void provide(unsigned level) {
+    const auto idle = std::ranges::find_if(heads_, [this](const std::unique_ptr<Level>& heads) {
+      return heads && ((levels_in_use_ >> (&heads - heads_.data())) & 1U) == 0;
+    });
+    heads_[level] = idle != heads_.end() ? std::move(*idle) : std::make_unique<Level>();
   }
 
   void unlink(TimerNode& node) {

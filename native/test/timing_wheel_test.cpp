@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -353,6 +354,36 @@ TEST_CASE("timing wheel: the same calls fire in the same order") {
   const auto order = run();
   CHECK(order.size() == 200);
   CHECK(order == run());
+}
+
+TEST_CASE("timing wheel: the memory of a level goes to the next that is used") {
+  TimingWheel wheel(at(Duration(0)));
+  Timer timer(wheel);
+  const AllocationCount scope;
+  Duration now{};
+  // It passes through all levels below, and each time fires at level 0.
+  for (const Duration ahead : std::initializer_list<Duration>{
+           milliseconds(1), milliseconds(100), milliseconds(5'000), milliseconds(300'000), hours(5)}) {
+    now += ahead;
+    wheel.arm(timer, at(now));
+    CHECK(fired_by(wheel, now) == 1);
+  }
+  CHECK(scope.count() == 1);
+}
+
+TEST_CASE("timing wheel: what a callback arms may take the memory of the slot that fires") {
+  TimingWheel wheel(at(Duration(0)));
+  Timer soon(wheel);
+  Timer late(wheel);
+  wheel.arm(soon, at(milliseconds(10)));
+  int fired = 0;
+  wheel.advance(at(milliseconds(10)), [&](TimerNode&) {
+    ++fired;
+    wheel.arm(late, at(milliseconds(10'000)));
+  });
+  CHECK(fired == 1);
+  CHECK(fired_by(wheel, milliseconds(9'999)) == 0);
+  CHECK(fired_by(wheel, milliseconds(10'000)) == 1);
 }
 
 TEST_CASE("timing wheel: allocates each level that is used once, and nothing else") {
