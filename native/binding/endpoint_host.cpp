@@ -47,6 +47,7 @@ EndpointHost::EndpointHost(ParsedOptions options, HostListener& listener, const 
   if (!shares_memory()) return;
   options_.socket.memory = environment.socket_memory;
   packet_buffers_ = environment.packet_buffers;
+  endpoint_random_ = environment.random;
   options_.endpoint.packet_buffers = packet_buffers_.get();
 }
 
@@ -80,7 +81,7 @@ Result<std::unique_ptr<UdpSocket>, SocketError> EndpointHost::open_socket(
 Result<void, SocketError> EndpointHost::start_on_socket(uv_loop_s* loop) {
   auto socket = open_socket(options_.socket);
   if (!socket) return Failure{socket.error()};
-  endpoint_random_ = std::make_unique<SystemRandom>();
+  if (!endpoint_random_) endpoint_random_ = std::make_shared<SystemRandom>();
   make_endpoint((*socket)->local_address(), std::make_unique<SystemRandom>(), steady_time(), wall_time());
   return threaded() ? start_thread(loop, *std::move(socket)) : start_loop(loop, *std::move(socket));
 }
@@ -126,7 +127,7 @@ Result<void, SocketError> EndpointHost::start_in_simulation() {
   auto node = SimulatedNode::open(simulation, options_.socket.bind_address, options_.socket.ipv6_only);
   if (!node) return Failure{node.error()};
   auto gateway_random = std::make_unique<SeededRandom>(simulation.next_seed());
-  endpoint_random_ = std::make_unique<SeededRandom>(simulation.next_seed());
+  endpoint_random_ = std::make_shared<SeededRandom>(simulation.next_seed());
   make_endpoint((*node)->local_address(), std::move(gateway_random), (*node)->now(), simulation.wall_now());
   (*node)->start(*endpoint_, queue_, *this, cells_.driver_counters());
   node_ = node->get();
@@ -146,8 +147,8 @@ void EndpointHost::make_endpoint(const SocketAddress& bound, std::unique_ptr<Ran
   options_.gateway.reset();
   endpoint_ = std::make_unique<Endpoint>(options_.endpoint, gateway(), *endpoint_random_, queue_,
                                          cells_.counters(), now);
-  // The endpoint has its own copy.
-  options_.endpoint.channels = {};
+  // The endpoint has its own copy. Assigning {} would keep the memory.
+  options_.endpoint.channels = std::vector<ChannelDeclaration>();
 }
 
 Result<void, SocketError> EndpointHost::rebind() {

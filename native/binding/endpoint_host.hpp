@@ -184,7 +184,7 @@ class EndpointHost final : public ThreadDriverUser, public std::enable_shared_fr
   TransmitSlab transmit_slab_;
   // Null unless they are shared.
   std::shared_ptr<PacketBuffers> packet_buffers_;
-  std::unique_ptr<RandomSource> endpoint_random_;
+  std::shared_ptr<RandomSource> endpoint_random_;
   std::shared_ptr<SharedGateway> gateway_;
   // Outlives the endpoint, which may run on for a moment when the host is not open any more.
   std::unique_ptr<Tap> tap_;

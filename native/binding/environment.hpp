@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/random.hpp"
 #include "base/shared_memory.hpp"
 #include "binding/event_buffers.hpp"
+#include "crypto/random.hpp"
 #include "engine/packet_buffers.hpp"
 #include "io/socket_memory.hpp"
 #include "io/transmit_slab.hpp"
@@ -27,6 +29,8 @@ struct Environment {
   std::shared_ptr<PacketBuffers> packet_buffers =
       std::make_shared<PacketBuffers>(kMaxReceivedDatagram, UINT32_MAX);
   std::shared_ptr<SocketMemoryPool> socket_memory = std::make_shared<SocketMemoryPool>();
+  // It holds random bytes in reserve.
+  std::shared_ptr<RandomSource> random = std::make_shared<SystemRandom>();
 };
 
 }  // namespace hawser::binding
