@@ -77,7 +77,8 @@ class OutputQueue {
   }
 
  private:
-  static constexpr std::size_t kFirst = 8;
+  // An idle client sends one datagram at a time.
+  static constexpr std::size_t kFirst = 2;
 
   [[nodiscard]] std::size_t wrap(std::size_t index) const {
     return index < datagrams_.size() ? index : index - datagrams_.size();
