@@ -37,7 +37,8 @@ EndpointHost::EndpointHost(ParsedOptions options, HostListener& listener, const 
       cells_(options_.endpoint.max_sessions),
       transmit_slab_(
           cells_.memory(), EndpointCells::kTransmitAt,
-          shares_memory() ? environment.transmit_records : SharedMemory(TransmitSlab::kRecordBytes)) {
+          shares_memory() ? environment.transmit_records : SharedMemory(TransmitSlab::kRecordBytes),
+          threaded() ? TransmitSlab::Taker::kOtherThread : TransmitSlab::Taker::kSameThread) {
   // Empty messages cost most for the room that they take in the transmit slab.
   const std::size_t ahead = threaded() ? TransmitSlab::kMostPassedOnBytes : TransmitSlab::kRecordBytes;
   options_.endpoint.queue_slack_bytes =

@@ -45,9 +45,15 @@ class TransmitSlab {
   static constexpr std::size_t kBlocks = 4;
   static constexpr std::size_t kMostPassedOnBytes = (kBlocks + 1) * kRecordBytes;
 
+  // Where the endpoint runs that takes the records.
+  enum class Taker : std::uint8_t { kSameThread, kOtherThread };
+
   // `header`: memory with kHeaderBytes at `offset`, a multiple of 4. `records`: kRecordBytes.
-  TransmitSlab(SharedMemory header, std::size_t offset, SharedMemory records)
-      : header_(std::move(header)), offset_(offset), records_(std::move(records)) {
+  TransmitSlab(SharedMemory header, std::size_t offset, SharedMemory records, Taker taker)
+      : header_(std::move(header)),
+        offset_(offset),
+        records_(std::move(records)),
+        passage_(taker == Taker::kOtherThread ? std::make_unique<Passage>() : nullptr) {
     assert(offset_ % sizeof(std::uint32_t) == 0 && offset_ + kHeaderBytes <= header_.size());
     assert(records_.size() == kRecordBytes);
     store(kWritable, 1);
@@ -97,7 +103,7 @@ class TransmitSlab {
     if (records.empty()) return;
     Block* const block = free_block();
     block->assign(records.begin(), records.end());
-    [[maybe_unused]] const bool pushed = passed_.push(block);
+    [[maybe_unused]] const bool pushed = passage_->passed.push(block);
     assert(pushed && "there are no more blocks than places");
     empty();
   }
@@ -105,12 +111,13 @@ class TransmitSlab {
   // As take(), of what was passed on, on the endpoint's thread.
   template <class F, class C = NoCommands>
   void take_passed_on(F&& visit, C&& command = {}) {
-    while (const std::optional<Block*> block = passed_.pop()) {
+    Passage& passage = *passage_;
+    while (const std::optional<Block*> block = passage.passed.pop()) {
       walk(**block, visit, command);
-      [[maybe_unused]] const bool pushed = returned_.push(*block);
+      [[maybe_unused]] const bool pushed = passage.returned.push(*block);
       assert(pushed && "there are no more blocks than places");
-      returns_.fetch_add(1, std::memory_order_release);
-      returns_.notify_one();
+      passage.returns.fetch_add(1, std::memory_order_release);
+      passage.returns.notify_one();
     }
   }
 
@@ -126,6 +133,13 @@ class TransmitSlab {
 
   // Records on their way to the other side.
   using Block = std::vector<std::byte>;
+
+  struct Passage {
+    std::vector<std::unique_ptr<Block>> blocks;
+    SpscRing<Block*, kBlocks> passed;
+    SpscRing<Block*, kBlocks> returned;
+    std::atomic<std::uint32_t> returns = 0;
+  };
 
   [[nodiscard]] Bytes written() const {
     const std::size_t used = load(kUsed);
@@ -168,12 +182,14 @@ class TransmitSlab {
   }
 
   Block* free_block() {
+    Passage& passage = *passage_;
     for (;;) {
-      const std::uint32_t seen = returns_.load(std::memory_order_acquire);
-      if (const std::optional<Block*> block = returned_.pop()) return *block;
-      if (blocks_.size() < kBlocks) return blocks_.emplace_back(std::make_unique<Block>()).get();
+      const std::uint32_t seen = passage.returns.load(std::memory_order_acquire);
+      if (const std::optional<Block*> block = passage.returned.pop()) return *block;
+      if (passage.blocks.size() < kBlocks)
+        return passage.blocks.emplace_back(std::make_unique<Block>()).get();
       // The other side never waits for this one.
-      returns_.wait(seen, std::memory_order_acquire);
+      passage.returns.wait(seen, std::memory_order_acquire);
     }
   }
 
@@ -194,10 +210,8 @@ class TransmitSlab {
   std::size_t offset_;
   SharedMemory records_;
   bool said_writable_ = true;
-  std::vector<std::unique_ptr<Block>> blocks_;
-  SpscRing<Block*, kBlocks> passed_;
-  SpscRing<Block*, kBlocks> returned_;
-  std::atomic<std::uint32_t> returns_ = 0;
+  // Null unless the endpoint is on another thread.
+  std::unique_ptr<Passage> passage_;
 };
 
 }  // namespace hawser

@@ -56,7 +56,8 @@ struct Slab : SlabMemory, TransmitSlab {
   static constexpr std::size_t kOffset = 48;
 
   explicit Slab(const SharedMemory& shared = SharedMemory(kRecordBytes))
-      : SlabMemory{SharedMemory(kOffset + kHeaderBytes), shared}, TransmitSlab(header, kOffset, records) {}
+      : SlabMemory{SharedMemory(kOffset + kHeaderBytes), shared},
+        TransmitSlab(header, kOffset, records, Taker::kOtherThread) {}
 };
 
 // Writes into a slab as JavaScript does, or as it never should.
