@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -71,7 +72,8 @@ class BlockPool {
   BlockPool& operator=(const BlockPool&) = delete;
   ~BlockPool() {
     assert(in_use_ == 0 && "every Block must die before its pool");
-    for (Free*& head : free_) {
+    if (!free_) return;
+    for (Free*& head : *free_) {
       while (head != nullptr) ::operator delete(std::exchange(head, head->next));
     }
   }
@@ -86,9 +88,9 @@ class BlockPool {
   [[nodiscard]] Block acquire(std::size_t bytes) {
     const std::size_t size = size_for(bytes);
     if (size > kMost || size > max_ - in_use_) return {};
-    Free*& head = free_[class_of(size)];
     std::byte* data = nullptr;
-    if (head != nullptr) {
+    if (free_ && (*free_)[class_of(size)] != nullptr) {
+      Free*& head = (*free_)[class_of(size)];
       data = reinterpret_cast<std::byte*>(std::exchange(head, head->next));
       kept_ -= size;
     } else {
@@ -107,11 +109,12 @@ class BlockPool {
   // last call.
   void release_idle() {
     const std::size_t spare = recent_peak_ - in_use_;
-    for (std::size_t index = free_.size(); index-- > 0 && kept_ > spare;) {
-      Free*& head = free_[index];
-      for (; head != nullptr && kept_ > spare; kept_ -= std::size_t{1} << index)
+    for (std::size_t index = kClasses; index-- > 0 && kept_ > spare;) {
+      Free*& head = (*free_)[index];
+      for (; head != nullptr && kept_ > spare; kept_ -= kLeast << index)
         ::operator delete(std::exchange(head, head->next));
     }
+    if (kept_ == 0) free_.reset();
     peak_ = peak();
     recent_peak_ = in_use_;
   }
@@ -130,13 +133,19 @@ class BlockPool {
   struct Free {
     Free* next;
   };
+  // By the size of the blocks, from kLeast to kMost.
+  static constexpr std::size_t kClasses = std::countr_zero(kMost / kLeast) + 1;
+  using FreeLists = std::array<Free*, kClasses>;
 
-  static std::size_t class_of(std::size_t size) { return static_cast<std::size_t>(std::countr_zero(size)); }
+  static std::size_t class_of(std::size_t size) {
+    return static_cast<std::size_t>(std::countr_zero(size / kLeast));
+  }
 
   void release(std::byte* data, std::size_t size) {
     in_use_ -= size;
-    if (size > max_kept_ - kept_) return ::operator delete(data);
-    Free*& head = free_[class_of(size)];
+    if (!free_) free_.reset(new (std::nothrow) FreeLists());
+    if (!free_ || size > max_kept_ - kept_) return ::operator delete(data);
+    Free*& head = (*free_)[class_of(size)];
     head = ::new (static_cast<void*>(data)) Free{head};
     kept_ += size;
   }
@@ -147,7 +156,8 @@ class BlockPool {
   std::size_t peak_ = 0;         // before the last release_idle()
   std::size_t recent_peak_ = 0;  // since then
   std::size_t kept_ = 0;
-  std::array<Free*, 32> free_{};
+  // Of each class; null while there is no free block, as in the pools of an idle connection.
+  std::unique_ptr<FreeLists> free_;
 };
 
 inline void Block::reset() {

@@ -102,6 +102,22 @@ TEST_CASE("block pool: releases what was not needed since the last call, and not
   CHECK(pool.peak() == 64 + 2560);
 }
 
+TEST_CASE("block pool: one that is idle does not even hold its lists of free blocks") {
+  BlockPool pool(1 << 20U, 1 << 20U);
+  for (int round = 0; round < 2; ++round) {
+    const AllocationCount first;
+    static_cast<void>(pool.acquire(512));
+    // The block and the lists.
+    CHECK(first.count() == 2);
+    const AllocationCount second;
+    static_cast<void>(pool.acquire(512));
+    CHECK(second.count() == 0);
+    pool.release_idle();
+    pool.release_idle();
+    CHECK(pool.kept() == 0);
+  }
+}
+
 TEST_CASE("block pool: random use keeps the books and every byte") {
   SeededRandom random(1);
   BlockPool pool(100'000, 20'000);
