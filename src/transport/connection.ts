@@ -141,8 +141,8 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   #attempt: Attempt | undefined;
   /** What has come with a session, until whoever awaits that, or `reconnected`, has had the chance to listen. */
   #held: (() => void)[] | undefined;
-  /** What is to stay paused after a reconnection. */
-  readonly #paused = new Set<ReliableChannelName<C>>();
+  /** What is to stay paused after a reconnection; undefined until anything is. */
+  #paused: Set<ReliableChannelName<C>> | undefined;
   #closing: DisconnectInfo | undefined;
   #established = false;
   #ended = false;
@@ -265,13 +265,14 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   /** See `Link.pause`. It stays paused when the connection is made anew after a reset. */
   pause(channel: ReliableChannelName<C>): void {
     Link.prototype.pause.call(this, channel);
+    this.#paused ??= new Set();
     this.#paused.add(channel);
   }
 
   /** See `Link.resume`. */
   resume(channel: ReliableChannelName<C>): void {
     Link.prototype.resume.call(this, channel);
-    this.#paused.delete(channel);
+    this.#paused?.delete(channel);
   }
 
   /**
@@ -399,7 +400,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
     }
     this.#hold();
     this.#established = true;
-    for (const channel of this.#paused) Link.prototype.pause.call(this, channel);
+    for (const channel of this.#paused ?? []) Link.prototype.pause.call(this, channel);
     this.#enter('CONNECTED');
     const attempt = this.#attempt;
     this.#attempt = undefined;

@@ -67,8 +67,8 @@ const refusals: Readonly<Record<number, string>> = {
 /** The updates that one socket's side has begun; one at most for each connection. */
 export class KeyUpdates {
   readonly #native: NativeEndpoint;
-  /** By `handleKey`. */
-  readonly #waiting = new Map<number, Waiting>();
+  /** By `handleKey`; undefined until there is one. */
+  #waiting: Map<number, Waiting> | undefined;
 
   constructor(native: NativeEndpoint) {
     this.#native = native;
@@ -82,6 +82,7 @@ export class KeyUpdates {
     switch (start) {
       case keyUpdateStart.begun:
         return new Promise((resolve, reject) => {
+          this.#waiting ??= new Map();
           this.#waiting.set(handleKey(slot, generation), { resolve, reject });
         });
       case keyUpdateStart.busy:
@@ -115,8 +116,8 @@ export class KeyUpdates {
 
   /** The socket is closed. */
   stopped(): void {
-    for (const waiting of this.#waiting.values()) waiting.reject(notConnected());
-    this.#waiting.clear();
+    for (const waiting of this.#waiting?.values() ?? []) waiting.reject(notConnected());
+    this.#waiting = undefined;
   }
 
   /**
@@ -144,8 +145,8 @@ export class KeyUpdates {
 
   #take(slot: number, generation: number): Waiting | undefined {
     const key = handleKey(slot, generation);
-    const waiting = this.#waiting.get(key);
-    this.#waiting.delete(key);
+    const waiting = this.#waiting?.get(key);
+    this.#waiting?.delete(key);
     return waiting;
   }
 }

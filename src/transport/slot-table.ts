@@ -3,10 +3,13 @@ import { handleKey } from './native.js';
 const chunkBits = 6;
 const placeMask = (1 << chunkBits) - 1;
 
-/** Slots of a chunk: as many as have been used. */
+/**
+ * Slots of a chunk: as many as have been used. The first is always there: an array that grows from nothing takes room for 17 elements, and
+ * the client of `connect` has one connection.
+ */
 class Chunk<T> {
-  readonly objects: (T | undefined)[] = [];
-  readonly generations: number[] = [];
+  readonly objects: (T | undefined)[] = [undefined];
+  readonly generations: number[] = [0];
 
   /** Makes the chunk reach to a place. Holes would make the arrays slow. */
   reach(place: number): void {
@@ -25,9 +28,10 @@ class Chunk<T> {
  * while the event of the end is still on its way. Both are found until they are deleted.
  */
 export class SlotTable<T> implements Iterable<T> {
-  readonly #chunks: (Chunk<T> | undefined)[] = [];
-  /** Whose slots have newer users, by `handleKey`. */
-  readonly #earlier = new Map<number, T>();
+  /** With room for one at first, as in a chunk. */
+  readonly #chunks: (Chunk<T> | undefined)[] = [undefined];
+  /** Whose slots have newer users, by `handleKey`; undefined until there is one. */
+  #earlier: Map<number, T> | undefined;
   #size = 0;
 
   get size(): number {
@@ -38,7 +42,7 @@ export class SlotTable<T> implements Iterable<T> {
     const chunk = this.#chunks[slot >>> chunkBits];
     const place = slot & placeMask;
     if (chunk?.generations[place] === generation) return chunk.objects[place];
-    return this.#earlier.size === 0 ? undefined : this.#earlier.get(handleKey(slot, generation));
+    return this.#earlier?.get(handleKey(slot, generation));
   }
 
   put(slot: number, generation: number, object: T): void {
@@ -46,7 +50,10 @@ export class SlotTable<T> implements Iterable<T> {
     const place = slot & placeMask;
     chunk.reach(place);
     const before = chunk.objects[place];
-    if (before !== undefined) this.#earlier.set(handleKey(slot, chunk.generations[place] ?? 0), before);
+    if (before !== undefined) {
+      this.#earlier ??= new Map();
+      this.#earlier.set(handleKey(slot, chunk.generations[place] ?? 0), before);
+    }
     chunk.objects[place] = object;
     chunk.generations[place] = generation;
     ++this.#size;
@@ -55,12 +62,12 @@ export class SlotTable<T> implements Iterable<T> {
   delete(slot: number, generation: number): void {
     if (this.at(slot, generation) === undefined) return;
     --this.#size;
-    if (this.#earlier.delete(handleKey(slot, generation))) return;
+    if (this.#earlier?.delete(handleKey(slot, generation))) return;
     this.#chunkOf(slot >>> chunkBits).objects[slot & placeMask] = undefined;
   }
 
   *[Symbol.iterator](): Generator<T, void, undefined> {
-    yield* this.#earlier.values();
+    if (this.#earlier !== undefined) yield* this.#earlier.values();
     for (const chunk of this.#chunks) {
       if (chunk === undefined) continue;
       for (const object of chunk.objects) if (object !== undefined) yield object;

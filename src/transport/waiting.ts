@@ -24,8 +24,8 @@ interface PeerWaits {
 
 /** Everything that waits on one socket. */
 export class Waiting {
-  /** By `handleKey`. */
-  readonly #peers = new Map<number, PeerWaits>();
+  /** By `handleKey`; undefined until anything waits, which on most sockets nothing ever does. */
+  #peers: Map<number, PeerWaits> | undefined;
   #confirms = 0;
   #lastId = 0;
 
@@ -56,7 +56,7 @@ export class Waiting {
   /** The peers for which anything waits for room, as slot and generation. */
   forRoom(): [slot: number, generation: number][] {
     const found: [number, number][] = [];
-    for (const { slot, generation, drainOwed, room } of this.#peers.values()) {
+    for (const { slot, generation, drainOwed, room } of this.#all()) {
       if (drainOwed || room.length > 0) found.push([slot, generation]);
     }
     return found;
@@ -116,7 +116,7 @@ export class Waiting {
   end(slot: number, generation: number, info: () => DisconnectInfo): void {
     const waits = this.#find(slot, generation);
     if (waits === undefined) return;
-    this.#peers.delete(handleKey(slot, generation));
+    this.#peers?.delete(handleKey(slot, generation));
     this.#confirms -= waits.confirms.size;
     if (waits.room.length === 0 && waits.confirms.size === 0) return;
     const cause = info();
@@ -131,23 +131,28 @@ export class Waiting {
 
   /** The socket has closed. */
   endAll(info: DisconnectInfo): void {
-    for (const { slot, generation } of [...this.#peers.values()]) this.end(slot, generation, () => info);
+    for (const { slot, generation } of this.#all()) this.end(slot, generation, () => info);
+  }
+
+  #all(): PeerWaits[] {
+    return [...(this.#peers?.values() ?? [])];
   }
 
   #find(slot: number, generation: number): PeerWaits | undefined {
-    return this.#peers.get(handleKey(slot, generation));
+    return this.#peers?.get(handleKey(slot, generation));
   }
 
   #of(slot: number, generation: number): PeerWaits {
     const found = this.#find(slot, generation);
     if (found !== undefined) return found;
     const waits: PeerWaits = { slot, generation, drainOwed: false, room: [], confirms: new Map() };
+    this.#peers ??= new Map();
     this.#peers.set(handleKey(slot, generation), waits);
     return waits;
   }
 
   #forget({ slot, generation, drainOwed, room, confirms }: PeerWaits): void {
     if (!drainOwed && room.length === 0 && confirms.size === 0)
-      this.#peers.delete(handleKey(slot, generation));
+      this.#peers?.delete(handleKey(slot, generation));
   }
 }
