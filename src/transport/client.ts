@@ -18,8 +18,8 @@ import { guard } from '../base/isolate.js';
 import { type AddressOrder, reorderAddresses } from '../token/address-order.js';
 import type { ChannelMap, DefaultChannels } from './channels.js';
 import { ConnectError } from './connect-error.js';
-import { Connection, connectionControl } from './connection.js';
-import type { SecretSource, SecretUser } from './key-update.js';
+import { Connection, type ConnectionHost, connectionControl } from './connection.js';
+import type { KeyUpdateInfo, SecretSource, SecretUser } from './key-update.js';
 import type { NativeHandle } from './native.js';
 import { useNetcodeToken } from './netcode-token-use.js';
 import {
@@ -33,7 +33,7 @@ import {
 import { type ConnectionState, disconnectCodes, netcodeStates, type SocketState } from './results.js';
 import type { CloseOptions } from './server.js';
 import { SlotTable } from './slot-table.js';
-import { Socket } from './socket.js';
+import { type BatchListener, Socket, type SocketSink } from './socket.js';
 import type { TransportStats } from './stats.js';
 import { type HeldToken, isReusable, type TokenSource, takeToken } from './token-source.js';
 
@@ -98,6 +98,18 @@ const connectionOptionNames = [
 const defaultTimeoutMs = 10_000;
 const maxTimeoutMs = 3_600_000;
 
+/** What the connections of a client have in common. */
+interface ClientParts<C extends ChannelMap> {
+  readonly client: Client<C>;
+  readonly socket: Socket;
+  readonly clock: Clock;
+  readonly connections: SlotTable<Connection<C>>;
+  /** The client of one connection, which ends with it. */
+  readonly alone: boolean;
+}
+
+type TokenFunction = Extract<TokenSource, () => unknown>;
+
 /** The options of a connection: all checked. */
 interface ConnectionPlan {
   readonly signal: AbortSignal | undefined;
@@ -111,22 +123,21 @@ interface ConnectionPlan {
 }
 
 let openAlone: <C extends ChannelMap>(options: ClientOptions<C>) => Client<C>;
+let stopped: <C extends ChannelMap>(client: Client<C>) => void;
 
 /** One socket for connections to any gateways. Made by {@link Client.open}. */
 export class Client<C extends ChannelMap = DefaultChannels>
   extends EventEmitter<ClientEvents<C>>
   implements AsyncDisposable
 {
-  readonly #socket: Socket;
-  readonly #clock: Clock;
-  readonly #connections = new SlotTable<Connection<C>>();
-  readonly #alone: boolean;
+  readonly #parts: ClientParts<C>;
   readonly #closed: Promise<void>;
   #resolveClosed: () => void = () => undefined;
 
   static {
     openAlone = <C extends ChannelMap>(options: ClientOptions<C>) =>
       new Client<C>(checkClientOptions(options), true);
+    stopped = (client) => client.#stopped();
   }
 
   /**
@@ -142,91 +153,42 @@ export class Client<C extends ChannelMap = DefaultChannels>
 
   private constructor(plan: SocketPlan, alone: boolean) {
     super();
-    this.#clock = plan.clock;
-    this.#alone = alone;
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    const connections = this.#connections;
-    const find = (slot: number, generation: number): Connection<C> | undefined =>
-      connections.at(slot, generation);
-    this.#socket = new Socket(plan.native, plan.settings, {
-      message: (slot, generation, channel, data) => {
-        const connection = find(slot, generation);
-        if (connection !== undefined) connectionControl.message(connection, channel, data);
-      },
-      batch: (listener, slab, descriptors, count) => {
-        guard(this, 'onBatch', () => listener(slab, descriptors, count, 0));
-      },
-      connect: (slot, generation, record) => {
-        const connection = find(slot, generation);
-        if (connection !== undefined) connectionControl.connect(connection, record);
-      },
-      connectFailed: (slot, generation, result, bytes) => {
-        const connection = find(slot, generation);
-        connections.delete(slot, generation);
-        if (connection !== undefined) connectionControl.connectFailed(connection, result, bytes);
-      },
-      disconnect: (slot, generation, result, bytes) => {
-        const connection = find(slot, generation);
-        connections.delete(slot, generation);
-        if (connection !== undefined) connectionControl.disconnect(connection, result, bytes);
-      },
-      state: (slot, generation, state, bytes) => {
-        const connection = find(slot, generation);
-        if (connection !== undefined) connectionControl.state(connection, state, bytes);
-      },
-      goaway: (slot, generation, bytes) => {
-        const connection = find(slot, generation);
-        if (connection !== undefined) connectionControl.goaway(connection, bytes);
-      },
-      secretWanted: (slot, generation, secretId) => {
-        const connection = find(slot, generation);
-        if (connection !== undefined) connectionControl.secretWanted(connection, secretId);
-      },
-      keyUpdated: (slot, generation, info) => {
-        const connection = find(slot, generation);
-        if (connection !== undefined) connectionControl.keyUpdated(connection, info);
-      },
-      drain: (slot, generation) => {
-        const connection = find(slot, generation);
-        if (connection === undefined) return;
-        guard(this, 'drain', () => this.emit('drain', connection));
-        connectionControl.drain(connection);
-      },
-      stopped: () => this.#stopped(),
-      consume: unexpected,
-    });
+    const connections = new SlotTable<Connection<C>>();
+    const socket = new Socket(plan.native, plan.settings, new ClientSink(this, connections));
+    this.#parts = { client: this, socket, clock: plan.clock, connections, alone };
   }
 
   /** The bound address, `host:port`. */
   get address(): string {
-    return this.#socket.address;
+    return this.#parts.socket.address;
   }
 
   /** Where its socket stands now. */
   get state(): SocketState {
-    return this.#socket.state;
+    return this.#parts.socket.state;
   }
 
   /** The connections that are open or being opened. */
   get connections(): Iterable<Connection<C>> & { readonly size: number } {
-    return this.#connections;
+    return this.#parts.connections;
   }
 
   /** What was counted so far, all connections together. */
   get stats(): TransportStats {
-    return this.#socket.stats();
+    return this.#parts.socket.stats();
   }
 
   /** Native memory of this client in bytes. */
   get memoryBytes(): number {
-    return this.#socket.memoryBytes();
+    return this.#parts.socket.memoryBytes();
   }
 
   /** What the kernel granted of the wanted socket buffers. */
   get buffers(): { readonly receiveBytes: number; readonly sendBytes: number } {
-    return this.#socket.grantedBuffers();
+    return this.#parts.socket.grantedBuffers();
   }
 
   /**
@@ -240,104 +202,9 @@ export class Client<C extends ChannelMap = DefaultChannels>
     checkOptions('options', options, connectionOptionNames);
     const plan = checkConnectionOptions(options);
     throwIfAborted(plan.signal);
-    let held = await takeToken(token, this.#clock, plan.signal);
+    const held = await takeToken(token, this.#parts.clock, plan.signal);
     const source = typeof token === 'function' ? token : undefined;
-    let ended = false;
-    const renew = async (signal: AbortSignal | undefined): Promise<void> => {
-      if (source === undefined) throw new Error('the token cannot be used again');
-      held = await takeToken(source, this.#clock, signal);
-      if (ended) throw new Error('the connection was closed meanwhile');
-      if (held.wire !== connection.wire) throw new Error('the new token is for another wire format');
-    };
-    const attempt = async (signal: AbortSignal | undefined): Promise<void> => {
-      try {
-        await this.#attempt(connection, held, plan, signal);
-      } catch (error) {
-        // Its source may keep tokens: it is asked once more.
-        const isExpired = error instanceof ConnectError && error.denied === 'TOKEN_EXPIRED';
-        if (!isExpired || source === undefined) throw error;
-        await renew(signal);
-        await this.#attempt(connection, held, plan, signal);
-      }
-    };
-    const reconnect = async (): Promise<void> => {
-      if (!isReusable(held, this.#clock)) await renew(undefined);
-      await attempt(undefined);
-    };
-    const connection: Connection<C> = new Connection<C>({
-      socket: this.#socket,
-      wire: held.wire,
-      reconnect: plan.reconnectOnReset ? reconnect : undefined,
-      onState: plan.onState,
-      secretOf: plan.secretOf,
-      ended: () => {
-        ended = true;
-        return this.#alone ? this.close() : undefined;
-      },
-      rebind: () => this.rebind(),
-    });
-    await attempt(plan.signal);
-    return connection;
-  }
-
-  async #attempt(
-    connection: Connection<C>,
-    token: HeldToken,
-    plan: ConnectionPlan,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    throwIfAborted(signal);
-    if (this.state !== 'RUNNING')
-      throw new HawserError('ERR_HAWSER_CLOSED', 'the client is closed or closing');
-    if (token.netcode === undefined) return this.#tryOnce(connection, token, plan, signal);
-    const giveBack = useNetcodeToken(token.netcode);
-    try {
-      await this.#tryOnce(connection, token, plan, signal);
-    } catch (error) {
-      // Of an attempt that was aborted it is not known yet.
-      if (error instanceof ConnectError && !connectionControl.hasResponded(connection)) giveBack();
-      throw error;
-    }
-  }
-
-  async #tryOnce(
-    connection: Connection<C>,
-    token: HeldToken,
-    plan: ConnectionPlan,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const handle = this.#begin(token, plan);
-    this.#connections.put(handle.slot, handle.generation, connection);
-    const connected = connectionControl.begin(connection, handle);
-    if (signal === undefined) return connected;
-    const onAbort = (): void => {
-      this.#socket.abort(handle.slot, handle.generation);
-      connectionControl.fail(connection, abortedError(signal));
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      await connected;
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
-  }
-
-  #begin(token: HeldToken, plan: ConnectionPlan): NativeHandle {
-    const isNetcode = token.wire === 'netcode';
-    const begun = this.#socket.connect({
-      protocolId: plan.protocolId ?? token.protocolId,
-      token: isNetcode ? token.bytes : reorderAddresses(token.bytes, plan.order),
-      timeoutMs: plan.timeoutMs ?? (isNetcode ? 0 : defaultTimeoutMs),
-      ...(plan.local === undefined ? {} : { local: plan.local }),
-    });
-    if (typeof begun !== 'string') return begun;
-    const { disconnected, invalidConnectToken } = netcodeStates;
-    const netcodeState = begun === 'tokenInvalid' ? invalidConnectToken : disconnected;
-    throw new ConnectError(begun, {
-      netcodeState: isNetcode ? netcodeState : undefined,
-      // Nobody has aborted what was never begun.
-      ...(begun === 'aborted' ? { message: 'the client has maxConnections connections already' } : {}),
-    });
+    return new Attempts(this.#parts, plan, source, held).first();
   }
 
   /**
@@ -350,8 +217,8 @@ export class Client<C extends ChannelMap = DefaultChannels>
    * @throws HawserError ERR_HAWSER_CLOSED, or as {@link Client.open}; the client then goes on over its old socket.
    */
   rebind(): void {
-    this.#socket.rebind();
-    for (const connection of this.#connections) connectionControl.rebound(connection);
+    this.#parts.socket.rebind();
+    for (const connection of this.#parts.connections) connectionControl.rebound(connection);
   }
 
   /**
@@ -362,7 +229,7 @@ export class Client<C extends ChannelMap = DefaultChannels>
   async close(options: Pick<CloseOptions, 'code' | 'reason'> = {}): Promise<void> {
     checkOptions('options', options, ['code', 'reason']);
     const code = checkDisconnectCode(options.code ?? disconnectCodes.NONE);
-    this.#socket.stop(code, checkReason(options.reason ?? ''), 0);
+    this.#parts.socket.stop(code, checkReason(options.reason ?? ''), 0);
     return this.#closed;
   }
 
@@ -372,20 +239,227 @@ export class Client<C extends ChannelMap = DefaultChannels>
 
   /** Keeps the process alive while it is open (the default). */
   ref(): this {
-    this.#socket.ref();
+    this.#parts.socket.ref();
     return this;
   }
 
   /** Lets the process end although it is open. */
   unref(): this {
-    this.#socket.unref();
+    this.#parts.socket.unref();
     return this;
   }
 
   #stopped(): void {
-    for (const connection of [...this.#connections]) connectionControl.stopped(connection);
+    for (const connection of [...this.#parts.connections]) connectionControl.stopped(connection);
     guard(this, 'close', () => this.emit('close'));
     this.#resolveClosed();
+  }
+}
+
+/** Tells the connections of a client what its socket does. A class, for there may be a client for each of many connections. */
+class ClientSink<C extends ChannelMap> implements SocketSink {
+  readonly #client: Client<C>;
+  readonly #connections: SlotTable<Connection<C>>;
+
+  constructor(client: Client<C>, connections: SlotTable<Connection<C>>) {
+    this.#client = client;
+    this.#connections = connections;
+  }
+
+  message(slot: number, generation: number, channel: number, data: Uint8Array): void {
+    const connection = this.#connections.at(slot, generation);
+    if (connection !== undefined) connectionControl.message(connection, channel, data);
+  }
+
+  batch(listener: BatchListener, slab: Uint8Array, descriptors: Uint32Array, count: number): void {
+    guard(this.#client, 'onBatch', () => listener(slab, descriptors, count, 0));
+  }
+
+  connect(slot: number, generation: number, record: Uint8Array): void {
+    const connection = this.#connections.at(slot, generation);
+    if (connection !== undefined) connectionControl.connect(connection, record);
+  }
+
+  connectFailed(slot: number, generation: number, result: number, bytes: Uint8Array): void {
+    const connection = this.#connections.at(slot, generation);
+    this.#connections.delete(slot, generation);
+    if (connection !== undefined) connectionControl.connectFailed(connection, result, bytes);
+  }
+
+  disconnect(slot: number, generation: number, result: number, bytes: Uint8Array): void {
+    const connection = this.#connections.at(slot, generation);
+    this.#connections.delete(slot, generation);
+    if (connection !== undefined) connectionControl.disconnect(connection, result, bytes);
+  }
+
+  state(slot: number, generation: number, state: number, bytes: Uint8Array): void {
+    const connection = this.#connections.at(slot, generation);
+    if (connection !== undefined) connectionControl.state(connection, state, bytes);
+  }
+
+  goaway(slot: number, generation: number, bytes: Uint8Array): void {
+    const connection = this.#connections.at(slot, generation);
+    if (connection !== undefined) connectionControl.goaway(connection, bytes);
+  }
+
+  secretWanted(slot: number, generation: number, secretId: Uint8Array): void {
+    const connection = this.#connections.at(slot, generation);
+    if (connection !== undefined) connectionControl.secretWanted(connection, secretId);
+  }
+
+  keyUpdated(slot: number, generation: number, info: KeyUpdateInfo): void {
+    const connection = this.#connections.at(slot, generation);
+    if (connection !== undefined) connectionControl.keyUpdated(connection, info);
+  }
+
+  drain(slot: number, generation: number): void {
+    const connection = this.#connections.at(slot, generation);
+    if (connection === undefined) return;
+    guard(this.#client, 'drain', () => this.#client.emit('drain', connection));
+    connectionControl.drain(connection);
+  }
+
+  stopped(): void {
+    stopped(this.#client);
+  }
+
+  consume(): never {
+    throw new Error('the addon reported an event of a server to a client');
+  }
+}
+
+/** The attempts to connect of one connection, the first and those after a reset. */
+class Attempts<C extends ChannelMap> implements ConnectionHost {
+  readonly #parts: ClientParts<C>;
+  readonly #plan: ConnectionPlan;
+  /** Of further tokens. */
+  readonly #source: TokenFunction | undefined;
+  readonly #connection: Connection<C>;
+  #token: HeldToken;
+  #ended = false;
+
+  constructor(
+    parts: ClientParts<C>,
+    plan: ConnectionPlan,
+    source: TokenFunction | undefined,
+    token: HeldToken,
+  ) {
+    this.#parts = parts;
+    this.#plan = plan;
+    this.#source = source;
+    this.#token = token;
+    this.#connection = new Connection<C>(this, token.wire);
+  }
+
+  get socket(): Socket {
+    return this.#parts.socket;
+  }
+
+  get reconnects(): boolean {
+    return this.#plan.reconnectOnReset;
+  }
+
+  get onState(): ((state: ConnectionState) => void) | undefined {
+    return this.#plan.onState;
+  }
+
+  get secretOf(): SecretSource<SecretUser> | undefined {
+    return this.#plan.secretOf;
+  }
+
+  /** The attempt that `Client.connect` stands for. */
+  async first(): Promise<Connection<C>> {
+    await this.#attempt(this.#plan.signal);
+    return this.#connection;
+  }
+
+  async reconnect(): Promise<void> {
+    if (!isReusable(this.#token, this.#parts.clock)) await this.#renew(undefined);
+    await this.#attempt(undefined);
+  }
+
+  ended(): Promise<void> | undefined {
+    this.#ended = true;
+    return this.#parts.alone ? this.#parts.client.close() : undefined;
+  }
+
+  rebind(): void {
+    this.#parts.client.rebind();
+  }
+
+  async #renew(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#source === undefined) throw new Error('the token cannot be used again');
+    const token = await takeToken(this.#source, this.#parts.clock, signal);
+    if (this.#ended) throw new Error('the connection was closed meanwhile');
+    if (token.wire !== this.#connection.wire) throw new Error('the new token is for another wire format');
+    this.#token = token;
+  }
+
+  async #attempt(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#tryToken(signal);
+    } catch (error) {
+      // Its source may keep tokens: it is asked once more.
+      const isExpired = error instanceof ConnectError && error.denied === 'TOKEN_EXPIRED';
+      if (!isExpired || this.#source === undefined) throw error;
+      await this.#renew(signal);
+      await this.#tryToken(signal);
+    }
+  }
+
+  async #tryToken(signal: AbortSignal | undefined): Promise<void> {
+    throwIfAborted(signal);
+    if (this.#parts.client.state !== 'RUNNING')
+      throw new HawserError('ERR_HAWSER_CLOSED', 'the client is closed or closing');
+    const { netcode } = this.#token;
+    if (netcode === undefined) return this.#tryOnce(signal);
+    const giveBack = useNetcodeToken(netcode);
+    try {
+      await this.#tryOnce(signal);
+    } catch (error) {
+      // Of an attempt that was aborted it is not known yet.
+      if (error instanceof ConnectError && !connectionControl.hasResponded(this.#connection)) giveBack();
+      throw error;
+    }
+  }
+
+  async #tryOnce(signal: AbortSignal | undefined): Promise<void> {
+    const { socket, connections } = this.#parts;
+    const connection = this.#connection;
+    const handle = this.#begin();
+    connections.put(handle.slot, handle.generation, connection);
+    const connected = connectionControl.begin(connection, handle);
+    if (signal === undefined) return connected;
+    const onAbort = (): void => {
+      socket.abort(handle.slot, handle.generation);
+      connectionControl.fail(connection, abortedError(signal));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      await connected;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #begin(): NativeHandle {
+    const { protocolId, order, timeoutMs, local } = this.#plan;
+    const token = this.#token;
+    const isNetcode = token.wire === 'netcode';
+    const begun = this.socket.connect({
+      protocolId: protocolId ?? token.protocolId,
+      token: isNetcode ? token.bytes : reorderAddresses(token.bytes, order),
+      timeoutMs: timeoutMs ?? (isNetcode ? 0 : defaultTimeoutMs),
+      ...(local === undefined ? {} : { local }),
+    });
+    if (typeof begun !== 'string') return begun;
+    const { disconnected, invalidConnectToken } = netcodeStates;
+    const netcodeState = begun === 'tokenInvalid' ? invalidConnectToken : disconnected;
+    throw new ConnectError(begun, {
+      netcodeState: isNetcode ? netcodeState : undefined,
+      // Nobody has aborted what was never begun.
+      ...(begun === 'aborted' ? { message: 'the client has maxConnections connections already' } : {}),
+    });
   }
 }
 
@@ -474,8 +548,4 @@ function withoutUndefined(
   options: { [K in keyof ConnectionOptions]: ConnectionOptions[K] | undefined },
 ): ConnectionOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-}
-
-function unexpected(): never {
-  throw new Error('the addon reported an event of a server to a client');
 }

@@ -66,14 +66,15 @@ export interface ConnectionEvents<C extends ChannelMap = DefaultChannels> {
 /** What a connection needs of the client that carries it. */
 export interface ConnectionHost {
   readonly socket: Socket;
-  readonly wire: Wire;
-  /** Gets a session again after a reset; undefined where that is not wanted. Rejects when it cannot. */
-  readonly reconnect: (() => Promise<void>) | undefined;
-  /** The connection has ended for good. @returns what `close` has to wait for. */
-  readonly ended: () => Promise<void> | undefined;
+  /** Whether a session is wanted again after a reset. */
+  readonly reconnects: boolean;
   readonly onState: ((state: ConnectionState) => void) | undefined;
-  readonly rebind: () => void;
   readonly secretOf: SecretSource<SecretUser> | undefined;
+  /** Gets a session again. Rejects when it cannot. */
+  reconnect(): Promise<void>;
+  /** The connection has ended for good. @returns what `close` has to wait for. */
+  ended(): Promise<void> | undefined;
+  rebind(): void;
 }
 
 /** What the client tells its connections. */
@@ -198,11 +199,11 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   }
 
   /** For `Client` only. */
-  constructor(host: ConnectionHost) {
+  constructor(host: ConnectionHost, wire: Wire) {
     super({ captureRejections: true });
     this.#host = host;
-    this.wire = host.wire;
-    if (host.wire === 'netcode') this.#netcodeState = netcodeStates.disconnected;
+    this.wire = wire;
+    if (wire === 'netcode') this.#netcodeState = netcodeStates.disconnected;
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -423,14 +424,13 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   }
 
   #disconnect(info: DisconnectInfo): void {
-    const { reconnect } = this.#host;
-    if (info.result !== 'reset' || reconnect === undefined || this.#closing !== undefined) {
+    if (info.result !== 'reset' || !this.#host.reconnects || this.#closing !== undefined) {
       this.#end(info);
       return;
     }
     this.#enter('DISCONNECTED');
     guard(this, 'reset', () => this.emit('reset'));
-    reconnect().then(
+    this.#host.reconnect().then(
       () => guard(this, 'reconnected', () => this.emit('reconnected')),
       (error: unknown) => this.#end(this.#closing ?? withReason(info, error)),
     );
