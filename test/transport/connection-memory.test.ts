@@ -13,8 +13,9 @@ test('connections with the channels of every layer take little, and leave nothin
   const { stdout } = await run(process.execPath, ['--expose-gc', child('connection-memory'), '500', '300']);
   const { idle, grown } = JSON.parse(stdout);
   // The slabs of one connection would be 450 KiB, with its longest message 22 MiB.
-  expect(idle.external).toBeLessThan(4 * kibibyte);
-  expect(idle.heapUsed).toBeLessThan(12 * kibibyte);
+  expect(idle.external).toBeLessThan(3 * kibibyte);
+  // Objects that only some connections need, such as maps of what waits, are made when they are needed.
+  expect(idle.heapUsed).toBeLessThan(5 * kibibyte);
   // Resident memory depends on the machine and on how many there are: see the row connection-memory of the benchmark.
   expect(grown.external).toBeLessThan(mebibyte);
   expect(grown.heapUsed).toBeLessThan(2 * mebibyte);
