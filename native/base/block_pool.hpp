@@ -143,8 +143,9 @@ class BlockPool {
 
   void release(std::byte* data, std::size_t size) {
     in_use_ -= size;
+    if (size > max_kept_ - kept_) return ::operator delete(data);
     if (!free_) free_.reset(new (std::nothrow) FreeLists());
-    if (!free_ || size > max_kept_ - kept_) return ::operator delete(data);
+    if (!free_) return ::operator delete(data);
     Free*& head = (*free_)[class_of(size)];
     head = ::new (static_cast<void*>(data)) Free{head};
     kept_ += size;
