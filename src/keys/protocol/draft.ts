@@ -3,6 +3,7 @@
 import type { PeerRecord } from '../store/store.js';
 import type { KeyNotification, Message, Unstamped } from '../wire/messages.js';
 import { admit } from './admission.js';
+import { isUsable } from './key-changes.js';
 import { masterTransition } from './master.js';
 import { beginSession } from './master-synchronisation.js';
 import type { LiveKeys } from './recovery.js';
@@ -122,9 +123,10 @@ function ofBegin(leadMs: number, { table, context }: Desk): Draft {
 
 function ofKeys(leadMs: number, result: OperationResult, desk: Desk): Draft {
   if (!result.ok) return notBegun(result.code, result.reason);
-  const { keyIds = [] } = result;
-  if (keyIds.length === 0) return notBegun('key_unavailable', 'there are no keys');
   const { table, context, peer, live } = desk;
+  // Some may have expired since they were asked for, and be deleted: while others were waited for, or before a step that could not be kept.
+  const keyIds = (result.keyIds ?? []).filter((keyId) => isUsable(context.keys.key(keyId), context.nowMs));
+  if (keyIds.length === 0) return notBegun('key_unavailable', 'there are no keys');
   const transition = beginSession(keyIds, leadMs, nextEpoch(desk), context);
   return {
     transition: { ...transition, cause: 'begin' },

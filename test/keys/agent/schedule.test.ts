@@ -145,6 +145,25 @@ describe('a key that expires', () => {
     await world.close();
   });
 
+  it('is not announced when it is deleted before the session with it could be kept', async () => {
+    const world = await World.open({ masterPeer: { keyLifetimeMs: 60_000 } });
+    const { master, slave, time } = world;
+    slave.persona.script = () => ({ fail: 'before' });
+    await time.finish(master.sae.rotate(slaveId)).catch(() => undefined);
+    slave.persona.script = undefined;
+    const [left] = master.memory.keys(slaveId);
+    await time.pass((left?.expiresAtMs ?? 0) - master.clock.wallNow() - 10);
+    const before = world.sent.length;
+    master.store.failures.push(new HawserError('ERR_HAWSER_STORE', 'as the test has it'));
+    const refused = expect.objectContaining({ cause: expect.objectContaining({ code: 'key_unavailable' }) });
+    await expect(time.finish(master.sae.rotate(slaveId))).rejects.toEqual(refused);
+    expect(master.memory.keys(slaveId)).toEqual([]);
+    expect(world.sent.length).toBe(before);
+    const { newKeyId } = await time.finish(master.sae.rotate(slaveId));
+    expect(newKeyId).not.toBe(left?.keyId);
+    await world.close();
+  });
+
   it('is what a revoked key in production counts as', async () => {
     const world = await World.open({ master: { failClosed: true } });
     const { master, time } = world;

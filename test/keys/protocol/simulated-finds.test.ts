@@ -59,3 +59,40 @@ test('a master that asks for a roll-back of a session that the slave has forgott
   slave.receive(forged(slave, 'error', { ...content, session_id: world.newId() }));
   expect(errorsOf(slave)).toEqual(['unknown_session']);
 });
+
+test('a key that expires before the session with it could be kept is not announced, also when it is deleted meanwhile', () => {
+  for (const becomes of ['deleted', 'expired'] as const) {
+    const world = new World();
+    const { master } = pair(world);
+    let failures = 1;
+    world.keeps = () => --failures < 0;
+    master.keysPerRotation = 2;
+    master.begin();
+    world.run(1);
+    expect(failures).toBe(0);
+    const key = master.keys.get('key-1');
+    if (key === undefined) throw new Error('there is no key');
+    if (becomes === 'deleted') master.keys.delete('key-1');
+    else master.keys.set('key-1', { ...key, expiresAtMs: world.nowMs });
+    world.run(1000);
+    const [first] = world.sent;
+    expect(first?.message, becomes).toMatchObject({ message_type: 'key_notification', key_ids: ['key-2'] });
+    expect([master.status('key-2'), master.last.keyIds], becomes).toEqual(['assigned', ['key-2']]);
+  }
+});
+
+test('a session of which no key is left when it can be kept does not begin, and says why', () => {
+  const world = new World();
+  const { master } = pair(world);
+  let failures = 1;
+  world.keeps = () => --failures < 0;
+  master.begin();
+  world.run(1);
+  master.keys.delete('key-1');
+  world.run(60_000);
+  expect(master.events).toMatchObject([{ type: 'notBegun', code: 'key_unavailable' }]);
+  expect([world.sent, master.kept.size]).toEqual([[], 0]);
+  master.begin();
+  world.run(60_000);
+  expect(master.outcomes()).toEqual(['completed']);
+});
