@@ -169,7 +169,7 @@ describe.runIf(process.platform === 'linux')('three I/O threads', () => {
   });
 
   test('admit a single-use token once, whichever thread is asked', async () => {
-    const server = await world.listen({ clockSkewMs: 0 });
+    const server = await world.listen({ restartGuardMs: 0 });
     await world.settle();
     const token = await world.token(server, { singleUse: true });
     const first = await world.connect(token, { client, localAddress: source(0) });
