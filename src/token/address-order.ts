@@ -25,7 +25,7 @@ export function reorderAddresses(token: Uint8Array, { first, last }: AddressOrde
   const round = [...addresses.slice(behind), ...addresses.slice(0, behind)];
   const start = round.findIndex((each) => first !== undefined && addressesEqual(each, first));
   if (start >= 0) round.unshift(...round.splice(start, 1));
-  const copy = token.slice();
+  const copy = new Uint8Array(token);
   let at: number = publicOffset.addresses;
   for (const address of round) {
     const wire = addressToWire(address);

@@ -79,7 +79,8 @@ export function isReusable(token: HeldToken, clock: Clock): boolean {
 }
 
 function bytesOf(token: unknown): Uint8Array {
-  if (token instanceof Uint8Array) return token.slice();
+  // `slice` of a Buffer shares its memory.
+  if (token instanceof Uint8Array) return new Uint8Array(token);
   if (typeof token !== 'string') {
     throw argumentError(
       'token',

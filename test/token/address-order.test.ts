@@ -56,6 +56,11 @@ test('nothing but the order is another, and the given token stays as it is', () 
   const before = token.slice();
   const ordered = order('[2001:db8::2]:4', '192.0.2.1:1');
   expect(token).toEqual(before);
+  const buffer = Buffer.from(token);
+  expect(reorderAddresses(buffer, { first: parseAddress('[2001:db8::2]:4'), last: undefined })).not.toEqual(
+    before,
+  );
+  expect(new Uint8Array(buffer)).toEqual(before);
   expect(ordered).toHaveLength(token.length);
   const { addresses } = publicOffset;
   expect(ordered.slice(0, addresses)).toEqual(token.slice(0, addresses));
