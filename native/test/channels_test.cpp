@@ -156,7 +156,7 @@ TEST_CASE("datagrams grow to what the path carries, and shrink with it") {
     for (const Instant end = world.simulation.now() + duration; world.simulation.now() < end;) {
       if ((world.client->flags(world.own) & kPeerWait) == 0)
         REQUIRE(world.client->send(world.own, kOrdered, number++, 60'000) == SendStatus::kSent);
-      world.run(milliseconds(20));
+      world.run(milliseconds(200));
     }
   };
   // Each size above what passes takes three probes of a second.
