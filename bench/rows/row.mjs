@@ -92,10 +92,8 @@ export const cores = { near: 0, far: 1 };
 /** The most that may be lost for a figure of delivered messages to count. */
 const maxLoss = 0.001;
 
-/** The least and the most packets for a message: with more messages in a packet, or more packets beside them, it is another row. */
-const leastPackets = 0.99;
-/** The round trip of each peer is measured once a second, and its PING is answered in a packet without a message. */
-const mostPackets = 1.05;
+/** The most that the number of packets for a message may differ from one: with more in one, or beside them, it is another row. */
+const maxBundled = 0.01;
 
 /**
  * @param {number} loss part of all; NaN when there were none, which is no success
@@ -111,8 +109,7 @@ export function lossFault(loss, what) {
  * @returns {string[]} the condition that was missed, if it was
  */
 export function bundlingFault(perMessage) {
-  const isOneEach = perMessage >= leastPackets && perMessage <= mostPackets;
-  return isOneEach ? [] : [`${perMessage.toFixed(3)} packets for a message`];
+  return Math.abs(perMessage - 1) <= maxBundled ? [] : [`${perMessage.toFixed(3)} packets for a message`];
 }
 
 /** More than a process of a loaded machine stands still. */
