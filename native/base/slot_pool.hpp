@@ -24,14 +24,32 @@ struct Handle {
   friend bool operator==(const Handle&, const Handle&) = default;
 };
 
-// The slots of a chunk of something that has at most `max` slots, as a power of two. A large one is allocated
-// in chunks of 64 slots. One with less than 8,192 has smaller chunks, a 128th of all slots each: a process
-// may have thousands of its kind, one for each connection, and most of them use their first slot only.
-constexpr std::uint32_t chunk_bits(std::uint32_t max) {
-  constexpr std::uint32_t kLeastChunks = 128;
-  constexpr std::uint32_t kMostSlots = 64;
-  return static_cast<std::uint32_t>(std::bit_width(std::clamp(max / kLeastChunks, 1U, kMostSlots))) - 1;
-}
+// How something that has at most `max` slots is divided into chunks, each with a power of two of them. A
+// large one has chunks of 64 slots. One with less than 8,192 has smaller chunks, a 128th of all slots each: a
+// process may have thousands of its kind, one for each connection, and most of them use their first slot
+// only.
+class Chunking {
+ public:
+  explicit constexpr Chunking(std::uint32_t max)
+      : bits_(static_cast<std::uint32_t>(std::bit_width(std::clamp(max / kLeastChunks, 1U, kMostSlots))) -
+              1) {}
+
+  // The slots of a chunk.
+  [[nodiscard]] constexpr std::uint32_t slots() const { return 1U << bits_; }
+  // The number of the chunk that has a slot, and the place of the slot in it.
+  [[nodiscard]] constexpr std::uint32_t chunk_of(std::uint32_t slot) const { return slot >> bits_; }
+  [[nodiscard]] constexpr std::uint32_t place_of(std::uint32_t slot) const { return slot & (slots() - 1); }
+  // The number of the first slot of a chunk.
+  [[nodiscard]] constexpr std::uint64_t first_of(std::size_t chunk) const {
+    return std::uint64_t{chunk} << bits_;
+  }
+
+ private:
+  static constexpr std::uint32_t kLeastChunks = 128;
+  static constexpr std::uint32_t kMostSlots = 64;
+
+  std::uint32_t bits_;
+};
 
 // Objects at stable addresses, at most `max` of them, in chunks that are allocated when needed; the last
 // chunk is as short as `max` allows. 8 bytes per slot beside the object. The lowest free slot is used first,
@@ -44,7 +62,7 @@ constexpr std::uint32_t chunk_bits(std::uint32_t max) {
 template <class T>
 class SlotPool {
  public:
-  explicit SlotPool(std::uint32_t max) : max_(max), chunk_bits_(chunk_bits(max)) {}
+  explicit SlotPool(std::uint32_t max) : max_(max), chunking_(max) {}
   SlotPool(const SlotPool&) = delete;
   SlotPool& operator=(const SlotPool&) = delete;
 
@@ -59,7 +77,8 @@ class SlotPool {
   // Memory held, in bytes.
   [[nodiscard]] std::size_t allocated_bytes() const {
     if (chunks_.empty()) return 0;
-    const std::size_t slots = ((chunks_.size() - 1) << chunk_bits_) + slots_of(chunks_.size() - 1);
+    const std::size_t last = chunks_.size() - 1;
+    const std::size_t slots = chunking_.first_of(last) + slots_of(last);
     return slots * sizeof(Slot) + chunks_.size() * sizeof(Chunk);
   }
 
@@ -73,7 +92,7 @@ class SlotPool {
     const auto place = static_cast<std::uint32_t>(std::countr_one(chunk.live));
     Slot& slot = chunk.slots[place];
     if (place == chunk.touched) {
-      slot.number = (static_cast<std::uint32_t>(index) << chunk_bits_) + place;
+      slot.number = static_cast<std::uint32_t>(chunking_.first_of(index)) + place;
       slot.generation = first_generation_[index];
       ++chunk.touched;
     }
@@ -87,9 +106,9 @@ class SlotPool {
   // Ends an object of this pool; its handles are stale from now on. Never allocates.
   void destroy(T& object) {
     Slot& slot = slot_of(object);
-    const std::size_t index = slot.number >> chunk_bits_;
+    const std::size_t index = chunking_.chunk_of(slot.number);
     Chunk& chunk = chunks_[index];
-    const std::uint64_t bit = std::uint64_t{1} << place_of(slot.number);
+    const std::uint64_t bit = std::uint64_t{1} << chunking_.place_of(slot.number);
     assert((chunk.live & bit) != 0);
     object.~T();
     slot.generation = following(slot.generation);
@@ -165,23 +184,18 @@ class SlotPool {
 
   // Slots of a chunk, and their bits.
   [[nodiscard]] std::uint32_t slots_of(std::size_t index) const {
-    const std::uint64_t before = std::uint64_t{index} << chunk_bits_;
-    return static_cast<std::uint32_t>(std::min(std::uint64_t{1} << chunk_bits_, max_ - before));
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(chunking_.slots(), max_ - chunking_.first_of(index)));
   }
   [[nodiscard]] std::uint64_t all_live(std::size_t index) const {
     return ~std::uint64_t{0} >> (64 - slots_of(index));
   }
 
-  // Of a slot in its chunk.
-  [[nodiscard]] std::uint32_t place_of(std::uint32_t number) const {
-    return number & ~(~std::uint32_t{0} << chunk_bits_);
-  }
-
   [[nodiscard]] Slot* live_slot(std::uint32_t number) {
-    const std::size_t index = number >> chunk_bits_;
+    const std::size_t index = chunking_.chunk_of(number);
     if (index >= chunks_.size()) return nullptr;
     Chunk& chunk = chunks_[index];
-    const std::uint32_t place = place_of(number);
+    const std::uint32_t place = chunking_.place_of(number);
     return ((chunk.live >> place) & 1U) != 0 ? &chunk.slots[place] : nullptr;
   }
 
@@ -207,7 +221,7 @@ class SlotPool {
   }
 
   std::uint32_t max_;
-  std::uint32_t chunk_bits_;  // a chunk has 1 << chunk_bits_ slots
+  Chunking chunking_;
   std::uint32_t size_ = 0;
   std::size_t empty_chunks_ = 0;
   std::vector<Chunk> chunks_;

@@ -64,8 +64,8 @@ T unpacked_figure(Packed value) {
 }  // namespace
 
 PeerStatusTable::PeerStatusTable(std::uint32_t slots)
-    : group_bits_(chunk_bits(slots)),
-      group_count_((slots >> group_bits_) + (place_of(slots) == 0 ? 0 : 1)),
+    : chunking_(slots),
+      group_count_(chunking_.chunk_of(slots) + (chunking_.place_of(slots) == 0 ? 0 : 1)),
       groups_(std::make_unique<std::atomic<Cell*>[]>(group_count_)),
       allocated_bytes_(group_count_ * sizeof(std::atomic<Cell*>)) {}
 
@@ -121,23 +121,23 @@ PeerStatus PeerStatusTable::unpack(const Content& content, Instant now) {
 }
 
 const PeerStatusTable::Cell* PeerStatusTable::find(std::uint32_t slot) const {
-  const std::uint32_t group = slot >> group_bits_;
+  const std::uint32_t group = chunking_.chunk_of(slot);
   if (group >= group_count_) return nullptr;
   const Cell* const first = groups_[group].load(std::memory_order_acquire);
-  return first == nullptr ? nullptr : first + place_of(slot);
+  return first == nullptr ? nullptr : first + chunking_.place_of(slot);
 }
 
 PeerStatusTable::Cell& PeerStatusTable::cell_of(std::uint32_t slot) {
-  assert(slot >> group_bits_ < group_count_);
-  std::atomic<Cell*>& group = groups_[slot >> group_bits_];
+  assert(chunking_.chunk_of(slot) < group_count_);
+  std::atomic<Cell*>& group = groups_[chunking_.chunk_of(slot)];
   Cell* first = group.load(std::memory_order_relaxed);
   if (first == nullptr) {
-    const std::size_t cells = std::size_t{1} << group_bits_;
+    const std::size_t cells = chunking_.slots();
     first = new Cell[cells]();
     allocated_bytes_ += cells * sizeof(Cell);
     group.store(first, std::memory_order_release);
   }
-  return first[place_of(slot)];
+  return first[chunking_.place_of(slot)];
 }
 
 // Each word is stored with release order, so that a reader that sees one of them also sees the odd version

@@ -54,15 +54,11 @@ class PeerStatusTable {
   [[nodiscard]] static Content pack(const PeerStatus& status, const ClockEstimate& clock);
   [[nodiscard]] static PeerStatus unpack(const Content& content, Instant now);
 
-  // Of a slot in its group.
-  [[nodiscard]] std::uint32_t place_of(std::uint32_t slot) const {
-    return slot & ~(~std::uint32_t{0} << group_bits_);
-  }
   [[nodiscard]] const Cell* find(std::uint32_t slot) const;
   // Allocates what is missing.
   [[nodiscard]] Cell& cell_of(std::uint32_t slot);
 
-  std::uint32_t group_bits_;  // a group has 1 << group_bits_ cells
+  Chunking chunking_;  // into groups
   std::uint32_t group_count_;
   // The first cell of each group; null until it is used.
   std::unique_ptr<std::atomic<Cell*>[]> groups_;
