@@ -8,6 +8,14 @@ import { RotationSchedule } from '../../../src/keys/agent/rotation-schedule.js';
 import { SaeTime } from './sae-time.js';
 import { currentKey, keysOf, liveKeys, masterId, slaveId, World } from './world.js';
 
+/** A rotation that fails because the slave's device does not take the key, which the master then still has. */
+async function failedRotation({ master, slave, time }: World): Promise<void> {
+  slave.persona.script = () => ({ fail: 'before' });
+  const rotated = time.finish(master.sae.rotate(slaveId));
+  await expect(rotated).rejects.toMatchObject({ code: 'ERR_HAWSER_ROTATION' });
+  slave.persona.script = undefined;
+}
+
 describe('a master with an interval', () => {
   it('rotates by itself, at once when there is no key, and at most an interval apart', async () => {
     const world = await World.open({ masterPeer: { intervalMs: 60_000 } });
@@ -53,13 +61,11 @@ describe('a master with an interval', () => {
 
   it('is not held up, nor hurried, by rotations that others ask for', async () => {
     const world = await World.open({ masterPeer: { intervalMs: 60_000, leadMs: 20_000 } });
-    const { master, slave, time } = world;
+    const { master, time } = world;
     await time.pass(60_000);
     const nextBeginAtMs = () => master.sae.status().peers[0]?.nextBeginAtMs ?? null;
     const planned = nextBeginAtMs();
-    slave.persona.script = () => ({ fail: 'before' });
-    await time.finish(master.sae.rotate(slaveId).catch(() => undefined));
-    slave.persona.script = undefined;
+    await failedRotation(world);
     expect(nextBeginAtMs()).toBe(planned);
     // One that is under way when its own is due: that is not begun, and planned anew with the end of the other.
     await time.pass((planned ?? 0) - master.clock.wallNow() - 5000);
@@ -134,9 +140,8 @@ describe('a key that expires', () => {
 
   it('is deleted when it never was used', async () => {
     const world = await World.open({ masterPeer: { keyLifetimeMs: 60_000 } });
-    const { master, slave, time } = world;
-    slave.persona.script = () => ({ fail: 'before' });
-    await time.finish(master.sae.rotate(slaveId)).catch(() => undefined);
+    const { master, time } = world;
+    await failedRotation(world);
     expect(master.memory.keys(slaveId).map((key) => key.status)).toEqual(['available']);
     await time.pass(61_000);
     expect(master.memory.keys(slaveId)).toEqual([]);
@@ -147,10 +152,8 @@ describe('a key that expires', () => {
 
   it('is not announced when it is deleted before the session with it could be kept', async () => {
     const world = await World.open({ masterPeer: { keyLifetimeMs: 60_000 } });
-    const { master, slave, time } = world;
-    slave.persona.script = () => ({ fail: 'before' });
-    await time.finish(master.sae.rotate(slaveId)).catch(() => undefined);
-    slave.persona.script = undefined;
+    const { master, time } = world;
+    await failedRotation(world);
     const [left] = master.memory.keys(slaveId);
     await time.pass((left?.expiresAtMs ?? 0) - master.clock.wallNow() - 10);
     const before = world.sent.length;
