@@ -157,7 +157,7 @@ class BlockPool {
   std::size_t peak_ = 0;         // before the last release_idle()
   std::size_t recent_peak_ = 0;  // since then
   std::size_t kept_ = 0;
-  // Of each class; null while there is no free block, as in the pools of an idle connection.
+  // The free blocks of each class. Null while there is none, as in the pools of an idle connection.
   std::unique_ptr<FreeLists> free_;
 };
 

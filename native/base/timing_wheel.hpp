@@ -176,7 +176,7 @@ class TimingWheel {
     head->prev = &node;
   }
 
-  // Gives a level memory. That of a level that is not in use has no heads left in it.
+  // Gives a level memory: that of a level without timers, if there is one. It has no heads left in it.
   void provide(unsigned level) {
     const auto idle = std::ranges::find_if(heads_, [this](const std::unique_ptr<Level>& heads) {
       return heads && ((levels_in_use_ >> (&heads - heads_.data())) & 1U) == 0;

@@ -15,9 +15,9 @@ class ProgressMonitor {
   // Intervals, one after the other, in which the peer has to make the least progress.
   static constexpr std::uint32_t kIntervals = 6;
   // Intervals that do not count when a message of the peer was refused for want of memory: the one in which
-  // it was, and another for the probe timeout of its sender and the way. At most so many in a row, because a
-  // peer could have messages refused on purpose.
+  // it was, and another for the probe timeout of its sender and the way.
   static constexpr std::uint8_t kExcusedIntervals = 2;
+  // In a row, because a peer could have messages refused on purpose.
   static constexpr std::uint8_t kMostExcusedIntervals = 60;
   // Bytes per second that the unfinished messages of a channel have to grow by.
   static constexpr std::uint64_t kLeastRate = 32;

@@ -153,7 +153,7 @@ class Recovery {
       }
       timeouts_ = 0;
       probes_due_ = 0;
-      last_answer_ = now;
+      on_answer(now);
     }
     summary.newly_marked = newly_marked;
     detect_losses(controller, round_trip, now, owner, summary);
@@ -225,7 +225,7 @@ class Recovery {
     return round_trip.pto() + kMaxAckDelay;
   }
 
-  // The path is alive: a PING over it was answered.
+  // Something that was sent over this path was answered: the path is alive.
   void on_answer(Instant now) { last_answer_ = now; }
 
   // The path is new: what is in flight went over another one, and its loss or delay says nothing of this one.
@@ -237,9 +237,10 @@ class Recovery {
   }
 
  private:
+  // Doublings that are counted, so that their product does not overflow.
   static constexpr std::uint8_t kMaxBackoff = 10;
-  // Or the time since something was answered. RFC 9002 doubles without a bound: on a path that loses two
-  // packets of five, a message would arrive after a minute or two now and then.
+  // The limit of the doubling on a path that answers. RFC 9002 has none: on a path that loses two packets of
+  // five, one message in a thousand would arrive after more than a minute.
   static constexpr Duration kMaxProbeTimeout = std::chrono::seconds(1);
   // RFC 9002 section 7.6.1.
   static constexpr int kPersistentThreshold = 3;
@@ -271,6 +272,7 @@ class Recovery {
 
   [[nodiscard]] Instant probe_time(const RoundTrip& round_trip) const {
     const Duration first = probe_timeout(round_trip);
+    // On a path that does not answer, each wait is as long as all before it: the doubling goes on.
     const Duration most = std::max(kMaxProbeTimeout, last_sent_ - last_answer_);
     return last_sent_ + std::max(first, std::min(first * (1 << timeouts_), most));
   }

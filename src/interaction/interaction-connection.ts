@@ -327,9 +327,9 @@ export class InteractionConnection
       minIntervalMs,
       maxIntervalMs,
       unsubscribe: async (how) => {
-        const isLast = this.#subscriptions.remove(subscriptionId, subscriber);
-        // Whoever closes the connection, no subscription outlives that.
-        if (isLast && this.open) await this.#askToEnd(subscriptionId, how);
+        if (!this.#subscriptions.remove(subscriptionId, subscriber)) return;
+        // All subscriptions have ended when either side has begun to close.
+        if (this.open) await this.#askToEnd(subscriptionId, how);
       },
     };
   }

@@ -98,7 +98,7 @@ const connectionOptionNames = [
 const defaultTimeoutMs = 10_000;
 const maxTimeoutMs = 3_600_000;
 
-/** What the connections of a client have in common. */
+/** The objects that all connections of a client share. */
 interface ClientParts<C extends ChannelMap> {
   readonly client: Client<C>;
   readonly socket: Socket;
@@ -332,7 +332,7 @@ class ClientSink<C extends ChannelMap> implements SocketSink {
 class Attempts<C extends ChannelMap> implements ConnectionHost {
   readonly #parts: ClientParts<C>;
   readonly #plan: ConnectionPlan;
-  /** Of further tokens. */
+  /** Gives further tokens; undefined where the user gave one token only. */
   readonly #source: TokenFunction | undefined;
   readonly #connection: Connection<C>;
   #token: HeldToken;

@@ -142,7 +142,7 @@ export class Connection<C extends ChannelMap = DefaultChannels>
   #attempt: Attempt | undefined;
   /** What has come with a session, until whoever awaits that, or `reconnected`, has had the chance to listen. */
   #held: (() => void)[] | undefined;
-  /** What is to stay paused after a reconnection; undefined until anything is. */
+  /** The channels that stay paused after a reconnection; undefined until one is paused. */
   #paused: Set<ReliableChannelName<C>> | undefined;
   #closing: DisconnectInfo | undefined;
   #established = false;

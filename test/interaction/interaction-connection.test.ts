@@ -336,7 +336,7 @@ test('nothing is told after unsubscribe, and an old subscription does not end a 
   expect(end.ofType('request')).toHaveLength(3);
 });
 
-test('whoever closes, a subscription has ended by that, and to end it is no failure', async () => {
+test('a subscription ends when either side begins to close, and unsubscribe does not fail then', async () => {
   for (const closesHere of [true, false]) {
     const { connection, end, hear } = alone();
     const subscribing = connection.subscribe(terms, listening([]));
