@@ -5,12 +5,12 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <type_traits>
 #include <utility>
 
 #include "base/block_pool.hpp"
+#include "base/bytes.hpp"
 #include "base/ring.hpp"
 
 namespace hawser {
@@ -52,6 +52,13 @@ class SegmentedQueue {
     return true;
   }
 
+  // Appends one of those that were reserved, for the caller to fill.
+  [[nodiscard]] T& add() {
+    Segment& segment = segments_[end_ / kPerSegment + shift_];
+    ++segment.live;
+    return reinterpret_cast<T*>(segment.data)[end_++ % kPerSegment];
+  }
+
   // Appends as many as were reserved.
   void append(std::span<const T> elements) {
     while (!elements.empty()) {
@@ -59,7 +66,7 @@ class SegmentedQueue {
       const std::uint64_t place = end_ % kPerSegment;
       const auto count =
           static_cast<std::size_t>(std::min<std::uint64_t>(elements.size(), kPerSegment - place));
-      std::memcpy(segment.data + place * sizeof(T), elements.data(), count * sizeof(T));
+      copy_bytes(segment.data + place * sizeof(T), elements.data(), count * sizeof(T));
       segment.live += static_cast<std::uint32_t>(count);
       end_ += count;
       elements = elements.subspan(count);
@@ -83,7 +90,7 @@ class SegmentedQueue {
     while (!out.empty()) {
       const std::uint64_t place = first % kPerSegment;
       const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), kPerSegment - place));
-      std::memcpy(out.data(), &(*this)[first], count * sizeof(T));
+      copy_bytes(out.data(), &(*this)[first], count * sizeof(T));
       first += count;
       out = out.subspan(count);
     }

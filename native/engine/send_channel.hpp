@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "base/block_heap.hpp"
 #include "base/block_pool.hpp"
@@ -68,25 +69,25 @@ class SendChannel {
     ByteWriter writer(prefix);
     writer.varint(data.size());
     const auto length = static_cast<std::uint32_t>(data.size());
-    const OutgoingMessage message{.start = bytes.end(),
-                                  .expires = expires,
-                                  .length = length,
-                                  .unacknowledged = length,
-                                  .confirm = confirm,
-                                  .prefix = static_cast<std::uint8_t>(writer.position())};
     if (!bytes.reserve(writer.position() + data.size()) || !messages.reserve(1)) return false;
-    messages.append({&message, 1});
-    bytes.append(writer.written());
+    messages.add() = OutgoingMessage{.start = bytes.end(),
+                                     .expires = expires,
+                                     .length = length,
+                                     .unacknowledged = length,
+                                     .confirm = confirm,
+                                     .prefix = static_cast<std::uint8_t>(writer.position())};
+    for (const std::byte part : writer.written()) bytes.add() = part;
     bytes.append(data);
     return true;
   }
 
-  // Whether the message is still to be cared for.
-  [[nodiscard]] bool holds(std::uint64_t message) const {
-    if (message < oldest || message >= messages.end()) return false;
-    const OutgoingMessage* const found = messages.find(message);
-    return found != nullptr && !found->done;
+  // A message that is still to be cared for; null when it is not.
+  [[nodiscard]] OutgoingMessage* held(std::uint64_t message) const {
+    if (message < oldest || message >= messages.end()) return nullptr;
+    OutgoingMessage* const found = messages.find(message);
+    return found == nullptr || found->done ? nullptr : found;
   }
+  [[nodiscard]] bool holds(std::uint64_t message) const { return held(message) != nullptr; }
   [[nodiscard]] bool has_unsent() const { return next_unsent < messages.end(); }
 
   // Gives the bytes of a message back.
@@ -101,15 +102,31 @@ class SendChannel {
     const std::uint64_t first = message.data() + offset;
     bytes.release_part(first, first + length, message.start, message.end());
   }
-  // A message that holds() is done with.
-  void finish(std::uint64_t message) {
-    OutgoingMessage& finished = messages[message];
-    release_bytes(finished);
-    finished.done = true;
-    messages.release(message, message + 1);
-    if (message != oldest) return;
+  // Gives back the memory of the messages from `first` to `last` - 1, all of which have just become done.
+  void drop_done(std::uint64_t first, std::uint64_t last) {
+    // The bytes of the messages since the last one whose bytes were given back before.
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    for (std::uint64_t at = first; at < last; ++at) {
+      OutgoingMessage& message = messages[at];
+      if (std::exchange(message.released, true)) continue;
+      if (message.start != end) {
+        bytes.release(begin, end);
+        begin = message.start;
+      }
+      end = message.end();
+    }
+    bytes.release(begin, end);
+    messages.release(first, last);
+    if (first != oldest) return;
+    oldest = last;
     while (oldest < messages.end() && !holds(oldest)) ++oldest;
     next_unsent = std::max(next_unsent, oldest);
+  }
+  // A message that holds() is done with.
+  void finish(std::uint64_t message) {
+    messages[message].done = true;
+    drop_done(message, message + 1);
   }
 
   SegmentedQueue<std::byte, 2048> bytes;

@@ -473,15 +473,13 @@ void Transfer::on_frame_acknowledged(const SentFrame& frame) {
   const std::uint64_t oldest = channel.oldest;
   switch (frame.kind) {
     case SentFrameKind::kMessages:
-      for (std::uint64_t number = frame.number; number < frame.number + frame.length; ++number) {
-        if (channel.holds(number)) finish(channel, number);
-      }
+      finish(channel, frame.number, frame.number + frame.length);
       break;
     case SentFrameKind::kPart:
       if (!channel.holds(frame.number)) break;
       channel.release_part(channel.messages[frame.number], frame.offset, frame.length);
       channel.messages[frame.number].unacknowledged -= frame.length;
-      if (channel.messages[frame.number].unacknowledged == 0) finish(channel, frame.number);
+      if (channel.messages[frame.number].unacknowledged == 0) finish(channel, frame.number, frame.number + 1);
       break;
     default:
       if (channel.holds(frame.number)) channel.finish(frame.number);
@@ -493,13 +491,20 @@ void Transfer::on_frame_acknowledged(const SentFrame& frame) {
   }
 }
 
-// A message has been acknowledged.
-void Transfer::finish(SendChannel& channel, std::uint64_t number) {
-  OutgoingMessage& message = channel.messages[number];
-  confirm(message, false);
-  const OutgoingMessage finished = message;
-  channel.finish(number);
-  if (!finished.expired) forget_expiry(finished);
+// The messages from `first` to `end` - 1 have been acknowledged, some of them perhaps for the second time.
+void Transfer::finish(SendChannel& channel, std::uint64_t first, std::uint64_t end) {
+  while (first < end) {
+    std::uint64_t number = first;
+    for (; number < end; ++number) {
+      OutgoingMessage* const message = channel.held(number);
+      if (message == nullptr) break;
+      message->done = true;
+      confirm(*message, false);
+      if (!message->expired) forget_expiry(*message);
+    }
+    if (number > first) channel.drop_done(first, number);
+    first = number + 1;
+  }
 }
 
 void Transfer::on_frame_lost(const SentFrame& frame) {

@@ -397,7 +397,7 @@ class Transfer {
   void expire(SendChannel& channel, std::uint64_t message);
   void expire_due(Instant now);
   void forget_expiry(const OutgoingMessage& message);
-  void finish(SendChannel& channel, std::uint64_t message);
+  void finish(SendChannel& channel, std::uint64_t first, std::uint64_t end);
   void confirm(OutgoingMessage& message, bool expired);
   void queue_lost(const SentFrame& frame);
   void keep_lost(SendChannel& channel, const LostFrame& frame);

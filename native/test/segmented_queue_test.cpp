@@ -23,9 +23,8 @@ using Entries = SegmentedQueue<Entry, 128>;
 using ByteQueue = SegmentedQueue<std::byte, 256>;
 
 void push(Entries& entries, std::uint64_t value) {
-  const Entry entry{value, ~value};
   REQUIRE(entries.reserve(1));
-  entries.append({&entry, 1});
+  entries.add() = Entry{value, ~value};
 }
 
 TEST_CASE("segmented queue: elements keep their number and place, whatever is released") {
