@@ -204,7 +204,10 @@ export interface ServerOptions<C extends ChannelMap = DefaultChannels> extends S
    * (docs/protocol.md section 7, Order of attempts), or `reject` the new one. Netcode clients never replace anybody: while their client id is connected they are not answered.
    */
   readonly sameClient?: 'replace' | 'reject';
-  /** Maximum difference between the clocks of backends and of this gateway in milliseconds, 0 to 3,600,000; 60,000 by default. */
+  /**
+   * Maximum difference between the clocks of backends and of this gateway in milliseconds, 0 to 3,600,000; 60,000 by default. The gateway
+   * knows the time to some milliseconds: with 0 it can refuse a token that was made on its own machine a moment ago.
+   */
   readonly clockSkewMs?: number;
   /**
    * Time after the start, in milliseconds, 0 to 3,600,000, before whose end a single-use token must not have been created: an earlier run

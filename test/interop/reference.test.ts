@@ -193,7 +193,7 @@ describe('a reference client at a gateway of the addon', () => {
   });
 
   test('a single-use token is admitted once', async () => {
-    const server = await listen({ clockSkewMs: 0 });
+    const server = await listen({ restartGuardMs: 0 });
     const token = await mint(server.publicAddresses, { singleUse: true });
     const first = await clientOf(token);
     first.client.start();

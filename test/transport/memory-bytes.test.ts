@@ -12,7 +12,7 @@ describe.runIf(process.platform === 'linux').each([1, 3])('memoryBytes with %i t
   afterEach(() => world.close());
 
   test('counts what the threads share, and once', async () => {
-    const server = await world.listen({ clockSkewMs: 0 });
+    const server = await world.listen({ restartGuardMs: 0 });
     // One source address, so that the same thread has all of its peers.
     await using client = await Client.open({ address: '0.0.0.0:0' });
     const growth = async (singleUse: boolean): Promise<number> => {

@@ -354,7 +354,7 @@ describe.each(worlds)('a session %s', (_name, makeWorld) => {
   });
 
   test('admits a single-use token once', async () => {
-    const server = await world.listen({ clockSkewMs: 0 });
+    const server = await world.listen({ restartGuardMs: 0 });
     await world.settle();
     const token = await world.token(server, { singleUse: true });
     const connection = await world.connect(token);
