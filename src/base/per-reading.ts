@@ -1,4 +1,4 @@
-// What is dear to read, and is asked for many times at once.
+// What takes long to read, and is asked for many times at once.
 
 /**
  * Reads once for all who ask before anything else happens: a registry asks all its metrics in one go, and they are to be of one moment.

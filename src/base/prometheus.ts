@@ -40,13 +40,13 @@ type MetricType = Metric<unknown>['type'];
 /**
  * Puts all metrics of a table into a registry. They are read when the registry is.
  *
- * @param source called for each metric each time; where it is dear, it keeps what it returned for as long as one reading lasts.
+ * @param source called for each metric each time; where it takes long, it keeps what it returned for as long as one reading lasts.
  * @param registry a `Registry` of prom-client 15, one for each source.
  * @throws HawserError ERR_HAWSER_ARGUMENT when the registry has a metric of that name already: nothing is put into it.
  */
 export function registerMetrics<Source>(
   table: readonly Metric<Source>[],
-  source: () => Source,
+  source: () => Source | Promise<Source>,
   registry: MetricsRegistry,
 ): void {
   checkRegistry(registry);
@@ -68,9 +68,9 @@ class Collected<Source> implements CollectedMetric {
   name: string;
   readonly type: MetricType;
   readonly #metric: Metric<Source>;
-  readonly #source: () => Source;
+  readonly #source: () => Source | Promise<Source>;
 
-  constructor(metric: Metric<Source>, source: () => Source) {
+  constructor(metric: Metric<Source>, source: () => Source | Promise<Source>) {
     this.name = metric.name;
     this.type = metric.type;
     this.#metric = metric;
@@ -79,17 +79,18 @@ class Collected<Source> implements CollectedMetric {
 
   async get(): Promise<CollectedValues> {
     const { help, type } = this.#metric;
-    return { name: this.name, help, type, values: this.#values(), aggregator: 'sum' };
+    const values = this.#values(await this.#source());
+    return { name: this.name, help, type, values, aggregator: 'sum' };
   }
 
   reset(): void {
     // The counts are those of the source.
   }
 
-  #values(): readonly CollectedValue[] {
+  #values(source: Source): readonly CollectedValue[] {
     const metric = this.#metric;
-    if (metric.type !== 'histogram') return metric.read(this.#source());
-    return metric.read(this.#source()).flatMap((sample) => histogramValues(metric.name, sample));
+    if (metric.type !== 'histogram') return metric.read(source);
+    return metric.read(source).flatMap((sample) => histogramValues(metric.name, sample));
   }
 }
 

@@ -1,5 +1,6 @@
 // All metrics of a gateway for Prometheus.
 
+import { setImmediate } from 'node:timers/promises';
 import { oncePerReading } from '../../base/per-reading.js';
 import { loadPromClient } from '../../base/prom-client.js';
 import { type MetricsRegistry, registerMetrics } from '../../base/prometheus.js';
@@ -56,7 +57,12 @@ export function registerGatewayMetrics(
 ): void {
   registerMetrics(
     allMetrics,
-    oncePerReading(() => gateway.snapshot()),
+    oncePerReading(async () => {
+      const snapshot = gateway.snapshot();
+      // With very many peers a snapshot takes some milliseconds, and so does the text: the event loop turns in between.
+      await setImmediate();
+      return snapshot;
+    }),
     registry,
   );
 }
