@@ -357,7 +357,7 @@ Instant Endpoint::deadline_of(const Peer& peer) const {
       return peer.half_open->deadline;
     case PeerPhase::kConnected:
       return std::min({peer.last_receive + peer.timeout, peer.next_ping, peer.control.next_deadline(),
-                       peer.ack_pending ? peer.ack_deadline : kNever,
+                       peer.ack_pending ? peer.ack_deadline : kNever, pong_deadline(peer),
                        peer.transfer ? peer.transfer->deadline(peer.round_trip) : kNever,
                        peer.key_update ? peer.key_update->deadline() : kNever,
                        peer.path_validation ? peer.path_validation->next_deadline() : kNever,

@@ -372,6 +372,7 @@ class Endpoint {
   void process_pong(Peer& peer, const PongFrame& pong, Instant now);
   void answer_unknown(const ReceivedDatagram& datagram, const ConnectionId& id, Instant now);
   void mark_dirty(Peer& peer);
+  [[nodiscard]] static Instant pong_deadline(const Peer& peer);
   [[nodiscard]] static bool has_due(const Peer& peer, Instant now);
   bool begin_packet(Peer& peer);
   // What a packet of the peer has room for beside its header and tag.

@@ -185,6 +185,8 @@ struct Peer : TimerNode {
   bool foreign_packet : 1 = false;
   // A message has arrived since the last PING was sent.
   bool message_since_ping : 1 = false;
+  // An unreliable message was sent with the last PONG or since then: the next PONG waits for another.
+  bool message_since_pong : 1 = false;
   // In the endpoint's list of peers whose user was not told everything, for want of room.
   bool untold : 1 = false;
   StatusMark status;

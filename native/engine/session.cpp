@@ -24,6 +24,9 @@ constexpr Duration kSlowPingInterval = std::chrono::seconds(1);
 constexpr Duration kMeasureInterval = std::chrono::seconds(1);
 constexpr Duration kMaxKeepAlive = std::chrono::seconds(25);
 constexpr Duration kPongInterval = std::chrono::milliseconds(50);
+// How long a PONG waits for a message to ride with. It tells how long that was, so that the round trip is
+// measured as well as by one that left at once.
+constexpr Duration kMaxPongDelay = std::chrono::milliseconds(25);
 constexpr Duration kLinger = std::chrono::seconds(1);
 constexpr Duration kClockRefresh = std::chrono::seconds(30);
 constexpr std::uint16_t kFastSamples = 8;
@@ -215,7 +218,11 @@ bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId&
       peer.pong_pending = true;
       peer.pong_sequence = frame.ping.sequence;
       peer.pong_received = now;
-      mark_dirty(peer);
+      if (pong_deadline(peer) <= now) {
+        mark_dirty(peer);
+      } else {
+        schedule(peer);
+      }
       return true;
     case FrameType::kPong:
       process_pong(peer, frame.pong, now);
@@ -417,13 +424,19 @@ void Endpoint::mark_dirty(Peer& peer) {
   dirty_.push_back(peers_.handle_of(peer));
 }
 
+// When a PONG that is due may not wait any longer; kNever when none is due.
+Instant Endpoint::pong_deadline(const Peer& peer) {
+  if (!peer.pong_pending) return kNever;
+  return peer.message_since_pong ? peer.pong_received + kMaxPongDelay : peer.pong_received;
+}
+
 // Whether a packet has to be sent even without a message.
 bool Endpoint::has_due(const Peer& peer, Instant now) {
   switch (peer.phase) {
     case PeerPhase::kConfirming:
       return peer.ping_due;
     case PeerPhase::kConnected:
-      return peer.ping_due || peer.pong_pending || peer.ack_now ||
+      return peer.ping_due || pong_deadline(peer) <= now || peer.ack_now ||
              (peer.ack_pending && peer.ack_deadline <= now) || peer.control.next_deadline() <= now ||
              (peer.transfer && peer.transfer->has_due(now)) || peer.path_mtu.next_probe(now) != 0;
     case PeerPhase::kDisconnecting:
@@ -491,7 +504,7 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
       write_pong(writer, peer.pong_sequence,
                  static_cast<std::uint64_t>(peer.pong_received.time_since_epoch().count()),
                  now - peer.pong_received)) {
-    peer.pong_pending = false;
+    peer.pong_pending = peer.message_since_pong = false;
     peer.last_pong_sent = now;
     // Whoever answers has been heard and hears: as long as the other side keeps the connection alive, this
     // one need not.
@@ -558,9 +571,11 @@ void Endpoint::finish_packet(Peer& peer, Instant now) {
   if (under_this_key >= kMaxPacketsPerKey || output_.full()) return counters_.add(Counter::dropOutputFull);
   update_worn_keys(peer, now);
   const std::size_t header = session_header_size(peer.remote_id.length);
-  const bool messages = buffer.size > header || peer.message_since_ping;
+  const bool own_messages = buffer.size > header;
+  const bool messages = own_messages || peer.message_since_ping;
   ByteWriter writer(buffer.storage().subspan(buffer.size, room_in(peer, buffer)));
   write_due_frames(peer, writer, now);
+  if (own_messages) peer.message_since_pong = true;
   if (peer.transfer && peer.phase == PeerPhase::kConnected)
     peer.transfer->fill(writer, packet_capacity(peer), now);
   // The acknowledgement of a packet with frames that have to arrive is a sample too.
@@ -660,6 +675,7 @@ void Endpoint::start_session(Peer& peer, Prk&& prk, Instant now) {
   peer.window = ReplayWindow();
   peer.last_receive = now;
   peer.last_pong_sent = now - kPongInterval;
+  peer.message_since_pong = false;
   start_ceilings(peer, now);
 }
 

@@ -76,6 +76,55 @@ TEST_CASE("PONG: at most 20 a second, each PING beyond that is counted") {
   CHECK(c.world.server->count(Counter::dropPingRateLimited) - answered_before == 200 - pongs);
 }
 
+TEST_CASE("a PONG waits up to 25 ms for the next message where messages are sent, and tells how long") {
+  Connected c;
+  const auto pass = [&](Duration step) {
+    c.world.now += step;
+    c.world.server->endpoint.advance(c.world.now);
+    c.peer.turn();
+  };
+  const auto send = [&] {
+    REQUIRE(c.world.server->endpoint.send(c.handle, 0, {}, {}, c.world.now) == SendStatus::kSent);
+    c.peer.turn();
+    c.peer.forget();
+  };
+  pass(seconds(1));
+  send();
+
+  const Instant asked = c.world.now;
+  c.peer.send(Frames().ping(1));
+  pass(milliseconds(24));
+  CHECK(c.peer.count(FrameType::kPong) == 0);
+  SUBCASE("with a message within that time, in its packet") {
+    REQUIRE(c.world.server->endpoint.send(c.handle, 0, {}, {}, c.world.now) == SendStatus::kSent);
+    c.peer.turn();
+    REQUIRE(c.peer.payloads.size() == 1);
+    CHECK(c.peer.count(FrameType::kMessage) == 1);
+    // That message promises another.
+    const auto pong = c.peer.last(FrameType::kPong);
+    REQUIRE(pong.has_value());
+    CHECK(pong->pong.delay == milliseconds(24));
+    c.peer.forget();
+    pass(milliseconds(50));
+    c.peer.send(Frames().ping(2));
+    c.peer.turn();
+    CHECK(c.peer.count(FrameType::kPong) == 0);
+    return;
+  }
+  pass(milliseconds(1));
+  REQUIRE(c.peer.count(FrameType::kPong) == 1);
+  const auto pong = c.peer.last(FrameType::kPong);
+  CHECK(pong->pong.delay == c.world.now - asked);
+  CHECK(pong->pong.receive_time == static_cast<std::uint64_t>(asked.time_since_epoch().count()));
+  c.peer.forget();
+
+  // No message came: the next PONG does not wait.
+  pass(milliseconds(50));
+  c.peer.send(Frames().ping(2));
+  c.peer.turn();
+  CHECK(c.peer.count(FrameType::kPong) == 1);
+}
+
 TEST_CASE("PONGs that were kept back cause no PINGs, and those before the last one no round trip") {
   Connected c;
   std::vector<std::uint16_t> asked;
