@@ -1,10 +1,11 @@
-// Tables of metrics in a registry of the optional package `prom-client`. Nothing of that package is needed here: a registry asks each metric for
-// its values whenever it is read, and a metric is whatever can answer.
+// Tables of metrics in a registry of the optional package `prom-client`. This file does not import that package: whenever a registry is read,
+// it asks each metric for its values, and any object with that method can be a metric.
 
+import { setImmediate } from 'node:timers/promises';
 import { argumentError, describe } from './check.js';
 import type { HistogramSample, Metric, Sample } from './metrics.js';
 
-/** What is needed of a `Registry` of prom-client. */
+/** The part of a `Registry` of prom-client that is used here. */
 export interface MetricsRegistry {
   /** @returns the metric of that name, or undefined. */
   getSingleMetric(name: string): unknown;
@@ -16,7 +17,7 @@ export interface MetricsRegistry {
 export interface CollectedMetric {
   /** @returns a promise of the values as they are now, in the form of that package. */
   get(): Promise<object>;
-  /** Does nothing: the counts are those of the source. */
+  /** Does nothing, because the source counts. */
   reset(): void;
 }
 
@@ -31,22 +32,23 @@ interface CollectedValues {
 }
 
 interface CollectedValue extends Sample {
-  /** Where it is not that of the metric. */
+  /** Absent when it is the name of the metric. */
   readonly metricName?: string;
 }
 
 type MetricType = Metric<unknown>['type'];
 
 /**
- * Puts all metrics of a table into a registry. They are read when the registry is.
+ * Puts all metrics of a table into a registry. They are read when the registry is. The event loop turns between the call of `source` and the
+ * reading of the metrics: with very many peers each takes some milliseconds.
  *
- * @param source called for each metric each time; where it takes long, it keeps what it returned for as long as one reading lasts.
+ * @param source called once each time the registry is read.
  * @param registry a `Registry` of prom-client 15, one for each source.
  * @throws HawserError ERR_HAWSER_ARGUMENT when the registry has a metric of that name already: nothing is put into it.
  */
 export function registerMetrics<Source>(
   table: readonly Metric<Source>[],
-  source: () => Source | Promise<Source>,
+  source: () => Source,
   registry: MetricsRegistry,
 ): void {
   checkRegistry(registry);
@@ -54,7 +56,31 @@ export function registerMetrics<Source>(
     if (registry.getSingleMetric(name) === undefined) continue;
     throw argumentError('registry', 'one that has none of these metrics', `one that has ${name}`);
   }
-  for (const metric of table) registry.registerMetric(new Collected(metric, source));
+  const sourceOfReading = oncePerReading(source);
+  for (const metric of table) registry.registerMetric(new Collected(metric, sourceOfReading));
+}
+
+/**
+ * A registry asks all of its metrics before anything else happens, and their values are to be of one moment.
+ *
+ * @returns a function that calls `read`, and returns the same promise to all who ask until the code that runs has ended.
+ */
+function oncePerReading<T>(read: () => T): () => Promise<T> {
+  let kept: Promise<T> | undefined;
+  const readOnce = async (): Promise<T> => {
+    const value = read();
+    await setImmediate();
+    return value;
+  };
+  return () => {
+    if (kept === undefined) {
+      kept = readOnce();
+      queueMicrotask(() => {
+        kept = undefined;
+      });
+    }
+    return kept;
+  };
 }
 
 function checkRegistry(registry: MetricsRegistry): void {
@@ -68,9 +94,9 @@ class Collected<Source> implements CollectedMetric {
   name: string;
   readonly type: MetricType;
   readonly #metric: Metric<Source>;
-  readonly #source: () => Source | Promise<Source>;
+  readonly #source: () => Promise<Source>;
 
-  constructor(metric: Metric<Source>, source: () => Source | Promise<Source>) {
+  constructor(metric: Metric<Source>, source: () => Promise<Source>) {
     this.name = metric.name;
     this.type = metric.type;
     this.#metric = metric;
@@ -84,7 +110,7 @@ class Collected<Source> implements CollectedMetric {
   }
 
   reset(): void {
-    // The counts are those of the source.
+    // The source counts.
   }
 
   #values(source: Source): readonly CollectedValue[] {

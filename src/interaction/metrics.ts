@@ -1,7 +1,6 @@
 // What is measured of the interaction layer, by the conventions of Prometheus.
 
 import { type Metric, MetricMaker } from '../base/metrics.js';
-import { oncePerReading } from '../base/per-reading.js';
 import { type MetricsRegistry, registerMetrics } from '../base/prometheus.js';
 import type { InteractionStats } from './stats.js';
 
@@ -30,9 +29,5 @@ export function registerInteractionMetrics(
   device: { readonly stats: InteractionStats },
   registry: MetricsRegistry,
 ): void {
-  registerMetrics(
-    interactionMetrics,
-    oncePerReading(() => device.stats),
-    registry,
-  );
+  registerMetrics(interactionMetrics, () => device.stats, registry);
 }

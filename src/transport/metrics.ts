@@ -1,7 +1,6 @@
 // What is measured of listeners: every count of `TransportStats`, by the conventions of Prometheus. Reasons of drops keep their names.
 
 import { type Metric, MetricMaker, metricOfEach, type Ranges } from '../base/metrics.js';
-import { oncePerReading } from '../base/per-reading.js';
 import { type MetricsRegistry, registerMetrics } from '../base/prometheus.js';
 import type { Wire } from '../base/wire.js';
 import type { TransportStats } from './stats.js';
@@ -258,7 +257,7 @@ export function registerTransportMetrics(
 ): void {
   const read = (): NamedListeners =>
     Object.entries(servers).map(([name, server]) => ({ name, source: sourceOf(server) }));
-  registerMetrics(transportMetrics, oncePerReading(read), registry);
+  registerMetrics(transportMetrics, read, registry);
 }
 
 function sourceOf({ stats, memoryBytes, peers }: TransportMetricsSource): ListenerMetricsSource {

@@ -1,7 +1,6 @@
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { type Metric, MetricMaker, metricOf, metricOfEach, unitOf } from '../../src/base/metrics.js';
-import { oncePerReading } from '../../src/base/per-reading.js';
 import { registerMetrics } from '../../src/base/prometheus.js';
 
 interface Source {
@@ -71,11 +70,10 @@ test.each([
   expect(unitOf({ name })).toBe(unit);
 });
 
-test('what is dear is read once for all metrics of one reading, and anew for the next', async () => {
+test('the source is called once for all metrics of one reading, and again for the next', async () => {
   let reads = 0;
   const registry = new Registry();
-  const source = oncePerReading(() => ({ value: ++reads }));
-  registerMetrics([gauge, by, levels], source, registry);
+  registerMetrics([gauge, by, levels], () => ({ value: ++reads }), registry);
   expect(reads).toBe(0);
   const first = await registry.metrics();
   expect(reads).toBe(1);
@@ -85,11 +83,30 @@ test('what is dear is read once for all metrics of one reading, and anew for the
   expect(reads).toBe(2);
 });
 
-test('reading that fails fails each time, and is tried again', () => {
-  let reads = 0;
-  const source = oncePerReading(() => {
-    throw new Error(`read ${++reads}`);
+test('the event loop turns between the call of the source and the reading of the metrics', async () => {
+  const order: string[] = [];
+  const registry = new Registry();
+  const noted = make.gauge('noted', 'Noted.', ({ value }) => {
+    order.push('metric');
+    return value;
   });
-  expect(source).toThrow('read 1');
-  expect(source).toThrow('read 2');
+  const source = (): Source => {
+    order.push('source');
+    setImmediate(() => order.push('turn'));
+    return { value: 1 };
+  };
+  registerMetrics([noted], source, registry);
+  await registry.metrics();
+  expect(order).toEqual(['source', 'turn', 'metric']);
+});
+
+test('a reading whose source fails is refused, and the next one calls the source again', async () => {
+  let reads = 0;
+  const registry = new Registry();
+  const source = (): Source => {
+    throw new Error(`read ${++reads}`);
+  };
+  registerMetrics([gauge, by], source, registry);
+  await expect(registry.metrics()).rejects.toThrow('read 1');
+  await expect(registry.metrics()).rejects.toThrow('read 2');
 });

@@ -1,13 +1,11 @@
 // All metrics of a gateway for Prometheus.
 
-import { setImmediate } from 'node:timers/promises';
-import { oncePerReading } from '../../base/per-reading.js';
 import { loadPromClient } from '../../base/prom-client.js';
 import { type MetricsRegistry, registerMetrics } from '../../base/prometheus.js';
 import type { ObservedGateway } from '../observed-gateway.js';
 import { allMetrics } from './tables.js';
 
-/** What answers `GET /metrics`: a `Registry` of prom-client, which further metrics can be added to. */
+/** The source of the answer to `GET /metrics`: a `Registry` of prom-client, to which you can add metrics. */
 export interface GatewayRegistry extends MetricsRegistry {
   /** The media type of {@link GatewayRegistry.metrics}. */
   readonly contentType: string;
@@ -29,7 +27,7 @@ export async function gatewayRegistry(gateway: Pick<ObservedGateway, 'snapshot'>
 
 /** A registry that is made, and `prom-client` loaded, when it is read first. */
 export class LazyRegistry implements Pick<GatewayRegistry, 'contentType' | 'metrics'> {
-  /** That of every `Registry` which is not told otherwise. */
+  /** The media type of a `Registry` by default. */
   readonly contentType = 'text/plain; version=0.0.4; charset=utf-8';
   readonly #gateway: Pick<ObservedGateway, 'snapshot'>;
   #registry: Promise<GatewayRegistry> | undefined;
@@ -55,14 +53,5 @@ export function registerGatewayMetrics(
   gateway: Pick<ObservedGateway, 'snapshot'>,
   registry: MetricsRegistry,
 ): void {
-  registerMetrics(
-    allMetrics,
-    oncePerReading(async () => {
-      const snapshot = gateway.snapshot();
-      // With very many peers a snapshot takes some milliseconds, and so does the text: the event loop turns in between.
-      await setImmediate();
-      return snapshot;
-    }),
-    registry,
-  );
+  registerMetrics(allMetrics, () => gateway.snapshot(), registry);
 }

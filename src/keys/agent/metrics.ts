@@ -1,7 +1,6 @@
 // What is measured of an SAE, by the conventions of Prometheus. Of its peers there are sums only: ids of SAEs are no labels, nor are those of keys.
 
 import { type Metric, MetricMaker } from '../../base/metrics.js';
-import { oncePerReading } from '../../base/per-reading.js';
 import { type MetricsRegistry, registerMetrics } from '../../base/prometheus.js';
 import type { DropCounts, PeerStatus, SaeStatus } from './status.js';
 
@@ -112,9 +111,5 @@ function earliest(instantsMs: readonly (number | null)[]): number | undefined {
  * @throws HawserError ERR_HAWSER_ARGUMENT when the registry has a metric of that name already: nothing is put into it.
  */
 export function registerKeysMetrics(sae: { status(): SaeStatus }, registry: MetricsRegistry): void {
-  registerMetrics(
-    keysMetrics,
-    oncePerReading(() => sae.status()),
-    registry,
-  );
+  registerMetrics(keysMetrics, () => sae.status(), registry);
 }

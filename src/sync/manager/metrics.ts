@@ -1,7 +1,6 @@
 // What is measured of a manager, by the conventions of Prometheus.
 
 import { type Metric, MetricMaker } from '../../base/metrics.js';
-import { oncePerReading } from '../../base/per-reading.js';
 import { type MetricsRegistry, registerMetrics } from '../../base/prometheus.js';
 import type { Counts, SyncManagerStats } from './events.js';
 
@@ -83,9 +82,5 @@ export function registerSyncMetrics(
   manager: { readonly stats: SyncManagerStats },
   registry: MetricsRegistry,
 ): void {
-  registerMetrics(
-    syncMetrics,
-    oncePerReading(() => manager.stats),
-    registry,
-  );
+  registerMetrics(syncMetrics, () => manager.stats, registry);
 }

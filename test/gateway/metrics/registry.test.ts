@@ -132,20 +132,6 @@ test('each reading takes one snapshot', async () => {
   expect(await registry.metrics()).toContain('\nhawser_gateway_start_time_seconds 2\n');
 });
 
-test('the event loop turns between the snapshot and the text', async () => {
-  let turned = false;
-  const registry = await gatewayRegistry({
-    snapshot: () => {
-      setImmediate(() => {
-        turned = true;
-      });
-      return madeUpSnapshot;
-    },
-  });
-  await registry.metrics();
-  expect(turned).toBe(true);
-});
-
 test('a registry of the user gets the same, or nothing when a name is taken', async () => {
   const gateway = { snapshot: () => madeUpSnapshot };
   const registry = new Registry();
