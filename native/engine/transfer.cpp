@@ -476,10 +476,11 @@ void Transfer::on_frame_acknowledged(const SentFrame& frame) {
       finish(channel, frame.number, frame.number + frame.length);
       break;
     case SentFrameKind::kPart:
-      if (!channel.holds(frame.number)) break;
-      channel.release_part(channel.messages[frame.number], frame.offset, frame.length);
-      channel.messages[frame.number].unacknowledged -= frame.length;
-      if (channel.messages[frame.number].unacknowledged == 0) finish(channel, frame.number, frame.number + 1);
+      if (OutgoingMessage* const message = channel.held(frame.number); message != nullptr) {
+        channel.release_part(*message, frame.offset, frame.length);
+        message->unacknowledged -= frame.length;
+        if (message->unacknowledged == 0) finish(channel, frame.number, frame.number + 1);
+      }
       break;
     default:
       if (channel.holds(frame.number)) channel.finish(frame.number);

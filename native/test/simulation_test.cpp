@@ -460,9 +460,10 @@ TEST_CASE("a partition ends both sides after the token's timeout, a shorter one 
   });
 }
 
-// Two clients that send more than a link to the gateway takes. Bytes of each that arrive in a second, once
-// the queue is full.
-std::array<std::size_t, 2> flood(Simulation& simulation, const LinkSettings& uplink) {
+// Two clients are connected, and those that `sends` names send more than a link to the gateway takes. How
+// many messages of each client arrive in a second, once the queue is full.
+std::array<std::size_t, 2> flood(Simulation& simulation, const LinkSettings& uplink,
+                                 const std::array<bool, 2>& sends) {
   SeededRandom random(simulation.next_seed());
   Program gateway(simulation, kGateway, simulated_gateway(kGateway, kSimulatedStart), {});
   std::vector<std::unique_ptr<Program>> clients;
@@ -483,7 +484,8 @@ std::array<std::size_t, 2> flood(Simulation& simulation, const LinkSettings& upl
   for (int tick = 0; tick < 2'000; ++tick) {
     if (tick == 1'000) before = {received(0), received(1)};
     for (std::size_t i = 0; i < keys.size(); ++i) {
-      REQUIRE(clients[i]->send(keys[i], ++number));
+      ++number;
+      if (sends[i]) REQUIRE(clients[i]->send(keys[i], number));
       // Not both at the same instant, where the first would always find the room.
       simulation.run_until(simulation.now() + Duration(301 + 398 * static_cast<Duration::rep>(i)));
     }
@@ -501,23 +503,23 @@ TEST_CASE("connections compete for the rate of a shared bottleneck, and not for 
   const auto is_whole_rate = [&](std::size_t messages) {
     return messages >= possible * 19 / 20 && messages <= possible * 21 / 20;
   };
-  for (const bool shared : {true, false}) {
-    uplink.shared_bottleneck = shared;
+  const auto arrived = [&](bool together, const std::array<bool, 2>& sends) {
+    uplink.shared_bottleneck = together;
     Simulation simulation(11, kSimulatedStart);
-    const std::array<std::size_t, 2> got = flood(simulation, uplink);
-    const std::size_t first = got[0];
-    const std::size_t second = got[1];
-    INFO(first << " and " << second << " of " << possible);
-    if (shared) {
-      CHECK(is_whole_rate(first + second));
-      CHECK(first > 0);
-      CHECK(second > 0);
-    } else {
-      CHECK(is_whole_rate(first));
-      CHECK(is_whole_rate(second));
-    }
+    const std::array<std::size_t, 2> counts = flood(simulation, uplink, sends);
     CHECK(simulation.counters().queue_full > 0);
-  }
+    return counts;
+  };
+  const std::array<std::size_t, 2> shared = arrived(true, {true, true});
+  CHECK(is_whole_rate(shared[0] + shared[1]));
+  CHECK(shared[0] > 0);
+  CHECK(shared[1] > 0);
+  const std::array<std::size_t, 2> both = arrived(false, {true, true});
+  CHECK(is_whole_rate(both[0]));
+  CHECK(is_whole_rate(both[1]));
+  // A client with a bottleneck of its own loses nothing to the other one.
+  CHECK(both[0] == arrived(false, {true, false})[0]);
+  CHECK(both[1] == arrived(false, {false, true})[1]);
 }
 
 }  // namespace hawser::test
