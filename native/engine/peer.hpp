@@ -48,7 +48,7 @@ enum class PeerPhase : std::uint8_t {
   kLingering,      // the other side disconnected: its DISCONNECTs are still acknowledged
 };
 
-// Two spares beside the id in use (docs/protocol.md section 6, NEW_ID).
+// The id in use and two spare ids (docs/protocol.md section 6, NEW_ID).
 constexpr std::size_t kKnownIds = 3;
 
 // An id that this side issued and the other has not retired.
@@ -75,7 +75,7 @@ struct AwaitedAddress {
   bool denied = false;
 };
 
-// What a client needs until it is connected.
+// The state of a client until it is connected.
 struct ClientAttempt {
   PublicToken token;
   TokenId token_id{};
@@ -105,7 +105,7 @@ struct WaitingPacket {
   ConnectionId addressed;
 };
 
-// What a server needs until the peer is connected and the packets that waited for that are processed.
+// The state of a server until the peer is connected and the packets that waited for that are processed.
 struct HalfOpen {
   AcceptDatagram accept{};
   TokenId token_id{};
@@ -143,7 +143,7 @@ class IdSequences {
   std::uint64_t seen_ = 0;  // bit i: highest_ - i
 };
 
-// Challenges that a client answers in one turn: those of both paths.
+// Challenges that a client answers in one turn: one for each of two paths.
 constexpr std::size_t kMaxPathResponses = 2;
 
 constexpr std::uint8_t kMaxDisconnects = 10;
@@ -155,7 +155,7 @@ struct Ending {
   Duration reconnect_spread{};
   std::uint8_t sent = 0;
   bool due = false;
-  // Of the first packet with the DISCONNECT.
+  // Number of the first packet with the DISCONNECT.
   std::uint64_t first_packet_number = UINT64_MAX;
   Instant next_send{};
   std::uint16_t reason_size = 0;
@@ -208,7 +208,7 @@ struct Peer : TimerNode {
   // Packets since the last ACK was sent that ask for one.
   std::uint8_t unacknowledged = 0;
   std::uint8_t issued_count = 0;
-  // What both sides use (docs/protocol.md section 3).
+  // The features that both sides use (docs/protocol.md section 3).
   std::uint32_t features = 0;
   std::unique_ptr<HalfOpen> half_open;
   std::unique_ptr<PeerCeilings> ceilings;  // null for none

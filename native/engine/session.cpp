@@ -32,7 +32,7 @@ constexpr Duration kClockRefresh = std::chrono::seconds(30);
 constexpr std::uint16_t kFastSamples = 8;
 // On a path so long that more would be on their way at once, each would displace one before its answer comes.
 constexpr std::uint16_t kMaxFastPings = PingRecord::kOutstanding;
-// A path so erratic that its clock never settles is not pinged every second for ever.
+// Ends the PINGs of each second on a path whose delay varies so much that the clock never settles.
 constexpr std::uint16_t kMaxSettlingSamples = 28;
 
 // Packets that ask for an acknowledgement, for each of which is sent at the latest (RFC 9000 section 13.2.2).
@@ -43,7 +43,7 @@ constexpr std::uint32_t kManyPeers = 64;
 
 constexpr Duration kResetPerPrefix = std::chrono::milliseconds(100);
 constexpr std::size_t kMaxWaitingPackets = 16;
-// Of all peers together, so that a slow token history cannot take the buffers of those who are connected.
+// For all peers together, so that a slow token history cannot take the buffers of connected peers.
 constexpr std::size_t kMaxWaitingPacketsInAll = 1024;
 
 // How many bytes of UTF-8, at most `limit`, end with a whole character.
@@ -86,7 +86,7 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
       (peer->phase == PeerPhase::kConfirming && peer->attempt->aborted)) {
     return counters_.add(Counter::dropUnexpected);
   }
-  // Of a peer that gets connected the user has to hear. It is not yet, and will try again.
+  // There must be room to tell the user that this peer is connected. Without room it tries again later.
   if ((peer->phase == PeerPhase::kHalfOpen || peer->phase == PeerPhase::kConfirming) && !events_.has_room())
     return counters_.add(Counter::dropEventQueueFull);
   ReceiveKey* const key = receive_key(*peer, header->epoch_bits);
@@ -178,7 +178,7 @@ void Endpoint::process_packet(Peer& peer, Bytes payload, const ConnectionId& add
   FrameReader reader(payload);
   Frame frame;
   peer.asks_acknowledgement = false;
-  // A frame may have made the attempt start anew: the rest belongs to the session that is gone.
+  // A frame may have restarted the attempt: the rest belongs to the session that is gone.
   while (peer.phase >= PeerPhase::kConfirming && reader.next(frame)) {
     if (!process_frame(peer, frame, addressed, now)) {
       return fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
@@ -239,7 +239,7 @@ bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId&
       if (frame.goaway.has_address) {
         write_address_record(std::span(record).last<kAddressRecordSize>(), frame.goaway.address);
       }
-      // Repeated GOAWAYs (a lost ACK) are told once.
+      // The user hears of a GOAWAY once, though it is repeated when its ACK is lost.
       if (peer.goaway_received) return true;
       peer.goaway_received = true;
       put_event(peer, EventKind::kGoaway, 0, record);
@@ -264,7 +264,7 @@ bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId&
     case FrameType::kPathResponse:
       return process_path_response(peer, frame.path, now);
     default:
-      // Of a feature that was not agreed.
+      // It belongs to a feature that the two sides have not agreed on.
       return false;
   }
 }
@@ -292,8 +292,8 @@ bool Endpoint::process_ack(Peer& peer, const AckFrame& ack, Instant now) {
   AckRangeReader ranges(ack);
   AckRange range{};
   while (ranges.next(range)) {
-    // Nobody can have received a number that was never sent: this peer acknowledges without looking (RFC 9000
-    // section 21.4).
+    // This number was never sent: the peer acknowledges packets that it has not received (RFC 9000 section
+    // 21.4).
     if (range.smallest <= peer.skipped && peer.skipped <= range.largest) return false;
     peer.control.on_ack(control_pool_, range.smallest, range.largest);
     if (peer.phase == PeerPhase::kDisconnecting && range.largest >= peer.ending->first_packet_number) {
@@ -506,8 +506,8 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
                  now - peer.pong_received)) {
     peer.pong_pending = peer.message_since_pong = false;
     peer.last_pong_sent = now;
-    // Whoever answers has been heard and hears: as long as the other side keeps the connection alive, this
-    // one need not.
+    // A PING and its PONG show that packets arrive in both directions: as long as the other side keeps the
+    // connection alive, this side need not.
     if (const Duration interval = ping_interval(peer); interval > kSlowPingInterval) {
       peer.next_ping = std::max(peer.next_ping, deferred_ping(peer, interval));
       // But clocks drift apart: this side's estimate needs samples of its own, for which this packet is a
@@ -689,7 +689,7 @@ void Endpoint::start_ceilings(Peer& peer, Instant now) {
 }
 
 void Endpoint::set_ceilings(std::uint32_t packets, std::uint32_t bytes, Instant now) {
-  // Starting ceilings anew lets each peer send another second's worth at once.
+  // New ceilings let each peer send another second's worth at once.
   if (options_.max_packets_per_second == packets && options_.max_bytes_per_second == bytes) return;
   options_.max_packets_per_second = packets;
   options_.max_bytes_per_second = bytes;
@@ -730,7 +730,7 @@ void Endpoint::forget_connected(Peer& peer) {
   peer.path_validation.reset();
   counters_.add(Counter::peersDisconnected);
   release_client_id(peer);
-  // Whoever destroys or ends it next must not count it again.
+  // So that it is not counted again when it ends or is destroyed.
   peer.phase = PeerPhase::kLingering;
   publish(peer);
 }
