@@ -18,7 +18,7 @@ const options = {
   timeout: withDefault(
     duration(1000, 3_600_000),
     '5s',
-    'with a key: a connection without an answer ends after',
+    'how long to wait for a gateway that does not answer; with --token only at Ctrl-C',
   ),
   rate: withDefault(decimal(0, 10_000), '1', 'requests per second; 0 for none'),
   size: withDefault(integer(0, 1_048_576), '64', 'bytes of each request'),
@@ -51,6 +51,8 @@ async function run(values: Values<typeof options>): Promise<number> {
   );
   const client: SessionClient = new SessionClient({
     connector,
+    // A gateway that stands still for less than that still hears that the session is closed.
+    sessionAnswerTimeoutMs: values.timeout,
     delivery: values.atMostOnce ? 'at-most-once' : 'exactly-once',
     onServerRequest: ({ requestId, payload }) => watch.serverRequest(requestId, payload.length),
   });

@@ -49,7 +49,7 @@ export interface ClientSettings {
   readonly intervals: IntervalSettings;
   /** Undefined: by the round trip. */
   readonly answerTimeoutMs: number | undefined;
-  readonly sessionAttemptTimeoutMs: number;
+  readonly sessionAnswerTimeoutMs: number;
   readonly requestResendMs: number;
   readonly maxPending: number;
   readonly onServerRequest: ((request: ReceivedServerRequest) => void | Promise<void>) | undefined;
@@ -68,7 +68,7 @@ const optionNames = [
   'delivery',
   'intervals',
   'answerTimeoutMs',
-  'sessionAttemptTimeoutMs',
+  'sessionAnswerTimeoutMs',
   'requestResendMs',
   'maxPending',
   'onServerRequest',
@@ -99,7 +99,7 @@ export function checkClientOptions(options: SessionClientOptions): ClientSetting
   const delivery = checkOneOf('delivery', options.delivery ?? 'exactly-once', deliveries);
   const { answerTimeoutMs, onServerRequest } = options;
   const { reconnectAfter = () => true, ...reconnection } = options.reconnection ?? {};
-  const { sessionAttemptTimeoutMs = 5000, requestResendMs = 10_000 } = options;
+  const { sessionAnswerTimeoutMs = 5000, requestResendMs = 10_000 } = options;
   return {
     connector: checkFunction('connector', options.connector),
     capabilities: checkCapabilities(options.capabilities ?? {}, delivery),
@@ -109,11 +109,11 @@ export function checkClientOptions(options: SessionClientOptions): ClientSetting
       answerTimeoutMs === undefined
         ? undefined
         : checkNumber('answerTimeoutMs', answerTimeoutMs, least ?? 100, intervals.idleMs),
-    sessionAttemptTimeoutMs: checkNumber(
-      'sessionAttemptTimeoutMs',
-      sessionAttemptTimeoutMs,
+    sessionAnswerTimeoutMs: checkNumber(
+      'sessionAnswerTimeoutMs',
+      sessionAnswerTimeoutMs,
       least ?? 100,
-      600_000,
+      3_600_000,
     ),
     requestResendMs: checkNumber('requestResendMs', requestResendMs, least ?? 1000, 600_000),
     maxPending: checkInteger('maxPending', options.maxPending ?? 100, 1, 100_000),

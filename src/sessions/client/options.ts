@@ -66,8 +66,11 @@ export interface SessionClientOptions {
    * time the connection is given up: at most half of the interval counts, so that both fit into it.
    */
   readonly answerTimeoutMs?: number;
-  /** How long a gateway has to answer Create or Continue, in milliseconds, 100 to 600,000; 5,000 by default. */
-  readonly sessionAttemptTimeoutMs?: number;
+  /**
+   * How long a gateway has to answer Create, Continue or Close, in milliseconds, 100 to 3,600,000; 5,000 by default. `disconnect` and `close` wait
+   * no longer than this.
+   */
+  readonly sessionAnswerTimeoutMs?: number;
   /** After how long a request is sent again, 1,000 to 600,000; 10,000 by default. */
   readonly requestResendMs?: number;
   /** Requests and queries that may be under way or wait, 1 to 100,000; 100 by default: as many as a server takes of a session. More are refused with ERR_HAWSER_QUEUE_FULL. */

@@ -75,7 +75,7 @@ async function connect(
 
 async function begin(host: AttemptHost, link: SessionLink, signal: AbortSignal): Promise<Beginning> {
   try {
-    return await link.begin(purposeOf(host), host.settings.sessionAttemptTimeoutMs, signal);
+    return await link.begin(purposeOf(host), host.settings.sessionAnswerTimeoutMs, signal);
   } catch (error) {
     if (!signal.aborted) host.gateways.leave(undefined);
     throw error;

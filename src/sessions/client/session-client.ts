@@ -201,7 +201,8 @@ export class SessionClient extends EventEmitter<SessionClientEvents> implements 
    * Closes the session and ends the connection, or stops connecting; `connect` may be called again. What waits is rejected with
    * ERR_HAWSER_ABORTED. Where there is no connection the session expires by itself.
    *
-   * @returns a promise that resolves once the connection is over.
+   * @returns a promise that resolves when the gateway has closed the session, or the connection is lost, or after `sessionAnswerTimeoutMs`. After
+   *   the last two the session can go on at the server until it expires.
    * @throws HawserError (rejects) ERR_HAWSER_ARGUMENT.
    */
   async disconnect(options: SessionLeaveOptions = {}): Promise<void> {
@@ -236,7 +237,7 @@ export class SessionClient extends EventEmitter<SessionClientEvents> implements 
     this.#enter('stopped');
     if (link !== undefined) this.#events.tell('disconnected', () => this.emit('disconnected', undefined));
     if (isKept) link?.close('the client disconnects');
-    else if (link !== undefined) this.#left = link.leave();
+    else if (link !== undefined) this.#left = link.leave(this.#settings.sessionAnswerTimeoutMs);
     stopConnecting();
     return this.#left;
   }
@@ -363,7 +364,7 @@ export class SessionClient extends EventEmitter<SessionClientEvents> implements 
   /** The server forgot the outcome of a request that is waited for: nothing that follows could be trusted to count once. */
   #giveUpSession(link: SessionLink, error: HawserError): void {
     const reason = this.#endWith(error);
-    this.#left = link.leave();
+    this.#left = link.leave(this.#settings.sessionAnswerTimeoutMs);
     this.#lost(link, reason);
   }
 

@@ -37,9 +37,6 @@ interface Wait {
   readonly reject: (error: HawserError) => void;
 }
 
-/** After a CloseSession the connection is kept for so long, so that it arrives. */
-const lingerMs = 2000;
-
 /** Sends and receives messages. */
 export class SessionLink implements MessageReceiver {
   readonly #connection: MessageConnection;
@@ -114,19 +111,20 @@ export class SessionLink implements MessageReceiver {
   }
 
   /**
-   * Closes the session, then the connection. Nothing answers CloseSession, and a transport may forget what is on its way when it is ended; but
-   * whoever has taken it has no session here for the KeepAlive behind it, and says so.
+   * Closes the session, then the connection. No message answers CloseSession, and a transport that is closed may drop what is on its way. So a
+   * KeepAlive follows CloseSession: a gateway that has closed the session answers it with SessionClosed.
    *
+   * @param timeoutMs how long to wait for that answer.
    * @returns a promise that resolves once the connection is over; it never rejects.
    */
-  leave(): Promise<void> {
+  leave(timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {
       if (this.#isOver) {
         resolve();
         return;
       }
       this.#left = resolve;
-      this.#wheel.schedule(this.#linger, this.#wheel.clock.now() + lingerMs);
+      this.#wheel.schedule(this.#linger, this.#wheel.clock.now() + timeoutMs);
       try {
         this.send({ type: 'CloseSession', reason: 'ClientShutdown' });
         this.send({ type: 'KeepAlive', timestamp: Math.floor(this.#wheel.clock.wallNow()) });

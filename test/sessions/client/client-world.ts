@@ -62,7 +62,7 @@ export function world({ cluster: clusterOptions, ...options }: WorldOptions = {}
   /** Closes the client, which takes time. */
   const close = async (): Promise<void> => {
     const closed = watch(client.close());
-    await pass(3000);
+    await pass(6000);
     if (closed.state !== 'resolved') throw new Error('it is not closed');
   };
   const [a, b, c] = cluster.gateways;
