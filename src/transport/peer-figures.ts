@@ -40,7 +40,7 @@ export function figuresOf<C extends ChannelMap>(
   const figures = new Float64Array(peers.length);
   for (const [carrier, { handles, places }] of groups) {
     const read = new Float64Array(places.length);
-    carrier.figures(Uint32Array.from(handles), figure, read);
+    carrier.figures(new Uint32Array(handles), figure, read);
     for (let index = 0; index < places.length; ++index) figures[places[index] ?? 0] = read[index] ?? 0;
   }
   return figures;

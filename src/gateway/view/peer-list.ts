@@ -22,11 +22,11 @@ const mostLimit = 1000;
 const mostOffset = 10_000_000;
 const mostSearch = 256;
 
-/** A peer that matches. */
+/** Peers that match, with no object for each: there can be very many. */
 interface Found {
-  readonly peer: Peer<ChannelMap>;
-  readonly listener: GatewayListener;
-  readonly connectedAtMs: number;
+  readonly peers: Peer<ChannelMap>[];
+  /** For each of them. */
+  readonly connectedAtMs: number[];
 }
 
 const rank: Readonly<Record<Exclude<PeerOrder, 'oldest' | 'newest'>, number>> = {
@@ -47,22 +47,40 @@ export function listPeers(listeners: readonly GatewayListener[], query: PeersQue
   const name = query.listener === undefined ? undefined : checkString('listener', query.listener, 1, 64);
   const chosen = listeners.filter((listener) => name === undefined || listener.name === name);
   const found = findPeers(chosen, search);
-  const page =
-    order === 'oldest' || order === 'newest'
-      ? byAge(found, order, chosen.length > 1).slice(offset, offset + limit)
-      : byFigure(found, rank[order], offset, limit);
-  return { total: found.length, peers: page.map(snapshotOf) };
+  if (order === 'newest') {
+    // Equal values keep their order, and of peers that connected in the same millisecond the last one is the newest.
+    found.peers.reverse();
+    found.connectedAtMs.reverse();
+  }
+  const page = greatest(sortValues(found, order), offset, limit);
+  return {
+    total: found.peers.length,
+    peers: page.flatMap((index) => {
+      const peer = found.peers[index];
+      const listener = chosen.find(({ connectedAtMs }) => peer !== undefined && connectedAtMs.has(peer));
+      return peer === undefined || listener === undefined ? [] : snapshotOf(peer, listener);
+    }),
+  };
 }
 
-function findPeers(listeners: readonly GatewayListener[], search: string): Found[] {
-  const found: Found[] = [];
+function findPeers(listeners: readonly GatewayListener[], search: string): Found {
+  const found: Found = { peers: [], connectedAtMs: [] };
   const isFound = matcherOf(search);
   for (const listener of listeners) {
-    for (const [peer, connectedAtMs] of listener.connectedAtMs) {
-      if (isFound(peer)) found.push({ peer, listener, connectedAtMs });
-    }
+    listener.connectedAtMs.forEach((connectedAtMs, peer) => {
+      if (!isFound(peer)) return;
+      found.peers.push(peer);
+      found.connectedAtMs.push(connectedAtMs);
+    });
   }
   return found;
+}
+
+/** @returns a number for each peer: the greatest comes first. */
+function sortValues({ peers, connectedAtMs }: Found, order: PeerOrder): Float64Array {
+  if (order === 'newest') return new Float64Array(connectedAtMs);
+  if (order === 'oldest') return new Float64Array(connectedAtMs).map((timeMs) => -timeMs);
+  return figuresOf(peers, rank[order]);
 }
 
 /** What looks at no more of each of thousands than the search can be the beginning of. */
@@ -74,22 +92,7 @@ function matcherOf(search: string): (peer: Peer<ChannelMap>) => boolean {
     (isId && `${peer.clientId}`.startsWith(search)) || (isAddress && peer.address.startsWith(search));
 }
 
-/** @param mixed of several listeners: those of one are in the order in which they came. */
-function byAge(found: Found[], order: 'oldest' | 'newest', mixed: boolean): Found[] {
-  if (mixed) found.sort((a, b) => a.connectedAtMs - b.connectedAtMs);
-  return order === 'oldest' ? found : found.reverse();
-}
-
-/** The peers with the greatest figure first; equal ones stay in the order in which they are. */
-function byFigure(found: readonly Found[], figure: number, offset: number, limit: number): Found[] {
-  const values = figuresOf(
-    found.map(({ peer }) => peer),
-    figure,
-  );
-  return greatest(values, offset, limit).flatMap((index) => found[index] ?? []);
-}
-
-function snapshotOf({ peer, listener, connectedAtMs }: Found): PeerSnapshot {
+function snapshotOf(peer: Peer<ChannelMap>, listener: GatewayListener): PeerSnapshot {
   const address = peer.address;
   const status = statusOf(peer);
   return {
@@ -98,7 +101,7 @@ function snapshotOf({ peer, listener, connectedAtMs }: Found): PeerSnapshot {
     clientId: String(peer.clientId),
     address,
     wire: peer.wire,
-    connectedAtMs,
+    connectedAtMs: listener.connectedAtMs.get(peer) ?? 0,
     rttMs: status[statusCell.roundTrip] ?? 0,
     rttVariationMs: status[statusCell.roundTripVariation] ?? 0,
     minRttMs: status[statusCell.minimumRoundTrip] ?? 0,
@@ -116,10 +119,9 @@ export function findPeer(listeners: readonly GatewayListener[], id: string): Pee
   const [, name, shard, slot, generation] = match;
   const listener = listeners.find((each) => each.name === name);
   const peer = listener?.server.peers.at(Number(slot), Number(generation), Number(shard));
-  const connectedAtMs = peer === undefined ? undefined : listener?.connectedAtMs.get(peer);
-  if (listener === undefined || peer === undefined || connectedAtMs === undefined) return undefined;
+  if (listener === undefined || peer === undefined || !listener.connectedAtMs.has(peer)) return undefined;
   return {
-    ...snapshotOf({ peer, listener, connectedAtMs }),
+    ...snapshotOf(peer, listener),
     localAddress: peer.localAddress,
     shard: peer.shard,
     timeoutMs: peer.timeoutMs,
