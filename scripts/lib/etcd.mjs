@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -35,6 +36,21 @@ const running = new Set();
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
+
+/**
+ * Whether all threads of a process are stopped, as Linux shows it. A thread that ends meanwhile was not.
+ *
+ * @param {number} pid
+ */
+function standsStill(pid) {
+  const threads = `/proc/${pid}/task`;
+  if (process.platform !== 'linux') return true;
+  try {
+    return readdirSync(threads).every((id) => /\) T /.test(readFileSync(join(threads, id, 'stat'), 'utf8')));
+  } catch {
+    return false;
+  }
+}
 
 /** One node. */
 export class EtcdNode {
@@ -109,8 +125,11 @@ export class EtcdNode {
     }
   }
 
-  pause() {
-    this.#child?.kill('SIGSTOP');
+  /** Resolves once it stands still: until each of its threads has taken the signal, it can still answer. */
+  async pause() {
+    const { pid } = this;
+    if (pid === undefined || !this.#child?.kill('SIGSTOP')) return;
+    while (this.isRunning && !standsStill(pid)) await delay(1);
   }
 
   resume() {

@@ -43,7 +43,7 @@ describe.skipIf(!hasEtcd)('over a real etcd', () => {
     test('every call rejects, and works again afterwards', async () => {
       const store = await openImpatient();
       await eventually(() => write(store, 'a/1', 'before'));
-      etcd.node.pause();
+      await etcd.node.pause();
       const calls = [
         write(store, 'a/2'),
         store.read(prefixRange('a/')),
@@ -68,7 +68,7 @@ describe.skipIf(!hasEtcd)('over a real etcd', () => {
       await passUntil(time, () => lease.validUntilMs > 119_000);
       const until = lease.validUntilMs;
       expect(until).toBeGreaterThanOrEqual(40_000 + 119_000);
-      etcd.node.pause();
+      await etcd.node.pause();
       await time.passTo(until + 999);
       expect(lease.ended.aborted).toBe(false);
       expect(lease.validUntilMs).toBe(until);
@@ -84,7 +84,7 @@ describe.skipIf(!hasEtcd)('over a real etcd', () => {
     test('those that wait behind others reject with them', async () => {
       const store = await openImpatient();
       await eventually(() => write(store, 'a/1'));
-      etcd.node.pause();
+      await etcd.node.pause();
       const calls = Array.from({ length: 2000 }, (_, n) => [
         refusal(write(store, 'a/same')),
         refusal(write(store, `a/${n}`)),
@@ -103,7 +103,7 @@ describe.skipIf(!hasEtcd)('over a real etcd', () => {
       const store = await openImpatient();
       await eventually(() => store.lease('one', () => bytes('')));
       await watched(store, 'a/');
-      etcd.node.pause();
+      await etcd.node.pause();
       const writes = Array.from({ length: 2000 }, (_, n) => refusal(write(store, `a/${n % 7}`)));
       await store.close();
       const codes = new Set((await Promise.all(writes)).map(({ code }) => code));
