@@ -38,7 +38,7 @@ process.once('exit', () => {
 });
 
 /**
- * Whether all threads of a process are stopped, as Linux shows it. A thread that ends meanwhile was not.
+ * Whether all threads of a process are stopped, which only Linux shows.
  *
  * @param {number} pid
  */
@@ -47,8 +47,10 @@ function standsStill(pid) {
   if (process.platform !== 'linux') return true;
   try {
     return readdirSync(threads).every((id) => /\) T /.test(readFileSync(join(threads, id, 'stat'), 'utf8')));
-  } catch {
-    return false;
+  } catch (error) {
+    // A thread has ended meanwhile, so it was not stopped.
+    if (['ENOENT', 'ESRCH'].includes(Object(error).code)) return false;
+    throw error;
   }
 }
 

@@ -12,6 +12,9 @@ import { randomClientId, tokenFactory, tokenOptions, wireOf } from '../tokens.js
 
 const { wire: _, ...connecting } = tokenOptions;
 
+/** The most that a client takes. */
+const mostAnswerTimeoutMs = 600_000;
+
 const options = {
   token: optional(content('TOKEN|@FILE|-'), 'connect with this token'),
   ...connecting,
@@ -51,8 +54,8 @@ async function run(values: Values<typeof options>): Promise<number> {
   );
   const client: SessionClient = new SessionClient({
     connector,
-    // A gateway that stands still for less than that still hears that the session is closed.
-    sessionAnswerTimeoutMs: values.timeout,
+    // A gateway that stands still for a moment has to get the message that closes the session, too.
+    sessionAnswerTimeoutMs: Math.min(values.timeout, mostAnswerTimeoutMs),
     delivery: values.atMostOnce ? 'at-most-once' : 'exactly-once',
     onServerRequest: ({ requestId, payload }) => watch.serverRequest(requestId, payload.length),
   });

@@ -113,7 +113,7 @@ export function checkClientOptions(options: SessionClientOptions): ClientSetting
       'sessionAnswerTimeoutMs',
       sessionAnswerTimeoutMs,
       least ?? 100,
-      3_600_000,
+      600_000,
     ),
     requestResendMs: checkNumber('requestResendMs', requestResendMs, least ?? 1000, 600_000),
     maxPending: checkInteger('maxPending', options.maxPending ?? 100, 1, 100_000),

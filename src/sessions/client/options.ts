@@ -67,8 +67,8 @@ export interface SessionClientOptions {
    */
   readonly answerTimeoutMs?: number;
   /**
-   * How long a gateway has to answer Create, Continue or Close, in milliseconds, 100 to 3,600,000; 5,000 by default. `disconnect` and `close` wait
-   * no longer than this.
+   * How long a gateway has to answer Create, Continue or Close, in milliseconds, 100 to 600,000; 5,000 by default. `disconnect` and `close` wait no
+   * longer than this.
    */
   readonly sessionAnswerTimeoutMs?: number;
   /** After how long a request is sent again, 1,000 to 600,000; 10,000 by default. */
