@@ -115,7 +115,7 @@ class SessionTokens {
     if (wireOf(token) === 'netcode') {
       throw new UsageError('--token: sessions need reliable channels, which netcode has not');
     }
-    // What cannot be one is no reason to try again and again.
+    // Text that is no token is refused here: no attempt to connect could succeed with it.
     checkToken(token);
     return new SessionTokens(token, async () => token);
   }
@@ -130,8 +130,8 @@ class SessionTokens {
   }
 
   /**
-   * Gets another. While there is a connection, since whoever gives tokens may be gone when it is needed; and when there is none, since this one
-   * may have expired, or be of a key that nobody has any more. Where none is given this one stays.
+   * Asks for a new token. While the client is connected, because the source of tokens may be gone later. While it is not, because its token may
+   * have expired, or belong to a key that the gateways no longer have. The client keeps its token when it gets no new one.
    */
   renew(): void {
     this.#next().then(

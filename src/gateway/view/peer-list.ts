@@ -83,7 +83,7 @@ function sortValues({ peers, connectedAtMs }: Found, order: PeerOrder): Float64A
   return figuresOf(peers, rank[order]);
 }
 
-/** What looks at no more of each of thousands than the search can be the beginning of. */
+/** Looks only at the fields that can begin with the search: there can be thousands of peers. */
 function matcherOf(search: string): (peer: Peer<ChannelMap>) => boolean {
   if (search === '') return () => true;
   const isId = /^\d{1,20}$/.test(search);

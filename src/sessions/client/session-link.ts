@@ -8,9 +8,9 @@ import { type TimingWheel, WheelTimer } from '../../base/timing-wheel.js';
 import { decodeServerMessage, encodeClientMessage } from '../wire/codec.js';
 import type { Capabilities, ClientMessage, RejectReason, ServerMessage } from '../wire/messages.js';
 
-/** Who is told of a connection. */
+/** Handlers of the events of a connection. */
 export interface LinkOwner {
-  /** The session was created, or continued: from now on the connection's messages are told. */
+  /** The session was created or continued. `message` is called for each message after this. */
   established(link: SessionLink, sessionId: string, isContinued: boolean): void;
   message(link: SessionLink, message: ServerMessage): void;
   /** Something came that is no message. */
@@ -21,12 +21,12 @@ export interface LinkOwner {
   lost(link: SessionLink, error: HawserError | undefined): void;
 }
 
-/** What a gateway made of Create or Continue. */
+/** The answer of a gateway to Create or Continue. */
 export type Beginning =
   | { readonly isEstablished: true }
   | { readonly isEstablished: false; readonly reason: RejectReason; readonly elsewhere: string | undefined };
 
-/** What is begun: a session that is to be continued, or one with these capabilities. */
+/** The session to continue, or the capabilities of a new one. */
 export type Purpose = { readonly sessionId: string } | { readonly capabilities: Capabilities };
 
 /** Waits for the answer of the gateway. */
@@ -63,7 +63,7 @@ export class SessionLink implements MessageReceiver {
   // ---- The begin and the end -----------------------------------------------------------------------------------------
 
   /**
-   * Asks for a session, once. `established` is told before the promise resolves, at the moment of the answer.
+   * Asks for a session, once. `established` is called at the moment of the answer, before the promise resolves.
    *
    * @throws HawserError (rejects, and the connection is over) ERR_HAWSER_TIMED_OUT without an answer in time; ERR_HAWSER_ABORTED by the signal;
    *   ERR_HAWSER_NOT_CONNECTED when the connection is lost; and as `send`.
@@ -98,7 +98,7 @@ export class SessionLink implements MessageReceiver {
     });
   }
 
-  /** Ends the connection; nothing is told any more. Harmless when it is over. */
+  /** Ends the connection. No handler is called after this. Does nothing when it is over. */
   close(reason: string): void {
     if (this.#isOver) return;
     this.#end();
@@ -158,7 +158,7 @@ export class SessionLink implements MessageReceiver {
     }
   }
 
-  /** What does not go is as good as lost on the way. @param mustArrive by the channel that loses nothing, if that has room. */
+  /** Sends a KeepAlive. One that cannot be sent counts as lost. @param mustArrive by the channel that loses nothing, if that has room. */
   sendKeepAlive(timestamp: number, mustArrive: boolean): void {
     const message = { type: 'KeepAlive', timestamp } as const;
     const { sendUnreliable } = this.#connection;
@@ -230,7 +230,7 @@ export class SessionLink implements MessageReceiver {
     }
   }
 
-  /** What answers another attempt, or nothing that was asked, is ignored. */
+  /** Ignores an answer to another attempt, and a message that is no answer. */
   #answered(wait: Wait, message: ServerMessage): void {
     if (message.type === 'SessionClosed') {
       // A gateway may be done with the connection before it has looked at what came by it.
@@ -259,7 +259,7 @@ export class SessionLink implements MessageReceiver {
     if (message.type === 'SessionClosed') this.close('the session was closed');
   }
 
-  /** Nobody waits for the session any more: whatever the gateway answers, the connection ends. */
+  /** Gives up the attempt: the connection ends, and an answer that comes later has no effect. */
   #abandon(error: HawserError): void {
     const wait = this.#wait;
     this.close('given up');
@@ -273,7 +273,7 @@ export class SessionLink implements MessageReceiver {
   }
 }
 
-/** Another one for each attempt, which nobody can guess. */
+/** A random number that differs for each attempt. */
 function freshNonce(): bigint {
   for (;;) {
     const nonce = randomBytes(8).readBigInt64BE();
