@@ -11,15 +11,13 @@ import {
   gatewayForPeople,
   hawser,
   jsonLines,
+  once,
   RunningCommand,
   TestGateway,
   temporaryFolder,
 } from './support.js';
 
 const folder = temporaryFolder();
-
-/** For a ping: one message, which is back at once, or within the interval if a process stands still. */
-const once = ['--count', '1', '--interval', '1m'];
 
 function post(url: string, body: string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(url, { method: 'POST', body, headers });

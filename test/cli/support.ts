@@ -14,6 +14,9 @@ if (!existsSync(main)) throw new Error(`${main} is missing: run "npm run setup" 
 
 export const ansiEscape = '\u001b';
 
+/** Arguments of a ping for one message. It connects and hears the echo at once, or within a minute if a process stands still. */
+export const once = ['--count', '1', '--interval', '1m', '--connect-timeout', '1m'];
+
 export interface Outcome {
   readonly code: number | null;
   readonly stdout: string;
