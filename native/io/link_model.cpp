@@ -13,10 +13,6 @@ constexpr std::size_t kMaxDatagramBytes = 65'535;
 static_assert((LinkModel::kMaxQueueBytes + kMaxDatagramBytes) * kMicrosecondsPerSecond <
               (std::uint64_t{1} << 62U));
 
-// How much longer than others a datagram that is overtaken takes at least, and at most beside the jitter.
-constexpr Duration kLeastHoldBack{1};
-constexpr Duration kHoldBack = std::chrono::milliseconds(10);
-
 // The values of the two ECN bits (RFC 3168 section 5).
 constexpr std::uint8_t kEcnMask = 3;
 constexpr std::uint8_t kNotEct = 0;
@@ -84,8 +80,9 @@ LinkCopy LinkModel::deliver(const LinkSettings& settings, LinkQueue& queue, Inst
   copy.arrival = departure + settings.delay + up_to(settings.jitter);
   copy.held_back = chance(settings.reorder_rate);
   if (copy.held_back) {
-    copy.arrival += settings.jitter + kLeastHoldBack + up_to(kHoldBack);
-  } else {
+    copy.arrival += settings.least_hold_back + up_to(settings.most_hold_back - settings.least_hold_back);
+    if (!settings.jitter_reorders) copy.arrival += settings.jitter;
+  } else if (!settings.jitter_reorders) {
     copy.arrival = last_arrival = std::max(copy.arrival, last_arrival);
   }
   return copy;

@@ -16,10 +16,17 @@ namespace hawser {
 struct LinkSettings {
   double loss_rate = 0;
   double duplicate_rate = 0;
-  // Of the datagrams that are held back so that later ones overtake them. All others arrive in order.
+  // Of the datagrams that are held back so that later ones overtake them.
   double reorder_rate = 0;
   Duration delay = std::chrono::milliseconds(1);
-  Duration jitter{};                      // added to the delay, 0 to this, evenly distributed
+  Duration jitter{};  // added to the delay, 0 to this, evenly distributed
+  // Whether datagrams overtake each other by their jitter alone. Otherwise those that are not held back
+  // arrive in order, each no sooner than the one before.
+  bool jitter_reorders = false;
+  // How much later than without it one that is held back arrives, evenly distributed. Where jitter keeps the
+  // order, the jitter is added to it, so that it is overtaken.
+  Duration least_hold_back{1};
+  Duration most_hold_back = std::chrono::milliseconds(10);
   std::uint64_t bytes_per_second = 0;     // 0: no limit
   std::uint64_t queue_bytes = 64 * 1024;  // what a limited link has yet to send at most; more is dropped
   // A datagram that is ECT (RFC 3168) and finds more than this before a limited link is marked CE; 0: none.

@@ -186,6 +186,34 @@ TEST_CASE("one that is held back is overtaken, and holds back no other") {
   CHECK(overtaken);
 }
 
+TEST_CASE("jitter reorders where it may, and the delay of those held back can be set") {
+  LinkSettings settings = perfect();
+  settings.delay = milliseconds(10);
+  settings.jitter = milliseconds(8);
+  settings.jitter_reorders = true;
+  settings.reorder_rate = 0.1;
+  settings.least_hold_back = settings.most_hold_back = milliseconds(5);
+  Link link(settings);
+  int overtaken = 0;
+  Duration last{};
+  Duration least = seconds(1);
+  Duration most{};
+  for (int i = 0; i < 10'000; ++i) {
+    const Duration now = milliseconds(i);
+    const LinkCopy copy = link.send(now);
+    const Duration taken = since_start(copy) - now - (copy.held_back ? milliseconds(5) : Duration{});
+    CHECK(taken >= milliseconds(10));
+    CHECK(taken <= milliseconds(18));
+    least = std::min(least, taken);
+    most = std::max(most, taken);
+    if (!copy.held_back && since_start(copy) < last) ++overtaken;
+    if (!copy.held_back) last = since_start(copy);
+  }
+  CHECK(least < milliseconds(10) + Duration(100));
+  CHECK(most > milliseconds(18) - Duration(100));
+  CHECK(overtaken > 1'000);
+}
+
 TEST_CASE("a limited link sends every byte in its time, however long it is busy") {
   // No datagram takes whole microseconds here: rounding each would add up.
   constexpr std::uint64_t kRate = 12'345'677;
