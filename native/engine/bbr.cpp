@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "base/random.hpp"
 #include "engine/hystart.hpp"
@@ -118,6 +119,7 @@ void Bbr::start(std::size_t max_datagram, Instant now) {
   model_ = {};
   rounds_ = {};
   cycle_ = {};
+  before_losses_ = {};
   control_ = {};
   control_.max_datagram = static_cast<std::uint32_t>(max_datagram);
   control_.window = initial_window(max_datagram);
@@ -204,6 +206,36 @@ void Bbr::on_ack_done(const AckSummary& summary) {
   set_pacing_rate(pacing_percent());
   set_window(summary.acked_bytes);
   sample_ = {};
+}
+
+void Bbr::on_losses_begin() {
+  before_losses_ = {.bw_shortterm = model_.bw_shortterm,
+                    .inflight_shortterm = model_.inflight_shortterm,
+                    .inflight_longterm = model_.inflight_longterm,
+                    .window = control_.window,
+                    .too_high_before = cycle_.too_high_before};
+}
+
+// HandleSpuriousLossDetection. Deviation: only what the losses ended goes on, Startup or ProbeBW_UP. The
+// draft goes back to it whatever ended it, also when that was a round trip without more bandwidth.
+void Bbr::on_losses_undone(Instant /*now*/) {
+  const BeforeLosses before = std::exchange(before_losses_, {});
+  rounds_.queue_loss = false;
+  rounds_.loss_from = delivery_.lost;
+  rounds_.loss_ranges = 0;
+  model_.bw_shortterm = std::max(model_.bw_shortterm, before.bw_shortterm);
+  model_.inflight_shortterm = std::max(model_.inflight_shortterm, before.inflight_shortterm);
+  model_.inflight_longterm = std::max(model_.inflight_longterm, before.inflight_longterm);
+  control_.window = std::max(control_.window, before.window);
+  cycle_.too_high_before = before.too_high_before;
+  if (control_.state == State::kProbeRtt || before.left == State::kDown) return;
+  reset_full_bandwidth();
+  if (before.left == State::kStartup) {
+    model_.full_bw_reached = false;
+    control_.state = State::kStartup;
+  } else {
+    start_refill();
+  }
 }
 
 // OnEnterRTO of section 5.6.4.4. What comes back first is taken for the beginning of a round trip.
@@ -375,6 +407,7 @@ void Bbr::update_congestion_signals() {
 }
 
 void Bbr::leave_startup() {
+  before_losses_.left = State::kStartup;
   model_.full_bw_reached = true;
   model_.inflight_longterm = std::max(bdp(bandwidth(), 100), model_.inflight_latest);
 }
@@ -611,7 +644,9 @@ void Bbr::handle_too_high(std::uint64_t sent_in_flight, bool app_limited, Instan
   if (!app_limited) {
     model_.inflight_longterm = std::max(sent_in_flight, percent_of(target_inflight(), kBetaPercent));
   }
-  if (control_.state == State::kUp) start_down(now);
+  if (control_.state != State::kUp) return;
+  before_losses_.left = State::kUp;
+  start_down(now);
 }
 
 void Bbr::raise_longterm_slope() {

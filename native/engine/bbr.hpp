@@ -24,6 +24,8 @@ class Bbr final : public CongestionController {
   void on_acked(const SentPacketInfo& packet, Instant now) override;
   void on_lost(const SentPacketInfo& packet, Instant now) override;
   void on_ack_done(const AckSummary& summary) override;
+  void on_losses_begin() override;
+  void on_losses_undone(Instant now) override;
   void on_persistent_congestion(Instant now) override;
   void on_app_limited(std::size_t in_flight) override;
   void on_path(std::size_t max_datagram, bool fresh, Instant now) override;
@@ -134,6 +136,17 @@ class Bbr final : public CongestionController {
     State state = State::kStartup;
   };
 
+  // What losses change, as it was before those that may be undone (section 5.5.11).
+  struct BeforeLosses {
+    std::uint64_t bw_shortterm = kUnlimited;
+    std::uint64_t inflight_shortterm = kUnlimited;
+    std::uint64_t inflight_longterm = kUnlimited;
+    std::uint64_t window = 0;
+    // The state that was left because of the losses; kDown for none.
+    State left = State::kDown;
+    bool too_high_before = false;
+  };
+
   static constexpr std::uint16_t kWholeShare = 1 << 15;
 
   void start(std::size_t max_datagram, Instant now);
@@ -197,8 +210,9 @@ class Bbr final : public CongestionController {
   Model model_;
   Rounds rounds_;
   Cycle cycle_;
+  BeforeLosses before_losses_;
   Control control_;
 };
-static_assert(sizeof(Bbr) <= 400);
+static_assert(sizeof(Bbr) <= 448);
 
 }  // namespace hawser

@@ -58,11 +58,19 @@ class CongestionController {
   virtual void on_sent(SentPacketInfo& packet, std::size_t in_flight) = 0;
 
   // The order for one ACK frame, and for a loss timer that fires: on_acked for each newly acknowledged packet
-  // in ascending order, then on_lost for each that is declared lost, then on_ack_done once (after a timer
-  // with acked_bytes 0).
+  // that was declared lost, on_losses_undone, on_acked for each of the others, on_lost for each that is
+  // declared lost, then on_ack_done once (after a timer with acked_bytes 0). Packets come in ascending order.
   virtual void on_acked(const SentPacketInfo& packet, Instant now) = 0;
   virtual void on_lost(const SentPacketInfo& packet, Instant now) = 0;
   virtual void on_ack_done(const AckSummary& summary) = 0;
+
+  // The next on_lost is about the first packet of a congestion episode: to this and to all that were sent
+  // before on_lost one answer is enough (RFC 9002 section 7.3.2). What that answer changes is to be
+  // remembered for on_losses_undone, which follows when all packets of the episode that were declared lost
+  // have been acknowledged after all: what was known before is restored, and nothing becomes more than it was
+  // (RFC 4015 section 3).
+  virtual void on_losses_begin() = 0;
+  virtual void on_losses_undone(Instant now) = 0;
 
   // RFC 9002 section 7.6: everything in a long period was lost.
   virtual void on_persistent_congestion(Instant now) = 0;

@@ -44,6 +44,7 @@ namespace hawser {
   X(unexpectedPong)          \
   X(controlFramesRepeated)   \
   X(packetsLost)             \
+  X(spuriousLosses)          \
   X(messagesExpired)         \
   X(messagesLost)            \
   X(keyUpdates)              \

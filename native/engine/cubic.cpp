@@ -85,6 +85,16 @@ void Cubic::on_congestion(Instant sent, Instant now) {
   state_.conservative_rounds = 0;
 }
 
+void Cubic::on_losses_begin() { before_losses_ = state_; }
+
+// RFC 9438 section 4.9.2.
+void Cubic::on_losses_undone(Instant /*now*/) {
+  const double window = std::max(state_.window, before_losses_.window);
+  static_cast<Curve&>(state_) = before_losses_;
+  state_.window = window;
+  state_.has_recovery = false;
+}
+
 void Cubic::on_ack_done(const AckSummary& summary) {
   if (summary.round_trip != nullptr && summary.round_trip->has_sample()) {
     state_.smoothed = static_cast<std::uint32_t>(summary.round_trip->smoothed().count());

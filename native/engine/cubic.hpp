@@ -19,6 +19,8 @@ class Cubic final : public CongestionController {
   void on_acked(const SentPacketInfo& packet, Instant now) override;
   void on_lost(const SentPacketInfo& packet, Instant now) override;
   void on_ack_done(const AckSummary& summary) override;
+  void on_losses_begin() override;
+  void on_losses_undone(Instant now) override;
   void on_persistent_congestion(Instant now) override;
   void on_app_limited(std::size_t in_flight) override;
   void on_path(std::size_t max_datagram, bool fresh, Instant now) override;
@@ -28,8 +30,9 @@ class Cubic final : public CongestionController {
  private:
   static constexpr std::uint32_t kNoRoundTrip = std::numeric_limits<std::uint32_t>::max();
 
-  // Windows in bytes; fractions of a byte count, since a window of 1,000 packets grows by less per packet.
-  struct State {
+  // What a reduction changes, in bytes; fractions of a byte count, since a window of 1,000 packets grows by
+  // less per packet.
+  struct Curve {
     double window = 0;
     double slow_start_threshold = std::numeric_limits<double>::infinity();
     double most = 0;             // W_max: where the plateau is
@@ -38,6 +41,11 @@ class Cubic final : public CongestionController {
     double seconds_to_most = 0;  // K
     // RFC 9438 section 4.2: t counts from here; moved on by the time in which the application sent less.
     Instant epoch{};
+    bool has_epoch = false;
+    bool reduced = false;  // most and seconds_to_most come from a reduction
+  };
+
+  struct State : Curve {
     Instant last_ack{};
     // RFC 9002 section 7.3.2: what was sent up to here belongs to the congestion event that was answered.
     Instant recovery_start{};
@@ -54,9 +62,7 @@ class Cubic final : public CongestionController {
     std::uint32_t conservative_baseline = kNoRoundTrip;
     std::uint8_t round_samples = 0;
     std::uint8_t conservative_rounds = 0;  // 0: not in conservative slow start
-    bool has_epoch = false;
     bool has_recovery = false;
-    bool reduced = false;  // most and seconds_to_most come from a reduction
     bool limited = false;  // the application sent less than it might have in this round trip; the one before
     bool limited_before = false;
   };
@@ -73,6 +79,7 @@ class Cubic final : public CongestionController {
   void start(std::size_t max_datagram);
 
   State state_;
+  Curve before_losses_;
   std::uint32_t max_datagram_ = 0;
 };
 static_assert(sizeof(Cubic) <= 400);

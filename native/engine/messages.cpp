@@ -402,6 +402,7 @@ void Endpoint::count_transfer(Transfer& transfer) {
     counted = total;
   };
   count(Counter::packetsLost, transfer.recovery().packets_lost(), transfer.counted_lost);
+  count(Counter::spuriousLosses, transfer.recovery().spurious_losses(), transfer.counted_spurious);
   count(Counter::messagesLost, transfer.recovery().messages_lost(), transfer.counted_messages_lost);
   count(Counter::messagesExpired, transfer.messages_expired(), transfer.counted_expired);
   count(Counter::dropPathMtu, transfer.messages_outsized(), transfer.counted_outsized);

@@ -8,11 +8,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/block_pool.hpp"
 #include "base/ring.hpp"
 #include "base/time.hpp"
 #include "engine/congestion_controller.hpp"
+#include "engine/reordering.hpp"
 #include "engine/round_trip.hpp"
 #include "wire/frames.hpp"
 
@@ -58,12 +60,16 @@ struct SentPacket {
 // on_packet_lost(const SentPacketInfo&), and on_probe_without_frames().
 class Recovery {
  public:
-  // RFC 9002 section 6.1.
+  // RFC 9002 section 6.1; while the path keeps the order of packets.
   static constexpr std::uint64_t kPacketThreshold = 3;
+  // Packets declared lost that are remembered, since they may still be acknowledged.
+  static constexpr std::size_t kMostRemembered = 1024;
 
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
   [[nodiscard]] bool idle() const { return packets_.empty(); }
   [[nodiscard]] std::uint64_t packets_lost() const { return packets_lost_; }
+  // Packets that were declared lost and acknowledged later.
+  [[nodiscard]] std::uint64_t spurious_losses() const { return spurious_losses_; }
   // Those of add_message() whose packets are among them.
   [[nodiscard]] std::uint64_t messages_lost() const { return messages_lost_; }
   // Packets that a probe timeout wants sent, whatever the window says.
@@ -114,15 +120,16 @@ class Recovery {
   // Takes an ACK whose numbers have been checked. `newly_marked`: by how much its CE count has grown. Returns
   // how many packets it is the first to acknowledge.
   template <class Owner>
-  std::uint64_t on_ack(const AckFrame& ack, std::uint64_t newly_marked, std::uint64_t next_number,
-                       CongestionController& controller, RoundTrip& round_trip, Instant now, Owner& owner) {
+  std::uint64_t on_ack(BlockPool& pool, const AckFrame& ack, std::uint64_t newly_marked,
+                       std::uint64_t next_number, CongestionController& controller, RoundTrip& round_trip,
+                       Instant now, Owner& owner) {
     std::uint64_t lowest = packets_.end();
     std::uint64_t highest = packets_.begin();
     AckRangeReader ranges(ack);
     AckRange range{};
     while (!packets_.empty() && ranges.next(range)) {
       if (range.largest < packets_.front().info.number) break;
-      for (std::uint64_t at = lower_bound(range.smallest); at < packets_.end(); ++at) {
+      for (std::uint64_t at = lower_bound(packets_, range.smallest); at < packets_.end(); ++at) {
         SentPacket& packet = packets_[at];
         if (packet.info.number > range.largest) break;
         if (packet.state != SentPacket::State::kInFlight) continue;
@@ -131,14 +138,17 @@ class Recovery {
         highest = std::max(highest, at + 1);
       }
     }
-    largest_acked_ = std::max(largest_acked_, ack.largest);
+    const std::uint64_t overtaking = std::exchange(largest_acked_, std::max(largest_acked_, ack.largest));
     AckSummary summary;
+    if (newly_marked > 0) losses_.are_real = true;
+    if (!lost_.empty()) settle_losses(ack, controller, round_trip, now, owner, summary);
     std::uint64_t acknowledged = 0;
     if (lowest < highest) {
       const SentPacket& newest = packets_[highest - 1];
       if (newest.info.number == ack.largest) {
         summary.latest_round_trip = sample(round_trip, now - newest.info.sent, ack.delay, now);
       }
+      const Duration longest = longest_round_trip(round_trip);
       for (std::uint64_t at = lowest; at < highest; ++at) {
         SentPacket& packet = packets_[at];
         if (packet.state != SentPacket::State::kAcknowledged) continue;
@@ -146,6 +156,8 @@ class Recovery {
         ++acknowledged;
         in_flight_ -= packet.info.bytes;
         summary.acked_bytes += packet.info.bytes;
+        if (packet.info.number + kPacketThreshold <= overtaking)
+          reordering_.on_late(now - packet.info.sent, longest);
         controller.on_acked(packet.info, now);
         if (!packet.mtu_probe) owner.on_packet_acknowledged(packet.info);
         for (std::uint32_t i = 0; i < packet.frames; ++i)
@@ -156,23 +168,25 @@ class Recovery {
       on_answer(now);
     }
     summary.newly_marked = newly_marked;
-    detect_losses(controller, round_trip, now, owner, summary);
-    summary.next_number = next_number;
-    finish(controller, round_trip, now, summary);
+    if (largest_acked_ >= round_end_) {
+      round_end_ = next_number;
+      reordering_.on_round();
+    }
+    detect_losses(pool, controller, round_trip, next_number, now, owner, summary);
+    finish(controller, round_trip, next_number, now, summary);
     return acknowledged;
   }
 
   // What `deadline` announced. Returns whether something has to be sent.
   template <class Owner>
-  bool on_timeout(CongestionController& controller, RoundTrip& round_trip, std::uint64_t next_number,
-                  Instant now, Owner& owner) {
+  bool on_timeout(BlockPool& pool, CongestionController& controller, RoundTrip& round_trip,
+                  std::uint64_t next_number, Instant now, Owner& owner) {
     if (packets_.empty()) return false;
     if (loss_time_ != kNever) {
       if (now < loss_time_) return false;
       AckSummary summary;
-      detect_losses(controller, round_trip, now, owner, summary);
-      summary.next_number = next_number;
-      finish(controller, round_trip, now, summary);
+      detect_losses(pool, controller, round_trip, next_number, now, owner, summary);
+      finish(controller, round_trip, next_number, now, summary);
       return true;
     }
     if (now < probe_time(round_trip)) return false;
@@ -225,6 +239,12 @@ class Recovery {
     return round_trip.pto() + kMaxAckDelay;
   }
 
+  // Nothing is left to be sent again or acknowledged: no late packet can matter any more.
+  void forget_losses() {
+    lost_.clear();
+    losses_ = {};
+  }
+
   // Something that was sent over this path was answered: the path is alive.
   void on_answer(Instant now) { last_answer_ = now; }
 
@@ -232,6 +252,8 @@ class Recovery {
   template <class Owner>
   void on_path_changed(Owner& owner) {
     forget_all(owner);
+    forget_losses();
+    reordering_ = {};
     timeouts_ = 0;
     probes_due_ = 0;
   }
@@ -256,11 +278,13 @@ class Recovery {
     return latest;
   }
 
-  [[nodiscard]] std::uint64_t lower_bound(std::uint64_t number) const {
-    std::uint64_t from = packets_.begin();
-    for (std::uint64_t count = packets_.size(); count > 0;) {
+  // The place of the first packet in `packets`, which are in the order of their numbers, from `number` on.
+  template <class Packet>
+  [[nodiscard]] static std::uint64_t lower_bound(const Ring<Packet>& packets, std::uint64_t number) {
+    std::uint64_t from = packets.begin();
+    for (std::uint64_t count = packets.size(); count > 0;) {
       const std::uint64_t half = count / 2;
-      if (packets_[from + half].info.number < number) {
+      if (packets[from + half].info.number < number) {
         from += half + 1;
         count -= half + 1;
       } else {
@@ -295,13 +319,18 @@ class Recovery {
     packet.frames = 0;
   }
 
-  // RFC 9002 section 6.1.
+  // The round trip that loss detection uses (RFC 9002 section 6.1.2).
+  [[nodiscard]] static Duration longest_round_trip(const RoundTrip& round_trip) {
+    return std::max(round_trip.latest(), round_trip.smoothed());
+  }
+
+  // RFC 9002 section 6.1, with a window that adapts to the path. Packets are declared lost in the order in
+  // which they were sent, so that the first one that may still come ends the search.
   template <class Owner>
-  void detect_losses(CongestionController& controller, const RoundTrip& round_trip, Instant now, Owner& owner,
-                     AckSummary& summary) {
+  void detect_losses(BlockPool& pool, CongestionController& controller, const RoundTrip& round_trip,
+                     std::uint64_t next_number, Instant now, Owner& owner, AckSummary& summary) {
     loss_time_ = kNever;
-    const Duration longest = std::max(round_trip.latest(), round_trip.smoothed());
-    const Duration delay = std::max(longest + longest / 8, RoundTrip::kGranularity);
+    const Duration delay = reordering_.loss_delay(longest_round_trip(round_trip));
     const Duration persistent = probe_timeout(round_trip) * kPersistentThreshold;
     bool is_persistent = false;
     Instant first_lost = kNever;
@@ -313,9 +342,11 @@ class Recovery {
         first_lost = kNever;
         continue;
       }
-      if (packet.info.number + kPacketThreshold > largest_acked_ && packet.info.sent + delay > now) {
-        loss_time_ = std::min(loss_time_, packet.info.sent + delay);
-        continue;
+      const bool overtaken =
+          !reordering_.is_seen() && packet.info.number + kPacketThreshold <= largest_acked_;
+      if (!overtaken && packet.info.sent + delay > now) {
+        loss_time_ = packet.info.sent + delay;
+        break;
       }
       packet.state = SentPacket::State::kGone;
       in_flight_ -= packet.info.bytes;
@@ -324,19 +355,82 @@ class Recovery {
       ++packets_lost_;
       messages_lost_ += packet.messages;
       summary.lost_bytes += packet.info.bytes;
+      remember_loss(pool, controller, packet.info, next_number);
       controller.on_lost(packet.info, now);
       owner.on_packet_lost(packet.info);
       if (first_lost == kNever) first_lost = packet.info.sent;
       is_persistent = is_persistent || packet.info.sent - first_lost > persistent;
     }
-    if (is_persistent && round_trip.has_sample()) controller.on_persistent_congestion(now);
+    if (is_persistent && round_trip.has_sample()) {
+      losses_.are_real = true;
+      controller.on_persistent_congestion(now);
+    }
   }
 
-  void finish(CongestionController& controller, const RoundTrip& round_trip, Instant now,
-              AckSummary& summary) {
+  // A packet sent after the episode began that is lost begins another (RFC 9002 section 7.3.2).
+  void remember_loss(BlockPool& pool, CongestionController& controller, const SentPacketInfo& packet,
+                     std::uint64_t next_number) {
+    if (packet.number >= losses_.end) {
+      losses_ = {.first = packet.number, .end = next_number};
+      controller.on_losses_begin();
+    }
+    if (lost_.size() == kMostRemembered) forget_loss();
+    // Without memory it is taken for lost for good.
+    if (lost_.push(pool, LostPacket{packet})) {
+      ++losses_.open;
+    } else {
+      losses_.are_real = true;
+    }
+  }
+
+  // Packets that were declared lost and have now been acknowledged.
+  template <class Owner>
+  void settle_losses(const AckFrame& ack, CongestionController& controller, const RoundTrip& round_trip,
+                     Instant now, Owner& owner, AckSummary& summary) {
+    const Duration longest = longest_round_trip(round_trip);
+    // A packet that is late by more than a round trip is of no use to the window, and another one is for its
+    // acknowledgement, which may be lost.
+    while (!lost_.empty() && (lost_.front().arrived || lost_.front().info.sent + 4 * longest < now))
+      forget_loss();
+    if (lost_.empty()) return;
+    const std::uint64_t before = spurious_losses_;
+    AckRangeReader ranges(ack);
+    AckRange range{};
+    while (ranges.next(range) && range.largest >= lost_.front().info.number) {
+      for (std::uint64_t at = lower_bound(lost_, range.smallest); at < lost_.end(); ++at) {
+        LostPacket& packet = lost_[at];
+        if (packet.info.number > range.largest) break;
+        if (packet.arrived) continue;
+        packet.arrived = true;
+        ++spurious_losses_;
+        reordering_.on_late(now - packet.info.sent, longest);
+        summary.acked_bytes += packet.info.bytes;
+        controller.on_acked(packet.info, now);
+        owner.on_packet_acknowledged(packet.info);
+        if (packet.info.number >= losses_.first) --losses_.open;
+      }
+    }
+    if (spurious_losses_ > before && losses_.open == 0 && !losses_.are_real) {
+      losses_ = {};
+      controller.on_losses_undone(now);
+    }
+  }
+
+  void forget_loss() {
+    const LostPacket& packet = lost_.front();
+    if (!packet.arrived && packet.info.number >= losses_.first) {
+      losses_.are_real = true;
+      --losses_.open;
+    }
+    lost_.pop();
+  }
+
+  void finish(CongestionController& controller, const RoundTrip& round_trip, std::uint64_t next_number,
+              Instant now, AckSummary& summary) {
     summary.now = now;
     summary.round_trip = &round_trip;
     summary.largest_acked = largest_acked_;
+    summary.next_number = next_number;
     summary.in_flight = in_flight_;
     if (summary.acked_bytes > 0 || summary.lost_bytes > 0 || summary.newly_marked > 0)
       controller.on_ack_done(summary);
@@ -352,11 +446,29 @@ class Recovery {
     while (frames_.begin() < keep) frames_.pop();
   }
 
+  struct LostPacket {
+    SentPacketInfo info;
+    bool arrived = false;
+  };
+  // The congestion episode that may be undone: packets declared lost from number `first` on.
+  struct Losses {
+    std::uint64_t first = UINT64_MAX;
+    std::uint64_t end = 0;   // packets from here on were sent after it began
+    std::uint32_t open = 0;  // of them, those remembered that have not been acknowledged
+    bool are_real = false;   // one of them is lost for good, or congestion shows in another way
+  };
+
   Ring<SentPacket> packets_;
   Ring<SentFrame> frames_;
+  // In the order of their numbers.
+  Ring<LostPacket> lost_;
+  Losses losses_;
+  Reordering reordering_;
   std::size_t in_flight_ = 0;
   std::uint64_t largest_acked_ = 0;
+  std::uint64_t round_end_ = 0;  // packet number: its acknowledgement ends the round trip
   std::uint64_t packets_lost_ = 0;
+  std::uint64_t spurious_losses_ = 0;
   std::uint64_t messages_lost_ = 0;
   Instant last_sent_{};
   Instant last_answer_{};

@@ -446,10 +446,12 @@ void Transfer::on_ack(const AckFrame& ack, std::uint64_t next_number, RoundTrip&
   now_ = now;
   next_number_ = next_number;
   const bool more = !ecn_failed_ && ack.has_ecn && ack.ecn.ce > told_marks_.ce;
-  const std::uint64_t acknowledged = recovery_.on_ack(ack, more ? ack.ecn.ce - told_marks_.ce : 0,
-                                                      next_number, *controller_, round_trip, now, *this);
+  const std::uint64_t newly_marked = more ? ack.ecn.ce - told_marks_.ce : 0;
+  const std::uint64_t acknowledged = recovery_.on_ack(settings_.send_blocks, ack, newly_marked, next_number,
+                                                      *controller_, round_trip, now, *this);
   acknowledged_ += acknowledged;
   if (!ecn_failed_) validate_ecn(ack, acknowledged);
+  if (is_done()) recovery_.forget_losses();
   follow_path_mtu(now);
   plan_next_send(now);
 }
@@ -558,7 +560,9 @@ bool Transfer::on_timer(RoundTrip& round_trip, std::uint64_t next_number, Instan
   now_ = now;
   next_number_ = next_number;
   if (now >= next_expiry_) expire_due(now);
-  if (controller_) recovery_.on_timeout(*controller_, round_trip, next_number, now, *this);
+  if (controller_)
+    recovery_.on_timeout(settings_.send_blocks, *controller_, round_trip, next_number, now, *this);
+  if (is_done()) recovery_.forget_losses();
   // RFC 9000 section 13.4.2: perhaps it is the marks that the path does not like.
   if (recovery_.timeouts() >= kEcnPatience && told_marks_ == EcnCounts{}) ecn_failed_ = true;
   follow_path_mtu(now);

@@ -270,6 +270,7 @@ class Transfer {
   bool drain_owed = false;
   // How far what this and recovery() count is in the endpoint's counters.
   std::uint64_t counted_lost = 0;
+  std::uint64_t counted_spurious = 0;
   std::uint64_t counted_messages_lost = 0;
   std::uint64_t counted_expired = 0;
   std::uint64_t counted_outsized = 0;
@@ -367,6 +368,8 @@ class Transfer {
   void plan_next_send(Instant now);
   // Whether there is something that only the window or the pacer may hold back.
   [[nodiscard]] bool can_send() const { return !lost_order_.empty() || active_count_ > 0; }
+  // Whether nothing waits to be sent or acknowledged.
+  [[nodiscard]] bool is_done() const { return recovery_.idle() && !can_send() && !credit_due_; }
   [[nodiscard]] bool window_open() const;
   [[nodiscard]] bool may_send_data(Instant now) const;
   void activate(SendChannel& channel);

@@ -164,6 +164,48 @@ TEST_CASE("congestion: neither controller starves the other") {
   CHECK(share < 0.75);
 }
 
+TEST_CASE("congestion: late packets and jitter cost at most a tenth of the link") {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    for (const CongestionAlgorithm algorithm : {kBbr, kCubic}) {
+      for (const bool jitter : {false, true}) {
+        LinkOptions options{.megabits = 20, .seed = seed};
+        if (jitter) {
+          options.jitter = milliseconds(20);
+        } else {
+          options.late = 0.1;
+          options.late_by = milliseconds(10);
+        }
+        INFO(name_of(algorithm) << ", seed " << seed << std::string(jitter ? ", jitter" : ", late packets"));
+        Bottleneck bottleneck(options);
+        Flow& flow = bottleneck.add({.algorithm = algorithm});
+        bottleneck.run_until(at(9));
+        const double rate = static_cast<double>(flow.arrived()) * 8 / 8e6;
+        MESSAGE(rate << " Mbit/s, " << flow.lost_packets() << " packets declared lost, "
+                     << flow.spurious_losses() << " of them spurious");
+        CHECK(rate >= 0.9 * 20);
+        CHECK(flow.spurious_losses() > 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("congestion: losses that show to be none do not end the begin of a flow") {
+  // So late that half a round trip of packets is declared lost while the flow still looks for the bandwidth.
+  for (const CongestionAlgorithm algorithm : {kBbr, kCubic}) {
+    const auto rate = [&](double late) {
+      Bottleneck bottleneck({.megabits = 100, .late = late, .late_by = milliseconds(25)});
+      Flow& flow = bottleneck.add({.algorithm = algorithm});
+      bottleneck.run_until(at(2));
+      return static_cast<double>(flow.arrived()) * 8 / 1e6;
+    };
+    const double without = rate(0);
+    const double with = rate(0.2);
+    MESSAGE(name_of(algorithm) << ": " << with << " Mbit in the first second, without late packets "
+                               << without);
+    CHECK(with >= 0.7 * without);
+  }
+}
+
 TEST_CASE("congestion: fast, slow, short and long paths") {
   struct Path {
     double megabits;

@@ -104,6 +104,34 @@ TEST_CASE("cubic: slow start doubles in each round trip, and is paced at twice t
   CHECK(sender.cubic.pacing_rate() == before * 2 * 20 + 1);
 }
 
+TEST_CASE("cubic: an undone reduction leaves the window and the curve as they were before it") {
+  for (const int rounds : {3, 40}) {
+    CAPTURE(rounds);
+    Sender sender;
+    sender.fill();
+    for (int i = 0; i < rounds; ++i) sender.round(i == 4 ? 1 : 0);
+    const std::size_t before = sender.cubic.window();
+    const std::uint64_t rate = sender.cubic.pacing_rate();
+    sender.now += sender.round_trip;
+    sender.cubic.on_losses_begin();
+    sender.acknowledge(2, 3);
+    CHECK(sender.cubic.window() < before);
+    sender.cubic.on_losses_undone(sender.now);
+    CHECK(sender.cubic.window() == before);
+    CHECK(sender.cubic.pacing_rate() == rate);
+    // A loss among the same packets is answered anew.
+    sender.cubic.on_losses_begin();
+    sender.acknowledge(2, 1);
+    CHECK(sender.cubic.window() < before);
+    // And what grew meanwhile stays.
+    for (int i = 0; i < 100; ++i) sender.round();
+    const std::size_t grown = sender.cubic.window();
+    REQUIRE(grown > before);
+    sender.cubic.on_losses_undone(sender.now);
+    CHECK(sender.cubic.window() == grown);
+  }
+}
+
 TEST_CASE("cubic: one reduction by 0.7 for everything sent before it") {
   Sender sender;
   sender.fill();

@@ -136,7 +136,12 @@ export const listenerMetrics: readonly Metric<ListenerMetricsSource>[] = [
     'Datagrams and messages that were dropped, by reason; docs/protocol.md says what makes each one count.',
     ({ drops }) => drops,
   ),
-  make.counter('packets_lost_total', 'Sent packets that were found to be lost.', count('packetsLost')),
+  make.counter('packets_lost_total', 'Sent packets that were declared lost.', count('packetsLost')),
+  make.counter(
+    'spurious_losses_total',
+    'Packets that were declared lost and acknowledged later.',
+    count('spuriousLosses'),
+  ),
   make.counterBy(
     'messages_given_up_total',
     'reason',

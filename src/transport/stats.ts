@@ -38,6 +38,7 @@ export const counterNames = [
   'unexpectedPong',
   'controlFramesRepeated',
   'packetsLost',
+  'spuriousLosses',
   'messagesExpired',
   'messagesLost',
   'movesBegun',

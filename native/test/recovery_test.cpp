@@ -1,0 +1,320 @@
+// Loss detection on paths that reorder packets: when a packet counts as lost, what is learnt from one that
+// was acknowledged after all, and which losses are undone.
+#include "engine/recovery.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "wire/frames.hpp"
+
+namespace hawser {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+constexpr std::size_t kDatagram = 1200;
+
+// Records each call.
+class Witness final : public CongestionController {
+ public:
+  void on_sent(SentPacketInfo& /*packet*/, std::size_t /*in_flight*/) override {}
+  void on_acked(const SentPacketInfo& packet, Instant /*now*/) override { acked.push_back(packet.number); }
+  void on_lost(const SentPacketInfo& packet, Instant /*now*/) override { lost.push_back(packet.number); }
+  void on_losses_begin() override { ++episodes; }
+  void on_losses_undone(Instant /*now*/) override { ++undone; }
+  void on_ack_done(const AckSummary& /*summary*/) override {}
+  void on_persistent_congestion(Instant /*now*/) override { ++persistent; }
+  void on_app_limited(std::size_t /*in_flight*/) override {}
+  void on_path(std::size_t /*max_datagram*/, bool /*fresh*/, Instant /*now*/) override {}
+  [[nodiscard]] std::size_t window() const override { return SIZE_MAX; }
+  [[nodiscard]] std::uint64_t pacing_rate() const override { return UINT64_MAX; }
+
+  std::vector<std::uint64_t> acked;
+  std::vector<std::uint64_t> lost;
+  int episodes = 0;
+  int undone = 0;
+  int persistent = 0;
+};
+
+struct Owner {
+  void on_frame_acknowledged(const SentFrame& /*frame*/) {}
+  void on_frame_lost(const SentFrame& frame) { resent.push_back(frame.number); }
+  void on_packet_acknowledged(const SentPacketInfo& /*packet*/) {}
+  void on_packet_lost(const SentPacketInfo& /*packet*/) {}
+  void on_probe_without_frames() {}
+
+  std::vector<std::uint64_t> resent;
+};
+
+// A sender with a packet each millisecond. Each acknowledgement is of all numbers in `received`.
+class Sender {
+ public:
+  ~Sender() { recovery.on_path_changed(owner); }
+
+  // Each packet carries the message of its number.
+  void send(int packets) {
+    for (; packets > 0; --packets) {
+      REQUIRE(recovery.reserve(pool));
+      REQUIRE(recovery.add_frame(pool, {.number = next, .length = 1}));
+      recovery.on_sent(pool, controller, next++, kDatagram, now);
+      now += milliseconds(1);
+    }
+  }
+  void receive(std::uint64_t first, std::uint64_t last) {
+    for (; first <= last; ++first) received.insert(first);
+  }
+  void receive(std::uint64_t number) { receive(number, number); }
+
+  void acknowledge(Instant at, std::uint64_t newly_marked = 0) {
+    now = std::max(now, at);
+    std::vector<AckRange> ranges;
+    for (auto number = received.rbegin(); number != received.rend(); ++number) {
+      if (!ranges.empty() && ranges.back().smallest == *number + 1) {
+        ranges.back().smallest = *number;
+      } else if (ranges.size() == kMaxAckRanges) {
+        break;
+      } else {
+        ranges.push_back({*number, *number});
+      }
+    }
+    std::array<std::byte, 1200> bytes{};
+    ByteWriter writer(bytes);
+    REQUIRE(write_ack(writer, Duration::zero(), ranges));
+    FrameReader reader(writer.written());
+    Frame frame;
+    REQUIRE(reader.next(frame));
+    recovery.on_ack(pool, frame.ack, newly_marked, next, controller, round_trip, now, owner);
+  }
+  // Runs the timer at its time, if that is not after `until`. Whether it did.
+  bool run_timer(Instant until) {
+    const Instant due = recovery.deadline(round_trip);
+    if (due > until) return false;
+    now = std::max(now, due);
+    recovery.on_timeout(pool, controller, round_trip, next, now, owner);
+    return true;
+  }
+  // A packet whose only acknowledgement comes a round trip later.
+  void round_trips(int count) {
+    for (; count > 0; --count) {
+      const std::uint64_t number = next;
+      const Instant sent = now;
+      send(1);
+      receive(number);
+      acknowledge(sent + kRoundTrip);
+    }
+  }
+  [[nodiscard]] Instant sent_at(std::uint64_t number) const {
+    return kBegin + milliseconds(static_cast<int>(number));
+  }
+
+  static constexpr Duration kRoundTrip = milliseconds(100);
+  static constexpr Instant kBegin{std::chrono::seconds(1)};
+  BlockPool pool{SIZE_MAX, 0};
+  Recovery recovery;
+  Witness controller;
+  Owner owner;
+  RoundTrip round_trip;
+  std::set<std::uint64_t> received;
+  std::uint64_t next = 0;
+  Instant now = kBegin;
+};
+
+using Numbers = std::vector<std::uint64_t>;
+
+TEST_CASE("recovery: a packet that three later ones overtake is lost while the path keeps the order") {
+  Sender sender;
+  sender.send(10);
+  sender.receive(0);
+  sender.receive(2, 3);
+  sender.acknowledge(sender.sent_at(3) + Sender::kRoundTrip);
+  CHECK(sender.controller.lost.empty());
+  sender.receive(4);
+  sender.acknowledge(sender.sent_at(4) + Sender::kRoundTrip);
+  CHECK(sender.controller.lost == Numbers{1});
+  CHECK(sender.owner.resent == Numbers{1});
+  CHECK(sender.recovery.packets_lost() == 1);
+  CHECK(sender.recovery.spurious_losses() == 0);
+}
+
+TEST_CASE("recovery: after a packet came late, time alone decides, until the path has kept the order") {
+  Sender sender;
+  sender.send(30);
+  sender.receive(0);
+  sender.receive(2, 11);
+  sender.acknowledge(sender.sent_at(11) + Sender::kRoundTrip);
+  REQUIRE(sender.controller.lost == Numbers{1});
+  // Number 1 was 11 ms late.
+  sender.receive(1);
+  sender.acknowledge(sender.sent_at(12) + Sender::kRoundTrip);
+  CHECK(sender.recovery.spurious_losses() == 1);
+  CHECK(sender.controller.undone == 1);
+  // Ten packets overtake number 12, which is not lost within the window of RFC 9002.
+  sender.receive(13, 23);
+  sender.acknowledge(sender.sent_at(23) + Sender::kRoundTrip);
+  CHECK(sender.controller.lost == Numbers{1});
+  CHECK(sender.recovery.deadline(sender.round_trip) > sender.now);
+  CHECK(sender.recovery.deadline(sender.round_trip) <= sender.sent_at(12) + 2 * Sender::kRoundTrip);
+  REQUIRE(sender.run_timer(kNever));
+  CHECK(sender.controller.lost == Numbers{1, 12});
+  // The order is kept for so long that the count of packets is believed again.
+  sender.receive(24, 29);
+  sender.acknowledge(sender.now);
+  sender.round_trips(200);
+  const std::uint64_t first = sender.next;
+  const Instant begin = sender.now;
+  sender.send(5);
+  sender.receive(first + 1, first + 3);
+  sender.acknowledge(begin + Sender::kRoundTrip + milliseconds(3));
+  CHECK(sender.controller.lost == Numbers{1, 12, first});
+}
+
+TEST_CASE("recovery: the window follows the latest packet, and is never longer than the round trip") {
+  for (const Duration late : {milliseconds(15), milliseconds(40), milliseconds(90), milliseconds(5000)}) {
+    CAPTURE(late.count());
+    Sender sender;
+    sender.round_trips(20);
+    const std::uint64_t first = sender.next;
+    const Instant begin = sender.now;
+    sender.send(20);
+    sender.receive(first + 1, first + 5);
+    sender.acknowledge(begin + milliseconds(5) + Sender::kRoundTrip);
+    REQUIRE(sender.controller.lost == Numbers{first});
+    const bool remembered = late < 2 * Sender::kRoundTrip;
+    sender.receive(first, first + 19);
+    sender.acknowledge(begin + Sender::kRoundTrip + late);
+    CHECK(sender.recovery.spurious_losses() == (remembered ? 1 : 0));
+    if (!remembered) continue;
+    const std::uint64_t second = sender.next;
+    const Instant again = sender.now;
+    sender.send(20);
+    sender.receive(second + 1, second + 5);
+    sender.acknowledge(again + milliseconds(5) + Sender::kRoundTrip);
+    const Instant lost_at = sender.recovery.deadline(sender.round_trip);
+    const Duration longest = std::max(sender.round_trip.latest(), sender.round_trip.smoothed());
+    CHECK(lost_at >= again + longest + std::min(late, longest) - milliseconds(2));
+    CHECK(lost_at <= again + 2 * longest);
+    REQUIRE(sender.run_timer(kNever));
+    CHECK(sender.controller.lost == Numbers{first, second});
+  }
+}
+
+TEST_CASE("recovery: losses are undone when all of their episode were acknowledged, and only then") {
+  Sender sender;
+  sender.send(30);
+  sender.receive(0);
+  sender.receive(2, 5);
+  sender.receive(8, 12);
+  sender.acknowledge(sender.sent_at(12) + Sender::kRoundTrip);
+  REQUIRE(sender.controller.lost == Numbers{1, 6, 7});
+  CHECK(sender.controller.episodes == 1);
+  const Instant then = sender.now;
+  SUBCASE("all three come") {
+    sender.receive(1);
+    sender.receive(7);
+    sender.acknowledge(then + milliseconds(1));
+    CHECK(sender.controller.undone == 0);
+    sender.receive(6);
+    sender.acknowledge(then + milliseconds(2));
+    CHECK(sender.controller.undone == 1);
+    CHECK(sender.recovery.spurious_losses() == 3);
+    // Told once, however often they are acknowledged.
+    sender.acknowledge(then + milliseconds(3));
+    CHECK(sender.controller.undone == 1);
+    CHECK(sender.recovery.spurious_losses() == 3);
+  }
+  SUBCASE("one never comes") {
+    sender.receive(1);
+    sender.receive(7);
+    sender.acknowledge(then + milliseconds(1));
+    sender.receive(13, 29);
+    sender.acknowledge(then + 10 * Sender::kRoundTrip);
+    CHECK(sender.recovery.spurious_losses() == 2);
+    // Long after it was given up.
+    sender.receive(6);
+    sender.acknowledge(sender.now + milliseconds(1));
+    CHECK(sender.controller.undone == 0);
+    CHECK(sender.recovery.spurious_losses() == 2);
+  }
+  SUBCASE("a CE mark shows real congestion") {
+    sender.receive(1);
+    sender.acknowledge(then + milliseconds(1), 1);
+    sender.receive(6, 7);
+    sender.acknowledge(then + milliseconds(2));
+    CHECK(sender.recovery.spurious_losses() == 3);
+    CHECK(sender.controller.undone == 0);
+  }
+  SUBCASE("the path changes") {
+    sender.recovery.on_path_changed(sender.owner);
+    sender.receive(1);
+    sender.receive(6, 7);
+    sender.acknowledge(then + milliseconds(1));
+    CHECK(sender.recovery.spurious_losses() == 0);
+    CHECK(sender.controller.undone == 0);
+  }
+}
+
+TEST_CASE("recovery: a loss among packets sent after an episode began belongs to the next one") {
+  Sender sender;
+  sender.send(10);
+  sender.receive(1, 4);
+  sender.acknowledge(sender.sent_at(4) + Sender::kRoundTrip);
+  REQUIRE(sender.controller.lost == Numbers{0});
+  const Instant begin = sender.now;
+  sender.send(10);
+  sender.receive(5, 9);
+  sender.receive(11, 16);
+  sender.acknowledge(begin + milliseconds(7) + Sender::kRoundTrip);
+  REQUIRE(sender.controller.lost == Numbers{0, 10});
+  CHECK(sender.controller.episodes == 2);
+  // Number 0 stays lost, which the second episode has nothing to do with.
+  sender.receive(10);
+  sender.acknowledge(sender.now + milliseconds(1));
+  CHECK(sender.controller.undone == 1);
+}
+
+TEST_CASE("recovery: what is remembered of lost packets is bounded, and given back") {
+  Sender sender;
+  sender.round_trips(2);
+  const std::size_t before = sender.pool.in_use();
+  for (int i = 0; i < 20; ++i) {
+    sender.send(200);
+    sender.receive(sender.next - 1);
+    sender.acknowledge(sender.now);
+  }
+  CHECK(sender.controller.lost.size() > 3 * Recovery::kMostRemembered);
+  // A peer that acknowledges the newest packets only. One that lies about the others is found out elsewhere.
+  CHECK(sender.pool.in_use() - before <= std::size_t{256} * 1024);
+  for (int i = 0; i < 3; ++i) {
+    sender.round_trips(1);
+    sender.now += 10 * Sender::kRoundTrip;
+  }
+  CHECK(sender.pool.in_use() == before);
+}
+
+TEST_CASE("reordering: a faked delay of minutes is forgotten like any other") {
+  Reordering reordering;
+  CHECK_FALSE(reordering.is_seen());
+  CHECK(reordering.loss_delay(milliseconds(80)) == milliseconds(90));
+  CHECK(reordering.loss_delay(microseconds(10)) == RoundTrip::kGranularity);
+  reordering.on_late(std::chrono::minutes(5), milliseconds(80));
+  CHECK(reordering.loss_delay(milliseconds(80)) == milliseconds(160));
+  int rounds = 0;
+  for (; reordering.is_seen() && rounds < 1000; ++rounds) {
+    const Duration before = reordering.loss_delay(milliseconds(80));
+    reordering.on_round();
+    CHECK(reordering.loss_delay(milliseconds(80)) <= before);
+    CHECK(reordering.loss_delay(milliseconds(80)) >= before - milliseconds(20));
+  }
+  CHECK(rounds < 200);
+  CHECK(reordering.loss_delay(milliseconds(80)) == milliseconds(90));
+}
+
+}  // namespace
+}  // namespace hawser
