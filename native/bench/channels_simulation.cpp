@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -124,6 +125,9 @@ class User final : public DriverUser {
   }
   [[nodiscard]] const std::vector<Handle>& peers() const { return peers_; }
   std::vector<Duration>& tick_delays() { return delays_; }
+  [[nodiscard]] unsigned long long count(Counter counter) const {
+    return counters_[static_cast<std::size_t>(counter)];
+  }
 
   void take_events() override {
     for (const EventDescriptor& event : events_.descriptors()) {
@@ -167,15 +171,22 @@ class User final : public DriverUser {
   std::unique_ptr<SimulatedNode> node_;
 };
 
+LinkSettings link_with(double loss) {
+  LinkSettings link;
+  link.delay = kOneWay;
+  link.bytes_per_second = kBytesPerSecond;
+  link.queue_bytes = kBandwidthDelay;
+  link.mtu_bytes = kDatagram;
+  link.loss_rate = loss;
+  return link;
+}
+
 class World {
  public:
-  World(std::uint64_t seed, CongestionAlgorithm algorithm, double loss) : simulation(seed, kStart) {
-    LinkSettings link;
-    link.delay = kOneWay;
-    link.bytes_per_second = kBytesPerSecond;
-    link.queue_bytes = kBandwidthDelay;
-    link.mtu_bytes = kDatagram;
-    link.loss_rate = loss;
+  World(std::uint64_t seed, CongestionAlgorithm algorithm, double loss)
+      : World(seed, algorithm, link_with(loss)) {}
+  World(std::uint64_t seed, CongestionAlgorithm algorithm, const LinkSettings& link)
+      : simulation(seed, kStart) {
     simulation.set_link(std::nullopt, std::nullopt, link);
     gateway = std::make_unique<User>(simulation, kGateway, true, options_of(algorithm));
     client = std::make_unique<User>(simulation, SocketAddress::ipv4({10, 0, 1, 1}, 5000), false,
@@ -259,6 +270,81 @@ double added_delay(CongestionAlgorithm algorithm) {
   return std::chrono::duration<double, std::milli>(added[at]).count();
 }
 
+// A bad path, and how much is sent over it.
+struct Path {
+  const char* name;
+  LinkSettings link;
+  std::uint64_t bytes;
+};
+
+std::vector<Path> paths() {
+  constexpr std::uint64_t kMebibyte = 1 << 20;
+  std::vector<Path> all;
+  const auto add = [&](const char* name, Duration delay, std::uint64_t mebibytes) -> LinkSettings& {
+    all.push_back({name, {}, mebibytes * kMebibyte});
+    LinkSettings& link = all.back().link;
+    link.mtu_bytes = kDatagram;
+    link.delay = delay;
+    return link;
+  };
+  const auto limit = [](LinkSettings& link, std::uint64_t megabits, std::uint64_t packets) {
+    link.bytes_per_second = megabits * 125'000;
+    link.queue_bytes = packets * 1500;
+  };
+  const auto late = [](LinkSettings& link, double rate, Duration by) {
+    link.reorder_rate = rate;
+    link.least_hold_back = link.most_hold_back = by;
+  };
+  const auto jitter = [](LinkSettings& link, Duration most) {
+    link.jitter = most;
+    link.jitter_reorders = true;
+  };
+  add("long", milliseconds(100), 20);
+  add("loss", milliseconds(100), 20).loss_rate = 0.05;
+  late(add("late", milliseconds(100), 20), 0.1, milliseconds(10));
+  jitter(add("jitter", milliseconds(95), 20), milliseconds(10));
+  {
+    LinkSettings& link = add("mixed", milliseconds(95), 10);
+    jitter(link, milliseconds(10));
+    late(link, 0.05, milliseconds(10));
+    link.loss_rate = link.duplicate_rate = 0.02;
+  }
+  {
+    LinkSettings& link = add("mobile", milliseconds(30), 10);
+    jitter(link, milliseconds(30));
+    limit(link, 30, 100);
+    link.loss_rate = 0.01;
+  }
+  late(add("fast-late", milliseconds(5), 100), 0.01, milliseconds(1));
+  add("fast", milliseconds(25), 200);
+  limit(add("slow", milliseconds(25), 20), 20, 200);
+  limit(add("shallow", milliseconds(25), 20), 50, 20);
+  return all;
+}
+
+// Bytes a second of a transfer from the first message sent to the last one delivered; from the client, or to
+// it.
+double path_goodput(const Path& path, CongestionAlgorithm algorithm, bool download) {
+  World world(1, algorithm, path.link);
+  const Handle peer = world.connect(1);
+  User& sender = download ? *world.gateway : *world.client;
+  User& receiver = download ? *world.client : *world.gateway;
+  const Handle to = download ? world.gateway->peers()[0] : peer;
+  const std::size_t slot = download ? peer.slot : world.gateway->peers()[0].slot;
+  const Instant begin = world.simulation.now();
+  while (receiver.bulk_bytes(slot) < path.bytes) {
+    sender.keep_busy(to);
+    world.run(milliseconds(1));
+    require(world.simulation.now() < begin + std::chrono::minutes(30), "too slow");
+  }
+  const auto passed = static_cast<double>((world.simulation.now() - begin).count());
+  std::fprintf(stderr, "%-10s %s %-8s lost %llu spurious %llu of %llu packets\n", path.name,
+               algorithm == CongestionAlgorithm::kBbr ? "bbr  " : "cubic", download ? "download" : "upload",
+               sender.count(Counter::packetsLost), sender.count(Counter::spuriousLosses),
+               sender.count(Counter::packetsSealed));
+  return static_cast<double>(path.bytes) * 1e6 / passed;
+}
+
 void print(const char* name, CongestionAlgorithm algorithm, std::string_view only) {
   const auto wanted = [&](std::string_view what) { return only.empty() || only == what; };
   const auto share = [](double bytes) { return bytes / static_cast<double>(kBytesPerSecond); };
@@ -274,6 +360,11 @@ void print(const char* name, CongestionAlgorithm algorithm, std::string_view onl
   if (wanted("loss5")) figure("goodputMbitLoss5", goodput(algorithm, 0.05) * 8 / 1e6);
   if (wanted("share")) figure("largerShareOfTwo", larger_share(algorithm));
   if (wanted("delay")) figure("addedDelayMsP99", added_delay(algorithm));
+  for (const Path& path : paths()) {
+    if (only != "paths" && only != path.name) continue;
+    figure((std::string(path.name) + "Up").c_str(), path_goodput(path, algorithm, false) / 1e6);
+    figure((std::string(path.name) + "Down").c_str(), path_goodput(path, algorithm, true) / 1e6);
+  }
   std::printf("}");
 }
 
@@ -281,7 +372,8 @@ void print(const char* name, CongestionAlgorithm algorithm, std::string_view onl
 
 }  // namespace hawser
 
-// usage: channels_simulation [loss0 | loss1 | loss5 | share | delay]
+// usage: channels_simulation [loss0 | loss1 | loss5 | share | delay | paths | the name of a path]
+// Without an argument: all but the paths.
 int main(int count, char** arguments) {
   hawser::require(hawser::initialise(), "libsodium failed");
   const std::string_view only = count > 1 ? arguments[1] : "";
