@@ -85,7 +85,7 @@ void Cubic::on_congestion(Instant sent, Instant now) {
   state_.conservative_rounds = 0;
 }
 
-void Cubic::on_losses_begin() { before_losses_ = state_; }
+void Cubic::on_losses_begin() { before_losses_ = static_cast<const Curve&>(state_); }
 
 // RFC 9438 section 4.9.2.
 void Cubic::on_losses_undone(Instant /*now*/) {
