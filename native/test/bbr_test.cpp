@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <vector>
 
 #include "bottleneck.hpp"
 
@@ -107,6 +108,47 @@ TEST_CASE("bbr: losses without a queue do not slow it down, up to a tenth") {
   };
   CHECK(rate(0.03) > 0.8 * 20);
   CHECK(rate(0.30) < 0.5 * 20);
+}
+
+TEST_CASE("bbr: Startup goes on with its window when the losses that ended it are undone") {
+  Bbr bbr(1200, at(1));
+  RoundTrip round_trip;
+  Instant now = at(1);
+  std::uint64_t next = 0;
+  std::vector<SentPacketInfo> flying;
+  const auto round = [&](bool lossy) {
+    now += milliseconds(50);
+    round_trip.add_sample(milliseconds(50), now);
+    AckSummary summary{.now = now, .latest_round_trip = milliseconds(50), .round_trip = &round_trip};
+    for (std::size_t i = 0; i < flying.size(); ++i) {
+      if (lossy && i % 3 == 0) continue;
+      summary.acked_bytes += 1200;
+      bbr.on_acked(flying[i], now);
+    }
+    for (std::size_t i = 0; lossy && i < flying.size(); i += 3) {
+      summary.lost_bytes += 1200;
+      bbr.on_lost(flying[i], now);
+    }
+    bbr.on_ack_done(summary);
+    flying.clear();
+    for (std::size_t in_flight = 0; in_flight + 1200 <= bbr.window(); in_flight += 1200) {
+      flying.push_back({.number = next++, .sent = now, .bytes = 1200, .snapshot = {}});
+      bbr.on_sent(flying.back(), in_flight);
+    }
+  };
+  for (int i = 0; i < 4; ++i) round(false);
+  REQUIRE(bbr.state() == Bbr::State::kStartup);
+  const std::size_t before = bbr.window();
+  bbr.on_losses_begin();
+  for (int i = 0; i < 3 && bbr.state() == Bbr::State::kStartup; ++i) round(true);
+  REQUIRE(bbr.state() != Bbr::State::kStartup);
+  bbr.on_losses_undone(now);
+  CHECK(bbr.state() == Bbr::State::kStartup);
+  CHECK(bbr.window() >= before);
+  // It was ended by nothing else: without losses the window grows on.
+  for (int i = 0; i < 2; ++i) round(false);
+  CHECK(bbr.state() == Bbr::State::kStartup);
+  CHECK(bbr.window() > 2 * before);
 }
 
 TEST_CASE("bbr: a queue that overflows is obeyed") {
