@@ -58,8 +58,8 @@ class CongestionController {
   virtual void on_sent(SentPacketInfo& packet, std::size_t in_flight) = 0;
 
   // The order for one ACK frame, and for a loss timer that fires: on_acked for each newly acknowledged packet
-  // that was declared lost, on_losses_undone, on_acked for each of the others, on_lost for each that is
-  // declared lost, then on_ack_done once (after a timer with acked_bytes 0). Packets come in ascending order.
+  // that was declared lost, in any order, on_losses_undone, on_acked for each of the others, on_lost for each
+  // that is declared lost, both in ascending order, then on_ack_done once (after a timer with acked_bytes 0).
   virtual void on_acked(const SentPacketInfo& packet, Instant now) = 0;
   virtual void on_lost(const SentPacketInfo& packet, Instant now) = 0;
   virtual void on_ack_done(const AckSummary& summary) = 0;
