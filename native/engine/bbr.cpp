@@ -218,7 +218,7 @@ void Bbr::on_losses_begin() {
 
 // HandleSpuriousLossDetection. Deviation: only what the losses ended goes on, Startup or ProbeBW_UP. The
 // draft goes back to it whatever ended it, also when that was a round trip without more bandwidth.
-void Bbr::on_losses_undone(Instant /*now*/) {
+void Bbr::on_losses_undone() {
   const BeforeLosses before = std::exchange(before_losses_, {});
   rounds_.queue_loss = false;
   rounds_.loss_from = delivery_.lost;

@@ -64,13 +64,12 @@ class CongestionController {
   virtual void on_lost(const SentPacketInfo& packet, Instant now) = 0;
   virtual void on_ack_done(const AckSummary& summary) = 0;
 
-  // The next on_lost is about the first packet of a congestion episode: to this and to all that were sent
-  // before on_lost one answer is enough (RFC 9002 section 7.3.2). What that answer changes is to be
-  // remembered for on_losses_undone, which follows when all packets of the episode that were declared lost
-  // have been acknowledged after all: what was known before is restored, and nothing becomes more than it was
-  // (RFC 4015 section 3).
+  // A congestion episode begins with the next on_lost. One answer is enough for the losses of all packets
+  // that were sent before that (RFC 9002 section 7.3.2). Remembers the state that this answer changes.
   virtual void on_losses_begin() = 0;
-  virtual void on_losses_undone(Instant now) = 0;
+  // All packets of the newest episode that were declared lost have been acknowledged. Restores the state that
+  // on_losses_begin() remembered. No bound or window becomes greater than it was (RFC 4015 section 3).
+  virtual void on_losses_undone() = 0;
 
   // RFC 9002 section 7.6: everything in a long period was lost.
   virtual void on_persistent_congestion(Instant now) = 0;

@@ -88,7 +88,7 @@ void Cubic::on_congestion(Instant sent, Instant now) {
 void Cubic::on_losses_begin() { before_losses_ = static_cast<const Curve&>(state_); }
 
 // RFC 9438 section 4.9.2.
-void Cubic::on_losses_undone(Instant /*now*/) {
+void Cubic::on_losses_undone() {
   const double window = std::max(state_.window, before_losses_.window);
   static_cast<Curve&>(state_) = before_losses_;
   state_.window = window;

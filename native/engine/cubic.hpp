@@ -20,7 +20,7 @@ class Cubic final : public CongestionController {
   void on_lost(const SentPacketInfo& packet, Instant now) override;
   void on_ack_done(const AckSummary& summary) override;
   void on_losses_begin() override;
-  void on_losses_undone(Instant now) override;
+  void on_losses_undone() override;
   void on_persistent_congestion(Instant now) override;
   void on_app_limited(std::size_t in_flight) override;
   void on_path(std::size_t max_datagram, bool fresh, Instant now) override;

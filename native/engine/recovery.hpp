@@ -412,7 +412,7 @@ class Recovery {
     }
     if (spurious_losses_ > before && losses_.open == 0 && !losses_.are_real) {
       losses_ = {};
-      controller.on_losses_undone(now);
+      controller.on_losses_undone();
     }
   }
 

@@ -142,7 +142,7 @@ TEST_CASE("bbr: Startup goes on with its window when the losses that ended it ar
   bbr.on_losses_begin();
   for (int i = 0; i < 3 && bbr.state() == Bbr::State::kStartup; ++i) round(true);
   REQUIRE(bbr.state() != Bbr::State::kStartup);
-  bbr.on_losses_undone(now);
+  bbr.on_losses_undone();
   CHECK(bbr.state() == Bbr::State::kStartup);
   CHECK(bbr.window() >= before);
   // It was ended by nothing else: without losses the window grows on.

@@ -116,7 +116,7 @@ TEST_CASE("cubic: an undone reduction leaves the window and the curve as they we
     sender.cubic.on_losses_begin();
     sender.acknowledge(2, 3);
     CHECK(sender.cubic.window() < before);
-    sender.cubic.on_losses_undone(sender.now);
+    sender.cubic.on_losses_undone();
     CHECK(sender.cubic.window() == before);
     CHECK(sender.cubic.pacing_rate() == rate);
     // A loss among the same packets is answered anew.
@@ -127,7 +127,7 @@ TEST_CASE("cubic: an undone reduction leaves the window and the curve as they we
     for (int i = 0; i < 100; ++i) sender.round();
     const std::size_t grown = sender.cubic.window();
     REQUIRE(grown > before);
-    sender.cubic.on_losses_undone(sender.now);
+    sender.cubic.on_losses_undone();
     CHECK(sender.cubic.window() == grown);
   }
 }

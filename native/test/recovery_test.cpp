@@ -21,26 +21,24 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kDatagram = 1200;
 
-// Records each call.
+// Records losses and what becomes of them.
 class Witness final : public CongestionController {
  public:
   void on_sent(SentPacketInfo& /*packet*/, std::size_t /*in_flight*/) override {}
-  void on_acked(const SentPacketInfo& packet, Instant /*now*/) override { acked.push_back(packet.number); }
+  void on_acked(const SentPacketInfo& /*packet*/, Instant /*now*/) override {}
   void on_lost(const SentPacketInfo& packet, Instant /*now*/) override { lost.push_back(packet.number); }
   void on_losses_begin() override { ++episodes; }
-  void on_losses_undone(Instant /*now*/) override { ++undone; }
+  void on_losses_undone() override { ++undone; }
   void on_ack_done(const AckSummary& /*summary*/) override {}
-  void on_persistent_congestion(Instant /*now*/) override { ++persistent; }
+  void on_persistent_congestion(Instant /*now*/) override {}
   void on_app_limited(std::size_t /*in_flight*/) override {}
   void on_path(std::size_t /*max_datagram*/, bool /*fresh*/, Instant /*now*/) override {}
   [[nodiscard]] std::size_t window() const override { return SIZE_MAX; }
   [[nodiscard]] std::uint64_t pacing_rate() const override { return UINT64_MAX; }
 
-  std::vector<std::uint64_t> acked;
   std::vector<std::uint64_t> lost;
   int episodes = 0;
   int undone = 0;
-  int persistent = 0;
 };
 
 struct Owner {
