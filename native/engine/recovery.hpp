@@ -163,6 +163,8 @@ class Recovery {
         for (std::uint32_t i = 0; i < packet.frames; ++i)
           owner.on_frame_acknowledged(frames_[packet.first_frame + i]);
       }
+    }
+    if (summary.acked_bytes > 0) {
       timeouts_ = 0;
       probes_due_ = 0;
       on_answer(now);

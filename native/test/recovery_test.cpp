@@ -258,6 +258,22 @@ TEST_CASE("recovery: losses are undone when all of their episode were acknowledg
   }
 }
 
+TEST_CASE("recovery: an acknowledgement of a lost packet alone ends the backoff of probes, too") {
+  Sender sender;
+  sender.send(10);
+  sender.receive(0);
+  sender.receive(2, 5);
+  sender.acknowledge(sender.sent_at(5) + Sender::kRoundTrip);
+  REQUIRE(sender.controller.lost == Numbers{1});
+  REQUIRE(sender.run_timer(kNever));
+  REQUIRE(sender.recovery.timeouts() == 1);
+  sender.receive(1);
+  sender.acknowledge(sender.now + milliseconds(1));
+  REQUIRE(sender.recovery.spurious_losses() == 1);
+  CHECK(sender.recovery.timeouts() == 0);
+  CHECK(sender.recovery.probes_due() == 0);
+}
+
 TEST_CASE("recovery: a loss among packets sent after an episode began belongs to the next one") {
   Sender sender;
   sender.send(10);
