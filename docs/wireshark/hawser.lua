@@ -113,6 +113,7 @@ local f = {
   path_data = ProtoField.bytes("hawser.path_data", "Data"),
   channel = ProtoField.uint64("hawser.channel", "Channel"),
   limit = ProtoField.uint64("hawser.limit", "Limit"),
+  ahead = ProtoField.uint64("hawser.ahead", "Messages ahead"),
   number = ProtoField.uint64("hawser.message.number", "Message number"),
   total = ProtoField.uint64("hawser.message.total", "Length of the message"),
   offset = ProtoField.uint64("hawser.message.offset", "Offset in the message"),
@@ -607,7 +608,8 @@ end
 dissect_frame[0x0f] = function(cur, tree)
   local channel = cur:channel(tree)
   local limit = cur:varint(tree, f.limit)
-  return limit == nil and "" or string.format(" channel %.0f: %.0f", channel, limit)
+  local ahead = cur:varint(tree, f.ahead)
+  return ahead == nil and "" or string.format(" channel %.0f: %.0f, %.0f ahead", channel, limit, ahead)
 end
 
 -- `sized`: the length is told; otherwise the data go on to the end of the packet. Returns how many there are.

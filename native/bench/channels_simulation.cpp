@@ -50,6 +50,9 @@ EndpointOptions options_of(CongestionAlgorithm algorithm) {
   EndpointOptions options;
   options.max_sessions = 64;
   options.congestion = algorithm;
+  // As servers and clients have it by default.
+  options.credit = 1024 * 1024;
+  options.channel_credit = 512 * 1024;
   options.channels = {{"ticks", "", ChannelMode::kUnreliable, ChannelPriority::kNormal, 0},
                       {"bulk", "", ChannelMode::kReliable, ChannelPriority::kNormal, 64 * 1024}};
   return options;

@@ -22,7 +22,7 @@ namespace {
 using namespace hawser;  // NOLINT(google-build-using-namespace): a benchmark
 
 constexpr std::uint32_t kLongest = 16 * 1024 * 1024;
-constexpr std::uint64_t kCredit = std::uint64_t{1} << 31U;
+constexpr std::uint32_t kCredit = 1U << 31U;
 constexpr int kRuns = 5;
 
 // Pieces of one byte that never touch, of a message that may have so many.
@@ -41,7 +41,7 @@ double pieces(std::uint32_t count, std::uint32_t (*place)(std::uint32_t piece, s
 struct Receiver {
   explicit Receiver(ChannelMode mode)
       : channel(0, {"c", "", mode, ChannelPriority::kNormal, kLongest}, kCredit),
-        connection(kCredit, kLongest + kMessageCost) {}
+        connection(kCredit, kLongest + static_cast<std::uint32_t>(kMessageCost)) {}
 
   void message(std::uint64_t number) {
     if (channel.on_message(memory, connection, number, data, deliver) != Received::kDone) std::abort();

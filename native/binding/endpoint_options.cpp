@@ -107,6 +107,7 @@ std::optional<GatewayOptions> parse_gateway(const Napi::Value& value, EndpointOp
   options.max_token_lifetime = reader.milliseconds("maxTokenLifetimeMs");
   options.external_token_history = reader.boolean("externalTokenHistory");
   options.max_send_memory = reader.size("maxSendMemoryBytes");
+  options.max_grown_credit = endpoint.max_grown_credit;
   options.same_client =
       reader.text("sameClient") == "reject" ? SameClientPolicy::kReject : SameClientPolicy::kReplace;
   const Napi::Value netcode = reader.value("netcode");
@@ -172,6 +173,8 @@ void parse_channel_options(PropertyReader& reader, EndpointOptions& endpoint) {
       reader.text("congestion") == "cubic" ? CongestionAlgorithm::kCubic : CongestionAlgorithm::kBbr;
   endpoint.credit = reader.integer("creditBytes", 0, kAnyU32);
   endpoint.channel_credit = reader.integer("channelCreditBytes", 0, kAnyU32);
+  endpoint.max_credit = reader.integer("maxCreditBytes", 0, kAnyU32);
+  endpoint.max_grown_credit = reader.size("maxGrownCreditBytes");
   endpoint.max_reassembly_bytes = reader.size("maxReassemblyBytes");
   if (reader.ok() && endpoint.max_reassembly_bytes / 8 < endpoint.credit)
     reader.fail("maxReassemblyBytes must be at least eight times creditBytes");

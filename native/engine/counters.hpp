@@ -47,6 +47,7 @@ namespace hawser {
   X(spuriousLosses)          \
   X(messagesExpired)         \
   X(messagesLost)            \
+  X(creditRefusals)          \
   X(keyUpdates)              \
   X(keyUpdatesRefused)       \
   X(movesBegun)              \
@@ -60,6 +61,7 @@ namespace hawser {
   X(packetBuffersInUse)      \
   X(packetBuffersPeak)       \
   X(sendQueueBytes)          \
+  X(grownCreditBytes)        \
   X(reassemblyBytes)         \
   X(reassemblyBytesPeak)     \
   X(handshakeQueueLength)    \

@@ -29,6 +29,8 @@ constexpr std::size_t kResetBins = 256;
 // Free memory of messages that is kept for the next ones: per session, and of all together.
 constexpr std::size_t kKeptBytesPerSession = std::size_t{64} * 1024;
 constexpr std::size_t kKeptBytes = std::size_t{4} * 1024 * 1024;
+// Of the memory for received messages, the part that the credit of one connection may be.
+constexpr std::size_t kReassemblyPerCredit = 8;
 // As long as a peer that does not acknowledge its DISCONNECTs is waited for.
 constexpr Duration kGoodbyeTime = (kMaxDisconnects + 1) * kDisconnectInterval;
 // How long what waits for the flush is left alone by its timer.
@@ -94,6 +96,10 @@ Endpoint::Endpoint(const EndpointOptions& options, GatewayState* gateway, Random
   transfer_settings_.congestion = options.congestion;
   transfer_settings_.credit = options.credit;
   transfer_settings_.channel_credit = options.channel_credit;
+  transfer_settings_.max_credit = static_cast<std::uint32_t>(
+      std::min<std::size_t>(options.max_credit, options.max_reassembly_bytes / kReassemblyPerCredit));
+  transfer_settings_.credit_budget =
+      gateway != nullptr ? &gateway->credit_budget() : &own_credit_budget_.emplace(options.max_grown_credit);
   transfer_settings_.max_in_flight = options.max_queued_bytes / 2;
   if (options.mode == Mode::kServer) {
     last_reset_.resize(kResetBins, Instant::min());
@@ -454,6 +460,8 @@ void Endpoint::refresh_gauges() {
   counters_.set(Counter::packetBuffersInUse, buffers_.in_use() + long_buffers_.in_use());
   counters_.set(Counter::packetBuffersPeak, buffers_.peak() + long_buffers_.peak());
   counters_.set(Counter::sendQueueBytes, transfer_settings_.send_blocks.in_use());
+  counters_.set(Counter::grownCreditBytes, transfer_settings_.grown_credit);
+  counters_.set(Counter::creditRefusals, transfer_settings_.credit_refusals);
   counters_.set(Counter::reassemblyBytes, transfer_settings_.receive_memory.bytes_in_use());
   counters_.set(Counter::reassemblyBytesPeak, transfer_settings_.receive_memory.peak());
   if (handshakes_) {

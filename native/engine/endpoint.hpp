@@ -100,6 +100,11 @@ struct EndpointOptions {
   // bytes and kMessageCost for each message. At least the cost of the longest message.
   std::uint32_t credit = 4 * 1024 * 1024;
   std::uint32_t channel_credit = 2 * 1024 * 1024;
+  // Up to where `credit` grows while the user takes messages as fast as they come and credit holds the peer
+  // back, but not beyond an eighth of max_reassembly_bytes; that of a channel grows up to half of it.
+  std::uint32_t max_credit = 32 * 1024 * 1024;
+  // Of a client: by how much that of all connections may have grown. Of a server, GatewayOptions has it.
+  std::uint64_t max_grown_credit = std::uint64_t{1} << 30U;
   // Memory of messages that cannot be delivered yet, of all peers together; half of it in equal shares for
   // max_sessions. At least eight times `credit`: the sender of a packet for which there is no room takes it
   // for lost, and slows down as though the network were full.
@@ -564,6 +569,8 @@ class Endpoint {
   Instant goodbyes_end_ = kNever;
   bool gave_up_goodbyes_ = false;
   WallClock wall_clock_;
+  // Of a client; shards of a server share that of the gateway.
+  std::optional<CreditBudget> own_credit_budget_;
   TransferSettings transfer_settings_;
   // How much of send_blocks is in GatewayState::send_memory().
   std::size_t counted_send_memory_ = 0;

@@ -23,7 +23,8 @@ GatewayState::GatewayState(GatewayOptions options, RandomSource& random)
       consumed_cookies_(random_sip_key(random), options_.max_consumed_cookies),
       token_history_(random_sip_key(random), options_.max_token_history),
       client_ids_(random_sip_key(random), options_.max_peers, options_.same_client, options_.clock_skew),
-      send_memory_(options_.max_send_memory) {
+      send_memory_(options_.max_send_memory),
+      credit_budget_(options_.max_grown_credit) {
   for (SocketAddress& address : options_.advertised_addresses) address = without_scope(address);
   set_keys(std::exchange(options_.keys, {}));
   if (options_.netcode) {

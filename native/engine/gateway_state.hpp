@@ -19,6 +19,7 @@
 #include "engine/client_ids.hpp"
 #include "engine/consumed_cookies.hpp"
 #include "engine/cookie_records.hpp"
+#include "engine/credit.hpp"
 #include "engine/netcode_gateway.hpp"
 #include "engine/peer_notices.hpp"
 #include "engine/peer_reference.hpp"
@@ -44,6 +45,8 @@ struct GatewayOptions {
   std::uint32_t max_token_history = 1'000'000;
   // Memory for messages to all peers, of all shards together, in bytes.
   std::size_t max_send_memory = std::size_t{256} * 1024 * 1024;
+  // By how much the credit of all peers together, of all shards, may be larger than at first, in bytes.
+  std::uint64_t max_grown_credit = std::uint64_t{1} << 30U;
   SameClientPolicy same_client = SameClientPolicy::kReplace;
   std::chrono::milliseconds clock_skew{60'000};
   std::chrono::milliseconds max_token_lifetime{86'400'000};
@@ -175,6 +178,7 @@ class GatewayState {
 
   [[nodiscard]] SendMemory& send_memory() { return send_memory_; }
   [[nodiscard]] const SendMemory& send_memory() const { return send_memory_; }
+  [[nodiscard]] CreditBudget& credit_budget() { return credit_budget_; }
   // Asks all shards but one to look at SendMemory, and wakes them. `shards`: how many there are.
   void ask_for_send_memory(std::uint32_t but, std::uint32_t shards) {
     for (std::uint32_t shard = 0; shard < shards; ++shard) {
@@ -216,6 +220,7 @@ class GatewayState {
   PeerNotices notices_;
   std::atomic<std::uint64_t> attempt_number_ = 0;
   SendMemory send_memory_;
+  CreditBudget credit_budget_;
   ShardBell* bell_ = nullptr;
   std::optional<netcode::Gateway> netcode_;
   std::atomic<bool> draining_ = false;

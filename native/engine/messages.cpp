@@ -321,7 +321,7 @@ bool Endpoint::process_channel_frame(Peer& peer, const Frame& frame, Instant now
           !is_reliable(transfer_settings_.channels[frame.channel_credit.channel].mode)) {
         return false;
       }
-      transfer.on_channel_credit(frame.channel_credit.channel, frame.channel_credit.limit);
+      transfer.on_channel_credit(frame.channel_credit);
       break;
     case FrameType::kSequenced:
       switch (transfer.on_sequenced(frame.sequenced, deliver)) {

@@ -13,13 +13,11 @@
 #include "base/pooled.hpp"
 #include "base/ring.hpp"
 #include "engine/channels.hpp"
+#include "engine/credit.hpp"
 #include "engine/pending_message.hpp"
 #include "engine/progress_monitor.hpp"
 
 namespace hawser {
-
-// What a message of a reliable channel costs beside its length (docs/protocol.md section 12, Credit).
-inline constexpr std::uint64_t kMessageCost = 64;
 
 // What came of a frame.
 enum class Received : std::uint8_t {
@@ -31,40 +29,14 @@ enum class Received : std::uint8_t {
   kNoMemory,       // no room for it, which for reliable channels Transfer::has_room should have told
 };
 
-// Of one connection in one direction: how much the other side may send, and how much it did.
-struct Credit {
-  std::uint64_t window = 0;  // the first limit
-  std::uint64_t limit = 0;
-  std::uint64_t received = 0;
-  std::uint64_t consumed = 0;
-  // The limit is raised by so much at least.
-  std::uint64_t step = 1;
-  // The frame that told the limit was lost.
-  bool untold = false;
-
-  // `longest`: what the longest message costs.
-  Credit(std::uint64_t first, std::uint64_t longest)
-      : window(first),
-        limit(first),
-        // By a quarter, so that telling it costs little; sooner when the longest message might not fit into
-        // what is left: nothing else that its sender does would raise the limit then.
-        step(std::max<std::uint64_t>(std::min(first / 4, first - std::min(first, longest)), 1)) {}
-
-  [[nodiscard]] bool due() const { return untold || consumed + window - limit >= step; }
-  void raise() {
-    limit = consumed + window;
-    untold = false;
-  }
-};
-
 // The receiving end of a reliable, reliable-unordered or sequenced channel: what has arrived and cannot be
 // delivered yet, and which numbers have been dealt with. `deliver(Bytes, bool kept)` hands a message to the
 // user and returns whether there was room for it; it is not called while the channel is paused. `kept`: the
 // message comes from the memory for such messages and can stay there.
 class ReceiveChannel {
  public:
-  ReceiveChannel(std::uint16_t number, const ChannelDeclaration& declaration, std::uint64_t credit)
-      : credit_(credit, declaration.max_message_bytes + kMessageCost),
+  ReceiveChannel(std::uint16_t number, const ChannelDeclaration& declaration, std::uint32_t credit)
+      : credit_(credit, declaration.max_message_bytes + static_cast<std::uint32_t>(kMessageCost)),
         max_message_(declaration.max_message_bytes),
         max_ahead_(credit / kMessageCost),
         number_(number),
@@ -78,6 +50,13 @@ class ReceiveChannel {
   [[nodiscard]] std::uint16_t number() const { return number_; }
   [[nodiscard]] ChannelMode mode() const { return mode_; }
   [[nodiscard]] Credit& credit() { return credit_; }
+  // How far the number of a message may be ahead of the oldest one that is missing.
+  [[nodiscard]] std::uint64_t max_ahead() const { return max_ahead_; }
+  // Raises both limits to what the window allows; the number never becomes less.
+  void raise_limits(Instant now) {
+    credit_.raise(now);
+    max_ahead_ = std::max<std::uint64_t>(max_ahead_, credit_.window / kMessageCost);
+  }
   // The least number that is not delivered or expired; of a sequenced channel, that is not outdated.
   [[nodiscard]] std::uint64_t next() const { return next_; }
   [[nodiscard]] bool paused() const { return paused_; }

@@ -16,8 +16,14 @@ constexpr std::size_t kLeastPart = 128;
 constexpr unsigned kEcnPatience = 2;
 // Entries of expiries_ for messages that are done, beyond as many as there are others.
 constexpr std::size_t kIdleExpiries = 64;
+// The longest CREDIT and CHANNEL_CREDIT.
+constexpr std::size_t kMostCredit = 9;
+constexpr std::size_t kMostChannelCredit = 19;
 // How exactly messages expire: one timer serves those that expire within it.
 constexpr Duration kExpiryTick = std::chrono::milliseconds(10);
+// The shortest round trip for which windows grow: users who read in turns of their event loop take what came
+// in such a time at once, however short the path is.
+constexpr Duration kLeastRound = std::chrono::milliseconds(5);
 
 }  // namespace
 
@@ -136,17 +142,17 @@ bool Transfer::has_due(Instant now) const {
   return can_send() && may_send_data(now);
 }
 
-void Transfer::fill(ByteWriter& writer, std::size_t capacity, Instant now) {
+void Transfer::fill(ByteWriter& writer, std::size_t capacity, const RoundTrip& round_trip, Instant now) {
   if (!has_due(now)) return;
   const SendHolding holding(*this);
   if (!recovery_.reserve(settings_.send_blocks)) return;
-  write_due(writer, capacity, now);
+  write_due(writer, capacity, round_trip, now);
   // It may be that all which was due is done or expired.
   recovery_.release_unused();
 }
 
-void Transfer::write_due(ByteWriter& writer, std::size_t capacity, Instant now) {
-  if (credit_due_ && !write_credit_frames(writer)) return;
+void Transfer::write_due(ByteWriter& writer, std::size_t capacity, const RoundTrip& round_trip, Instant now) {
+  if (credit_due_ && !write_credit_frames(writer, round_trip, now)) return;
   if (!can_send() || !may_send_data(now)) return;
   if (!write_lost(writer, capacity, now)) return;
   while (SendChannel* const channel = next_channel()) {
@@ -181,25 +187,64 @@ bool Transfer::add_mtu_probe(std::uint64_t number) {
                              SentFrame{.number = number, .kind = SentFrameKind::kMtuProbe});
 }
 
-bool Transfer::write_credit_frames(ByteWriter& writer) {
+bool Transfer::write_credit_frames(ByteWriter& writer, const RoundTrip& round_trip, Instant now) {
   BlockPool& pool = settings_.send_blocks;
-  if (received_.due()) {
-    if (writer.remaining() < 9 || !recovery_.add_frame(pool, SentFrame{.kind = SentFrameKind::kCredit}))
-      return false;
-    received_.raise();
-    static_cast<void>(write_credit(writer, received_.limit));
-  }
+  const Duration round = std::max(round_trip.has_sample() ? round_trip.smoothed() : Duration{}, kLeastRound);
   for (const auto& channel : receiving_) {
-    if (!channel->credit().due()) continue;
-    if (writer.remaining() < 11 ||
+    Credit& credit = channel->credit();
+    if (!credit.due()) continue;
+    if (writer.remaining() < kMostChannelCredit ||
         !recovery_.add_frame(pool,
                              SentFrame{.channel = channel->number(), .kind = SentFrameKind::kChannelCredit}))
       return false;
-    channel->credit().raise();
-    static_cast<void>(write_channel_credit(writer, channel->number(), channel->credit().limit));
+    if (credit.is_short(round, now)) grow_window(credit);
+    channel->raise_limits(now);
+    static_cast<void>(write_channel_credit(writer, {channel->number(), credit.limit, channel->max_ahead()}));
+  }
+  if (received_.due()) {
+    if (writer.remaining() < kMostCredit ||
+        !recovery_.add_frame(pool, SentFrame{.kind = SentFrameKind::kCredit}))
+      return false;
+    if (received_.is_short(round, now)) static_cast<void>(grow_window());
+    received_.raise(now);
+    static_cast<void>(write_credit(writer, received_.limit));
   }
   credit_due_ = false;
   return true;
+}
+
+void Transfer::grow_window(Credit& channel) {
+  // A channel that its user has paused leaves half of the credit to others.
+  const std::uint64_t wanted = std::uint64_t{2} * channel.window;
+  while (received_.window < 2 * wanted) {
+    if (!grow_window()) return;
+  }
+  channel.window = static_cast<std::uint32_t>(wanted);
+}
+
+bool Transfer::grow_window() {
+  const std::uint32_t more = received_.window;
+  if (more > settings_.max_credit || more > settings_.max_credit - received_.window) return false;
+  if (!settings_.credit_budget->take(more)) {
+    ++settings_.credit_refusals;
+    return false;
+  }
+  received_.window += more;
+  grown_credit_ += more;
+  settings_.grown_credit += more;
+  return true;
+}
+
+// What the other side may send already stays: no raise is told before it is used.
+void Transfer::shrink_windows() {
+  received_.window = settings_.credit;
+  for (const auto& channel : receiving_) channel->credit().window = settings_.channel_credit;
+  give_back_credit();
+}
+
+void Transfer::give_back_credit() {
+  settings_.grown_credit -= grown_credit_;
+  settings_.credit_budget->give_back(std::exchange(grown_credit_, 0));
 }
 
 bool Transfer::write_lost(ByteWriter& writer, std::size_t capacity, Instant now) {
@@ -545,10 +590,10 @@ void Transfer::on_credit(std::uint64_t limit) {
   if (starving_ != nullptr && spent_ + wanted_ <= limit_) end_starvation();
 }
 
-void Transfer::on_channel_credit(std::uint32_t number, std::uint64_t limit) {
-  SendChannel& channel = send_channel(number);
-  if (limit <= channel.limit) return;
-  channel.limit = limit;
+void Transfer::on_channel_credit(const ChannelCreditFrame& frame) {
+  SendChannel& channel = send_channel(frame.channel);
+  channel.limit = std::max(channel.limit, frame.limit);
+  channel.max_ahead = std::max(channel.max_ahead, std::min(frame.ahead, SendChannel::kMostAhead));
   channel.blocked = false;
   activate(channel);
 }
@@ -560,6 +605,7 @@ bool Transfer::on_timer(RoundTrip& round_trip, std::uint64_t next_number, Instan
   now_ = now;
   next_number_ = next_number;
   if (now >= next_expiry_) expire_due(now);
+  if (now >= shrink_time()) shrink_windows();
   if (controller_)
     recovery_.on_timeout(settings_.send_blocks, *controller_, round_trip, next_number, now, *this);
   if (is_done()) recovery_.forget_losses();
@@ -570,7 +616,8 @@ bool Transfer::on_timer(RoundTrip& round_trip, std::uint64_t next_number, Instan
 }
 
 Instant Transfer::deadline(const RoundTrip& round_trip) const {
-  const Instant deadline = std::min({recovery_.deadline(round_trip), next_expiry_, next_check_});
+  const Instant deadline =
+      std::min({recovery_.deadline(round_trip), next_expiry_, next_check_, shrink_time()});
   return can_send() && window_open() ? std::min(deadline, next_send_) : deadline;
 }
 

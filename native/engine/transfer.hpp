@@ -20,6 +20,7 @@
 #include "base/time.hpp"
 #include "engine/channels.hpp"
 #include "engine/congestion_controller.hpp"
+#include "engine/credit.hpp"
 #include "engine/datagram.hpp"
 #include "engine/pacer.hpp"
 #include "engine/path_mtu.hpp"
@@ -36,9 +37,16 @@ namespace hawser {
 struct TransferSettings {
   std::vector<ChannelDeclaration> channels;
   CongestionAlgorithm congestion = CongestionAlgorithm::kBbr;
-  // What the other side may send before this side's user has taken any of it, on all channels and on each.
+  // What the other side may send before this side's user has taken any of it, on all channels and on each;
+  // and up to where the first grows.
   std::uint32_t credit = 0;
   std::uint32_t channel_credit = 0;
+  std::uint32_t max_credit = 0;
+  // Of all connections; outlives them.
+  CreditBudget* credit_budget = nullptr;
+  // What the connections of this endpoint have taken of it, and how often they got nothing.
+  std::uint64_t grown_credit = 0;
+  std::uint64_t credit_refusals = 0;
   // Of all channels, in bytes.
   [[nodiscard]] std::uint64_t longest_message() const {
     std::uint64_t longest = 0;
@@ -67,7 +75,7 @@ class Transfer {
   // `credit`, `channel_credit`: the other side's first limits. `path_mtu` outlives the transfer.
   Transfer(TransferSettings& settings, std::uint32_t credit, std::uint32_t channel_credit, PathMtu& path_mtu)
       : settings_(settings),
-        received_(settings.credit, settings.longest_message() + kMessageCost),
+        received_(settings.credit, static_cast<std::uint32_t>(settings.longest_message() + kMessageCost)),
         limit_(credit),
         first_channel_limit_(channel_credit),
         path_mtu_(path_mtu),
@@ -75,6 +83,7 @@ class Transfer {
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
   ~Transfer() {
+    give_back_credit();
     {
       const Holding holding(*this);
       receiving_.clear();
@@ -99,7 +108,7 @@ class Transfer {
   [[nodiscard]] bool has_due(Instant now) const;
   // Writes what is due: credit, what was lost, then new messages by the priority of their channels.
   // `capacity` is what an empty packet has room for.
-  void fill(ByteWriter& writer, std::size_t capacity, Instant now);
+  void fill(ByteWriter& writer, std::size_t capacity, const RoundTrip& round_trip, Instant now);
   // Whether the packet being written has something of this transfer in it.
   [[nodiscard]] bool has_open_frames() const { return recovery_.has_open_frames(); }
   // The packet that fill() wrote to leaves.
@@ -116,7 +125,7 @@ class Transfer {
   // An ACK whose numbers have been checked.
   void on_ack(const AckFrame& ack, std::uint64_t next_number, RoundTrip& round_trip, Instant now);
   void on_credit(std::uint64_t limit);
-  void on_channel_credit(std::uint32_t channel, std::uint64_t limit);
+  void on_channel_credit(const ChannelCreditFrame& frame);
   // Deadlines: losses, probes, messages that expire. Whether something has to be sent.
   bool on_timer(RoundTrip& round_trip, std::uint64_t next_number, Instant now);
   [[nodiscard]] Instant deadline(const RoundTrip& round_trip) const;
@@ -286,6 +295,9 @@ class Transfer {
   void on_probe_without_frames() { received_.untold = credit_due_ = true; }
 
  private:
+  // A window that is larger than at first shrinks when no limit of the connection was raised for so long.
+  static constexpr Duration kUnusedFor = std::chrono::seconds(10);
+
   [[nodiscard]] bool declared(std::uint32_t channel, ChannelMode mode) const {
     return channel < settings_.channels.size() && settings_.channels[channel].mode == mode;
   }
@@ -376,8 +388,18 @@ class Transfer {
   void line_up(SendChannel& channel, bool first = false);
   SendChannel* next_channel();
 
-  void write_due(ByteWriter& writer, std::size_t capacity, Instant now);
-  bool write_credit_frames(ByteWriter& writer);
+  void write_due(ByteWriter& writer, std::size_t capacity, const RoundTrip& round_trip, Instant now);
+  bool write_credit_frames(ByteWriter& writer, const RoundTrip& round_trip, Instant now);
+  // Doubles the window of a channel, and that of the connection until it is twice as large, as far as limits
+  // allow.
+  void grow_window(Credit& channel);
+  bool grow_window();
+  // When windows that nobody used become what they were at first.
+  [[nodiscard]] Instant shrink_time() const {
+    return grown_credit_ == 0 ? kNever : received_.raised + kUnusedFor;
+  }
+  void shrink_windows();
+  void give_back_credit();
   // Each returns false when the packet has no room for more.
   bool write_lost(ByteWriter& writer, std::size_t capacity, Instant now);
   bool write_lost_frame(ByteWriter& writer, SendChannel& channel, LostFrame& frame, std::size_t capacity,
@@ -427,6 +449,8 @@ class Transfer {
   std::size_t expiring_ = 0;
   Ring<Confirmation> confirmations_;
   Credit received_;
+  // Of the credit budget.
+  std::uint32_t grown_credit_ = 0;
   std::uint64_t spent_ = 0;
   std::uint64_t messages_expired_ = 0;
   std::uint64_t messages_outsized_ = 0;

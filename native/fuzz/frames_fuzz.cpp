@@ -113,7 +113,7 @@ bool write(ByteWriter& writer, const Frame& frame) {
       return write_credit(writer, frame.credit.limit);
     case FrameType::kChannelCredit:
       require(frame.channel_credit.channel <= kMaxChannel);
-      return write_channel_credit(writer, frame.channel_credit.channel, frame.channel_credit.limit);
+      return write_channel_credit(writer, frame.channel_credit);
     case FrameType::kPathChallenge:
       return write_path_challenge(writer, frame.path.data);
     case FrameType::kPathResponse:

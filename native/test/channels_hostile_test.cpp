@@ -40,7 +40,7 @@ std::vector<ChannelDeclaration> channels() {
 EndpointOptions endpoint_options() {
   EndpointOptions options;
   options.channels = channels();
-  options.credit = kCredit;
+  options.credit = options.max_credit = kCredit;
   options.channel_credit = kChannelCredit;
   return options;
 }

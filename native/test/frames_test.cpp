@@ -163,10 +163,10 @@ void append_random_small(RandomSource& random, ByteWriter& writer, std::vector<s
       break;
     }
     case 4: {
-      const std::uint32_t channel = random_channel(random);
-      const std::uint64_t limit = random_number(random);
-      REQUIRE(write_channel_credit(writer, channel, limit));
-      expected.push_back("channel credit " + to_string(channel) + " " + to_string(limit));
+      const ChannelCreditFrame frame{random_channel(random), random_number(random), random_number(random)};
+      REQUIRE(write_channel_credit(writer, frame));
+      expected.push_back("channel credit " + to_string(frame.channel) + " " + to_string(frame.limit) + " " +
+                         to_string(frame.ahead));
       break;
     }
     case 5: {
@@ -333,7 +333,7 @@ std::string describe(const Frame& frame) {
       return "credit " + to_string(frame.credit.limit);
     case FrameType::kChannelCredit:
       return "channel credit " + to_string(frame.channel_credit.channel) + " " +
-             to_string(frame.channel_credit.limit);
+             to_string(frame.channel_credit.limit) + " " + to_string(frame.channel_credit.ahead);
     case FrameType::kPathChallenge:
     case FrameType::kPathResponse:
       return "path " + to_string(frame.type == FrameType::kPathResponse) + " " + to_hex(frame.path.data);
@@ -458,7 +458,7 @@ TEST_CASE("frames: the bytes of each kind") {
   CHECK(bytes([](ByteWriter& w) { return write_path_response(w, test::counting<8>(1)); }) ==
         "0d0102030405060708");
   CHECK(bytes([](ByteWriter& w) { return write_credit(w, 1'000'000); }) == "0e800f4240");
-  CHECK(bytes([](ByteWriter& w) { return write_channel_credit(w, 1023, 64); }) == "0f43ff4040");
+  CHECK(bytes([](ByteWriter& w) { return write_channel_credit(w, {1023, 64, 8}); }) == "0f43ff404008");
   CHECK(bytes([](ByteWriter& w) { return write_mtu_probe(w); }) == "20");
   CHECK(bytes([](ByteWriter& w) { return write_expired(w, {2, 300, 70'000}); }) == "1c02412c80011170");
 
@@ -573,8 +573,9 @@ TEST_CASE("frames: a writer without room writes nothing") {
   for (const std::uint64_t number : {std::uint64_t{0}, std::uint64_t{64}, kVarintMax}) {
     check(credit_frame_size(number), [&](ByteWriter& w) { return write_credit(w, number); });
     for (const std::uint32_t channel : {0U, 64U, 1023U}) {
-      check(channel_credit_frame_size(channel, number),
-            [&](ByteWriter& w) { return write_channel_credit(w, channel, number); });
+      const ChannelCreditFrame credit{channel, number, number};
+      check(channel_credit_frame_size(credit),
+            [&](ByteWriter& w) { return write_channel_credit(w, credit); });
       const ExpiredFrame expired{channel, number, kGreatestMessageSize};
       check(expired_frame_size(expired), [&](ByteWriter& w) { return write_expired(w, expired); });
       for (const bool with_length : {false, true}) {
@@ -683,7 +684,7 @@ TEST_CASE("frames: no truncation of a frame with an end of its own is taken for 
   check([](ByteWriter& w) { return write_path_challenge(w, {}); });
   check([](ByteWriter& w) { return write_path_response(w, {}); });
   check([](ByteWriter& w) { return write_credit(w, kVarintMax); });
-  check([](ByteWriter& w) { return write_channel_credit(w, 1000, kVarintMax); });
+  check([](ByteWriter& w) { return write_channel_credit(w, {1000, kVarintMax, kVarintMax}); });
   check([](ByteWriter& w) { return write_expired(w, {1000, kVarintMax, 70'000}); });
   check([](ByteWriter& w) { return write_sequenced(w, {1000, 300, 4, 0, bytes_of("data")}); });
   check([](ByteWriter& w) { return write_sequenced(w, {1000, 300, 70'000, 300, bytes_of("data")}); });
@@ -725,7 +726,7 @@ TEST_CASE("frames: a channel above 1,023 is a fault in every frame that has one"
        {"43ff", "4400", "800003ff", "80000400", "c0000000000003ff", "c000000000000400", "ffffffffffffffff"}) {
     const bool expected = channel.substr(channel.size() - 3) != "3ff";
     const std::string text(channel);
-    CHECK(refused("0f" + text + "00") == expected);
+    CHECK(refused("0f" + text + "0000") == expected);
     CHECK(refused("11" + text) == expected);
     CHECK(refused("13" + text + "00") == expected);
     CHECK(refused("14" + text + "00") == expected);

@@ -73,8 +73,8 @@ class Frames {
     return *this;
   }
   Frames& credit(std::uint64_t limit) { return check(write_credit(writer_, limit)); }
-  Frames& channel_credit(std::uint32_t channel, std::uint64_t limit) {
-    return check(write_channel_credit(writer_, channel, limit));
+  Frames& channel_credit(std::uint32_t channel, std::uint64_t limit, std::uint64_t ahead = 0) {
+    return check(write_channel_credit(writer_, {channel, limit, ahead}));
   }
   // Whole messages from `first` on.
   Frames& reliable(std::uint32_t channel, std::uint64_t first, std::initializer_list<Bytes> messages) {

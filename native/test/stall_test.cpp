@@ -41,6 +41,9 @@ class StallWorld : public NetcodeWorld {
   static EndpointOptions options_for_both() {
     EndpointOptions options;
     options.channels = stall_channels();
+    // More than what a test sends while nobody reads.
+    options.credit = 4 * 1024 * 1024;
+    options.channel_credit = 2 * 1024 * 1024;
     return options;
   }
 

@@ -970,9 +970,10 @@ class Payload {
   Payload& credit(std::uint64_t limit) {
     return put(write_credit(writer_, limit), "credit", Json::object().set("limit", decimal(limit)));
   }
-  Payload& channel_credit(std::uint32_t channel, std::uint64_t limit) {
-    return put(write_channel_credit(writer_, channel, limit), "channelCredit",
-               Json::object().set("channel", channel).set("limit", decimal(limit)));
+  Payload& channel_credit(std::uint32_t channel, std::uint64_t limit, std::uint64_t ahead) {
+    return put(
+        write_channel_credit(writer_, {channel, limit, ahead}), "channelCredit",
+        Json::object().set("channel", channel).set("limit", decimal(limit)).set("ahead", decimal(ahead)));
   }
   Payload& sequenced(std::uint32_t channel, std::uint64_t number, Bytes data, bool with_length) {
     const SequencedFrame frame{channel, number, static_cast<std::uint32_t>(data.size()), 0, data};
@@ -1080,7 +1081,7 @@ void add_later_frames(Json& list, RandomSource& random) {
   add("path response", Payload().path_response(random_array<8>(random)));
   add("credit", Payload().credit(1'048'576));
   add("credit, least and greatest", Payload().credit(0).credit(kVarintMax));
-  add("channel credit", Payload().channel_credit(0, 64).channel_credit(1023, kVarintMax));
+  add("channel credit", Payload().channel_credit(0, 64, 1).channel_credit(1023, kVarintMax, kVarintMax));
   add("sequenced to the end", Payload().sequenced(1, 300, data.first(100), false));
   add("sequenced, a part to the end", Payload().sequenced_part({1, 300, 70'000, 64, data.first(100)}, false));
   add("sequenced with length", Payload().sequenced(64, kVarintMax, data.first(100), true));
@@ -1110,7 +1111,7 @@ void add_later_frames(Json& list, RandomSource& random) {
   add("channels and control in one packet", Payload()
                                                 .ack_ecn(10, {{3, 9}}, {7, 0, 0})
                                                 .credit(2'000'000)
-                                                .channel_credit(1, 500'000)
+                                                .channel_credit(1, 500'000, 7'812)
                                                 .expired(1, 7, 40)
                                                 .message(0, data.first(64), true)
                                                 .sequenced(4, 9, data.first(20), true)

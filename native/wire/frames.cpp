@@ -124,8 +124,9 @@ bool FrameReader::next_control(std::uint8_t type, Frame& out) {
     case FrameType::kChannelCredit: {
       const std::uint64_t channel = reader_.varint();
       if (channel > kMaxChannel) return fault();
+      const std::uint64_t limit = reader_.varint();
       std::construct_at(&out.channel_credit,
-                        ChannelCreditFrame{static_cast<std::uint32_t>(channel), reader_.varint()});
+                        ChannelCreditFrame{static_cast<std::uint32_t>(channel), limit, reader_.varint()});
       break;
     }
     case FrameType::kExpired: {
@@ -390,16 +391,17 @@ bool write_credit(ByteWriter& writer, std::uint64_t limit) {
   return true;
 }
 
-std::size_t channel_credit_frame_size(std::uint32_t channel, std::uint64_t limit) {
-  return 1 + varint_size(channel) + varint_size(limit);
+std::size_t channel_credit_frame_size(const ChannelCreditFrame& frame) {
+  return 1 + varint_size(frame.channel) + varint_size(frame.limit) + varint_size(frame.ahead);
 }
 
-bool write_channel_credit(ByteWriter& writer, std::uint32_t channel, std::uint64_t limit) {
-  assert(channel <= kMaxChannel);
-  if (writer.remaining() < channel_credit_frame_size(channel, limit)) return false;
+bool write_channel_credit(ByteWriter& writer, const ChannelCreditFrame& frame) {
+  assert(frame.channel <= kMaxChannel);
+  if (writer.remaining() < channel_credit_frame_size(frame)) return false;
   writer.u8(type_byte(FrameType::kChannelCredit));
-  writer.varint(channel);
-  writer.varint(limit);
+  writer.varint(frame.channel);
+  writer.varint(frame.limit);
+  writer.varint(frame.ahead);
   return true;
 }
 

@@ -217,6 +217,7 @@ struct CreditFrame {
 struct ChannelCreditFrame {
   std::uint32_t channel;
   std::uint64_t limit;
+  std::uint64_t ahead;  // of messages: how far the next number may be ahead of the oldest missing one
 };
 
 using PathData = std::array<std::byte, 8>;
@@ -480,8 +481,8 @@ inline constexpr std::size_t kMtuProbeFrameSize = 1;
 // Limits: at most 2^62 - 1.
 [[nodiscard]] bool write_credit(ByteWriter& writer, std::uint64_t limit);
 [[nodiscard]] std::size_t credit_frame_size(std::uint64_t limit);
-[[nodiscard]] bool write_channel_credit(ByteWriter& writer, std::uint32_t channel, std::uint64_t limit);
-[[nodiscard]] std::size_t channel_credit_frame_size(std::uint32_t channel, std::uint64_t limit);
+[[nodiscard]] bool write_channel_credit(ByteWriter& writer, const ChannelCreditFrame& frame);
+[[nodiscard]] std::size_t channel_credit_frame_size(const ChannelCreditFrame& frame);
 [[nodiscard]] bool write_path_challenge(ByteWriter& writer, const PathData& data);
 [[nodiscard]] bool write_path_response(ByteWriter& writer, const PathData& data);
 // kKeyUpdate, or kKeyUpdateReply when `reply` (which has neither sequence nor secret id).

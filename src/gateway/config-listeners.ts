@@ -26,6 +26,8 @@ const passedNames = [
   'congestion',
   'creditBytes',
   'channelCreditBytes',
+  'maxCreditBytes',
+  'maxGrownCreditBytes',
   'maxReassemblyBytes',
   'highWaterBytes',
   'maxQueuedBytes',

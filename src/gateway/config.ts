@@ -46,6 +46,8 @@ type PassedServerOptions = Pick<
   | 'congestion'
   | 'creditBytes'
   | 'channelCreditBytes'
+  | 'maxCreditBytes'
+  | 'maxGrownCreditBytes'
   | 'maxReassemblyBytes'
   | 'highWaterBytes'
   | 'maxQueuedBytes'

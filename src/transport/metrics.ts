@@ -175,6 +175,16 @@ export const listenerMetrics: readonly Metric<ListenerMetricsSource>[] = [
     refused: counters.keyUpdatesRefused,
   })),
   // ---- Memory
+  make.gauge(
+    'grown_credit_bytes',
+    'By how much the credit of all peers is larger than at first.',
+    count('grownCreditBytes'),
+  ),
+  make.counter(
+    'credit_refusals_total',
+    'How often credit of a peer did not grow because that of all peers had.',
+    count('creditRefusals'),
+  ),
   make.gauge('send_queue_bytes', 'What waits to be sent or acknowledged.', count('sendQueueBytes')),
   make.gauge('reassembly_bytes', 'What waits for missing parts.', count('reassemblyBytes')),
   make.gauge(

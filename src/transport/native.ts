@@ -79,6 +79,9 @@ export interface NativeEndpointOptions {
   readonly congestion: 'bbr' | 'cubic';
   readonly creditBytes: number;
   readonly channelCreditBytes: number;
+  readonly maxCreditBytes: number;
+  /** Of a client, and of all shards of a server together. */
+  readonly maxGrownCreditBytes: number;
   readonly maxReassemblyBytes: number;
   readonly highWaterBytes: number;
   readonly maxQueuedBytes: number;

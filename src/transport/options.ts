@@ -63,12 +63,24 @@ export interface SocketOptions<C extends ChannelMap = DefaultChannels> {
   readonly congestion?: 'bbr' | 'cubic';
   /**
    * What a peer may send on all its reliable channels together before it has been delivered here, in bytes, each message counting 64
-   * more, 1,024 to 4,294,967,295, and at least what the longest message of any channel costs. By default 4 MiB, or twice the
-   * longest message if that is more.
+   * more, 1,024 to 4,294,967,295, and at least what the longest message of any channel costs. By default 1 MiB, or twice the
+   * longest message if that is more. This is the first credit, which grows: see `maxCreditBytes`.
    */
   readonly creditBytes?: number;
-  /** Likewise on each of them; by default 2 MiB, or twice the longest message. */
+  /** Likewise on each of them; by default 512 KiB, or twice the longest message. */
   readonly channelCreditBytes?: number;
+  /**
+   * Up to where `creditBytes` of a peer doubles, in bytes, from `creditBytes` to 4,294,967,295, but never beyond an eighth of
+   * `maxReassemblyBytes` for each of a server's `threads`; `channelCreditBytes` up to half of it. 32 MiB by default, or `creditBytes` if
+   * that is more. Credit grows while you take messages as fast as they arrive and the peer waits for credit; after 10 s in which this
+   * side raised no limit it is what it was at first (docs/protocol.md section 12, Credit).
+   */
+  readonly maxCreditBytes?: number;
+  /**
+   * By how much the credit of all peers together may be larger than at first, in bytes, 0 to 2^42; 1 GiB by default. A doubling takes at
+   * most a 32nd of what is left; otherwise the credit of that peer stays as it is (`creditRefusals`).
+   */
+  readonly maxGrownCreditBytes?: number;
   /**
    * Memory for messages of reliable and sequenced channels that are not complete or cannot be delivered yet, of all peers together, in
    * bytes, 8,192 to 2^42. At least eight times `creditBytes` for each of a server's `threads`, which share it equally; by default 256 MiB,
@@ -290,6 +302,8 @@ const socketOptionNames = [
   'congestion',
   'creditBytes',
   'channelCreditBytes',
+  'maxCreditBytes',
+  'maxGrownCreditBytes',
   'maxReassemblyBytes',
   'highWaterBytes',
   'maxQueuedBytes',
@@ -542,6 +556,8 @@ interface ChannelPlan {
     | 'congestion'
     | 'creditBytes'
     | 'channelCreditBytes'
+    | 'maxCreditBytes'
+    | 'maxGrownCreditBytes'
     | 'maxReassemblyBytes'
     | 'highWaterBytes'
     | 'maxQueuedBytes'
@@ -565,7 +581,7 @@ function checkChannelOptions<C extends ChannelMap>(
   };
   const highWaterBytes = checkInteger('highWaterBytes', options.highWaterBytes ?? mebibyte / 4, 0, maxU32);
   const queueBytes = options.maxQueuedBytes ?? Math.max(16 * mebibyte, highWaterBytes);
-  const creditBytes = credit('creditBytes', 4 * mebibyte);
+  const creditBytes = credit('creditBytes', mebibyte);
   // With less, the memory could be full although no peer has sent more than its credit allows.
   const leastMemory = reassemblyPerCredit * creditBytes * threads;
   const reassemblyBytes = checkInteger(
@@ -585,7 +601,19 @@ function checkChannelOptions<C extends ChannelMap>(
       channels: table.native,
       congestion: checkOneOf('congestion', options.congestion ?? 'bbr', ['bbr', 'cubic']),
       creditBytes,
-      channelCreditBytes: credit('channelCreditBytes', 2 * mebibyte),
+      channelCreditBytes: credit('channelCreditBytes', mebibyte / 2),
+      maxCreditBytes: checkInteger(
+        'maxCreditBytes',
+        options.maxCreditBytes ?? Math.max(32 * mebibyte, creditBytes),
+        creditBytes,
+        maxU32,
+      ),
+      maxGrownCreditBytes: checkInteger(
+        'maxGrownCreditBytes',
+        options.maxGrownCreditBytes ?? 1024 * mebibyte,
+        0,
+        greatestReassemblyBytes,
+      ),
       maxReassemblyBytes: reassemblyBytes,
       highWaterBytes,
       maxQueuedBytes: checkInteger('maxQueuedBytes', queueBytes, highWaterBytes, maxU32),

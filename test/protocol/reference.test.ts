@@ -489,7 +489,7 @@ describe('channels by hand', () => {
     ],
     [
       'a frame that does not belong to the mode of its channel',
-      [{ type: 'CHANNEL_CREDIT', channel: state, limit: 5n }],
+      [{ type: 'CHANNEL_CREDIT', channel: state, limit: 5n, ahead: 0n }],
     ],
     ['a message longer than the maximum of its channel', [part('FRAGMENT', chat, 0n, 8001, 0, 'a')]],
     ['a message longer than the maximum of its channel', [part('SEQUENCED', state, 0n, 8001, 0, 'a')]],
@@ -523,7 +523,7 @@ describe('channels by hand', () => {
     sequencedOne(0n, 'a'),
     expired(0, 0n, 0),
     { type: 'CREDIT', limit: 1n },
-    { type: 'CHANNEL_CREDIT', channel: 0, limit: 1n },
+    { type: 'CHANNEL_CREDIT', channel: 0, limit: 1n, ahead: 0n },
     {
       type: 'ACK',
       delay: 0n,
@@ -767,7 +767,12 @@ describe('codecs', () => {
     }),
     fc.record({ type: fc.constantFrom('PATH_CHALLENGE' as const, 'PATH_RESPONSE'), data: bytesOf(8) }),
     fc.record({ type: fc.constant('CREDIT' as const), limit: sequence }),
-    fc.record({ type: fc.constant('CHANNEL_CREDIT' as const), channel: anyChannel, limit: sequence }),
+    fc.record({
+      type: fc.constant('CHANNEL_CREDIT' as const),
+      channel: anyChannel,
+      limit: sequence,
+      ahead: sequence,
+    }),
     fc.record({
       type: fc.constant('SEQUENCED' as const),
       channel: anyChannel,

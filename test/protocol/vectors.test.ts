@@ -533,7 +533,10 @@ function notation(frame: Exclude<Frame, { type: 'PADDING' }>): FrameVector {
     case 'CREDIT':
       return { type: 'credit', fields: { limit: String(frame.limit) } };
     case 'CHANNEL_CREDIT':
-      return { type: 'channelCredit', fields: { channel: frame.channel, limit: String(frame.limit) } };
+      return {
+        type: 'channelCredit',
+        fields: { channel: frame.channel, limit: String(frame.limit), ahead: String(frame.ahead) },
+      };
     case 'SEQUENCED':
     case 'FRAGMENT': {
       const { channel, number, withLength, data, part = {} } = frame;

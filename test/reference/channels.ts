@@ -267,7 +267,7 @@ export class ReferenceChannels {
       each.returned = each.taken;
       each.limit = each.first + each.taken;
       if (each === this.#received) this.#queue({ type: 'CREDIT', limit: each.limit });
-      else this.#queue({ type: 'CHANNEL_CREDIT', channel, limit: each.limit });
+      else this.#queue({ type: 'CHANNEL_CREDIT', channel, limit: each.limit, ahead: each.first / 64n });
     }
   }
 }

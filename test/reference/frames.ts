@@ -41,7 +41,12 @@ export type Frame =
   | { readonly type: 'KEY_UPDATE_REFUSED'; readonly sequence: number; readonly reason: number }
   | { readonly type: 'PATH_CHALLENGE' | 'PATH_RESPONSE'; readonly data: Bytes }
   | { readonly type: 'CREDIT'; readonly limit: bigint }
-  | { readonly type: 'CHANNEL_CREDIT'; readonly channel: number; readonly limit: bigint }
+  | {
+      readonly type: 'CHANNEL_CREDIT';
+      readonly channel: number;
+      readonly limit: bigint;
+      readonly ahead: bigint;
+    }
   | MessageFrame
   | SequencedFrame
   | ReliableFrame
@@ -216,7 +221,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
     case 'CREDIT':
       return concat(u8(0x0e), varint(frame.limit));
     case 'CHANNEL_CREDIT':
-      return concat(u8(0x0f), varint(frame.channel), varint(frame.limit));
+      return concat(u8(0x0f), varint(frame.channel), varint(frame.limit), varint(frame.ahead));
     case 'MESSAGE':
       return encodeMessage(frame);
     case 'SEQUENCED':
@@ -443,7 +448,12 @@ function readFrame(reader: Reader): Frame {
     case 0x0e:
       return { type: 'CREDIT', limit: reader.varint() };
     case 0x0f:
-      return { type: 'CHANNEL_CREDIT', channel: readChannel(reader), limit: reader.varint() };
+      return {
+        type: 'CHANNEL_CREDIT',
+        channel: readChannel(reader),
+        limit: reader.varint(),
+        ahead: reader.varint(),
+      };
     case 0x10:
     case 0x11:
     case 0x12:

@@ -163,8 +163,10 @@ describe('the declaration', () => {
         },
       ],
       congestion: 'bbr',
-      creditBytes: 4 * 1024 * 1024,
-      channelCreditBytes: 2 * 1024 * 1024,
+      creditBytes: 1024 * 1024,
+      channelCreditBytes: 512 * 1024,
+      maxCreditBytes: 32 * 1024 * 1024,
+      maxGrownCreditBytes: 1024 * 1024 * 1024,
       maxReassemblyBytes: 256 * 1024 * 1024,
       highWaterBytes: 256 * 1024,
       maxQueuedBytes: 16 * 1024 * 1024,
@@ -185,7 +187,11 @@ describe('the declaration', () => {
 
   test('raises the credit to what its longest message needs', async () => {
     await listen({ channels: { files: reliable(undefined, { maxMessageBytes: 16_777_216 }) } });
-    expect(native.options).toMatchObject({ creditBytes: 33_554_432, channelCreditBytes: 33_554_432 });
+    expect(native.options).toMatchObject({
+      creditBytes: 33_554_432,
+      channelCreditBytes: 33_554_432,
+      maxCreditBytes: 33_554_432,
+    });
   });
 
   test('has names that no object could have by itself', async () => {

@@ -112,6 +112,12 @@ const wrongServerOptions: readonly (readonly [string, unknown, string])[] = [
   ['congestion', 'reno', "congestion must be one of 'bbr', 'cubic'; got \"reno\""],
   ['creditBytes', 1023, 'creditBytes must be an integer from 1024 to 4294967295; got 1023'],
   ['channelCreditBytes', '1', 'channelCreditBytes must be an integer from 1024 to 4294967295; got "1"'],
+  ['maxCreditBytes', 1_048_575, 'maxCreditBytes must be an integer from 1048576 to 4294967295; got 1048575'],
+  [
+    'maxGrownCreditBytes',
+    2 ** 42 + 1,
+    'maxGrownCreditBytes must be an integer from 0 to 4398046511104; got 4398046511105',
+  ],
   ['maxReassemblyBytes', 8191, 'maxReassemblyBytes must be an integer from 8192 to 4398046511104; got 8191'],
   ['highWaterBytes', -1, 'highWaterBytes must be an integer from 0 to 4294967295; got -1'],
   ['maxQueuedBytes', 1000, 'maxQueuedBytes must be an integer from 262144 to 4294967295; got 1000'],
