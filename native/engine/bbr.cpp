@@ -13,12 +13,7 @@ namespace {
 using std::chrono::milliseconds;
 
 // Gains in percent (section 5.6.1).
-//
-// Deviation: 200 instead of 277 in Startup. 277 is what doubles the rate in each round trip, and then sends
-// at nearly three times the rate of the link for the round trip that it takes to notice; other traffic waits
-// behind it. 200 grows by 1.6 in each round trip, which costs a 1 MB transfer over 100 Mbit/s and 50 ms two
-// round trips, and stays below twice the link.
-constexpr std::uint64_t kStartupPercent = 200;
+constexpr std::uint64_t kStartupPercent = 277;
 // Deviation: in Startup, no growth while all packets have to wait; and one such round trip without more
 // bandwidth ends it, where the draft waits for three. If it was another flow's queue, the probes that follow
 // at once where they bring something (kGainedPercent) find this flow's share.

@@ -354,6 +354,8 @@ TEST_CASE("channels: above the high water the user is asked to wait, and told on
   EndpointOptions options;
   options.high_water_bytes = 50'000;
   options.max_queued_bytes = 100'000;
+  // A few longer datagrams would carry all that is queued.
+  options.max_datagram = 1200;
   ChannelWorld world(1, link, options);
   world.connect();
   ChannelUser& client = *world.client;
@@ -374,7 +376,7 @@ TEST_CASE("channels: above the high water the user is asked to wait, and told on
   world.run(milliseconds(300));
   CHECK(client.side(world.own).drains == 0);
   CHECK((client.flags(world.own) & kPeerWait) != 0);
-  for (int i = 0; i < 300 && client.side(world.own).drains == 0; ++i) world.run(milliseconds(10));
+  for (int i = 0; i < 3000 && client.side(world.own).drains == 0; ++i) world.run(milliseconds(1));
   CHECK(client.side(world.own).drains == 1);
   CHECK(client.flags(world.own) == 0);
   const auto status = client.endpoint().status(world.own, client.node().now());
