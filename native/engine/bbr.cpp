@@ -29,6 +29,11 @@ constexpr std::uint64_t kPacingMarginPercent = 1;
 constexpr std::uint64_t kBetaPercent = 70;
 constexpr std::uint64_t kHeadroomPercent = 15;
 constexpr std::uint64_t kMinPipeCwnd = 4;  // datagrams
+// Deviation: a least rate, half of the least window in each round trip, which counts as 50 ms at least. The
+// first samples after an outage say what was delivered during it. A flow that has no others yet would pace at
+// a few bytes a second, so that its next packet, and with it the next sample, would come many seconds later.
+constexpr std::uint64_t kLeastPaced = kMinPipeCwnd / 2;  // datagrams
+constexpr std::uint64_t kLeastPacedRound = 50'000;       // microseconds
 constexpr std::uint64_t kFullBandwidthPercent = 125;
 constexpr std::uint8_t kFullBandwidthRounds = 3;
 constexpr std::uint16_t kStartupLossRanges = 6;
@@ -709,7 +714,11 @@ void Bbr::save_window() {
 void Bbr::set_pacing_rate(std::uint64_t percent) {
   const std::uint64_t rate = bandwidth() * percent / 100 * (100 - kPacingMarginPercent) / 100;
   const bool settled = model_.full_bw_reached || model_.queued;
-  if (rate > 0 && (settled || rate > control_.pacing_rate)) control_.pacing_rate = rate;
+  if (rate > 0 && (settled || rate > control_.pacing_rate)) {
+    const std::uint64_t round = std::max<std::uint64_t>(model_.min_rtt, kLeastPacedRound);
+    control_.pacing_rate =
+        std::max(rate, kLeastPaced * control_.max_datagram * kMicrosecondsPerSecond / round);
+  }
 }
 
 // Section 5.6.4.6 with the bounds of 5.6.4.7.

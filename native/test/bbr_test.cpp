@@ -110,6 +110,35 @@ TEST_CASE("bbr: losses without a queue do not slow it down, up to a tenth") {
   CHECK(rate(0.30) < 0.5 * 20);
 }
 
+TEST_CASE("bbr: a flow of which an outage lets one packet in five seconds pass sends on within 25 ms") {
+  Bbr bbr(1200, at(1));
+  RoundTrip round_trip;
+  Instant now = at(1);
+  std::uint64_t next = 0;
+  for (int outage = 0; outage < 4; ++outage) {
+    std::vector<SentPacketInfo> probes;
+    for (int i = 0; i < 20; ++i) {
+      now += milliseconds(250);
+      probes.push_back({.number = next++, .sent = now, .bytes = 1200, .snapshot = {}});
+      bbr.on_sent(probes.back(), probes.size() * 1200 - 1200);
+    }
+    now += milliseconds(20);
+    round_trip.add_sample(milliseconds(20), now);
+    bbr.on_acked(probes.back(), now);
+    probes.pop_back();
+    bbr.on_losses_begin();
+    for (std::size_t i = 0; i < probes.size(); i += 2) bbr.on_lost(probes[i], now);
+    bbr.on_ack_done({.now = now,
+                     .latest_round_trip = milliseconds(20),
+                     .round_trip = &round_trip,
+                     .largest_acked = next - 1,
+                     .next_number = next,
+                     .acked_bytes = 1200,
+                     .lost_bytes = 10 * 1200});
+    CHECK(bbr.pacing_rate() >= 1200 * 40);
+  }
+}
+
 TEST_CASE("bbr: Startup goes on with its window when the losses that ended it are undone") {
   Bbr bbr(1200, at(1));
   RoundTrip round_trip;
