@@ -167,7 +167,7 @@ class Recovery {
     if (summary.acked_bytes > 0) {
       timeouts_ = 0;
       probes_due_ = 0;
-      on_answer(now);
+      may_end_backoff_ = true;
     }
     summary.newly_marked = newly_marked;
     if (largest_acked_ >= round_end_) {
@@ -193,7 +193,9 @@ class Recovery {
     }
     if (now < probe_time(round_trip)) return false;
     if (timeouts_ < kMaxBackoff) ++timeouts_;
-    probes_due_ = 2;
+    // Two packets the first time, since one may be lost as well (RFC 9002 section 6.2.4); from then on the
+    // path may carry nothing.
+    probes_due_ = timeouts_ == 1 ? 2 : 1;
     // When nothing is acknowledged any more, nothing is declared lost either: that is how a black hole shows
     // (RFC 8899 section 4.3), of which the newest packet tells.
     for (std::uint64_t at = packets_.end(); at > packets_.begin(); --at) {
@@ -247,8 +249,15 @@ class Recovery {
     losses_ = {};
   }
 
-  // Something that was sent over this path was answered: the path is alive.
-  void on_answer(Instant now) { last_answer_ = now; }
+  // Something authentic has come after a silence: the path carries datagrams again, and the next probe need
+  // not wait. Once until something is acknowledged, so that a peer that acknowledges nothing does not make
+  // probes frequent. Whether deadline() has changed.
+  [[nodiscard]] bool end_backoff() {
+    if (timeouts_ == 0 || !may_end_backoff_) return false;
+    timeouts_ = 0;
+    may_end_backoff_ = false;
+    return true;
+  }
 
   // The path is new: what is in flight went over another one, and its loss or delay says nothing of this one.
   template <class Owner>
@@ -263,9 +272,11 @@ class Recovery {
  private:
   // Doublings that are counted, so that their product does not overflow.
   static constexpr std::uint8_t kMaxBackoff = 10;
-  // The limit of the doubling on a path that answers. RFC 9002 has none: on a path that loses two packets of
-  // five, one message in a thousand would arrive after more than a minute.
-  static constexpr Duration kMaxProbeTimeout = std::chrono::seconds(1);
+  // The limit of the doubling, unless one probe timeout is longer. RFC 9002 has none: after an outage of
+  // three seconds, the next probe would come up to three seconds later, and on a path that loses two packets
+  // of five, one message in a thousand would arrive after more than a minute. A connection times out, so that
+  // the probes of one are few.
+  static constexpr Duration kMaxProbeTimeout = std::chrono::milliseconds(500);
   // RFC 9002 section 7.6.1.
   static constexpr int kPersistentThreshold = 3;
   // With the doubling, as long as persistent congestion takes.
@@ -298,9 +309,7 @@ class Recovery {
 
   [[nodiscard]] Instant probe_time(const RoundTrip& round_trip) const {
     const Duration first = probe_timeout(round_trip);
-    // On a path that does not answer, each wait is as long as all before it: the doubling goes on.
-    const Duration most = std::max(kMaxProbeTimeout, last_sent_ - last_answer_);
-    return last_sent_ + std::max(first, std::min(first * (1 << timeouts_), most));
+    return last_sent_ + std::max(first, std::min(first * (1 << timeouts_), kMaxProbeTimeout));
   }
 
   template <class Owner>
@@ -473,11 +482,11 @@ class Recovery {
   std::uint64_t spurious_losses_ = 0;
   std::uint64_t messages_lost_ = 0;
   Instant last_sent_{};
-  Instant last_answer_{};
   Instant loss_time_ = kNever;
   std::uint32_t open_frames_ = 0;
   std::uint16_t open_messages_ = 0;
   std::uint8_t timeouts_ = 0;
+  bool may_end_backoff_ = true;
   std::uint8_t probes_due_ = 0;
 };
 

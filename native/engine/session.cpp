@@ -119,7 +119,8 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
     }
     return;
   }
-  peer->last_receive = now;
+  const Duration silence = now - std::exchange(peer->last_receive, now);
+  if (peer->transfer && peer->transfer->on_receive(silence, peer->round_trip)) schedule(*peer);
   counters_.add(Counter::packetsOpened);
   if (peer->key_update) key_opened(*peer, *key, now);
   // A packet that is dropped from here on is not recorded: what is recorded will be acknowledged, and its
@@ -374,7 +375,6 @@ void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
   const std::optional<PingRecord::Answer> answer = peer.pings.answered(ping_pool_, pong.sequence, now);
   if (!answer) return counters_.add(Counter::unexpectedPong);
   counters_.add(Counter::pongsReceived);
-  if (peer.transfer) peer.transfer->on_answer(now);
   const Duration round_trip = answer->elapsed - pong.delay;
   // A peer cannot have taken longer to answer than the answer took: this sample says nothing.
   if (round_trip < Duration::zero() || pong.receive_time > static_cast<std::uint64_t>(INT64_MAX / 4)) return;

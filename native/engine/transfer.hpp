@@ -262,8 +262,10 @@ class Transfer {
     const SendHolding holding(*this);
     while (confirmations_.begin() < end) confirmations_.pop();
   }
-  // A PING was answered.
-  void on_answer(Instant now) { recovery_.on_answer(now); }
+  // Something authentic has come, `silence` after what came before it. Whether deadline() has changed.
+  [[nodiscard]] bool on_receive(Duration silence, const RoundTrip& round_trip) {
+    return silence >= Recovery::probe_timeout(round_trip) && recovery_.end_backoff();
+  }
   [[nodiscard]] const Recovery& recovery() const { return recovery_; }
   // Null until something was sent that has to arrive.
   [[nodiscard]] const CongestionController* controller() const { return controller_.get(); }
