@@ -1,5 +1,7 @@
 #include "binding/link_settings.hpp"
 
+#include <cmath>
+
 namespace hawser::binding {
 
 namespace {
@@ -13,7 +15,8 @@ double number(const Napi::Object& object, const char* name) {
 
 LinkSettings read_link_settings(const Napi::Object& object) {
   const auto milliseconds = [&](const char* name) {
-    return Duration(static_cast<Duration::rep>(number(object, name) * 1000));
+    // 1.001 * 1000 is less than 1001.
+    return Duration(static_cast<Duration::rep>(std::round(number(object, name) * 1000)));
   };
   const auto count = [&](const char* name) { return static_cast<std::uint64_t>(number(object, name)); };
   LinkSettings settings;
@@ -22,6 +25,9 @@ LinkSettings read_link_settings(const Napi::Object& object) {
   settings.reorder_rate = number(object, "reorderRate");
   settings.delay = milliseconds("delayMs");
   settings.jitter = milliseconds("jitterMs");
+  settings.jitter_reorders = object.Get("jitterReorders").ToBoolean().Value();
+  settings.least_hold_back = milliseconds("leastHoldBackMs");
+  settings.most_hold_back = milliseconds("mostHoldBackMs");
   settings.bytes_per_second = count("bytesPerSecond");
   settings.queue_bytes = count("queueBytes");
   settings.ecn_mark_bytes = count("ecnMarkBytes");

@@ -1,15 +1,29 @@
-// Bad networks in one line of text: `loss=5%,delay=80ms,jitter=20ms,duplicate=1%,reorder=1%,rate=5mbit,queue=64kb`.
+// Bad networks in one line of text: `loss=5%,delay=80ms,jitter=20ms,duplicate=1%,reorder=1%,rate=5mbit,queue=64kb`. docs/cli.md
+// has all keys.
 
 import { nearest } from '../base/check.js';
-import { type ImpairmentNumbers, maxDelayMs, maxLinkBytes } from '../transport/impairment.js';
+import {
+  type ImpairmentSettings,
+  impairmentDefaults,
+  maxDelayMs,
+  maxLinkBytes,
+  minHoldBackMs,
+} from '../transport/impairment.js';
 import { type Kind, type Option, optional } from './options.js';
 
 /** A profile, as text and as the option `simulate`. What it leaves out impairs nothing. */
 export interface NetworkProfile {
   /** Without the blanks that the user may have written. */
   readonly text: string;
-  readonly options: Partial<ImpairmentNumbers>;
+  readonly options: Partial<ImpairmentSettings>;
 }
+
+/** Names of the settings whose values are of one type. */
+type NameOf<T> = {
+  [K in keyof ImpairmentSettings]: ImpairmentSettings[K] extends T ? K : never;
+}[keyof ImpairmentSettings];
+
+type Options = { -readonly [K in keyof ImpairmentSettings]?: ImpairmentSettings[K] };
 
 /** A way to write a number. */
 interface Quantity {
@@ -42,6 +56,12 @@ const time: Quantity = {
   whole: false,
 };
 
+const holdBack: Quantity = {
+  ...time,
+  rule: 'a time such as 80ms or 1.5s, from 0.001ms to 60s',
+  min: minHoldBackMs,
+};
+
 /** In bytes per second; network rates are decimal. */
 const rate: Quantity = {
   units: { kbit: 125, mbit: 125_000, gbit: 125_000_000 },
@@ -62,18 +82,21 @@ const size: Quantity = {
   whole: true,
 };
 
-interface Setting {
-  readonly name: keyof ImpairmentNumbers;
-  readonly quantity: Quantity;
-}
+/** A number, or `true` or `false`. */
+type Setting =
+  | { readonly name: NameOf<number>; readonly quantity: Quantity }
+  | { readonly name: NameOf<boolean>; readonly quantity?: undefined };
 
 /** In the order in which they are shown. */
 const settings: Readonly<Record<string, Setting>> = {
   loss: { name: 'lossRate', quantity: share },
   delay: { name: 'delayMs', quantity: time },
   jitter: { name: 'jitterMs', quantity: time },
+  'jitter-reorders': { name: 'jitterReorders' },
   duplicate: { name: 'duplicateRate', quantity: share },
   reorder: { name: 'reorderRate', quantity: share },
+  'least-hold-back': { name: 'leastHoldBackMs', quantity: holdBack },
+  'most-hold-back': { name: 'mostHoldBackMs', quantity: holdBack },
   rate: { name: 'bytesPerSecond', quantity: rate },
   queue: { name: 'queueBytes', quantity: size },
 };
@@ -82,7 +105,7 @@ const keys = Object.keys(settings);
 
 /** @throws Error whose message names the part that is wrong and what is allowed there. */
 export function parseNetworkProfile(text: string): NetworkProfile {
-  const options: { -readonly [K in keyof ImpairmentNumbers]?: ImpairmentNumbers[K] } = {};
+  const options: Options = {};
   const parts = text.split(',').map((part) => part.trim());
   for (const part of parts) {
     const [, key = '', value = ''] = /^([^=]+)=(.+)$/s.exec(part) ?? [];
@@ -92,7 +115,14 @@ export function parseNetworkProfile(text: string): NetworkProfile {
     const setting = Object.hasOwn(settings, key) ? settings[key] : undefined;
     if (setting === undefined) throw unknownKey(key);
     if (options[setting.name] !== undefined) throw new Error(`${key} is given twice`);
-    options[setting.name] = parseQuantity(key, value, setting.quantity);
+    if (setting.quantity === undefined) options[setting.name] = parseBoolean(key, value);
+    else options[setting.name] = parseQuantity(key, value, setting.quantity);
+  }
+  const { leastHoldBackMs, mostHoldBackMs } = { ...impairmentDefaults, ...options };
+  if (mostHoldBackMs < leastHoldBackMs) {
+    throw new Error(
+      `most-hold-back must be least-hold-back (${leastHoldBackMs}ms) or more; got ${mostHoldBackMs}ms`,
+    );
   }
   return { text: parts.join(','), options };
 }
@@ -101,6 +131,11 @@ function unknownKey(key: string): Error {
   const close = nearest(key, keys);
   const hint = close === undefined ? '' : `; did you mean ${close}?`;
   return new Error(`unknown key ${quote(key)}${hint} (keys: ${keys.join(', ')})`);
+}
+
+function parseBoolean(key: string, text: string): boolean {
+  if (text === 'true' || text === 'false') return text === 'true';
+  throw new Error(`${key} must be true or false; got ${quote(text)}`);
 }
 
 function parseQuantity(
@@ -131,5 +166,5 @@ export function impairmentNotice({ text }: NetworkProfile): string {
 /** The option of commands with sockets of their own. */
 export const simulateOption: Option<NetworkProfile | undefined> = optional(
   networkProfile,
-  'impair all traffic on purpose, once in each direction: some of loss=5%, delay=80ms, jitter=20ms, duplicate=1%, reorder=1%, rate=5mbit and queue=64kb, with commas between',
+  'impair all traffic on purpose, once in each direction: some of loss=5%, delay=80ms, jitter=20ms, jitter-reorders=true, duplicate=1%, reorder=1%, least-hold-back=1ms, most-hold-back=10ms, rate=5mbit and queue=64kb, with commas between',
 );

@@ -19,7 +19,7 @@ import {
   describe,
 } from '../base/check.js';
 import { HawserError } from '../base/errors.js';
-import { checkImpairment, checkSeed, defaultQueueBytes, maxLinkBytes } from '../transport/impairment.js';
+import { checkImpairment, checkSeed, impairmentDefaults, maxLinkBytes } from '../transport/impairment.js';
 import {
   loadAddon,
   type NativeEndpoint,
@@ -35,12 +35,24 @@ export interface LinkSettings {
   readonly lossRate?: number;
   /** Share of datagrams that arrive twice, 0 to 1; 0 by default. */
   readonly duplicateRate?: number;
-  /** Share of datagrams that are overtaken by later ones, 0 to 1; 0 by default. */
+  /**
+   * Share of datagrams that are held back, so that later ones overtake them, 0 to 1; 0 by default. All other datagrams keep their
+   * order, unless `jitterReorders` is set.
+   */
   readonly reorderRate?: number;
   /** One way, in milliseconds, 0 to 60,000; 10 by default. */
   readonly delayMs?: number;
-  /** Added to the delay, uniformly between 0 and this; 0 by default. */
+  /** Added to the delay, uniformly between 0 and this, in milliseconds, 0 to 60,000; 0 by default. */
   readonly jitterMs?: number;
+  /** True: datagrams overtake each other by their jitter alone. False (default): jitter keeps the order of each pair of addresses. */
+  readonly jitterReorders?: boolean;
+  /**
+   * Shortest time by which a datagram of `reorderRate` is held back, in milliseconds, 0.001 to 60,000; 0.001 by default. The time
+   * is uniform between this and `mostHoldBackMs`. Without `jitterReorders`, all of `jitterMs` is added to it.
+   */
+  readonly leastHoldBackMs?: number;
+  /** Longest time by which a datagram of `reorderRate` is held back, in milliseconds, `leastHoldBackMs` to 60,000; 10 by default. */
+  readonly mostHoldBackMs?: number;
   /** Bandwidth; 0 (default) is no limit. */
   readonly bytesPerSecond?: number;
   /** What waits for bandwidth at most, in bytes; the excess is lost; 65,536 by default. */
@@ -79,13 +91,8 @@ export interface RunUntilOptions {
 export type CaptureListener = (from: string, to: string, datagram: Uint8Array) => void;
 
 const linkDefaults: NativeLinkSettings = {
-  lossRate: 0,
-  duplicateRate: 0,
-  reorderRate: 0,
+  ...impairmentDefaults,
   delayMs: 10,
-  jitterMs: 0,
-  bytesPerSecond: 0,
-  queueBytes: defaultQueueBytes,
   ecnMarkBytes: 0,
   sharedBottleneck: false,
   mtuBytes: 1500,

@@ -2,7 +2,14 @@
 // of simulated networks.
 
 import { randomBytes } from 'node:crypto';
-import { argumentError, checkInteger, checkNumber, checkOptions, describe } from '../base/check.js';
+import {
+  argumentError,
+  checkBoolean,
+  checkInteger,
+  checkNumber,
+  checkOptions,
+  describe,
+} from '../base/check.js';
 import type { NativeImpairment } from './native.js';
 
 /**
@@ -14,12 +21,24 @@ export interface ImpairmentOptions {
   readonly lossRate?: number;
   /** Share of datagrams that arrive twice, 0 to 1; 0 by default. */
   readonly duplicateRate?: number;
-  /** Share of datagrams that are overtaken by later ones, 0 to 1; 0 by default. All others keep the order of their peer. */
+  /**
+   * Share of datagrams that are held back, so that later ones overtake them, 0 to 1; 0 by default. All other datagrams keep the
+   * order of their peer, unless `jitterReorders` is set.
+   */
   readonly reorderRate?: number;
   /** One way, in milliseconds, 0 to 60,000; 0 by default. Kept to about a millisecond. */
   readonly delayMs?: number;
-  /** Added to the delay, uniformly between 0 and this; 0 by default. */
+  /** Added to the delay, uniformly between 0 and this, in milliseconds, 0 to 60,000; 0 by default. */
   readonly jitterMs?: number;
+  /** True: datagrams overtake each other by their jitter alone. False (default): jitter keeps the order of each peer. */
+  readonly jitterReorders?: boolean;
+  /**
+   * Shortest time by which a datagram of `reorderRate` is held back, in milliseconds, 0.001 to 60,000; 0.001 by default. The time
+   * is uniform between this and `mostHoldBackMs`. Without `jitterReorders`, all of `jitterMs` is added to it.
+   */
+  readonly leastHoldBackMs?: number;
+  /** Longest time by which a datagram of `reorderRate` is held back, in milliseconds, `leastHoldBackMs` to 60,000; 10 by default. */
+  readonly mostHoldBackMs?: number;
   /**
    * Bandwidth of each direction, for all peers together; 0 (default) is no limit. UDP payload counts. Of a server's `threads` each has an
    * equal part, also of `queueBytes`.
@@ -31,25 +50,30 @@ export interface ImpairmentOptions {
   readonly seed?: bigint | number;
 }
 
-/** The numbers of {@link ImpairmentOptions}, all there. */
-export type ImpairmentNumbers = Required<Omit<ImpairmentOptions, 'seed'>>;
+/** Every option of {@link ImpairmentOptions} but the seed. */
+export type ImpairmentSettings = Required<Omit<ImpairmentOptions, 'seed'>>;
 
-export const defaultQueueBytes = 65_536;
 /** More than any link has, and yet exact in the addon's arithmetic. */
 export const maxLinkBytes: number = 2 ** 40;
 export const maxDelayMs = 60_000;
+/** Shortest time that the addon's clock can tell: one microsecond. */
+export const minHoldBackMs = 0.001;
 
-const defaults: ImpairmentNumbers = {
+/** Settings of a link that impairs nothing. */
+export const impairmentDefaults: ImpairmentSettings = {
   lossRate: 0,
   duplicateRate: 0,
   reorderRate: 0,
   delayMs: 0,
   jitterMs: 0,
+  jitterReorders: false,
+  leastHoldBackMs: minHoldBackMs,
+  mostHoldBackMs: 10,
   bytesPerSecond: 0,
-  queueBytes: defaultQueueBytes,
+  queueBytes: 65_536,
 };
 
-const names: readonly string[] = [...Object.keys(defaults), 'seed'];
+const names: readonly string[] = [...Object.keys(impairmentDefaults), 'seed'];
 
 /**
  * @param prefix stands before the names in messages.
@@ -59,19 +83,28 @@ const names: readonly string[] = [...Object.keys(defaults), 'seed'];
 export function checkImpairment(
   prefix: string,
   given: ImpairmentOptions,
-  fallback: ImpairmentNumbers,
-): ImpairmentNumbers {
-  type Name = keyof ImpairmentNumbers;
-  const number = (name: Name, max: number): number =>
-    checkNumber(prefix + name, given[name] ?? fallback[name], 0, max);
-  const integer = (name: Name): number =>
-    checkInteger(prefix + name, given[name] ?? fallback[name], 0, maxLinkBytes);
+  fallback: ImpairmentSettings,
+): ImpairmentSettings {
+  type Name = keyof ImpairmentSettings;
+  const chosen = (name: Name): unknown => given[name] ?? fallback[name];
+  const number = (name: Name, max: number, min = 0): number =>
+    checkNumber(prefix + name, chosen(name), min, max);
+  const integer = (name: Name): number => checkInteger(prefix + name, chosen(name), 0, maxLinkBytes);
+  const leastHoldBackMs = number('leastHoldBackMs', maxDelayMs, minHoldBackMs);
+  const mostHoldBackMs = number('mostHoldBackMs', maxDelayMs, minHoldBackMs);
+  if (mostHoldBackMs < leastHoldBackMs) {
+    const rule = `${prefix}leastHoldBackMs (${leastHoldBackMs}) or more`;
+    throw argumentError(`${prefix}mostHoldBackMs`, rule, describe(mostHoldBackMs));
+  }
   return {
     lossRate: number('lossRate', 1),
     duplicateRate: number('duplicateRate', 1),
     reorderRate: number('reorderRate', 1),
     delayMs: number('delayMs', maxDelayMs),
     jitterMs: number('jitterMs', maxDelayMs),
+    jitterReorders: checkBoolean(`${prefix}jitterReorders`, chosen('jitterReorders')),
+    leastHoldBackMs,
+    mostHoldBackMs,
     bytesPerSecond: integer('bytesPerSecond'),
     queueBytes: integer('queueBytes'),
   };
@@ -81,7 +114,7 @@ export function checkImpairment(
 export function checkSimulate(options: ImpairmentOptions): NativeImpairment {
   checkOptions('simulate', options, names);
   return {
-    ...checkImpairment('simulate.', options, defaults),
+    ...checkImpairment('simulate.', options, impairmentDefaults),
     seed: checkSeed('simulate.seed', options.seed ?? randomBytes(8).readBigUInt64LE()),
     ecnMarkBytes: 0,
     sharedBottleneck: true,

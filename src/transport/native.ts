@@ -316,6 +316,10 @@ export interface NativeLinkSettings {
   readonly reorderRate: number;
   readonly delayMs: number;
   readonly jitterMs: number;
+  readonly jitterReorders: boolean;
+  readonly leastHoldBackMs: number;
+  /** `leastHoldBackMs` or more. */
+  readonly mostHoldBackMs: number;
   /** 0 is no limit. */
   readonly bytesPerSecond: number;
   readonly queueBytes: number;

@@ -6,15 +6,19 @@ import { readOptions } from '../../src/cli/options.js';
 import { checkSimulate } from '../../src/transport/impairment.js';
 
 test('a profile says the settings of the option simulate', () => {
-  const text = 'loss=5%,delay=80ms,jitter=20ms,duplicate=1%,reorder=0.5%,rate=5mbit,queue=64kb';
+  const text =
+    'loss=5%,delay=80ms,jitter=20ms,jitter-reorders=true,duplicate=1%,reorder=0.5%,least-hold-back=0.5ms,most-hold-back=1s,rate=5mbit,queue=64kb';
   expect(parseNetworkProfile(text)).toEqual({
     text,
     options: {
       lossRate: 0.05,
       delayMs: 80,
       jitterMs: 20,
+      jitterReorders: true,
       duplicateRate: 0.01,
       reorderRate: 0.005,
+      leastHoldBackMs: 0.5,
+      mostHoldBackMs: 1000,
       bytesPerSecond: 625_000,
       queueBytes: 65_536,
     },
@@ -28,6 +32,13 @@ test.each([
   ['delay=1.5s', { delayMs: 1500 }],
   ['delay=0.25ms', { delayMs: 0.25 }],
   ['delay=60s', { delayMs: 60_000 }],
+  ['jitter-reorders=true', { jitterReorders: true }],
+  ['jitter-reorders=false', { jitterReorders: false }],
+  ['least-hold-back=0.001ms', { leastHoldBackMs: 0.001 }],
+  ['least-hold-back=10ms', { leastHoldBackMs: 10 }],
+  ['most-hold-back=0.001ms', { mostHoldBackMs: 0.001 }],
+  ['most-hold-back=5ms,least-hold-back=5ms', { mostHoldBackMs: 5, leastHoldBackMs: 5 }],
+  ['least-hold-back=60s,most-hold-back=60s', { leastHoldBackMs: 60_000, mostHoldBackMs: 60_000 }],
   ['rate=1kbit', { bytesPerSecond: 125 }],
   ['rate=1gbit', { bytesPerSecond: 125_000_000 }],
   ['rate=33.3333kbit', { bytesPerSecond: 4167 }],
@@ -38,7 +49,8 @@ test.each([
   expect(parseNetworkProfile(text).options).toEqual(options);
 });
 
-const keys = 'loss, delay, jitter, duplicate, reorder, rate, queue';
+const keys =
+  'loss, delay, jitter, jitter-reorders, duplicate, reorder, least-hold-back, most-hold-back, rate, queue';
 
 test.each([
   ['', `"" must be KEY=VALUE such as loss=5%, with a key of ${keys}`],
@@ -57,6 +69,19 @@ test.each([
   ['delay=80', 'delay must be a time such as 80ms or 1.5s, from 0ms to 60s; got "80"'],
   ['delay=61s', 'delay must be a time such as 80ms or 1.5s, from 0ms to 60s; got "61s"'],
   ['jitter=1m', 'jitter must be a time such as 80ms or 1.5s, from 0ms to 60s; got "1m"'],
+  ['jitter-reorders=yes', 'jitter-reorders must be true or false; got "yes"'],
+  ['jitter-reorders=1', 'jitter-reorders must be true or false; got "1"'],
+  ['jitter-reorder=true', `unknown key "jitter-reorder"; did you mean jitter-reorders? (keys: ${keys})`],
+  [
+    'least-hold-back=0ms',
+    'least-hold-back must be a time such as 80ms or 1.5s, from 0.001ms to 60s; got "0ms"',
+  ],
+  [
+    'most-hold-back=61s',
+    'most-hold-back must be a time such as 80ms or 1.5s, from 0.001ms to 60s; got "61s"',
+  ],
+  ['least-hold-back=20ms', 'most-hold-back must be least-hold-back (20ms) or more; got 10ms'],
+  ['most-hold-back=5ms,least-hold-back=6ms', 'most-hold-back must be least-hold-back (6ms) or more; got 5ms'],
   ['delay=1 ms', 'delay must be a time such as 80ms or 1.5s, from 0ms to 60s; got "1 ms"'],
   ['delay=1e1ms', 'delay must be a time such as 80ms or 1.5s, from 0ms to 60s; got "1e1ms"'],
   [
@@ -87,6 +112,9 @@ test('whatever a profile says is what the option takes', () => {
   const any = fc.tuple(
     setting('delay', 'delayMs', 60, { ms: 1, s: 1000 }),
     setting('jitter', 'jitterMs', 60, { ms: 1, s: 1000 }),
+    setting('least-hold-back', 'leastHoldBackMs', 10, { ms: 1 }),
+    setting('most-hold-back', 'mostHoldBackMs', 50, { s: 1000 }),
+    fc.boolean().map((value) => ({ text: `jitter-reorders=${value}`, name: 'jitterReorders', value })),
     setting('rate', 'bytesPerSecond', 1000, { kbit: 125, mbit: 125_000, gbit: 125_000_000 }),
     setting('queue', 'queueBytes', 1_000_000, { b: 1, kb: 1024, mb: 1_048_576 }),
     ...(['loss', 'duplicate', 'reorder'] as const).map((key) =>

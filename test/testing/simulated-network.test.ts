@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { ConnectError, type Connection, connect, type Peer, Server } from '../../src/index.js';
-import { SimulatedNetwork, type SimulatedNetworkOptions } from '../../src/testing/index.js';
+import {
+  type LinkSettings,
+  SimulatedNetwork,
+  type SimulatedNetworkOptions,
+} from '../../src/testing/index.js';
 import { mintToken } from '../../src/token/index.js';
 import { bytes, next, protocolId, serverKey, text } from '../transport/support.js';
 
@@ -125,6 +129,72 @@ describe('links', () => {
     await network.runUntil(Promise.all([connection.close(), server.close()]));
   });
 
+  /** When the messages of one side arrive, in milliseconds after each was sent, in the order of arrival. One is sent each 2 ms. */
+  async function delaysOf(settings: LinkSettings): Promise<{ index: number; delayMs: number }[]> {
+    const network = new SimulatedNetwork();
+    const server = await listen(network);
+    const connection = await network.runUntil(connect(await token(network, server), { network }));
+    network.setLink(connection.localAddress, server.address, settings);
+    const sentAtMs: number[] = [];
+    const arrived: { index: number; delayMs: number }[] = [];
+    server.on('message', (_, data) => {
+      const index = Number(text(data));
+      arrived.push({ index, delayMs: network.clock.now() - (sentAtMs[index] ?? Number.NaN) });
+    });
+    for (let index = 0; index < 200; ++index) {
+      sentAtMs.push(network.clock.now());
+      connection.send(bytes(`${index}`));
+      await network.run(2);
+    }
+    await network.run(200);
+    expect(arrived).toHaveLength(200);
+    await network.runUntil(Promise.all([connection.close(), server.close()]));
+    return arrived;
+  }
+
+  const overtaken = (arrived: readonly { index: number }[]): number =>
+    arrived.filter(({ index }, place) => index < (arrived[place - 1]?.index ?? 0)).length;
+
+  test('keep the order whatever the jitter, unless the jitter may reorder', async () => {
+    const jitter = { delayMs: 20, jitterMs: 30 };
+    expect(overtaken(await delaysOf(jitter))).toBe(0);
+    expect(overtaken(await delaysOf({ ...jitter, jitterReorders: false }))).toBe(0);
+    const reordered = await delaysOf({ ...jitter, jitterReorders: true });
+    expect(overtaken(reordered)).toBeGreaterThan(50);
+    const delays = reordered.map(({ delayMs }) => delayMs);
+    expect(Math.min(...delays)).toBeGreaterThanOrEqual(20);
+    expect(Math.max(...delays)).toBeLessThanOrEqual(50);
+  });
+
+  test('hold datagrams back exactly as long as the settings say', async () => {
+    const heldBack = { delayMs: 20, reorderRate: 0.2, leastHoldBackMs: 4.007, mostHoldBackMs: 4.007 };
+    const delays = (await delaysOf(heldBack)).map(({ delayMs }) => Math.round(delayMs * 1000));
+    expect([...new Set(delays)].sort()).toEqual([20_000, 24_007]);
+    const held = delays.filter((each) => each > 20_000).length;
+    expect(held).toBeGreaterThan(20);
+    expect(held).toBeLessThan(70);
+
+    // Where jitter keeps the order, all of it is added, so that later datagrams overtake.
+    const slow = await delaysOf({ ...heldBack, reorderRate: 1, jitterMs: 30 });
+    expect(Math.min(...slow.map(({ delayMs }) => delayMs))).toBeGreaterThanOrEqual(54.007);
+    const fast = await delaysOf({ ...heldBack, reorderRate: 1, jitterMs: 30, jitterReorders: true });
+    expect(Math.min(...fast.map(({ delayMs }) => delayMs))).toBeLessThan(40);
+    expect(Math.max(...fast.map(({ delayMs }) => delayMs))).toBeLessThanOrEqual(54.007);
+  });
+
+  test('hold datagrams back between the two bounds, by 10 ms at most by default', async () => {
+    const range = { delayMs: 20, reorderRate: 1, leastHoldBackMs: 30, mostHoldBackMs: 60 };
+    const delays = (await delaysOf(range)).map(({ delayMs }) => delayMs - 20);
+    expect(Math.min(...delays)).toBeGreaterThanOrEqual(30);
+    expect(Math.min(...delays)).toBeLessThan(35);
+    expect(Math.max(...delays)).toBeLessThanOrEqual(60);
+    expect(Math.max(...delays)).toBeGreaterThan(55);
+    const usual = (await delaysOf({ delayMs: 20, reorderRate: 1 })).map(({ delayMs }) => delayMs - 20);
+    expect(Math.min(...usual)).toBeGreaterThan(0);
+    expect(Math.max(...usual)).toBeLessThanOrEqual(10);
+    expect(Math.max(...usual)).toBeGreaterThan(9);
+  });
+
   test.each([true, false])('limit the rate of all that they cover together: %s', async (sharedBottleneck) => {
     const network = new SimulatedNetwork({ seed: 3 });
     const server = await listen(network);
@@ -160,6 +230,14 @@ describe('links', () => {
     [{ sharedBottleneck: 1 }, 'sharedBottleneck must be true or false; got 1'],
     [{ up: 'no' }, 'up must be true or false; got "no"'],
     [{ lossRate: 2 }, 'lossRate must be a number from 0 to 1; got 2'],
+    [{ jitterReorders: 0 }, 'jitterReorders must be true or false; got 0'],
+    [{ leastHoldBackMs: 0.0009 }, 'leastHoldBackMs must be a number from 0.001 to 60000; got 0.0009'],
+    [
+      { leastHoldBackMs: Number.POSITIVE_INFINITY },
+      'leastHoldBackMs must be a number from 0.001 to 60000; got Infinity',
+    ],
+    [{ mostHoldBackMs: -1 }, 'mostHoldBackMs must be a number from 0.001 to 60000; got -1'],
+    [{ leastHoldBackMs: 2, mostHoldBackMs: 1 }, 'mostHoldBackMs must be leastHoldBackMs (2) or more; got 1'],
   ])('refuse %j', (settings, message) => {
     const network = new SimulatedNetwork();
     expect(() => network.setLink(undefined, undefined, settings as SimulatedNetworkOptions)).toThrow(
@@ -216,6 +294,7 @@ describe('arguments', () => {
     [{ lossRate: 1.1 }, 'lossRate must be a number from 0 to 1; got 1.1'],
     [{ loss: 1 }, "unknown option 'loss' in options"],
     [{ delayMs: -1 }, 'delayMs must be a number from 0 to 60000; got -1'],
+    [{ leastHoldBackMs: 10.5 }, 'mostHoldBackMs must be leastHoldBackMs (10.5) or more; got 10'],
   ])('%o is refused', (options, message) => {
     expect(() => new SimulatedNetwork(options as SimulatedNetworkOptions)).toThrow(
       expect.objectContaining({ code: 'ERR_HAWSER_ARGUMENT', message: expect.stringContaining(message) }),

@@ -75,6 +75,37 @@ const wrongServerOptions: readonly (readonly [string, unknown, string])[] = [
   ['simulate', { reorderRate: '1' }, 'simulate.reorderRate must be a number from 0 to 1; got "1"'],
   ['simulate', { delayMs: 60_001 }, 'simulate.delayMs must be a number from 0 to 60000; got 60001'],
   ['simulate', { jitterMs: Number.NaN }, 'simulate.jitterMs must be a number from 0 to 60000; got NaN'],
+  ['simulate', { jitterReorders: 1 }, 'simulate.jitterReorders must be true or false; got 1'],
+  [
+    'simulate',
+    { leastHoldBackMs: 0 },
+    'simulate.leastHoldBackMs must be a number from 0.001 to 60000; got 0',
+  ],
+  [
+    'simulate',
+    { leastHoldBackMs: 60_001, mostHoldBackMs: 60_001 },
+    'simulate.leastHoldBackMs must be a number from 0.001 to 60000; got 60001',
+  ],
+  [
+    'simulate',
+    { mostHoldBackMs: Number.NaN },
+    'simulate.mostHoldBackMs must be a number from 0.001 to 60000; got NaN',
+  ],
+  [
+    'simulate',
+    { mostHoldBackMs: '5' },
+    'simulate.mostHoldBackMs must be a number from 0.001 to 60000; got "5"',
+  ],
+  [
+    'simulate',
+    { leastHoldBackMs: 5, mostHoldBackMs: 4 },
+    'simulate.mostHoldBackMs must be simulate.leastHoldBackMs (5) or more; got 4',
+  ],
+  [
+    'simulate',
+    { leastHoldBackMs: 11 },
+    'simulate.mostHoldBackMs must be simulate.leastHoldBackMs (11) or more; got 10',
+  ],
   ['simulate', { bytesPerSecond: 0.5 }, 'simulate.bytesPerSecond must be an integer from 0'],
   ['simulate', { queueBytes: -1 }, 'simulate.queueBytes must be an integer from 0 to 1099511627776; got -1'],
   ['simulate', { seed: -1n }, 'simulate.seed must be an integer from 0 to 2 ** 64 - 1; got -1n'],

@@ -88,6 +88,39 @@ describe.each(realSockets)('bad networks %s', (_name, sockets) => {
     expect(drops.replayed).toBeGreaterThan(0);
   });
 
+  test('what is held back comes as late as the options say', async () => {
+    const simulate = { reorderRate: 1, leastHoldBackMs: 60, mostHoldBackMs: 60 };
+    const server = await listen(simulate);
+    const connection = await world.connect(await world.token(server));
+    const began = performance.now();
+    connection.send(bytes('echo'));
+    expect(text((await next(connection, 'message'))[0])).toBe('echo');
+    expect(performance.now() - began).toBeGreaterThanOrEqual(119);
+    expect(connection.minRttMs).toBeGreaterThanOrEqual(119);
+    // By default a datagram is held back by at most 10 ms.
+    await expect.poll(() => connection.minRttMs).toBeLessThan(235);
+  });
+
+  test.each([true, false])('jitter reorders what is sent at one time: %s', async (jitterReorders) => {
+    const server = await listen({});
+    const simulate = { jitterMs: 50, jitterReorders };
+    const connection = await world.connect(await world.token(server), { simulate });
+    const arrived: number[] = [];
+    const all = new Promise<void>((resolve) => {
+      server.on('message', (_, data) => {
+        arrived.push(data[0] ?? 0);
+        if (arrived.length === 50) resolve();
+      });
+    });
+    // Each fills a datagram of its own.
+    for (let index = 0; index < 50; ++index) connection.send(new Uint8Array(1000).fill(index));
+    await all;
+    const inOrder = [...arrived].sort((a, b) => a - b);
+    expect(inOrder).toEqual(Array.from({ length: 50 }, (_, index) => index));
+    if (jitterReorders) expect(arrived).not.toEqual(inOrder);
+    else expect(arrived).toEqual(inOrder);
+  });
+
   test('a rate passes what its queue holds, one after the other, and loses the rest', async () => {
     const server = await listen({});
     const simulate = { bytesPerSecond: 50_000, queueBytes: 5000 };
