@@ -13,7 +13,8 @@
  * @property {number} messagesOut
  * @property {number} mbitIn
  * @property {number} mbitOut
- * @property {number} loss lost packets, of 1
+ * @property {number} loss packets that were declared lost, as a share of the packets sent, 0 to 1
+ * @property {number} spuriousLoss packets that were declared lost and acknowledged later, as a share of the packets sent, 0 to 1
  * @property {number} drops
  * @property {number} cpu of one core, of 1
  * @property {number} rssBytes
@@ -88,6 +89,8 @@ function pointOf(before, sample) {
   /** @param {keyof Sample & `${string}Total`} name */
   const grown = (name) => Math.max(0, sample[name] - before[name]);
   const sent = grown('packetsSentTotal');
+  /** @param {keyof Sample & `${string}Total`} name */
+  const shareOfSent = (name) => (sent === 0 ? 0 : Math.min(1, grown(name) / sent));
   const { timeMs, peers, rssBytes, loopDelayMs, rttMs } = sample;
   return {
     timeMs,
@@ -99,7 +102,8 @@ function pointOf(before, sample) {
     messagesOut: grown('messagesSentTotal') / seconds,
     mbitIn: (grown('bytesReceivedTotal') * 8) / 1e6 / seconds,
     mbitOut: (grown('bytesSentTotal') * 8) / 1e6 / seconds,
-    loss: sent === 0 ? 0 : Math.min(1, grown('packetsLostTotal') / sent),
+    loss: shareOfSent('packetsLostTotal'),
+    spuriousLoss: shareOfSent('spuriousLossesTotal'),
     drops: grown('dropsTotal') / seconds,
     cpu: grown('cpuMicrosTotal') / 1e6 / seconds,
   };

@@ -25,6 +25,8 @@ export interface ListenerRates {
   readonly messagesOut: number;
   /** The share of the packets of the last second that were lost, 0 to 1. */
   readonly lossShare: number;
+  /** Packets that were declared lost and acknowledged later, as a share of the packets of the last second, 0 to 1. */
+  readonly spuriousLossShare: number;
   /** Those that grow now first, the fastest of them before the others; then by their totals. */
   readonly drops: readonly DropRate[];
 }
@@ -64,7 +66,7 @@ export class TopModel {
         return listener === undefined ? 0 : (of(listener) ?? 0);
       });
     const sealed = rate(({ counters }) => counters.packetsSealed);
-    const lost = rate(({ counters }) => counters.packetsLost);
+    const shareOfSealed = (perSecond: number): number => (sealed > 0 ? Math.min(1, perSecond / sealed) : 0);
     const listener = this.#snapshot?.listeners.find((each) => each.name === name);
     return {
       datagramsIn: rate(({ counters }) => counters.datagramsReceived),
@@ -73,7 +75,8 @@ export class TopModel {
       bytesOut: rate(({ counters }) => counters.bytesSent),
       messagesIn: rate(({ counters }) => counters.messagesReceived),
       messagesOut: rate(({ counters }) => counters.messagesSent),
-      lossShare: sealed > 0 ? Math.min(1, lost / sealed) : 0,
+      lossShare: shareOfSealed(rate(({ counters }) => counters.packetsLost)),
+      spuriousLossShare: shareOfSealed(rate(({ counters }) => counters.spuriousLosses)),
       drops: listener === undefined ? [] : dropRates(listener, rate),
     };
   }

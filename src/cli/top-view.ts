@@ -85,7 +85,7 @@ function listenerLines(listener: ListenerSnapshot, rates: ListenerRates, paint: 
     row('out', flow(rates.messagesOut, rates.datagramsOut, rates.bytesOut)),
     row(
       'state',
-      `loss ${percent(rates.lossShare)}  to be sent ${bytes(sendQueueBytes)}  native memory ${bytes(memoryBytes)}`,
+      `loss ${percent(rates.lossShare)}, spurious ${percent(rates.spuriousLossShare)}  to be sent ${bytes(sendQueueBytes)}  native memory ${bytes(memoryBytes)}`,
     ),
     row('rtt', rttText(rttMs, paint)),
     row('drops', dropsText(rates.drops, paint)),

@@ -60,6 +60,24 @@ test('loss is the share of the packets of now', () => {
   expect(model.ratesOf('udp').lossShare).toBe(0.025);
 });
 
+test('spurious losses are a share of the packets of now, and shown with the loss', () => {
+  const model = new TopModel();
+  const before = { packetsSealed: 1e6, packetsLost: 500, spuriousLosses: 400 };
+  model.push(snapshotAt(1000, [counted(before)]));
+  model.push(
+    snapshotAt(2000, [counted({ packetsSealed: 1e6 + 1000, packetsLost: 525, spuriousLosses: 410 })]),
+  );
+  expect(model.ratesOf('udp').spuriousLossShare).toBe(0.01);
+  expect(overviewLines(model, plain).join('\n')).toContain('loss 2.5 %, spurious 1.0 %  to be sent');
+  // A gateway of an earlier version does not count them.
+  const { spuriousLosses: _, ...counters } = fakeListener().counters;
+  const old = fakeListener({ counters: counters as ListenerSnapshot['counters'] });
+  const other = new TopModel();
+  other.push(snapshotAt(1000, [old]));
+  other.push(snapshotAt(2000, [old]));
+  expect(other.ratesOf('udp').spuriousLossShare).toBe(0);
+});
+
 test('round trips are a column for each range between the least and the greatest that there are', () => {
   const bounds = [1, 2, 5, 10, 1000];
   expect(rttText({ bounds, counts: [0, 9, 0, 1, 0, 0] }, plain)).toBe(

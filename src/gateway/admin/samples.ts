@@ -12,6 +12,7 @@ export interface Sample {
   readonly bytesSentTotal: number;
   readonly packetsSentTotal: number;
   readonly packetsLostTotal: number;
+  readonly spuriousLossesTotal: number;
   readonly dropsTotal: number;
   readonly cpuMicrosTotal: number;
   readonly rssBytes: number;
@@ -33,6 +34,7 @@ export function sampleOf({ timeMs, process, listeners }: GatewaySnapshot): Sampl
     bytesSentTotal: sum(({ counters }) => counters.bytesSent),
     packetsSentTotal: sum(({ counters }) => counters.packetsSealed),
     packetsLostTotal: sum(({ counters }) => counters.packetsLost),
+    spuriousLossesTotal: sum(({ counters }) => counters.spuriousLosses),
     dropsTotal: sum(({ drops }) => Object.values(drops).reduce((total, count) => total + count, 0)),
     cpuMicrosTotal: process.cpuMicros,
     rssBytes: process.rssBytes,

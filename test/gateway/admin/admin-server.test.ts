@@ -6,6 +6,7 @@ import { HawserError } from '../../../src/base/errors.js';
 import { type AdminServer, openAdmin } from '../../../src/gateway/admin/admin-server.js';
 import type { AdminOptions } from '../../../src/gateway/admin/options.js';
 import type { GatewaySnapshot } from '../../../src/gateway/snapshot.js';
+import type { TransportStats } from '../../../src/transport/stats.js';
 import { FakeGateway, fakeListener, KeptLog } from './fake-gateway.js';
 import { ask, exchange, open } from './http-client.js';
 import { ManualClock } from './manual-clock.js';
@@ -408,6 +409,28 @@ describe('the history', () => {
     expect(
       new Set(samples.slice(1).map(({ timeMs }, index) => timeMs - (samples[index]?.timeMs ?? 0))),
     ).toEqual(new Set([5000]));
+  });
+});
+
+describe('a sample', () => {
+  it('has the losses of all listeners together', async () => {
+    const url = await start();
+    const listener = (changes: Partial<TransportStats['counters']>) =>
+      fakeListener({ counters: { ...fakeListener().counters, ...changes } });
+    gateway.snapshot = () => ({
+      ...FakeGateway.prototype.snapshot.call(gateway),
+      listeners: [
+        listener({ packetsSealed: 1000, packetsLost: 50, spuriousLosses: 20 }),
+        listener({ packetsSealed: 100, packetsLost: 5, spuriousLosses: 2 }),
+      ],
+    });
+    clock.advance(5000);
+    const samples: object[] = JSON.parse((await ask(url, '/api/history')).text);
+    expect(samples.at(-1)).toMatchObject({
+      packetsSentTotal: 1100,
+      packetsLostTotal: 55,
+      spuriousLossesTotal: 22,
+    });
   });
 });
 
