@@ -45,6 +45,7 @@ namespace hawser {
   X(controlFramesRepeated)   \
   X(packetsLost)             \
   X(spuriousLosses)          \
+  X(acksIncomplete)          \
   X(messagesExpired)         \
   X(messagesLost)            \
   X(creditRefusals)          \

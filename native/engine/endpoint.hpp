@@ -364,8 +364,10 @@ class Endpoint {
   void receive_session(const ReceivedDatagram& datagram, Instant now);
   void charge_foreign_failure(const Peer& peer, const SocketAddress& remote, Instant now);
   [[nodiscard]] static ReceiveKey* receive_key(Peer& peer, std::uint8_t epoch_bits);
-  [[nodiscard]] bool keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addressed);
-  void process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now);
+  [[nodiscard]] bool keep_waiting(Peer& peer, std::uint64_t number, Bytes payload,
+                                  const ConnectionId& addressed);
+  void process_packet(Peer& peer, std::uint64_t number, Bytes payload, const ConnectionId& addressed,
+                      Instant now);
   bool process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now);
   void acknowledge(Peer& peer, Instant now);
   void acknowledge_soon(Peer& peer, Instant now);

@@ -99,9 +99,10 @@ struct ClientAttempt {
   bool aborted = false;
 };
 
-// An opened packet that waits for the token's consumption, and the id that it was sent to.
+// An opened packet that waits for the token's consumption, its number, and the id that it was sent to.
 struct WaitingPacket {
   Buffer payload;
+  std::uint64_t number;
   ConnectionId addressed;
 };
 

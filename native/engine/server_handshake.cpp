@@ -474,7 +474,7 @@ void Endpoint::process_waiting(Peer& peer, Instant now) {
     if (!events_.has_room()) return tell_later(peer);
     const WaitingPacket packet = std::move(peer.half_open->waiting[peer.half_open->processed++]);
     --waiting_count_;
-    process_packet(peer, packet.payload.bytes(), packet.addressed, now);
+    process_packet(peer, packet.number, packet.payload.bytes(), packet.addressed, now);
   }
   drop_half_open(peer);
 }

@@ -134,7 +134,8 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   const bool newest = peer->window.empty() || number > peer->window.highest();
   if (peer->phase == PeerPhase::kHalfOpen) confirm(*peer, now);
   const bool waits = peer->half_open != nullptr;
-  if (waits && !keep_waiting(*peer, payload, *id)) return counters_.add(Counter::dropUnconfirmedOverflow);
+  if (waits && !keep_waiting(*peer, number, payload, *id))
+    return counters_.add(Counter::dropUnconfirmedOverflow);
   if (!waits && lacks_memory(*peer, payload, now)) return counters_.add(Counter::dropReassemblyFull);
   // Out of order: its sender learns at once what is missing (RFC 9000 section 13.2.1).
   if (!peer->window.empty() && number != peer->window.highest() + 1) peer->unacknowledged = kAckEvery;
@@ -148,7 +149,7 @@ void Endpoint::receive_session(const ReceivedDatagram& datagram, Instant now) {
   if (waits) return;
   peer->foreign_packet = foreign;
   if (foreign || peer->path_validation) follow_path(*peer, datagram, newest, now);
-  process_packet(*peer, payload, *id, now);
+  process_packet(*peer, number, payload, *id, now);
 }
 
 // The budget takes memory only once a packet from another address has failed to open.
@@ -163,19 +164,20 @@ ReceiveKey* Endpoint::receive_key(Peer& peer, std::uint8_t epoch_bits) {
   return peer.key_update ? peer.key_update->receive_key(epoch_bits, peer.keys) : nullptr;
 }
 
-bool Endpoint::keep_waiting(Peer& peer, Bytes payload, const ConnectionId& addressed) {
+bool Endpoint::keep_waiting(Peer& peer, std::uint64_t number, Bytes payload, const ConnectionId& addressed) {
   HalfOpen& half = *peer.half_open;
   if (half.waiting.size() == kMaxWaitingPackets || waiting_count_ == kMaxWaitingPacketsInAll) return false;
   Buffer copy = buffers_.acquire();
   if (!copy || payload.size() > copy.storage().size()) return false;
   std::copy(payload.begin(), payload.end(), copy.storage().begin());
   copy.size = payload.size();
-  half.waiting.push_back(WaitingPacket{std::move(copy), addressed});
+  half.waiting.push_back(WaitingPacket{std::move(copy), number, addressed});
   ++waiting_count_;
   return true;
 }
 
-void Endpoint::process_packet(Peer& peer, Bytes payload, const ConnectionId& addressed, Instant now) {
+void Endpoint::process_packet(Peer& peer, std::uint64_t number, Bytes payload, const ConnectionId& addressed,
+                              Instant now) {
   FrameReader reader(payload);
   Frame frame;
   peer.asks_acknowledgement = false;
@@ -187,7 +189,10 @@ void Endpoint::process_packet(Peer& peer, Bytes payload, const ConnectionId& add
   }
   if (reader.failed())
     return fail(peer, DisconnectResult::kProtocolError, DisconnectCode::kProtocolError, now);
-  if (peer.asks_acknowledgement && peer.phase == PeerPhase::kConnected) acknowledge_soon(peer, now);
+  if (peer.asks_acknowledgement && peer.phase == PeerPhase::kConnected) {
+    if (peer.transfer) peer.transfer->lowest_since_ack = std::min(peer.transfer->lowest_since_ack, number);
+    acknowledge_soon(peer, now);
+  }
 }
 
 bool Endpoint::process_frame(Peer& peer, const Frame& frame, const ConnectionId& addressed, Instant now) {
@@ -529,6 +534,10 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
       peer.ack_pending = peer.ack_now = false;
       peer.ack_deadline = kNever;
       peer.unacknowledged = 0;
+      if (peer.transfer) {
+        const std::uint64_t lowest = std::exchange(peer.transfer->lowest_since_ack, UINT64_MAX);
+        if (lowest < acknowledged.back().smallest) counters_.add(Counter::acksIncomplete);
+      }
     }
   }
   if (peer.phase != PeerPhase::kConnected && peer.phase != PeerPhase::kConfirming) return;

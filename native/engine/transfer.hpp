@@ -277,6 +277,9 @@ class Transfer {
   // Unreliable messages that waited until the path carried no datagrams as long any more.
   [[nodiscard]] std::uint64_t messages_outsized() const { return messages_outsized_; }
 
+  // Lowest number of the packets that ask for an acknowledgement and arrived since the last ACK was written;
+  // UINT64_MAX for none.
+  std::uint64_t lowest_since_ack = UINT64_MAX;
   // The user was told to wait for a drain event.
   bool drain_owed = false;
   // How far what this and recovery() count is in the endpoint's counters.

@@ -627,6 +627,34 @@ TEST_CASE("channels: an ACK is believed once") {
   CHECK(hostile.count(Counter::sendQueueBytes) == 0);
 }
 
+TEST_CASE("channels: an ACK that leaves out a packet that has just arrived is counted") {
+  Hostile hostile;
+  const auto data = pattern(10);
+  std::uint64_t message = 0;
+  // Whether the ACK that follows the packet lists it.
+  const auto is_listed = [&](std::uint64_t number) {
+    hostile.peer.forget();
+    hostile.peer.next_number = number;
+    hostile.send(Frames().reliable(kOrdered, message++, {data}));
+    hostile.peer.turn();
+    const auto ack = hostile.peer.last(FrameType::kAck);
+    REQUIRE(ack.has_value());
+    return acknowledges(ack->ack, number);
+  };
+  // Every second packet is missing, so that each of these is a range.
+  constexpr std::uint64_t kFirst = 500;
+  constexpr std::uint64_t kLast = kFirst + 2 * (kMaxAckRanges - 1);
+  for (std::uint64_t number = kFirst; number <= kLast; number += 2) CHECK(is_listed(number));
+  CHECK(is_listed(kFirst - 1));
+  CHECK(hostile.count(Counter::acksIncomplete) == 0);
+  CHECK(!is_listed(kFirst - 3));
+  CHECK(hostile.count(Counter::acksIncomplete) == 1);
+  CHECK(is_listed(kLast + 2));
+  CHECK(is_listed(kLast - 1));
+  CHECK(hostile.count(Counter::acksIncomplete) == 1);
+  hostile.check_alive();
+}
+
 TEST_CASE("channels: floods of ACKs with hundreds of ranges change and cost nothing") {
   ResponseBody offered = offer();
   offered.credit = offered.channel_credit = 1U << 30U;

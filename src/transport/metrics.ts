@@ -142,6 +142,11 @@ export const listenerMetrics: readonly Metric<ListenerMetricsSource>[] = [
     'Packets that were declared lost and acknowledged later.',
     count('spuriousLosses'),
   ),
+  make.counter(
+    'acks_incomplete_total',
+    'ACK frames that left out a packet received since the ACK before, because they list only the newest ranges.',
+    count('acksIncomplete'),
+  ),
   make.counterBy(
     'messages_given_up_total',
     'reason',

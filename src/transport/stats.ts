@@ -39,6 +39,7 @@ export const counterNames = [
   'controlFramesRepeated',
   'packetsLost',
   'spuriousLosses',
+  'acksIncomplete',
   'messagesExpired',
   'messagesLost',
   'creditRefusals',
