@@ -43,16 +43,16 @@ class ReplayWindow {
     words_[word_of(packet_number)] |= bit_of(packet_number);
   }
 
-  // Calls visit(first, last) for runs of received numbers, both ends included, from the highest down, at most
-  // `max_ranges` times: what an ACK frame lists (RFC 9000 section 19.3.1).
+  // Calls visit(first, last) for runs of received numbers, both ends included, from the highest down, until
+  // it returns false: what an ACK frame lists (RFC 9000 section 19.3.1).
   template <class F>
-  void for_each_range(std::size_t max_ranges, F&& visit) const {
+  void for_each_range(F&& visit) const {
     if (empty()) return;
     std::uint64_t left = std::min(highest_, kSize - 1) + 1;  // numbers not looked at yet
     std::uint64_t last = highest_;
-    for (std::size_t count = 0; count < max_ranges; ++count) {
+    for (;;) {
       const std::uint64_t length = run_down(last, left, true);
-      visit(last - (length - 1), last);
+      if (!visit(last - (length - 1), last)) return;
       left -= length;
       if (left == 0) return;
       const std::uint64_t gap = run_down(last - length, left, false);

@@ -523,8 +523,13 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
   if (peer.ack_pending) {
     std::array<AckRange, kMaxAckRanges> ranges{};
     std::size_t count = 0;
-    peer.window.for_each_range(kMaxAckRanges, [&](std::uint64_t first, std::uint64_t last) {
+    // Older ranges were in earlier ACKs. Where many packets come late, one that has just arrived can be below
+    // the newest ranges.
+    std::uint64_t* const lowest = peer.transfer ? &peer.transfer->lowest_since_ack : nullptr;
+    peer.window.for_each_range([&](std::uint64_t first, std::uint64_t last) {
+      if (count >= kUsualAckRanges && (lowest == nullptr || last < *lowest)) return false;
       ranges[count++] = AckRange{first, last};
+      return count < kMaxAckRanges;
     });
     const auto acknowledged = std::span(ranges).first(count);
     const Duration delay = now - peer.ack_received;
@@ -534,10 +539,8 @@ void Endpoint::write_due_frames(Peer& peer, ByteWriter& writer, Instant now) {
       peer.ack_pending = peer.ack_now = false;
       peer.ack_deadline = kNever;
       peer.unacknowledged = 0;
-      if (peer.transfer) {
-        const std::uint64_t lowest = std::exchange(peer.transfer->lowest_since_ack, UINT64_MAX);
-        if (lowest < acknowledged.back().smallest) counters_.add(Counter::acksIncomplete);
-      }
+      if (lowest != nullptr && std::exchange(*lowest, UINT64_MAX) < acknowledged.back().smallest)
+        counters_.add(Counter::acksIncomplete);
     }
   }
   if (peer.phase != PeerPhase::kConnected && peer.phase != PeerPhase::kConfirming) return;

@@ -195,8 +195,10 @@ class Flow {
 
   void send_ack(Instant now) {
     Ack ack{{}, now - newest_arrival_, std::exchange(marked_, 0)};
-    received_.for_each_range(
-        kMaxAckRanges, [&](std::uint64_t first, std::uint64_t last) { ack.ranges.push_back({first, last}); });
+    received_.for_each_range([&](std::uint64_t first, std::uint64_t last) {
+      ack.ranges.push_back({first, last});
+      return ack.ranges.size() < kUsualAckRanges;
+    });
     acks_.emplace(now + link_.options().one_way + options_.extra_one_way, std::move(ack));
     unacknowledged_ = 0;
     ack_timer_ = kNever;

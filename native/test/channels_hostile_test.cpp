@@ -631,6 +631,7 @@ TEST_CASE("channels: an ACK that leaves out a packet that has just arrived is co
   Hostile hostile;
   const auto data = pattern(10);
   std::uint64_t message = 0;
+  std::size_t listed = 0;
   // Whether the ACK that follows the packet lists it.
   const auto is_listed = [&](std::uint64_t number) {
     hostile.peer.forget();
@@ -639,17 +640,27 @@ TEST_CASE("channels: an ACK that leaves out a packet that has just arrived is co
     hostile.peer.turn();
     const auto ack = hostile.peer.last(FrameType::kAck);
     REQUIRE(ack.has_value());
+    listed = ack->ack.range_count + 1;
     return acknowledges(ack->ack, number);
   };
   // Every second packet is missing, so that each of these is a range.
   constexpr std::uint64_t kFirst = 500;
   constexpr std::uint64_t kLast = kFirst + 2 * (kMaxAckRanges - 1);
   for (std::uint64_t number = kFirst; number <= kLast; number += 2) CHECK(is_listed(number));
+  CHECK(listed == kUsualAckRanges);
+  // Late ones have further ranges listed, each only as far as it is.
+  CHECK(is_listed(kLast - 2 * kUsualAckRanges - 1));
+  CHECK(listed == kUsualAckRanges + 1);
   CHECK(is_listed(kFirst - 1));
+  CHECK(listed == kMaxAckRanges - 1);
+  CHECK(is_listed(kFirst - 3));
+  CHECK(listed == kMaxAckRanges);
   CHECK(hostile.count(Counter::acksIncomplete) == 0);
-  CHECK(!is_listed(kFirst - 3));
+  CHECK(!is_listed(kFirst - 5));
+  CHECK(listed == kMaxAckRanges);
   CHECK(hostile.count(Counter::acksIncomplete) == 1);
   CHECK(is_listed(kLast + 2));
+  CHECK(listed == kUsualAckRanges);
   CHECK(is_listed(kLast - 1));
   CHECK(hostile.count(Counter::acksIncomplete) == 1);
   hostile.check_alive();

@@ -1139,7 +1139,7 @@ Json valid_frames(RandomSource& random) {
   add("ack, three ranges", Payload().ack(25, {{90, 100}, {70, 80}, {5, 5}}));
   add("ack down to packet 0", Payload().ack(70'000, {{4, 5}, {0, 2}}));
   std::vector<AckRange> ranges;
-  for (std::uint64_t i = 0; i < kMaxAckRanges; ++i)
+  for (std::uint64_t i = 0; i < kUsualAckRanges; ++i)
     ranges.push_back({100'000 - 1000 * i, 100'000 - 1000 * i + i});
   add("ack, 32 ranges", Payload().ack(1'000'000, ranges));
   add("ack, greatest values", Payload().ack(kVarintMax, {{kVarintMax, kVarintMax}, {0, 0}}));

@@ -23,8 +23,10 @@ inline constexpr std::size_t kMaxMessageSize = 1158;
 inline constexpr std::uint32_t kMaxChannel = 1023;
 // Of a message in several parts.
 inline constexpr std::uint32_t kGreatestMessageSize = 16 * 1024 * 1024;
-// As many as an ACK is written with; a reader takes what the packet holds.
-inline constexpr std::size_t kMaxAckRanges = 32;
+// Ranges that every ACK lists, if there are as many, and most ranges that it lists (docs/protocol.md section
+// 6). A reader takes what the packet holds.
+inline constexpr std::size_t kUsualAckRanges = 32;
+inline constexpr std::size_t kMaxAckRanges = 128;
 
 enum class FrameType : std::uint8_t {
   kPadding = 0x00,
@@ -423,8 +425,8 @@ inline constexpr std::size_t kPongFrameSize = 15;
 // `delay` is cut to 0..2^32 - 1 us.
 [[nodiscard]] bool write_pong(ByteWriter& writer, std::uint16_t sequence, std::uint64_t receive_time,
                               Duration delay);
-// `ranges`: 1 to 32, highest first, at least one number missing between neighbours. A negative `delay` counts
-// as 0.
+// `ranges`: 1 to kMaxAckRanges, highest first, at least one number missing between neighbours. A negative
+// `delay` counts as 0.
 [[nodiscard]] bool write_ack(ByteWriter& writer, Duration delay, std::span<const AckRange> ranges);
 [[nodiscard]] std::size_t ack_frame_size(Duration delay, std::span<const AckRange> ranges);
 // The spread is cut to 0..2^32 - 1 whole milliseconds; the reason is UTF-8 of at most 256 bytes.

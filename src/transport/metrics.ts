@@ -144,7 +144,7 @@ export const listenerMetrics: readonly Metric<ListenerMetricsSource>[] = [
   ),
   make.counter(
     'acks_incomplete_total',
-    'ACK frames that left out a packet received since the ACK before, because they list only the newest ranges.',
+    'ACK frames that left out a packet received since the ACK before, because an ACK lists a limited number of ranges.',
     count('acksIncomplete'),
   ),
   make.counterBy(

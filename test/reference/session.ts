@@ -81,6 +81,8 @@ export class ReferenceSession {
   readonly #pings = new Map<number, bigint>();
   #queue: Frame[] = [];
   #ackWanted = false;
+  /** Number of the oldest packet that arrived since the last ACK. */
+  #oldestSinceAck: bigint | undefined;
   #nextPacketNumber = 0n;
   #nextIdSequence = 0n;
   #nextPing = 0;
@@ -216,7 +218,12 @@ export class ReferenceSession {
         ranges.push({ smallest: number, largest: number });
       }
     }
-    return ranges.slice(0, 32);
+    const oldest = this.#oldestSinceAck;
+    this.#oldestSinceAck = undefined;
+    const listed = ranges.filter(
+      ({ largest }, index) => index < 32 || (oldest !== undefined && largest >= oldest),
+    );
+    return listed.slice(0, 128);
   }
 
   #queueNewId(): void {
@@ -248,7 +255,11 @@ export class ReferenceSession {
       const needed = featureOf(frame);
       require((this.#options.features & needed) === needed, `unknown frame ${frame.type}`);
       this.received.push(frame);
-      this.#ackWanted ||= this.acknowledges && isAcknowledged(frame);
+      if (this.acknowledges && isAcknowledged(frame)) {
+        this.#ackWanted = true;
+        const oldest = this.#oldestSinceAck;
+        if (oldest === undefined || opened.number < oldest) this.#oldestSinceAck = opened.number;
+      }
       this.#take(frame, arrival);
     }
     return true;
