@@ -88,6 +88,12 @@ describe.skipIf(!hasChromium)('the dashboard in a browser', () => {
       await page.getByText('running', { exact: true }).waitFor();
       expect(await page.title()).toBe('edge-7 · hawser');
       await page.locator('[data-figure=Peers] .value', { hasText: /^32$/ }).waitFor();
+      const losses = page.locator('[data-figure="Packets lost"]');
+      expect(await losses.locator('.key').allTextContents()).toEqual(['all', 'spurious']);
+      expect(await losses.locator('.value').allTextContents()).toEqual([
+        expect.stringMatching(/ %$/),
+        expect.stringMatching(/ %$/),
+      ]);
       await page.getByText('1–25 of 32 peers').waitFor();
       await page.getByText('1–1 of 1 sessions').waitFor();
       const rows = page.locator('#listeners tbody tr');
