@@ -4,10 +4,20 @@
 import { RivalUnavailable } from '../lib/unavailable.mjs';
 
 /**
+ * What some rows ask for beyond the defaults. Drivers of the rows about paths heed all of it.
+ *
+ * @typedef {object} SideOptions
+ * @property {string} [host] own IPv4 address; 127.0.0.1 by default
+ * @property {() => void} [onDrain] of the listening side: its `send` has room again
+ * @property {'bbr' | 'cubic'} [congestion] of hawser: how it finds its pace; its default without
+ */
+
+/**
  * @typedef {object} Listening
  * @property {unknown} target what `connect` needs to know, as JSON
  * @property {(data: Uint8Array) => boolean} send to the peer that was heard last; whether to go on
  * @property {(data: Uint8Array) => boolean} [sendBack] what came, without a copy of it; where `send` would make one
+ * @property {() => Record<string, number>} [counters] what the driver counts of its losses, by name
  * @property {() => Promise<void>} close
  */
 
@@ -16,6 +26,7 @@ import { RivalUnavailable } from '../lib/unavailable.mjs';
  * @property {(data: Uint8Array) => boolean} send whether to go on; false means to wait for `onDrain`
  * @property {(messageBytes: number) => Promise<void>} [ready] resolves once messages of that length can be sent
  * @property {() => number} [datagrams] how many were sent so far, where that is known
+ * @property {() => Record<string, number>} [counters] as of Listening
  * @property {() => Promise<void>} close
  */
 
@@ -25,9 +36,12 @@ import { RivalUnavailable } from '../lib/unavailable.mjs';
  * driver is reliable and ordered, and controls the flow itself
  * @property {(messageBytes: number) => number} [perDatagram] messages that share a datagram; one without
  * @property {(message: Uint8Array) => Promise<Uint8Array>} [wrap] a datagram that its client would send, where that is so simple
- * @property {(onMessage: (data: Uint8Array) => void) => Promise<Listening>} listen
- * @property {(target: unknown, onMessage: (data: Uint8Array) => void, onDrain: () => void) => Promise<Connected>} connect
+ * @property {(onMessage: (data: Uint8Array) => void, options?: SideOptions) => Promise<Listening>} listen
+ * @property {(target: unknown, onMessage: (data: Uint8Array) => void, onDrain: () => void, options?: SideOptions) => Promise<Connected>} connect
  */
+
+/** Where both sides are unless a row says otherwise. */
+export const loopback = '127.0.0.1';
 
 /** Wanted size of socket buffers in bytes, the same for all. */
 export const bufferBytes = 4 * 1024 * 1024;

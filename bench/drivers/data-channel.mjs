@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { connect as connectTcp, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
-import { importRival } from './contract.mjs';
+import { importRival, loopback } from './contract.mjs';
 
 /**
  * What is used of the package; its types are not there where it is not installed.
@@ -50,24 +50,24 @@ export function channelDriver(window, options = {}) {
   return {
     window,
 
-    async listen(onMessage) {
+    async listen(onMessage, { host = loopback, onDrain = () => undefined } = {}) {
       /** @type {PeerConnection | undefined} */
       let peer;
       /** @type {DataChannel | undefined} */
       let channel;
       const signalling = createServer((socket) => {
-        peer = openPeer('server', socket);
+        peer = openPeer('server', host, socket);
         peer.onDataChannel((opened) => {
           channel = opened;
-          channel.onMessage((data) => onMessage(bytesOf(data)));
+          use(channel, onMessage, onDrain);
         });
       });
-      signalling.listen(0, '127.0.0.1');
+      signalling.listen(0, host);
       await once(signalling, 'listening');
-      const address = signalling.address();
+      const { port } = /** @type {import('node:net').AddressInfo} */ (signalling.address());
       return {
-        target: typeof address === 'object' ? address?.port : address,
-        send: (data) => channel?.sendMessageBinary(data) ?? false,
+        target: { host, port },
+        send: (data) => channel !== undefined && sendOn(channel, data),
         async close() {
           signalling.close();
           peer?.close();
@@ -76,17 +76,16 @@ export function channelDriver(window, options = {}) {
       };
     },
 
-    async connect(target, onMessage, onDrain) {
-      const socket = connectTcp(Number(target), '127.0.0.1');
+    async connect(target, onMessage, onDrain, { host = loopback } = {}) {
+      const server = /** @type {{host: string, port: number}} */ (target);
+      const socket = connectTcp(server.port, server.host);
       await once(socket, 'connect');
-      const peer = openPeer('client', socket);
+      const peer = openPeer('client', host, socket);
       const channel = peer.createDataChannel('bench', options);
-      channel.setBufferedAmountLowThreshold(queueBytes.low);
-      channel.onBufferedAmountLow(onDrain);
-      channel.onMessage((data) => onMessage(bytesOf(data)));
+      use(channel, onMessage, onDrain);
       await new Promise((resolve) => channel.onOpen(() => resolve(undefined)));
       return {
-        send: (data) => channel.sendMessageBinary(data) || channel.bufferedAmount() < queueBytes.high,
+        send: (data) => sendOn(channel, data),
         async close() {
           socket.destroy();
           peer.close();
@@ -98,14 +97,35 @@ export function channelDriver(window, options = {}) {
 }
 
 /**
+ * @param {DataChannel} channel
+ * @param {(data: Uint8Array) => void} onMessage
+ * @param {() => void} onDrain
+ */
+function use(channel, onMessage, onDrain) {
+  channel.setBufferedAmountLowThreshold(queueBytes.low);
+  channel.onBufferedAmountLow(onDrain);
+  channel.onMessage((data) => onMessage(bytesOf(data)));
+}
+
+/**
+ * @param {DataChannel} channel
+ * @param {Uint8Array} data
+ * @returns {boolean} whether to go on
+ */
+function sendOn(channel, data) {
+  return channel.sendMessageBinary(data) || channel.bufferedAmount() < queueBytes.high;
+}
+
+/**
  * A connection whose descriptions and candidates go over `socket`, both ways.
  *
  * @param {string} name
+ * @param {string} host own address
  * @param {import('node:net').Socket} socket
  * @returns {PeerConnection}
  */
-function openPeer(name, socket) {
-  const peer = new library.PeerConnection(name, { iceServers: [], bindAddress: '127.0.0.1', mtu });
+function openPeer(name, host, socket) {
+  const peer = new library.PeerConnection(name, { iceServers: [], bindAddress: host, mtu });
   /** @param {unknown} message */
   const tell = (message) => socket.write(`${JSON.stringify(message)}\n`);
   peer.onLocalDescription((sdp, type) => tell({ sdp, type }));

@@ -45,6 +45,16 @@ const drivers = {
     reliable: false,
     note: 'WebRTC: an unordered data channel without retransmission over DTLS, on threads of its own',
   },
+  tcp: {
+    encrypted: false,
+    reliable: true,
+    note: 'TCP of the kernel through node:net, without TLS; messages are framed in JavaScript, gathered into writes of 64 KiB',
+  },
+  quic: {
+    encrypted: true,
+    reliable: true,
+    note: 'QUIC of @matrixai/quic (quiche): one stream, in which messages are framed in JavaScript, gathered into writes of 64 KiB',
+  },
   ws: {
     encrypted: false,
     reliable: true,

@@ -1,5 +1,5 @@
 // The sockets of the rivals that are built on udx-native.
-import { bufferBytes, importRival } from './contract.mjs';
+import { bufferBytes, importRival, loopback } from './contract.mjs';
 
 /**
  * What is used of the package, which has no types.
@@ -26,11 +26,14 @@ import { bufferBytes, importRival } from './contract.mjs';
 
 const { default: Udx } = /** @type {{default: new () => Udx}} */ (await importRival('udx-native'));
 
-/** @returns {{udx: Udx, socket: UdxSocket}} a socket on a free port of 127.0.0.1 */
-export function bind() {
+/**
+ * @param {string} [host]
+ * @returns {{udx: Udx, socket: UdxSocket}} a socket on a free port of that address
+ */
+export function bind(host = loopback) {
   const udx = new Udx();
   const socket = udx.createSocket();
-  socket.bind(0, '127.0.0.1');
+  socket.bind(0, host);
   socket.setRecvBufferSize(bufferBytes);
   socket.setSendBufferSize(bufferBytes);
   return { udx, socket };

@@ -1,6 +1,7 @@
 // A stream of udx-native: reliable and ordered, not encrypted. It carries bytes, so messages are framed here.
 // They are gathered into chunks of 64 KiB: a write for each 64-byte message would carry about half as many.
 import { RecordReader, RecordWriter } from '../lib/records.mjs';
+import { loopback } from './contract.mjs';
 import { bind } from './udx-socket.mjs';
 
 const ids = { server: 1, client: 2 };
@@ -10,23 +11,25 @@ const chunkBytes = 64 * 1024;
 export const driver = {
   window: Number.POSITIVE_INFINITY,
 
-  async listen(onMessage) {
-    const { udx, socket } = bind();
+  async listen(onMessage, { host = loopback, onDrain = () => undefined } = {}) {
+    const { udx, socket } = bind(host);
     const stream = udx.createStream(ids.server, {
       // The first packet tells where the client is; false lets it in.
-      firewall: (_, port, host) => {
-        stream.connect(socket, ids.client, port, host);
+      firewall: (_, port, from) => {
+        stream.connect(socket, ids.client, port, from);
         return false;
       },
     });
+    stream.on('drain', onDrain);
     const send = use(stream, onMessage);
-    return { target: socket.address().port, send, close: () => close(stream, socket) };
+    return { target: { host, port: socket.address().port }, send, close: () => close(stream, socket) };
   },
 
-  async connect(target, onMessage, onDrain) {
-    const { udx, socket } = bind();
+  async connect(target, onMessage, onDrain, { host } = {}) {
+    const server = /** @type {{host: string, port: number}} */ (target);
+    const { udx, socket } = bind(host);
     const stream = udx.createStream(ids.client);
-    stream.connect(socket, ids.server, Number(target), '127.0.0.1');
+    stream.connect(socket, ids.server, server.port, server.host);
     stream.on('drain', onDrain);
     const send = use(stream, onMessage);
     return { send, close: () => close(stream, socket) };

@@ -14,6 +14,8 @@ const endMs = 5000;
  * @typedef {object} ProgramOptions
  * @property {number} [core] the core to stay on, from 0; without effect where there are fewer cores or no taskset
  * @property {string[]} [nodeOptions]
+ * @property {number} [readyMs] how long it may take to be ready, before it is ended; no limit by default
+ * @property {readonly string[]} [prefix] command before it, which must end by becoming the program it is given, as nsenter does
  */
 
 export class Program {
@@ -46,13 +48,13 @@ export class Program {
    * @param {unknown} config
    * @param {ProgramOptions} options
    */
-  constructor(name, config, { core, nodeOptions = [] }) {
+  constructor(name, config, { core, nodeOptions = [], prefix = [], readyMs }) {
     const file = fileURLToPath(new URL(`../programs/${name}.mjs`, import.meta.url));
     const command = [process.execPath, ...nodeOptions, file, JSON.stringify(config)];
     if (core !== undefined && canPin && core < availableParallelism()) {
       command.unshift('taskset', '--cpu-list', String(core));
     }
-    const [executable = '', ...args] = command;
+    const [executable = '', ...args] = [...prefix, ...command];
     this.#child = track(spawn(executable, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }));
     /** @type {() => void} */
     let ready = () => undefined;
@@ -62,6 +64,13 @@ export class Program {
       ready = resolve;
       failed = reject;
     });
+    if (readyMs !== undefined) {
+      const timer = setTimeout(() => {
+        failed(new Error(`${name} was not ready within ${readyMs} ms`));
+        this.#child.kill('SIGKILL');
+      }, readyMs);
+      this.#ready.catch(() => undefined).finally(() => clearTimeout(timer));
+    }
     /** @param {{ready?: boolean, unavailable?: string, id: number, result: unknown}} message */
     const onMessage = (message) => {
       if (message.ready) return ready();

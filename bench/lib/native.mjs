@@ -10,7 +10,7 @@ import { RivalUnavailable } from './unavailable.mjs';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Where the preset `bench` of CMakePresets.json builds. */
 const folder = join(root, 'build-cmake', 'bench');
-/** Builds that are done or under way, by program. @type {Map<string, Promise<void>>} */
+/** Builds that are done or under way, by program. @type {Map<string, Promise<string>>} */
 const builds = new Map();
 
 /**
@@ -21,8 +21,7 @@ const builds = new Map();
  * @returns {Promise<unknown>} what it printed: JSON; rejects with the program's or the compiler's output when either fails
  */
 export async function runNative(name, args) {
-  await builtNative(name);
-  return JSON.parse(await call(join(folder, `bench_${name}`), args.map(String)));
+  return JSON.parse(await call(await builtNative(name), args.map(String)));
 }
 
 /**
@@ -45,7 +44,7 @@ export async function runLinux(name, args, size) {
  * Builds a native program, for rows in which nothing else may go on meanwhile.
  *
  * @param {string} name as above
- * @returns {Promise<void>}
+ * @returns {Promise<string>} its file
  */
 export function builtNative(name) {
   const built = builds.get(name) ?? build(name);
@@ -53,11 +52,15 @@ export function builtNative(name) {
   return built;
 }
 
-/** @param {string} name */
+/**
+ * @param {string} name
+ * @returns {Promise<string>} its file
+ */
 async function build(name) {
   await call('cmake', ['--preset', 'bench']);
   const jobs = String(availableParallelism());
   await call('cmake', ['--build', folder, '--target', `bench_${name}`, '--parallel', jobs]);
+  return join(folder, `bench_${name}`);
 }
 
 /**

@@ -179,8 +179,8 @@ function reading({ runs }) {
 }
 
 /** @param {Document} results */
-function failures({ failures: all }) {
-  const texts = Object.entries(all).map(([id, why]) =>
+function failures({ failures: all, skipped = {} }) {
+  const texts = Object.entries({ ...all, ...skipped }).map(([id, why]) =>
     element('li', {}, [element('b', {}, escapeText(id)), ` ${escapeText(why)}`]),
   );
   if (texts.length === 0) return [];

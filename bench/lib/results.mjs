@@ -19,6 +19,7 @@ import { fileURLToPath } from 'node:url';
  * @property {Versions} versions
  * @property {MeasuredRow[]} rows
  * @property {Record<string, string>} failures rows that could not be measured, and why
+ * @property {Record<string, string>} [skipped] rows that need what the machine does not have, and what
  */
 
 /** The rows that say what hawser is for: they come first, and README.md shows them. */
@@ -134,11 +135,14 @@ export function resumable(now, before) {
 export function mergeResults(into, from, order) {
   const rows = new Map([...into.rows, ...from.rows].map((row) => [row.id, row]));
   const measured = new Set(from.rows.map(({ id }) => id));
-  const failures = Object.entries(into.failures).filter(([id]) => !measured.has(id));
+  /** @param {Record<string, string>} reasons */
+  const stillTrue = (reasons) =>
+    Object.fromEntries(Object.entries(reasons).filter(([id]) => !measured.has(id)));
   return {
     ...into,
     rows: order.flatMap((id) => rows.get(id) ?? []),
-    failures: Object.fromEntries(failures),
+    failures: stillTrue(into.failures),
+    ...(into.skipped && { skipped: stillTrue(into.skipped) }),
   };
 }
 

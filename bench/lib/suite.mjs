@@ -14,7 +14,7 @@ import { measureRow } from './rows.mjs';
 
 /**
  * @param {readonly Row[]} rows
- * @param {Document} document gets the rows that it has not yet, and the failures
+ * @param {Document} document gets the rows that it has not yet, the failures, and what was skipped
  * @param {Surroundings} surroundings
  * @returns {Promise<string[]>} ids of the rows that were not measured because of the interruption
  */
@@ -25,6 +25,12 @@ export async function measureSuite(rows, document, { say, keep, interruption }) 
     const place = `[${index + 1}/${rows.length}  ${formatDuration((Date.now() - begin) / 1000)}]`;
     if (document.rows.some(({ id }) => id === row.id)) {
       say(`${place} ${row.id}: measured before the interruption`);
+      continue;
+    }
+    if (row.lacks !== undefined) {
+      document.skipped = { ...document.skipped, [row.id]: `this machine has no ${row.lacks}` };
+      say(`${place} ${row.id}: skipped, as this machine has no ${row.lacks}`);
+      keep(document);
       continue;
     }
     say(`${place} ${row.id}: ${row.title}`);
@@ -66,5 +72,8 @@ async function attempt(row, { runs, size }, say) {
  * @param {Document} document
  */
 function unmeasured(rows, document) {
-  return rows.map(({ id }) => id).filter((id) => !document.rows.some((row) => row.id === id));
+  return rows
+    .filter(({ lacks }) => lacks === undefined)
+    .map(({ id }) => id)
+    .filter((id) => !document.rows.some((row) => row.id === id));
 }

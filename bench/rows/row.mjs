@@ -57,7 +57,9 @@
  * @property {{x: string, even?: boolean, lines: Readonly<Record<string, {title: string, unit: string}>>}} [series] what the samples'
  * series are: the title of x, whether equal steps of it are equally long (else it is logarithmic), and the title of each line
  * @property {boolean} [exact] one run is enough: every run gives the same figure, or takes the median of several windows itself
- * @property {string} [lacks] what this machine does not have and the row needs: then measuring it fails
+ * @property {number} [mostRuns] of each contender, where a run takes long
+ * @property {string} [lacks] what this machine does not have and the row needs; completes "this machine has no". The row is then skipped, and
+ * measuring it fails
  * @property {string} note how it is measured, in a sentence
  * @property {(contender: string, size: Size) => Promise<Sample>} measure one run in processes of its own; `hawser` or another contender,
  * whose RivalUnavailable leaves it out of the row
@@ -82,6 +84,9 @@ export const sessionsGroup = 'sessions';
 
 /** The group of the rows about keys. */
 export const keysGroup = 'keys';
+
+/** The group of the rows about bad networks. */
+export const pathsGroup = 'paths';
 
 /** The group of the rows about the composed gateway and the package. */
 export const gatewayGroup = 'gateway';

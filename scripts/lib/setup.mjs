@@ -27,11 +27,14 @@ function dependenciesAreCurrent(folder) {
   if (!existsSync(installedFile)) return false;
   const wanted = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')).packages;
   const installed = JSON.parse(readFileSync(installedFile, 'utf8')).packages;
+  const ownOptional = Object.keys(wanted[''].optionalDependencies ?? {}).map((name) => `node_modules/${name}`);
   return Object.entries(wanted).every(([path, entry]) => {
     if (path === '') return true;
     const present = installed[path];
-    // Optional packages for other platforms are in the lock file and never installed.
-    if (present === undefined) return entry.optional === true;
+    // Optional packages for other platforms are in the lock file and never installed. One that package.json itself names, and that says
+    // nothing of platforms, has been added since.
+    const forSome = entry.os !== undefined || entry.cpu !== undefined || !ownOptional.includes(path);
+    if (present === undefined) return entry.optional === true && forSome;
     return present.version === entry.version && present.integrity === entry.integrity;
   });
 }

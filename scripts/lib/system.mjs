@@ -36,6 +36,11 @@ async function accepts(compiler, flags, probe) {
   return code === 0;
 }
 
+/** Whether a header is installed; true on systems other than Linux, where what needs it does not run. */
+function hasHeader(name) {
+  return process.platform !== 'linux' || ['/usr', '/usr/local'].some((dir) => existsSync(`${dir}/include/${name}`));
+}
+
 /**
  * Each: what it is, for which purposes, whether it is there, and what brings it on Debian and with Homebrew. `without`: what is left out
  * where it cannot be had; without that nothing works.
@@ -99,6 +104,22 @@ const requirements = [
     brew: ['etcd'],
     without: 'whatever needs a real etcd is skipped',
     afterApt: (prefix) => turnServiceOff('etcd.service', prefix),
+  },
+  {
+    name: 'ENet',
+    purposes: ['bench'],
+    present: () => hasHeader('enet/enet.h'),
+    apt: ['libenet-dev'],
+    brew: ['enet'],
+    without: 'the rows about paths do without this rival',
+  },
+  {
+    name: 'ngtcp2 with GnuTLS',
+    purposes: ['bench'],
+    present: () => hasHeader('ngtcp2/ngtcp2_crypto_gnutls.h') && hasHeader('gnutls/gnutls.h'),
+    apt: ['libngtcp2-dev', 'libngtcp2-crypto-gnutls-dev', 'libgnutls28-dev'],
+    brew: ['libngtcp2', 'gnutls'],
+    without: 'the rows about paths do without this rival',
   },
   {
     name: 'promtool',

@@ -26,6 +26,8 @@ describe('every driver', () => {
     'node-datachannel',
     'node-datachannel-unreliable',
     'ws',
+    'tcp',
+    'quic',
   ] as const;
 
   it.each(names)('%s carries messages both ways', async (name) => {
@@ -46,6 +48,38 @@ describe('every driver', () => {
     await connected.close();
     await listening.close();
   });
+
+  const forPaths = ['hawser-reliable', 'udx-stream', 'node-datachannel', 'tcp', 'quic'] as const;
+  it.each(forPaths)('%s of the rows about paths sends from the listening side, and says when it has room', async (name) => {
+    const driver = await loaded(name);
+    if (driver === undefined) return;
+    const message = Buffer.alloc(16 * 1024);
+    const count = 256;
+    let left = count;
+    let drains = 0;
+    const fill = (): void => {
+      while (left-- > 0) if (!listening.send(message)) return;
+    };
+    const onDrain = (): void => {
+      ++drains;
+      fill();
+    };
+    const listening = await driver.listen(() => fill(), { host: '127.0.0.1', onDrain });
+    let received = 0;
+    await new Promise<void>((resolve) => {
+      const onMessage = (): void => {
+        if (++received === count) resolve();
+      };
+      void driver.connect(listening.target, onMessage, () => undefined, { host: '127.0.0.1' }).then((connected) => {
+        connected.send(Buffer.from('go on'));
+        closing = () => connected.close();
+      });
+    });
+    expect(drains).toBeGreaterThan(0);
+    await closing();
+    await listening.close();
+  });
+  let closing: () => Promise<void> = async () => undefined;
 
   it('says what it does', () => {
     for (const name of names) expect(does({ contender: name }).contender?.note).toMatch(/^[^.]+[^. ]$/);

@@ -136,6 +136,25 @@ describe('an interrupted run', () => {
     expect(document.rows).toMatchObject([{ id: 'first', ours: 1, commit: 'aaaa' }]);
   });
 
+  it('skips a row that needs what the machine does not have, and says what', async () => {
+    const document = madeUpDocument();
+    const lines: string[] = [];
+    const rest = await measureSuite(
+      [{ ...row('needy', async () => ({ value: 1 })), lacks: 'such device' }],
+      document,
+      {
+        say: (line) => lines.push(line),
+        keep: () => undefined,
+        interruption: new Promise(() => undefined),
+      },
+    );
+    expect(rest).toEqual([]);
+    expect(document).toMatchObject({ rows: [], failures: {} });
+    expect(document.skipped).toEqual({ needy: 'this machine has no such device' });
+    expect(lines.join()).toContain('needy: skipped, as this machine has no such device');
+    expect(reportPage(document)).toContain('this machine has no such device');
+  });
+
   it('measures only what is missing when it is taken up', async () => {
     const measured: string[] = [];
     const document = madeUpDocument([madeUpRow('first', { hawser: 7 })]);

@@ -11,7 +11,14 @@ import { prebuildFaults } from '../../bench/rows/gateway-package.mjs';
 import { rows } from '../../bench/rows/index.mjs';
 import { densest, firstAttemptFaults, histogram } from '../../bench/rows/reconnect.mjs';
 import { faultsOf } from '../../bench/rows/reliable.mjs';
-import { bundlingFault, interactionGroup, keysGroup, lossFault, type Row } from '../../bench/rows/row.mjs';
+import {
+  bundlingFault,
+  interactionGroup,
+  keysGroup,
+  lossFault,
+  pathsGroup,
+  type Row,
+} from '../../bench/rows/row.mjs';
 import { type Figures, simulatedRows } from '../../bench/rows/simulated.mjs';
 import { pingFaults } from '../../bench/rows/stall.mjs';
 import { targets } from '../../scripts/prebuild/targets.mjs';
@@ -20,7 +27,9 @@ describe('the rows of the benchmark', () => {
   // Others that are exact need a native build for measuring.
   const inJavaScript = [interactionGroup, keysGroup];
   const quick = rows.filter(
-    ({ exact, group }) => exact !== true || inJavaScript.some((each) => each === group),
+    // test/bench/paths.test.ts runs one of the rows about paths: all of them take minutes.
+    ({ exact, group }) =>
+      group !== pathsGroup && (exact !== true || inJavaScript.some((each) => each === group)),
   );
   it.for(quick.map((row) => [row.id, row] as const))('%s runs', async ([, row], { skip }) => {
     if (row.lacks !== undefined) skip(`this machine has no ${row.lacks}`);
@@ -80,6 +89,12 @@ describe('a rival that cannot run here', () => {
   it('is one whose package cannot be loaded', async () => {
     await expect(importRival('hawser-no-such-rival')).rejects.toThrow(RivalUnavailable);
     await expect(importRival('hawser-no-such-rival')).rejects.toThrow(/^hawser-no-such-rival: /);
+  });
+
+  it('has no more runs than the row allows', async () => {
+    const counted = { ...row(absentOnly), mostRuns: 2 };
+    expect(await measureRow(counted, 3, 'smoke', () => undefined)).toMatchObject({ runs: 2 });
+    expect(await measureRow(counted, 1, 'smoke', () => undefined)).toMatchObject({ runs: 1 });
   });
 
   it('is told from one that fails, and from ours', async () => {
