@@ -183,7 +183,5 @@ async function sign(key, data) {
  */
 async function verify(key, data, signature) {
   const expected = new Uint8Array(await sign(key, data));
-  return (
-    signature.byteLength === expected.byteLength && timingSafeEqual(expected, new Uint8Array(signature))
-  );
+  return signature.byteLength === expected.byteLength && timingSafeEqual(expected, new Uint8Array(signature));
 }

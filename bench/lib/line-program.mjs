@@ -117,6 +117,8 @@ export class LineProgram {
   #failure(code, signal) {
     const said = this.#errors.trim();
     if (code === unavailableCode) return new RivalUnavailable(said);
-    return new Error(`${this.#name} ended with ${signal ?? `exit code ${code}`}${said === '' ? '' : `: ${said}`}`);
+    return new Error(
+      `${this.#name} ended with ${signal ?? `exit code ${code}`}${said === '' ? '' : `: ${said}`}`,
+    );
   }
 }

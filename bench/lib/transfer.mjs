@@ -90,7 +90,8 @@ export class TransferSender {
 export class TransferReceiver {
   /** Resolves once anything has come. @type {Promise<void>} */
   heard;
-  #onHeard = () => {};
+  /** @type {() => void} */
+  #onHeard = () => undefined;
   #bytes = 0;
   #misplaced = 0;
   #expected = 0;
@@ -98,7 +99,8 @@ export class TransferReceiver {
   /** @type {number[] | undefined} */
   #latenciesMs;
   #isComplete = () => false;
-  #onComplete = () => {};
+  /** @type {() => void} */
+  #onComplete = () => undefined;
 
   constructor() {
     this.heard = new Promise((resolve) => {

@@ -1,5 +1,5 @@
-// One bidirectional stream of QUIC over ngtcp2 and GnuTLS between two processes, for the rows about paths: see
-// path_transfer.hpp. Messages have their length in front, two bytes, little-endian.
+// One bidirectional stream of QUIC over ngtcp2 and GnuTLS between two processes, for the rows about paths:
+// see path_transfer.hpp. Messages have their length in front, two bytes, little-endian.
 //
 // The library does no input and output, so that this program does: batches of datagrams by sendmmsg(2) and
 // recvmmsg(2). Congestion control is CUBIC, the library's default.
@@ -66,8 +66,8 @@ class Credentials {
     gnutls_x509_crt_t certificate = nullptr;
     gnutls_x509_privkey_init(&key);
     gnutls_x509_crt_init(&certificate);
-    const bool made = sign(key, certificate) &&
-                      gnutls_certificate_set_x509_key(credentials_, &certificate, 1, key) >= 0;
+    const bool made =
+        sign(key, certificate) && gnutls_certificate_set_x509_key(credentials_, &certificate, 1, key) >= 0;
     gnutls_x509_crt_deinit(certificate);
     gnutls_x509_privkey_deinit(key);
     return made;
@@ -161,7 +161,8 @@ class StreamReader {
 
  private:
   [[nodiscard]] std::size_t record_bytes() const {
-    return kHeaderBytes + (std::to_integer<std::size_t>(rest_[0]) | std::to_integer<std::size_t>(rest_[1]) << 8U);
+    return kHeaderBytes +
+           (std::to_integer<std::size_t>(rest_[0]) | std::to_integer<std::size_t>(rest_[1]) << 8U);
   }
 
   std::vector<std::byte> rest_;
@@ -357,8 +358,9 @@ class QuicEndpoint final : public Endpoint {
       self(user_data).stream_ = stream;
       return 0;
     };
-    callbacks.recv_stream_data = [](ngtcp2_conn* connection, std::uint32_t, std::int64_t stream, std::uint64_t,
-                                    const std::uint8_t* data, std::size_t size, void* user_data, void*) {
+    callbacks.recv_stream_data = [](ngtcp2_conn* connection, std::uint32_t, std::int64_t stream,
+                                    std::uint64_t, const std::uint8_t* data, std::size_t size,
+                                    void* user_data, void*) {
       QuicEndpoint& endpoint = self(user_data);
       endpoint.reader_.read(std::as_bytes(std::span(data, size)), *endpoint.sink_);
       ngtcp2_conn_extend_max_stream_offset(connection, stream, size);
@@ -412,9 +414,9 @@ class QuicEndpoint final : public Endpoint {
     if (connection_ == nullptr) return;
     const ngtcp2_path path = make_path();
     const ngtcp2_pkt_info info{};
-    const int result =
-        ngtcp2_conn_read_pkt(connection_, &path, &info, reinterpret_cast<const std::uint8_t*>(datagram.data()),
-                             datagram.size(), timestamp());
+    const int result = ngtcp2_conn_read_pkt(connection_, &path, &info,
+                                            reinterpret_cast<const std::uint8_t*>(datagram.data()),
+                                            datagram.size(), timestamp());
     if (result != 0) failed_ = true;
   }
 
@@ -436,7 +438,8 @@ class QuicEndpoint final : public Endpoint {
     }
     ngtcp2_conn_update_pkt_tx_time(connection_, now);
     for (std::size_t sent = 0; sent < count;) {
-      const int taken = sendmmsg(descriptor_, outgoing_->headers.data() + sent, static_cast<unsigned>(count - sent), 0);
+      const int taken =
+          sendmmsg(descriptor_, outgoing_->headers.data() + sent, static_cast<unsigned>(count - sent), 0);
       // What the kernel refuses is lost, and sent again by the library.
       sent += taken > 0 ? static_cast<std::size_t>(taken) : 1;
     }
@@ -489,7 +492,8 @@ int main(int count, char** arguments) {
 
 int main() {
   std::fputs(
-      "ngtcp2 was not there when this program was built: install libngtcp2-dev, libngtcp2-crypto-gnutls-dev and "
+      "ngtcp2 was not there when this program was built: install libngtcp2-dev, libngtcp2-crypto-gnutls-dev "
+      "and "
       "libgnutls28-dev\n",
       stderr);
   return 3;

@@ -191,8 +191,8 @@ class PathDevice {
     return std::nullopt;
   }
 
-  // Gives the route to the other end a congestion control. The sysctl tcp_congestion_control is not enough: in
-  // a namespace other than the first it takes only what tcp_allowed_congestion_control lists.
+  // Gives the route to the other end a congestion control. The sysctl tcp_congestion_control is not enough:
+  // in a namespace other than the first it takes only what tcp_allowed_congestion_control lists.
   [[nodiscard]] std::optional<Failure> set_congestion(const std::string& name) const {
     const Descriptor netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
     if (!netlink.is_open()) return Failure{"socket(AF_NETLINK)", errno};
@@ -211,8 +211,8 @@ class PathDevice {
     return std::nullopt;
   }
 
-  // From the line of the device in /proc/net/dev: eight figures about receipt, then bytes, packets, errors and
-  // drops of sending.
+  // From the line of the device in /proc/net/dev: eight figures about receipt, then bytes, packets, errors
+  // and drops of sending.
   [[nodiscard]] std::uint64_t read_dropped() const {
     std::FILE* file = std::fopen("/proc/thread-self/net/dev", "re");
     if (file == nullptr) return 0;

@@ -11,7 +11,8 @@ namespace hawser::bench {
 // An IPv4 address in host byte order.
 using Ipv4Address = std::uint32_t;
 
-// Returns the Internet checksum after one of the 16-bit words that it covers has changed: RFC 1624, equation 3.
+// Returns the Internet checksum after one of the 16-bit words that it covers has changed: RFC 1624,
+// equation 3.
 constexpr std::uint16_t updated_checksum(std::uint16_t checksum, std::uint16_t before, std::uint16_t after) {
   constexpr std::uint32_t kLow = 0xffff;
   std::uint32_t sum = (~std::uint32_t{checksum} & kLow) + (~std::uint32_t{before} & kLow) + after;
@@ -70,9 +71,8 @@ class Ipv4Packet {
 
   // Both checksums cover the addresses: that of TCP and UDP by their pseudo header.
   void set_address(std::size_t at, Ipv4Address address) {
-    for (const auto& [place, value] :
-         {std::pair(at, static_cast<std::uint16_t>(address >> 16U)),
-          std::pair(at + 2, static_cast<std::uint16_t>(address & 0xffffU))}) {
+    for (const auto& [place, value] : {std::pair(at, static_cast<std::uint16_t>(address >> 16U)),
+                                       std::pair(at + 2, static_cast<std::uint16_t>(address & 0xffffU))}) {
       const std::uint16_t before = word(place);
       set_word(place, value);
       set_word(kChecksum, updated_checksum(word(kChecksum), before, value));

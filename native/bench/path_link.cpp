@@ -1,15 +1,15 @@
-// A bad network between two TUN devices, for whole programs: each device is in a network namespace of its own, and
-// what one of them sends arrives at the other as native/io/link_model.hpp decides.
+// A bad network between two TUN devices, for whole programs: each device is in a network namespace of its
+// own, and what one of them sends arrives at the other as native/io/link_model.hpp decides.
 //
 //   bench_path_link [NAME=VALUE ...]
 //
-// The near end is 10.77.0.1, the far end 10.77.0.2. Settings have the names of the link settings of hawser/testing:
-// lossRate, duplicateRate, reorderRate, delayMs, jitterMs, jitterReorders, leastHoldBackMs, mostHoldBackMs,
-// bytesPerSecond, queueBytes, mtuBytes. They hold for each direction. Sizes are those of IP packets, headers
-// included. Also: seed, and tcpCongestion, the congestion control of TCP in both namespaces.
+// The near end is 10.77.0.1, the far end 10.77.0.2. Settings have the names of the link settings of
+// hawser/testing: lossRate, duplicateRate, reorderRate, delayMs, jitterMs, jitterReorders, leastHoldBackMs,
+// mostHoldBackMs, bytesPerSecond, queueBytes, mtuBytes. They hold for each direction. Sizes are those of IP
+// packets, headers included. Also: seed, and tcpCongestion, the congestion control of TCP in both namespaces.
 //
-// Prints a line of JSON that says how programs get to the two ends (nsenter --net=NAMESPACE). Then reads commands,
-// a line each, and answers each with a line of JSON:
+// Prints a line of JSON that says how programs get to the two ends (nsenter --net=NAMESPACE). Then reads
+// commands, a line each, and answers each with a line of JSON:
 //
 //   figures              what has happened so far, by direction
 //   down, up             begins and ends an outage
@@ -203,8 +203,8 @@ class Link {
       return;
     }
     // The link marks nothing, so that the bits of ECN stay as they are.
-    const LinkPassage passage = direction.model.pass(settings_, direction.queue, direction.last_arrival, instant,
-                                                     packet.size(), 0);
+    const LinkPassage passage =
+        direction.model.pass(settings_, direction.queue, direction.last_arrival, instant, packet.size(), 0);
     if (passage.count > 1) ++figures.duplicated;
     for (const LinkCopy& copy : passage.copies()) {
       count(figures, copy);
@@ -325,7 +325,8 @@ class Link {
 
   void print(const Direction& direction) const {
     const Figures& figures = direction.figures;
-    std::printf(R"({"packets":%)" PRIu64 R"(,"bytes":%)" PRIu64 R"(,"delivered":%)" PRIu64 R"(,"lost":%)" PRIu64,
+    std::printf(R"({"packets":%)" PRIu64 R"(,"bytes":%)" PRIu64 R"(,"delivered":%)" PRIu64
+                R"(,"lost":%)" PRIu64,
                 figures.packets, figures.bytes, figures.delivered, figures.lost);
     std::printf(R"(,"tooLong":%)" PRIu64 R"(,"queueFull":%)" PRIu64 R"(,"cutOff":%)" PRIu64, figures.too_long,
                 figures.queue_full, figures.cut_off);
@@ -366,7 +367,8 @@ std::optional<Options> read_options(std::span<char*> arguments) {
       known = apply_setting(options.settings, setting->first, setting->second);
     }
     if (known) continue;
-    std::fprintf(stderr, "bench_path_link: no such setting, or its value is not allowed: %s\n", argument.data());
+    std::fprintf(stderr, "bench_path_link: no such setting, or its value is not allowed: %s\n",
+                 argument.data());
     return std::nullopt;
   }
   return options;
@@ -381,9 +383,10 @@ int report(const Failure& failure, const Options& options) {
     return kExitUnavailable;
   }
   if (failure.error == EPERM || failure.error == EACCES) {
-    std::fprintf(stderr,
-                 "%s is not permitted: run as root, or with the capabilities CAP_SYS_ADMIN and CAP_NET_ADMIN\n",
-                 failure.step);
+    std::fprintf(
+        stderr,
+        "%s is not permitted: run as root, or with the capabilities CAP_SYS_ADMIN and CAP_NET_ADMIN\n",
+        failure.step);
     return kExitUnavailable;
   }
   if (step == "open /dev/net/tun") {

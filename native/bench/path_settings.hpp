@@ -60,9 +60,7 @@ inline constexpr std::array<NumberSetting, 10> kNumberSettings{{
        settings.bytes_per_second = static_cast<std::uint64_t>(value);
      }},
     {"queueBytes", kMaxBytes,
-     [](LinkSettings& settings, double value) {
-       settings.queue_bytes = static_cast<std::uint64_t>(value);
-     }},
+     [](LinkSettings& settings, double value) { settings.queue_bytes = static_cast<std::uint64_t>(value); }},
     {"mtuBytes", kMaxBytes,
      [](LinkSettings& settings, double value) { settings.mtu_bytes = static_cast<std::size_t>(value); }},
 }};

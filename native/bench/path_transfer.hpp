@@ -1,18 +1,18 @@
-// What the programs of rivals in C have in common: they send and receive the messages of the rows about paths, as
-// bench/programs/path-end.mjs does for drivers in JavaScript. Linux only.
+// What the programs of rivals in C have in common: they send and receive the messages of the rows about
+// paths, as bench/programs/path-end.mjs does for drivers in JavaScript. Linux only.
 //
 //   PROGRAM listen ADDRESS
 //   PROGRAM connect ADDRESS PORT
 //
-// Prints a line of JSON once it listens or is connected, {"port":PORT}. Then reads commands, a line each, and answers
-// each with a line of JSON, in order:
+// Prints a line of JSON once it listens or is connected, {"port":PORT}. Then reads commands, a line each, and
+// answers each with a line of JSON, in order:
 //
 //   heard                     answered once the other side is connected
 //   send BYTES                sends so many bytes, in messages of 16 KiB, as fast as it can
-//   receive BYTES MS          answered once so many bytes have come since then, or after so long: with what came
-//   pace COUNT BYTES RATE     sends messages of so many bytes, RATE a second
-//   latencies COUNT MS        answered likewise: with the latency of each message in milliseconds
-//   mark                      the CPU time that this process has used
+//   receive BYTES MS          answered once so many bytes have come since then, or after so long: with what
+//   came pace COUNT BYTES RATE     sends messages of so many bytes, RATE a second latencies COUNT MS answered
+//   likewise: with the latency of each message in milliseconds mark                      the CPU time that
+//   this process has used
 #pragma once
 
 #include <poll.h>
@@ -41,7 +41,8 @@ namespace hawser::bench {
 using SteadyClock = std::chrono::steady_clock;
 
 inline constexpr int kExitUnavailable = 3;
-// Of a transfer. Each message begins with its number, u32; with a rate, the time at which it was sent follows at 8.
+// Of a transfer. Each message begins with its number, u32; with a rate, the time at which it was sent follows
+// at 8.
 inline constexpr std::size_t kMessageBytes = 16 * 1024;
 inline constexpr std::size_t kSentAt = 8;
 inline constexpr auto kConnectPatience = std::chrono::seconds(15);

@@ -89,7 +89,8 @@ TEST_CASE("the link of the path rows: other addresses leave all checksums right"
   }
 }
 
-TEST_CASE("the link of the path rows: a datagram without a checksum, and a later fragment, keep their bytes") {
+TEST_CASE(
+    "the link of the path rows: a datagram without a checksum, and a later fragment, keep their bytes") {
   SeededRandom random(8);
   auto packet = packet_of(kUdp, 40, random);
   put(packet, kHeader + 6, 0);

@@ -27,7 +27,9 @@ function dependenciesAreCurrent(folder) {
   if (!existsSync(installedFile)) return false;
   const wanted = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')).packages;
   const installed = JSON.parse(readFileSync(installedFile, 'utf8')).packages;
-  const ownOptional = Object.keys(wanted[''].optionalDependencies ?? {}).map((name) => `node_modules/${name}`);
+  const ownOptional = Object.keys(wanted[''].optionalDependencies ?? {}).map(
+    (name) => `node_modules/${name}`,
+  );
   return Object.entries(wanted).every(([path, entry]) => {
     if (path === '') return true;
     const present = installed[path];

@@ -38,7 +38,9 @@ async function accepts(compiler, flags, probe) {
 
 /** Whether a header is installed; true on systems other than Linux, where what needs it does not run. */
 function hasHeader(name) {
-  return process.platform !== 'linux' || ['/usr', '/usr/local'].some((dir) => existsSync(`${dir}/include/${name}`));
+  return (
+    process.platform !== 'linux' || ['/usr', '/usr/local'].some((dir) => existsSync(`${dir}/include/${name}`))
+  );
 }
 
 /**

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Driver, loadDriver, windowOf } from '../../bench/drivers/contract.mjs';
 import { does } from '../../bench/drivers/does.mjs';
 import { clientDriverOptions, driverOptions, driverText } from '../../bench/lib/hawser.mjs';
+import { hello, messageBytes, TransferReceiver, TransferSender } from '../../bench/lib/transfer.mjs';
 import { RivalUnavailable } from '../../bench/lib/unavailable.mjs';
 
 const text = (data: Uint8Array): string => Buffer.from(data).toString();
@@ -50,36 +51,29 @@ describe('every driver', () => {
   });
 
   const forPaths = ['hawser-reliable', 'udx-stream', 'node-datachannel', 'tcp', 'quic'] as const;
-  it.each(forPaths)('%s of the rows about paths sends from the listening side, and says when it has room', async (name) => {
+
+  it.each(forPaths)('%s sends from the listening side, and says when it has room again', async (name) => {
     const driver = await loaded(name);
     if (driver === undefined) return;
-    const message = Buffer.alloc(16 * 1024);
+    const host = '127.0.0.1';
     const count = 256;
-    let left = count;
     let drains = 0;
-    const fill = (): void => {
-      while (left-- > 0) if (!listening.send(message)) return;
-    };
+    const sender = new TransferSender((message) => listening.send(message));
     const onDrain = (): void => {
       ++drains;
-      fill();
+      sender.fill();
     };
-    const listening = await driver.listen(() => fill(), { host: '127.0.0.1', onDrain });
-    let received = 0;
-    await new Promise<void>((resolve) => {
-      const onMessage = (): void => {
-        if (++received === count) resolve();
-      };
-      void driver.connect(listening.target, onMessage, () => undefined, { host: '127.0.0.1' }).then((connected) => {
-        connected.send(Buffer.from('go on'));
-        closing = () => connected.close();
-      });
-    });
+    const listening = await driver.listen(() => sender.start(count * messageBytes), { host, onDrain });
+    const receiver = new TransferReceiver();
+    const received = receiver.bytes(count * messageBytes, 60_000);
+    const onMessage = (data: Uint8Array): void => receiver.receive(data);
+    const connected = await driver.connect(listening.target, onMessage, () => undefined, { host });
+    connected.send(hello);
+    expect(await received).toMatchObject({ bytes: count * messageBytes, misplaced: 0 });
     expect(drains).toBeGreaterThan(0);
-    await closing();
+    await connected.close();
     await listening.close();
   });
-  let closing: () => Promise<void> = async () => undefined;
 
   it('says what it does', () => {
     for (const name of names) expect(does({ contender: name }).contender?.note).toMatch(/^[^.]+[^. ]$/);
