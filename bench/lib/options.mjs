@@ -20,10 +20,12 @@ import { rowsNamed } from './rows.mjs';
  */
 
 const groups = new Set(rows.flatMap(({ group }) => group ?? []));
+const named = new Set(rows.flatMap(({ group, byNameOnly }) => (byNameOnly ? (group ?? []) : [])));
 const usage = `Usage: npm run bench -- [--only NAME[,NAME]] [--quick] [--runs N] [--json FILE] [--save] [--resume]
        npm run bench -- --list | --report FILE | --readme
 
-  --only NAME    some rows, or all of a group: ${[...groups].join(', ')}
+  --only NAME    some rows, or all of a group: ${[...groups].join(', ')}.
+                 Rows of ${[...named].join(', ')} are measured in no other way
   --quick        1 short run of each instead of 7 full ones: less than 5 minutes in all on a calm machine, once native programs are built
   --runs N       another number of runs
   --json FILE    write the results as JSON, and their page beside it
@@ -67,7 +69,9 @@ export function readOptions(args) {
     if (values.resume && !save && values.json === undefined) return refuse('--resume needs --json or --save');
     return {
       work: 'run',
-      rows: wanted ? rows.filter((row) => wanted.some((word) => rowsNamed(word).includes(row))) : rows,
+      rows: rows.filter((row) =>
+        wanted ? wanted.some((word) => rowsNamed(word).includes(row)) : row.byNameOnly !== true,
+      ),
       runs,
       size: values.quick ? 'quick' : 'full',
       ...(values.json !== undefined && { json: values.json }),

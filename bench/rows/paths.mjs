@@ -70,6 +70,7 @@ const common = {
   variants,
   does: doings,
   mostRuns,
+  byNameOnly: true,
   ...(lacks !== undefined && { lacks }),
 };
 

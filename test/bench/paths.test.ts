@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { readOptions } from '../../bench/lib/options.mjs';
 import { missingForPaths, settingWords, withPath } from '../../bench/lib/path.mjs';
 import { rowsNamed } from '../../bench/lib/rows.mjs';
 import { hello, messageBytes, TransferReceiver, TransferSender } from '../../bench/lib/transfer.mjs';
@@ -14,6 +15,16 @@ describe('the rows about paths', () => {
       'path-messages-10',
       'path-messages-jitter',
     ]);
+  });
+
+  it('are measured only when they are asked for', () => {
+    const ids = (args: string[]): string[] => {
+      const options = readOptions(args);
+      return options.work === 'run' ? options.rows.map(({ id }) => id) : [];
+    };
+    expect(ids(['--only', 'paths'])).toContain('path-fast-up');
+    expect(ids([])).toContain('rtt');
+    expect(ids([])).not.toContain('path-fast-up');
   });
 
   it('say what every contender does', () => {
