@@ -11,7 +11,7 @@ import { RivalUnavailable } from '../lib/unavailable.mjs';
 import { importRival, loopback } from './contract.mjs';
 
 /**
- * What is used of the package; its types are not there where it is not installed.
+ * The used part of the package. Its own types are there only where it is installed.
  *
  * @typedef {{readable: ReadableStream<Uint8Array>, writable: WritableStream<Uint8Array>}} QuicStream
  * @typedef {EventTarget & {newStream: (type: 'bidi') => QuicStream}} QuicConnection
@@ -37,13 +37,13 @@ const library = /** @type {Package} */ (await importRival('@matrixai/quic'));
 
 const chunkBytes = 64 * 1024;
 
-/** What the streams of the web have not taken yet, before the sender waits, and when it goes on. */
+/** Bytes that wait in the writable stream: `send` returns false from `high` on, until `low` is reached. */
 const queueBytes = { high: 1024 * 1024, low: 256 * 1024 };
 
 /** @type {Farewell} */
 const farewell = { isApp: true, errorCode: 0, force: true };
 
-/** The package logs every packet unless it is given something that does not. */
+/** Replaces the package's logger, which logs every packet. */
 const silent = {
   getChild: () => silent,
   debug: () => undefined,

@@ -6,7 +6,7 @@ import { LineProgram } from './line-program.mjs';
 import { builtNative } from './native.mjs';
 
 /**
- * Settings of the link, for each direction; left out ones have their defaults in the model. Sizes are those of IP packets, headers included.
+ * Settings of the link, for each direction; left out ones have their defaults in the model. Sizes count whole IP packets, headers included.
  *
  * @typedef {object} PathSettings
  * @property {number} [delayMs] one way; 0 by default

@@ -1,11 +1,11 @@
-// What both sides of the rows about paths agree on: messages that are sent as fast as they are taken, or at a rate. Each begins with its number,
-// u32, little-endian; with a rate, the time at which it was sent follows. native/bench/path_transfer.hpp does the same for rivals in C.
+// Messages of the rows about paths: sent as fast as they are taken, or at a rate. A message begins with its number, u32, little-endian. If it is
+// paced, the time at which it was sent follows. native/bench/path_transfer.hpp does the same for rivals in C.
 import { sharedTimeMs } from './program.mjs';
 
 /** Bytes of the messages of a transfer. */
 export const messageBytes = 16 * 1024;
 
-/** Where the time is, f64 as of `sharedTimeMs`. */
+/** Offset of the time in a message: f64, as of `sharedTimeMs`. */
 const sentAt = 8;
 
 /** Shorter messages belong to no transfer: one of them shows the listening side that the other one is there. */
@@ -32,7 +32,7 @@ export class TransferSender {
   }
 
   /**
-   * Sends so many bytes, in whole messages; `fill` goes on when there is room again.
+   * Sends `bytes` in whole messages. Call `fill` when there is room again.
    *
    * @param {number} bytes
    * @returns {{beganMs: number}}

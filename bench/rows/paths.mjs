@@ -60,7 +60,7 @@ const doings = does(
   },
 );
 
-/** Runs of a contender at most: one that the path stops takes a minute. */
+/** Maximum number of runs of a contender: one that stalls takes a minute. */
 const mostRuns = 3;
 
 const lacks = missingForPaths();
@@ -75,7 +75,7 @@ const common = {
 };
 
 const mib = 1024 * 1024;
-/** Of the IP packets by which the queue of a link is told. */
+/** Size of an IP packet, for queues that are given in packets. */
 const packetBytes = 1500;
 /** @param {number} mbit a second @param {number} packets @returns {PathSettings} */
 const bottleneck = (mbit, packets) => ({
@@ -85,10 +85,7 @@ const bottleneck = (mbit, packets) => ({
 /** @param {number} rate @param {number} ms @returns {PathSettings} share of packets that are late, and how much */
 const late = (rate, ms) => ({ reorderRate: rate, leastHoldBackMs: ms, mostHoldBackMs: ms });
 
-/**
- * Where chance begins in each direction of every run: the contenders meet the same link, though not the same fate of each packet, as they send
- * other packets.
- */
+/** Seed of the link's chance, the same in every run. A packet still fares differently in each run, because contenders send different packets. */
 const seed = 1;
 
 /**
@@ -163,7 +160,7 @@ export const transferPaths = [
 ];
 
 /**
- * What a run of each size moves, as a part of the full one, and how long it may take.
+ * Bytes of a run, as a part of the full size, and its time limit.
  *
  * @type {Record<Size, {part: number, limitMs: number}>}
  */
@@ -369,7 +366,7 @@ export function faultsOf({ toFar, toNear }, misplaced) {
 
 const smallBytes = 200;
 const perSecond = 30;
-/** What the last messages may take to arrive. */
+/** Time for the last messages to arrive, in milliseconds. */
 const settleMs = 10_000;
 /** @type {Record<Size, number>} */
 const smallCounts = { full: 1800, quick: 450, smoke: 30 };

@@ -16,10 +16,10 @@ namespace {
 
 using namespace hawser::bench;
 
-// Messages that ENet has and the other side has not acknowledged: more than its window holds.
+// Maximum number of messages that are not acknowledged yet: more than ENet's window holds.
 constexpr std::size_t kMostWaiting = 64;
 constexpr auto kTick = std::chrono::milliseconds(1);
-// As long as any row lasts, so that loss never ends the connection.
+// Longer than any row, so that loss never ends the connection.
 constexpr enet_uint32 kTimeoutMs = 300'000;
 
 class EnetEndpoint final : public Endpoint {

@@ -107,7 +107,7 @@ class StreamBuffer {
 
   [[nodiscard]] std::size_t waiting() const { return waiting_; }
 
-  // What is to be sent next, in up to as many parts as `parts` has. Returns how many.
+  // Fills `parts` with the next bytes to send. Returns the number of parts.
   std::size_t next(std::span<ngtcp2_vec> parts) {
     std::size_t count = 0;
     std::size_t skip = sent_of_block_;
@@ -440,7 +440,7 @@ class QuicEndpoint final : public Endpoint {
     for (std::size_t sent = 0; sent < count;) {
       const int taken =
           sendmmsg(descriptor_, outgoing_->headers.data() + sent, static_cast<unsigned>(count - sent), 0);
-      // What the kernel refuses is lost, and sent again by the library.
+      // A datagram that the kernel refuses is lost; the library sends its content again.
       sent += taken > 0 ? static_cast<std::size_t>(taken) : 1;
     }
   }

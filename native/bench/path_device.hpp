@@ -66,7 +66,7 @@ class CurrentNamespace {
   Descriptor descriptor_;
 };
 
-// What an end could not be made for: the step and errno.
+// The step that failed, and errno.
 struct Failure {
   const char* step;
   int error;

@@ -21,7 +21,7 @@ constexpr std::uint16_t updated_checksum(std::uint16_t checksum, std::uint16_t b
   return static_cast<std::uint16_t>(~sum);
 }
 
-// A view of a packet. Changes keep its checksums right, and those of UDP and TCP inside it.
+// A view of a packet. Setters update its checksum and the checksum of UDP or TCP inside it.
 class Ipv4Packet {
  public:
   // Returns nullopt if the bytes are no IPv4 packet.
@@ -69,7 +69,7 @@ class Ipv4Packet {
     return Ipv4Address{word(at)} << 16U | word(at + 2);
   }
 
-  // Both checksums cover the addresses: that of TCP and UDP by their pseudo header.
+  // Both checksums cover the addresses: TCP and UDP include them in a pseudo header.
   void set_address(std::size_t at, Ipv4Address address) {
     for (const auto& [place, value] : {std::pair(at, static_cast<std::uint16_t>(address >> 16U)),
                                        std::pair(at + 2, static_cast<std::uint16_t>(address & 0xffffU))}) {

@@ -5,8 +5,9 @@
 //
 // The near end is 10.77.0.1, the far end 10.77.0.2. Settings have the names of the link settings of
 // hawser/testing: lossRate, duplicateRate, reorderRate, delayMs, jitterMs, jitterReorders, leastHoldBackMs,
-// mostHoldBackMs, bytesPerSecond, queueBytes, mtuBytes. They hold for each direction. Sizes are those of IP
-// packets, headers included. Also: seed, and tcpCongestion, the congestion control of TCP in both namespaces.
+// mostHoldBackMs, bytesPerSecond, queueBytes, mtuBytes. They hold for each direction. Sizes count whole
+// IP packets, headers included. Also: seed, and tcpCongestion, the congestion control of TCP in both
+// namespaces.
 //
 // Prints a line of JSON that says how programs get to the two ends (nsenter --net=NAMESPACE). Then reads
 // commands, a line each, and answers each with a line of JSON:
@@ -62,7 +63,7 @@ constexpr std::size_t kMaxBuffers = 512 * 1024 * 1024 / kBufferBytes;
 constexpr std::size_t kMaxCongestionName = 15;
 // Packets that are read from one device before the other one has its turn.
 constexpr int kBurst = 64;
-// Better than the programs that it connects: packets that it reads late arrive late.
+// The link has a higher priority than the programs at its ends: a packet that it reads late arrives late.
 constexpr int kNice = -15;
 
 Instant now() {
@@ -130,12 +131,12 @@ struct Direction {
 // A packet on its way.
 struct Flight {
   Instant arrival;
-  std::uint64_t number;  // those of one instant arrive in order
+  std::uint64_t number;  // packets of one instant arrive in its order
   Direction* direction;
   std::uint32_t buffer;
   std::uint32_t bytes;
 
-  // Of a heap whose top is the first to arrive.
+  // Orders a heap so that its top is the first to arrive.
   friend bool operator<(const Flight& one, const Flight& other) {
     return one.arrival != other.arrival ? one.arrival > other.arrival : one.number > other.number;
   }
@@ -189,7 +190,7 @@ class Link {
       const ssize_t got = read(direction.from.descriptor(), scratch_.data(), scratch_.size());
       if (got <= 0) return;
       const std::span packet(scratch_.data(), static_cast<std::size_t>(got));
-      // Others are not of the programs at the ends: the kernel looks for routers by itself, for example.
+      // Other packets come from the kernel itself, which looks for IPv6 routers.
       if (auto ipv4 = Ipv4Packet::read(packet)) pass(direction, packet, *ipv4, instant);
     }
   }
@@ -351,7 +352,7 @@ class Link {
 // Returns nullopt and says why if an argument is wrong.
 std::optional<Options> read_options(std::span<char*> arguments) {
   Options options;
-  // A path of devices that are to carry all that a sender gives them, unless the arguments say otherwise.
+  // Without arguments, the link delays nothing.
   options.settings.delay = Duration::zero();
   for (const std::string_view argument : arguments.subspan(1)) {
     const auto setting = split_setting(argument);
@@ -414,7 +415,8 @@ int run(const Options& options) {
     if (const auto failure = end->make(options.congestion)) return report(*failure, options);
     if (!home.enter()) return report({"setns", errno}, options);
   }
-  // Otherwise the kernel may wake it 50 microseconds late. Without effect where it may not be.
+  // By default the kernel may wake it 50 microseconds late. Both calls are without effect if the kernel
+  // refuses.
   prctl(PR_SET_TIMERSLACK, 1UL);
   setpriority(PRIO_PROCESS, 0, kNice);
   std::putchar('{');

@@ -65,7 +65,7 @@ inline constexpr std::array<NumberSetting, 10> kNumberSettings{{
      [](LinkSettings& settings, double value) { settings.mtu_bytes = static_cast<std::size_t>(value); }},
 }};
 
-// Changes one setting. Returns false if there is none of this name, or the value is not allowed.
+// Changes one setting. Returns false if the name is unknown or the value is not allowed.
 inline bool apply_setting(LinkSettings& settings, std::string_view name, std::string_view value) {
   if (name == "jitterReorders") {
     if (value != "true" && value != "false") return false;

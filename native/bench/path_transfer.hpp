@@ -1,5 +1,5 @@
-// What the programs of rivals in C have in common: they send and receive the messages of the rows about
-// paths, as bench/programs/path-end.mjs does for drivers in JavaScript. Linux only.
+// Shared by the programs of rivals in C. They send and receive the messages of the rows about paths, as
+// bench/programs/path-end.mjs does for drivers in JavaScript. Linux only.
 //
 //   PROGRAM listen ADDRESS
 //   PROGRAM connect ADDRESS PORT
@@ -7,12 +7,13 @@
 // Prints a line of JSON once it listens or is connected, {"port":PORT}. Then reads commands, a line each, and
 // answers each with a line of JSON, in order:
 //
-//   heard                     answered once the other side is connected
-//   send BYTES                sends so many bytes, in messages of 16 KiB, as fast as it can
-//   receive BYTES MS          answered once so many bytes have come since then, or after so long: with what
-//   came pace COUNT BYTES RATE     sends messages of so many bytes, RATE a second latencies COUNT MS answered
-//   likewise: with the latency of each message in milliseconds mark                      the CPU time that
-//   this process has used
+//   heard                     answers once the other side is connected
+//   send BYTES                sends messages of 16 KiB as fast as it can, BYTES in all
+//   receive BYTES MS          answers once BYTES have come, or after MS milliseconds, with the number of
+//   bytes pace COUNT BYTES RATE     sends COUNT messages of BYTES, RATE a second latencies COUNT MS answers
+//   once COUNT messages have come, or after MS milliseconds, with the latency
+//                             of each in milliseconds
+//   mark                      the CPU time that this process has used
 #pragma once
 
 #include <poll.h>
@@ -41,8 +42,7 @@ namespace hawser::bench {
 using SteadyClock = std::chrono::steady_clock;
 
 inline constexpr int kExitUnavailable = 3;
-// Of a transfer. Each message begins with its number, u32; with a rate, the time at which it was sent follows
-// at 8.
+// A message begins with its number, u32. If it is paced, it has the time at which it was sent at kSentAt.
 inline constexpr std::size_t kMessageBytes = 16 * 1024;
 inline constexpr std::size_t kSentAt = 8;
 inline constexpr auto kConnectPatience = std::chrono::seconds(15);
@@ -52,7 +52,7 @@ inline double shared_time_ms(SteadyClock::time_point instant) {
   return std::chrono::duration<double, std::milli>(instant.time_since_epoch()).count();
 }
 
-// The messages that are to be sent.
+// Messages to send.
 class MessageSource {
  public:
   void send_all(std::uint64_t bytes) {
@@ -68,7 +68,7 @@ class MessageSource {
     due_ = SteadyClock::now();
   }
 
-  // When the next message is to be sent; nullopt if there is none.
+  // Returns when to send the next message; nullopt after the last one.
   [[nodiscard]] std::optional<SteadyClock::time_point> due() const {
     if (left_ == 0) return std::nullopt;
     return due_;
@@ -297,7 +297,7 @@ class TransferProgram {
   SteadyClock::time_point deadline_{};
 };
 
-// Where a program is to listen, or to connect to.
+// The address to listen at, or to connect to.
 struct TransferArguments {
   bool listens = false;
   const char* address = "";

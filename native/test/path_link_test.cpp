@@ -41,7 +41,7 @@ void put(std::span<std::byte> bytes, std::size_t at, std::uint16_t value) {
   bytes[at + 1] = static_cast<std::byte>(value & 0xffU);
 }
 
-// What all words of the pseudo header, the header of the transport and its payload add up to.
+// Sum of all words of the pseudo header, the transport header and the payload.
 std::uint16_t transport_sum(std::span<const std::byte> packet) {
   const auto length = static_cast<std::uint32_t>(packet.size() - kHeader);
   return folded(sum_of(packet.subspan(12, 8)) + std::to_integer<std::uint32_t>(packet[9]) + length +
