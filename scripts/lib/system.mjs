@@ -113,7 +113,7 @@ const requirements = [
     present: () => hasHeader('enet/enet.h'),
     apt: ['libenet-dev'],
     brew: ['enet'],
-    without: 'the rows about paths do without this rival',
+    without: 'the rows about paths leave this rival out',
   },
   {
     name: 'ngtcp2 with GnuTLS',
@@ -121,7 +121,7 @@ const requirements = [
     present: () => hasHeader('ngtcp2/ngtcp2_crypto_gnutls.h') && hasHeader('gnutls/gnutls.h'),
     apt: ['libngtcp2-dev', 'libngtcp2-crypto-gnutls-dev', 'libgnutls28-dev'],
     brew: ['libngtcp2', 'gnutls'],
-    without: 'the rows about paths do without this rival',
+    without: 'the rows about paths leave this rival out',
   },
   {
     name: 'promtool',
