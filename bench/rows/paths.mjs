@@ -347,6 +347,9 @@ function linkDetails({ toFar, toNear }) {
   };
 }
 
+/** Lateness of the link, in milliseconds, above which the machine has changed the path: it did not run the link for so long. */
+const maxLateMs = 25;
+
 /**
  * @param {LinkFigures} figures
  * @param {number} misplaced messages that did not follow the one before
@@ -355,9 +358,11 @@ function linkDetails({ toFar, toNear }) {
 export function faultsOf({ toFar, toNear }, misplaced) {
   const overrun = toFar.overrun + toNear.overrun;
   const dropped = toFar.deviceDropped + toNear.deviceDropped;
+  const lateMs = Math.max(toFar.mostLateMs, toNear.mostLateMs);
   return [
     ...(overrun > 0 ? [`the link had no memory for ${overrun} packets`] : []),
     ...(dropped > 0 ? [`the link was too slow for ${dropped} packets`] : []),
+    ...(lateMs > maxLateMs ? [`the link delivered a packet ${lateMs.toFixed(0)} ms too late`] : []),
     ...(misplaced > 0 ? [`${misplaced} messages out of order`] : []),
   ];
 }

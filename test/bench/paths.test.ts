@@ -43,7 +43,7 @@ describe('the rows about paths', () => {
       expect(((mebibytes * 1024 * 1024) / 64) % messageBytes).toBe(0);
   });
 
-  it('do not count a run in which the link itself lost packets', () => {
+  it('do not count a run in which the link itself lost packets, or stood still', () => {
     const figures = {
       packets: 9,
       bytes: 9,
@@ -62,6 +62,9 @@ describe('the rows about paths', () => {
     expect(faultsOf(link, 0)).toEqual([]);
     expect(faultsOf({ ...link, toFar: { ...figures, overrun: 1 } }, 0)).toHaveLength(1);
     expect(faultsOf({ ...link, toNear: { ...figures, deviceDropped: 1 } }, 2)).toHaveLength(2);
+    expect(faultsOf({ ...link, toNear: { ...figures, mostLateMs: 40 } }, 0)).toEqual([
+      'the link delivered a packet 40 ms too late',
+    ]);
   });
 });
 
@@ -130,7 +133,8 @@ describe('the link', () => {
     for (const contender of ['hawser', 'tcp-cubic']) {
       const sample = await row?.measure(contender, 'smoke');
       expect(sample?.details?.bytes).toBe(sample?.details?.bytesWanted);
-      expect(sample?.missed).toEqual([]);
+      // A loaded machine may let the link stand still.
+      expect(sample?.missed?.filter((fault) => !fault.includes('too late'))).toEqual([]);
     }
   });
 
