@@ -39,7 +39,7 @@ export async function measureRow(row, runs, size, progress) {
   const samples = new Map(contendersOf(row).map((contender) => [contender, []]));
   /** @type {Record<string, string>} */
   const unavailable = {};
-  const rounds = row.exact ? 1 : Math.min(runs, row.mostRuns ?? runs);
+  const rounds = row.exact ? 1 : runs;
   for (let round = 1; round <= rounds; ++round) {
     for (const [contender, taken] of samples) {
       try {

@@ -60,16 +60,12 @@ const doings = does(
   },
 );
 
-/** Maximum number of runs of a contender: one that stalls takes a minute. */
-const mostRuns = 3;
-
 const lacks = missingForPaths();
 const common = {
   group: pathsGroup,
   rivals,
   variants,
   does: doings,
-  mostRuns,
   byNameOnly: true,
   ...(lacks !== undefined && { lacks }),
 };

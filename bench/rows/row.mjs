@@ -58,7 +58,6 @@
  * series are: the title of x, whether equal steps of it are equally long (else it is logarithmic), and the title of each line
  * @property {boolean} [exact] one run is enough: every run gives the same figure, or takes the median of several windows itself
  * @property {boolean} [byNameOnly] measured only where `--only` names the row or its group: all rows of the group take hours
- * @property {number} [mostRuns] of each contender, where a run takes long
  * @property {string} [lacks] what this machine does not have and the row needs; completes "this machine has no". The row is then skipped, and
  * measuring it fails
  * @property {string} note how it is measured, in a sentence

@@ -91,12 +91,6 @@ describe('a rival that cannot run here', () => {
     await expect(importRival('hawser-no-such-rival')).rejects.toThrow(/^hawser-no-such-rival: /);
   });
 
-  it('has no more runs than the row allows', async () => {
-    const counted = { ...row(absentOnly), mostRuns: 2 };
-    expect(await measureRow(counted, 3, 'smoke', () => undefined)).toMatchObject({ runs: 2 });
-    expect(await measureRow(counted, 1, 'smoke', () => undefined)).toMatchObject({ runs: 1 });
-  });
-
   it('is told from one that fails, and from ours', async () => {
     const failing: Row['measure'] = async (contender) => {
       if (contender === 'present') throw new Error('it broke');
