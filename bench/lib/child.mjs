@@ -69,7 +69,8 @@ export class Program {
         failed(new Error(`${name} was not ready within ${readyMs} ms`));
         this.#child.kill('SIGKILL');
       }, readyMs);
-      this.#ready.catch(() => undefined).finally(() => clearTimeout(timer));
+      const clear = () => clearTimeout(timer);
+      this.#ready.then(clear, clear);
     }
     /** @param {{ready?: boolean, unavailable?: string, id: number, result: unknown}} message */
     const onMessage = (message) => {
