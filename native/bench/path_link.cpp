@@ -42,6 +42,7 @@
 #include "io/link_model.hpp"
 #include "path_device.hpp"
 #include "path_ipv4.hpp"
+#include "path_lines.hpp"
 #include "path_settings.hpp"
 
 namespace {
@@ -275,17 +276,9 @@ class Link {
 
   // Returns false at the end of the input.
   bool read_commands() {
-    std::array<char, 4096> text{};
-    const ssize_t got = read(STDIN_FILENO, text.data(), text.size());
-    if (got <= 0) return got < 0 && errno == EINTR;
-    input_.append(text.data(), static_cast<std::size_t>(got));
-    for (std::size_t end = input_.find('\n'); end != std::string::npos; end = input_.find('\n')) {
-      const std::string line = input_.substr(0, end);
-      input_.erase(0, end + 1);
-      answer(line);
-    }
+    const bool goes_on = input_.read_available([this](const std::string& line) { answer(line); });
     std::fflush(stdout);
-    return true;
+    return goes_on;
   }
 
   void answer(const std::string& line) {
@@ -346,7 +339,7 @@ class Link {
   std::priority_queue<Flight> on_their_way_;
   std::uint64_t next_number_ = 0;
   std::array<std::byte, kBufferBytes> scratch_{};
-  std::string input_;
+  CommandLines input_;
 };
 
 // Returns nullopt and says why if an argument is wrong.

@@ -7,13 +7,12 @@
 // Prints a line of JSON once it listens or is connected, {"port":PORT}. Then reads commands, a line each, and
 // answers each with a line of JSON, in order:
 //
-//   heard                     answers once the other side is connected
-//   send BYTES                sends messages of 16 KiB as fast as it can, BYTES in all
-//   receive BYTES MS          answers once BYTES have come, or after MS milliseconds, with the number of
-//   bytes pace COUNT BYTES RATE     sends COUNT messages of BYTES, RATE a second latencies COUNT MS answers
-//   once COUNT messages have come, or after MS milliseconds, with the latency
-//                             of each in milliseconds
-//   mark                      the CPU time that this process has used
+//   heard                   answers once the other side is connected
+//   send BYTES              sends messages of 16 KiB as fast as it can, BYTES in all
+//   receive BYTES MS        answers with the bytes that came: once it is BYTES, or after MS milliseconds
+//   pace COUNT BYTES RATE   sends COUNT messages of BYTES, RATE a second
+//   latencies COUNT MS      answers with the latency of each message: once it is COUNT, or after MS
+//   mark                    answers with the CPU time that this process has used
 #pragma once
 
 #include <poll.h>
@@ -36,6 +35,8 @@
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "path_lines.hpp"
 
 namespace hawser::bench {
 
@@ -204,16 +205,7 @@ class TransferProgram {
 
   // Returns false at the end of the input.
   bool read_commands() {
-    std::array<char, 4096> text{};
-    const ssize_t got = read(STDIN_FILENO, text.data(), text.size());
-    if (got <= 0) return got < 0 && errno == EINTR;
-    input_.append(text.data(), static_cast<std::size_t>(got));
-    for (std::size_t end = input_.find('\n'); end != std::string::npos; end = input_.find('\n')) {
-      const std::string line = input_.substr(0, end);
-      input_.erase(0, end + 1);
-      begin(line);
-    }
-    return true;
+    return input_.read_available([this](const std::string& line) { begin(line); });
   }
 
   void begin(const std::string& line) {
@@ -291,7 +283,7 @@ class TransferProgram {
   Endpoint& endpoint_;
   MessageSource source_;
   MessageSink sink_;
-  std::string input_;
+  CommandLines input_;
   // Tries to answer a command that has to wait; returns whether it has.
   std::function<bool()> pending_;
   SteadyClock::time_point deadline_{};
