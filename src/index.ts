@@ -14,6 +14,7 @@ export {
   type ChannelName,
   type ChannelOptions,
   type ChannelPriority,
+  type ChannelRedundancy,
   type ChannelValue,
   type DefaultChannels,
   type FirstChannelValue,

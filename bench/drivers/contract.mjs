@@ -10,6 +10,7 @@ import { RivalUnavailable } from '../lib/unavailable.mjs';
  * @property {string} [host] own IPv4 address; 127.0.0.1 by default
  * @property {() => void} [onDrain] of the listening side: its `send` has room again
  * @property {'bbr' | 'cubic'} [congestion] of hawser: how it finds its pace; its default without
+ * @property {0} [redundancy] of hawser: never repeats a message before it is known to be lost; its default without
  */
 
 /**

@@ -11,19 +11,17 @@ import {
 } from '../lib/hawser.mjs';
 import { bufferBytes, loopback, maxDatagramBytes } from './contract.mjs';
 
-const socketOptions = {
-  channels: { data: reliable() },
-  maxDatagramBytes,
-  receiveBufferBytes: bufferBytes,
-  sendBufferBytes: bufferBytes,
-};
-
 /**
- * @param {import('./contract.mjs').SideOptions['congestion']} congestion
- * @returns {{congestion?: 'bbr' | 'cubic'}}
+ * @param {import('./contract.mjs').SideOptions} side
  */
-function congestionOptions(congestion) {
-  return congestion === undefined ? {} : { congestion };
+function socketOptions({ congestion, redundancy }) {
+  return {
+    channels: { data: reliable(undefined, redundancy === undefined ? {} : { redundancy }) },
+    maxDatagramBytes,
+    receiveBufferBytes: bufferBytes,
+    sendBufferBytes: bufferBytes,
+    ...(congestion !== undefined && { congestion }),
+  };
 }
 
 /**
@@ -31,28 +29,34 @@ function congestionOptions(congestion) {
  * @returns {Record<string, number>}
  */
 function countersOf({ counters, drops }) {
-  const { packetsSealed, packetsLost, spuriousLosses } = counters;
+  const { bytesSent, redundantBytes, packetsSealed, packetsLost, spuriousLosses } = counters;
   const dropped = Object.values(drops).reduce((sum, count) => sum + count, 0);
-  return { packetsSent: packetsSealed, packetsLost, spuriousLosses, drops: dropped };
+  return {
+    bytesSent,
+    redundantBytes,
+    packetsSent: packetsSealed,
+    packetsLost,
+    spuriousLosses,
+    drops: dropped,
+  };
 }
 
 /** @type {import('./contract.mjs').Driver} */
 export const driver = {
   window: Number.POSITIVE_INFINITY,
 
-  async listen(onMessage, { host = loopback, onDrain = () => undefined, congestion } = {}) {
+  async listen(onMessage, { host = loopback, onDrain = () => undefined, ...side } = {}) {
     const key = generateKey({ id: 1 });
     const server = await Server.listen({
-      ...socketOptions,
+      ...socketOptions(side),
       ...driverOptions(),
-      ...congestionOptions(congestion),
       address: `${host}:0`,
       protocolId,
       keys: [key],
       maxPeers: 16,
     });
     const minter = await createTokenMinter({ protocolId, key, addresses: [server.address] });
-    /** @type {import('../../dist/index.js').Peer<typeof socketOptions.channels> | undefined} */
+    /** @type {import('../../dist/index.js').Peer<ReturnType<typeof socketOptions>['channels']> | undefined} */
     let heard;
     server.on('message', (peer, data) => {
       heard = peer;
@@ -67,11 +71,10 @@ export const driver = {
     };
   },
 
-  async connect(target, onMessage, onDrain, { congestion } = {}) {
+  async connect(target, onMessage, onDrain, side = {}) {
     const client = await Client.open({
-      ...socketOptions,
+      ...socketOptions(side),
       ...clientDriverOptions(),
-      ...congestionOptions(congestion),
     });
     const connection = await client.connect(String(target));
     connection.on('message', (data) => onMessage(data));

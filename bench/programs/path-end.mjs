@@ -1,4 +1,4 @@
-// One side of the rows about paths: it sends or receives. Configuration: {driver, host, target, congestion}; without a target it listens.
+// One side of the rows about paths: it sends or receives. Configuration: {driver, host, target, congestion, redundancy}; without a target it listens.
 import { loadDriver } from '../drivers/contract.mjs';
 import { configuration, orUnavailable, processMark, serve } from '../lib/program.mjs';
 import { hello, TransferReceiver, TransferSender } from '../lib/transfer.mjs';
@@ -9,16 +9,17 @@ import { hello, TransferReceiver, TransferSender } from '../lib/transfer.mjs';
  * @property {string} host own address
  * @property {unknown} [target]
  * @property {'bbr' | 'cubic'} [congestion]
+ * @property {0} [redundancy]
  */
 
-const { driver: name, host, target, congestion } = /** @type {Config} */ (configuration());
+const { driver: name, host, target, ...settings } = /** @type {Config} */ (configuration());
 const driver = await orUnavailable(loadDriver(name));
 const receiver = new TransferReceiver();
 const sender = new TransferSender((message) => side.send(message));
 /** @param {Uint8Array} data */
 const onMessage = (data) => receiver.receive(data);
 const onDrain = () => sender.fill();
-const options = { host, onDrain, ...(congestion && { congestion }) };
+const options = { host, onDrain, ...settings };
 const side = await orUnavailable(open());
 
 /** @returns {Promise<import('../drivers/contract.mjs').Listening | import('../drivers/contract.mjs').Connected>} */

@@ -18,6 +18,7 @@ import { pathsGroup } from './row.mjs';
  * @property {string} [driver]
  * @property {string} [native] name of its source in native/bench
  * @property {'bbr' | 'cubic'} [congestion] of hawser
+ * @property {0} [redundancy] of hawser
  * @property {'bbr' | 'cubic'} [tcpCongestion] of the kernel
  */
 
@@ -25,6 +26,7 @@ import { pathsGroup } from './row.mjs';
 const contenders = {
   hawser: { driver: 'hawser-reliable' },
   'hawser-cubic': { driver: 'hawser-reliable', congestion: 'cubic' },
+  'hawser-once': { driver: 'hawser-reliable', redundancy: 0 },
   'tcp-cubic': { driver: 'tcp', tcpCongestion: 'cubic' },
   'tcp-bbr': { driver: 'tcp', tcpCongestion: 'bbr' },
   'udx-stream': { driver: 'udx-stream' },
@@ -33,13 +35,14 @@ const contenders = {
   enet: { native: 'enet_transfer' },
   ngtcp2: { native: 'ngtcp2_transfer' },
 };
-const variants = ['hawser-cubic'];
+const variants = ['hawser-cubic', 'hawser-once'];
 const rivals = Object.keys(contenders).filter((name) => name !== 'hawser' && !variants.includes(name));
 
 const doings = does(
   /** @type {const} */ ({
     hawser: 'hawser-reliable',
     'hawser-cubic': 'hawser-reliable',
+    'hawser-once': 'hawser-reliable',
     'tcp-cubic': 'tcp',
     'tcp-bbr': 'tcp',
     'udx-stream': 'udx-stream',
@@ -64,7 +67,7 @@ const lacks = missingForPaths();
 const common = {
   group: pathsGroup,
   rivals,
-  variants,
+  variants: ['hawser-cubic'],
   does: doings,
   byNameOnly: true,
   ...(lacks !== undefined && { lacks }),
@@ -239,13 +242,17 @@ async function overPath(contender, link, size, work) {
  * @param {Contender} contender
  * @returns {Promise<{client: EndProgram, server: EndProgram}>} connected
  */
-async function connectEnds({ near, far }, { driver, native, congestion }) {
+async function connectEnds({ near, far }, { driver, native, congestion, redundancy }) {
   if (native !== undefined) {
     const server = await far.startNative(native, ['listen', far.address]);
     const port = Number(server.greeting.port);
     return { server, client: await near.startNative(native, ['connect', far.address, port]) };
   }
-  const config = { driver, ...(congestion && { congestion }) };
+  const config = {
+    driver,
+    ...(congestion !== undefined && { congestion }),
+    ...(redundancy !== undefined && { redundancy }),
+  };
   const server = await far.start('path-end', { ...config, host: far.address });
   const target = await server.request('target');
   return { server, client: await near.start('path-end', { ...config, host: near.address, target }) };
@@ -391,11 +398,12 @@ export const messagePaths = [
 function messagesRow({ name, text, link }) {
   return {
     ...common,
+    variants,
     id: `path-messages-${name}`,
     title: `latency of 200-byte messages over a path with 30 ms, ${text}, each way: 99th percentile`,
     unit: 'ms',
     better: 'lower',
-    note: 'reliable and ordered messages from client to server, 30 a second for a minute (15 s in a quick run), from the call that sends one until it is delivered, by the one clock of the machine. All must arrive, in order.',
+    note: 'reliable and ordered messages from client to server, 30 a second for a minute (15 s in a quick run), from the call that sends one until it is delivered, by the one clock of the machine. All must arrive, in order. `hawser-once` repeats no message before it is known to be lost (`redundancy: 0`).',
 
     async measure(contender, size) {
       return orFailed(contender, settleMs, () =>

@@ -147,9 +147,12 @@ std::optional<std::vector<ChannelDeclaration>> parse_channels(const Napi::Value&
     channel.priority = static_cast<ChannelPriority>(reader.integer("priority", 0, kPriorities - 1));
     channel.max_message_bytes = reader.integer("maxMessageBytes", 0, kGreatestMaxMessageBytes);
     channel.congestion_controlled = reader.boolean("congestionControlled");
+    channel.redundancy = static_cast<std::uint8_t>(reader.integer("redundancy", 0, kAutoRedundancy));
     if (!reader.ok()) return std::nullopt;
     if (channel.congestion_controlled && channel.mode != ChannelMode::kUnreliable)
       reader.fail("congestionControlled is for unreliable channels");
+    if (channel.redundancy > 0 && channel.mode == ChannelMode::kUnreliable)
+      reader.fail("redundancy is not for unreliable channels");
     const bool has_maximum = channel.max_message_bytes > 0;
     if (has_maximum == (channel.mode == ChannelMode::kUnreliable)) {
       reader.fail("maxMessageBytes must be 0 for unreliable channels, and for those alone");

@@ -26,6 +26,9 @@ inline constexpr std::size_t kMaxChannels = 1024;
 inline constexpr std::size_t kMaxChannelNameSize = 64;
 inline constexpr std::uint32_t kDefaultMaxMessageBytes = 64 * 1024;
 inline constexpr std::uint32_t kGreatestMaxMessageBytes = 16 * 1024 * 1024;
+inline constexpr std::uint8_t kMaxRedundancy = 3;
+// Messages are repeated while the path loses packets (docs/protocol.md section 12, Redundancy).
+inline constexpr std::uint8_t kAutoRedundancy = kMaxRedundancy + 1;
 
 struct ChannelDeclaration {
   std::string name;   // 1 to kMaxChannelNameSize bytes
@@ -37,6 +40,9 @@ struct ChannelDeclaration {
   // Of kUnreliable: messages wait until congestion control lets them go. Local to the sender, and no part of
   // the digest.
   bool congestion_controlled = false;
+  // Not of kUnreliable, whose messages have no numbers: in how many later packets a message is repeated at
+  // most, until it is acknowledged; or kAutoRedundancy. Local to the sender, and no part of the digest.
+  std::uint8_t redundancy = 0;
 };
 
 // By number. What an endpoint has whose user declares none: one unreliable channel.

@@ -49,6 +49,7 @@ namespace hawser {
   X(messagesExpired)         \
   X(messagesLost)            \
   X(creditRefusals)          \
+  X(redundantBytes)          \
   X(keyUpdates)              \
   X(keyUpdatesRefused)       \
   X(movesBegun)              \

@@ -462,6 +462,7 @@ void Endpoint::refresh_gauges() {
   counters_.set(Counter::sendQueueBytes, transfer_settings_.send_blocks.in_use());
   counters_.set(Counter::grownCreditBytes, transfer_settings_.grown_credit);
   counters_.set(Counter::creditRefusals, transfer_settings_.credit_refusals);
+  counters_.set(Counter::redundantBytes, transfer_settings_.redundant_bytes);
   counters_.set(Counter::reassemblyBytes, transfer_settings_.receive_memory.bytes_in_use());
   counters_.set(Counter::reassemblyBytesPeak, transfer_settings_.receive_memory.peak());
   if (handshakes_) {

@@ -112,6 +112,7 @@ SendStatus Endpoint::send_sequenced(Peer& peer, std::uint32_t channel, Bytes mes
     ByteWriter writer(peer.open_packet.storage().subspan(peer.open_packet.size, whole));
     static_cast<void>(write_sequenced(writer, frame));
     peer.open_packet.size += writer.position();
+    peer.transfer->on_sequenced_written(frame, packet_capacity(peer));
     return SendStatus::kSent;
   }
   // In parts, each of which fills what is left of a packet. When the output is full the message is lost as
@@ -327,6 +328,9 @@ bool Endpoint::process_channel_frame(Peer& peer, const Frame& frame, Instant now
       switch (transfer.on_sequenced(frame.sequenced, deliver)) {
         case Received::kOutdated:
           counters_.add(Counter::dropOutdated);
+          return true;
+        case Received::kRepeated:
+          counters_.add(Counter::dropRepeatedMessage);
           return true;
         case Received::kUserFull:
           counters_.add(Counter::dropEventQueueFull);

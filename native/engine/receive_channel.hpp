@@ -241,7 +241,7 @@ class ReceiveChannel {
   Received on_sequenced(ReceiveMemory& memory, std::uint64_t number, std::uint32_t total,
                         std::uint32_t offset, Bytes data, F&& deliver) {
     if (total > max_message_) return Received::kProtocolError;
-    if (number < next_) return Received::kOutdated;
+    if (number < next_) return number + 1 == next_ ? Received::kRepeated : Received::kOutdated;
     if (data.size() == total) {
       if (!deliver(data, false)) return Received::kUserFull;
       // The parts of a newer one stay.

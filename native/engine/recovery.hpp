@@ -25,6 +25,7 @@ inline constexpr Duration kMaxAckDelay = std::chrono::milliseconds(5);
 
 enum class SentFrameKind : std::uint8_t {
   kMessages,  // `length` whole messages from `number` on
+  kCopies,    // the same, which an earlier packet carried: only their acknowledgement counts
   kPart,      // `length` bytes of message `number` from `offset` on
   kExpired,   // message `number`
   kCredit,
@@ -32,13 +33,15 @@ enum class SentFrameKind : std::uint8_t {
   kMtuProbe,  // packet `number`
 };
 
-// What a packet carried that has to arrive. Every message, or byte of one, is in one of these at most.
+// What a packet carried that has to arrive. Every message, or byte of one, is in one of these at most, and in
+// any number of kCopies.
 struct SentFrame {
   std::uint64_t number = 0;
   std::uint32_t offset = 0;
   std::uint32_t length = 0;
   std::uint16_t channel = 0;
   SentFrameKind kind = SentFrameKind::kMessages;
+  std::uint8_t repeated = 0;  // how many later packets have copies of kMessages
 };
 static_assert(sizeof(SentFrame) == 24);
 
@@ -64,6 +67,9 @@ class Recovery {
   static constexpr std::uint64_t kPacketThreshold = 3;
   // Packets declared lost that are remembered, since they may still be acknowledged.
   static constexpr std::size_t kMostRemembered = 1024;
+  // For how many packets after a lost one the path is taken for one that loses packets: two thirds of the
+  // time where one of 256 is lost.
+  static constexpr std::uint64_t kLatelyPackets = 256;
 
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
   [[nodiscard]] bool idle() const { return packets_.empty(); }
@@ -77,6 +83,24 @@ class Recovery {
 
   // Probe timeouts since something was acknowledged.
   [[nodiscard]] unsigned timeouts() const { return timeouts_; }
+
+  // Whether one of the last kLatelyPackets was lost.
+  [[nodiscard]] bool has_lost_lately() const { return largest_acked_ < lossy_until_; }
+  // Calls `repeat(frame, sent)` for each kMessages of the newest packets in flight, at most `count` of them,
+  // the oldest first. It returns whether it has added copies of them to the packet that is being written.
+  template <class F>
+  void for_each_recent(std::size_t count, F&& repeat) {
+    std::uint64_t at = packets_.end() - std::min<std::uint64_t>(count, packets_.size());
+    for (; at < packets_.end(); ++at) {
+      const SentPacket& packet = packets_[at];
+      if (packet.state != SentPacket::State::kInFlight) continue;
+      for (std::uint32_t i = 0; i < packet.frames; ++i) {
+        const std::uint64_t frame = packet.first_frame + i;
+        if (frames_[frame].kind != SentFrameKind::kMessages) continue;
+        if (repeat(SentFrame(frames_[frame]), packet.info.sent)) ++frames_[frame].repeated;
+      }
+    }
+  }
 
   // Notes a frame of the packet that is being written; false when there is no memory.
   [[nodiscard]] bool add_frame(BlockPool& pool, const SentFrame& frame) {
@@ -214,10 +238,8 @@ class Recovery {
       SentPacket& packet = packets_[at];
       if (packet.state != SentPacket::State::kInFlight || packet.mtu_probe) continue;
       has_messages = has_messages || packet.messages > 0;
-      if (packet.frames == 0) continue;
-      give_up_frames(packet, owner);
-      given_up = true;
-      if (timeouts_ < kProbesFromAll) break;
+      given_up = give_up_frames(packet, owner) || given_up;
+      if (given_up && timeouts_ < kProbesFromAll) break;
     }
     if (given_up) return true;
     // Messages that are not sent again: their packets count until something tells what became of them.
@@ -265,6 +287,7 @@ class Recovery {
     forget_all(owner);
     forget_losses();
     reordering_ = {};
+    lossy_until_ = lossy_before_ = 0;
     timeouts_ = 0;
     probes_due_ = 0;
   }
@@ -316,7 +339,7 @@ class Recovery {
   void forget_all(Owner& owner) {
     for (std::uint64_t at = packets_.begin(); at < packets_.end(); ++at) {
       SentPacket& packet = packets_[at];
-      if (packet.state == SentPacket::State::kInFlight) give_up_frames(packet, owner);
+      if (packet.state == SentPacket::State::kInFlight) static_cast<void>(give_up_frames(packet, owner));
       packet.state = SentPacket::State::kGone;
     }
     in_flight_ = 0;
@@ -324,10 +347,18 @@ class Recovery {
     drop_gone();
   }
 
+  // Whether the packet carried something that has to be sent again.
   template <class Owner>
-  void give_up_frames(SentPacket& packet, Owner& owner) {
-    for (std::uint32_t i = 0; i < packet.frames; ++i) owner.on_frame_lost(frames_[packet.first_frame + i]);
+  [[nodiscard]] bool give_up_frames(SentPacket& packet, Owner& owner) {
+    bool has_any = false;
+    for (std::uint32_t i = 0; i < packet.frames; ++i) {
+      const SentFrame& frame = frames_[packet.first_frame + i];
+      if (frame.kind == SentFrameKind::kCopies) continue;
+      has_any = true;
+      owner.on_frame_lost(frame);
+    }
     packet.frames = 0;
+    return has_any;
   }
 
   // The round trip that loss detection uses (RFC 9002 section 6.1.2).
@@ -361,7 +392,7 @@ class Recovery {
       }
       packet.state = SentPacket::State::kGone;
       in_flight_ -= packet.info.bytes;
-      give_up_frames(packet, owner);
+      static_cast<void>(give_up_frames(packet, owner));
       if (packet.mtu_probe) continue;
       ++packets_lost_;
       messages_lost_ += packet.messages;
@@ -381,6 +412,7 @@ class Recovery {
   // A packet sent after the episode began that is lost begins another (RFC 9002 section 7.3.2).
   void remember_loss(BlockPool& pool, CongestionController& controller, const SentPacketInfo& packet,
                      std::uint64_t next_number) {
+    lossy_before_ = std::exchange(lossy_until_, packet.number + kLatelyPackets);
     if (packet.number >= losses_.end) {
       losses_ = {.first = packet.number, .end = next_number};
       controller.on_losses_begin();
@@ -414,6 +446,9 @@ class Recovery {
         if (packet.arrived) continue;
         packet.arrived = true;
         ++spurious_losses_;
+        const std::uint64_t lossy_until = packet.info.number + kLatelyPackets;
+        if (lossy_until == lossy_before_) lossy_before_ = 0;
+        if (lossy_until == lossy_until_) lossy_until_ = std::exchange(lossy_before_, 0);
         reordering_.on_late(now - packet.info.sent, longest);
         summary.acked_bytes += packet.info.bytes;
         controller.on_acked(packet.info, now);
@@ -478,6 +513,9 @@ class Recovery {
   std::size_t in_flight_ = 0;
   std::uint64_t largest_acked_ = 0;
   std::uint64_t round_end_ = 0;  // packet number: its acknowledgement ends the round trip
+  // Packet number: kLatelyPackets after the newest packet that was lost; after the one lost before it.
+  std::uint64_t lossy_until_ = 0;
+  std::uint64_t lossy_before_ = 0;
   std::uint64_t packets_lost_ = 0;
   std::uint64_t spurious_losses_ = 0;
   std::uint64_t messages_lost_ = 0;

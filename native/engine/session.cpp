@@ -589,7 +589,7 @@ void Endpoint::finish_packet(Peer& peer, Instant now) {
   write_due_frames(peer, writer, now);
   if (own_messages) peer.message_since_pong = true;
   if (peer.transfer && peer.phase == PeerPhase::kConnected)
-    peer.transfer->fill(writer, packet_capacity(peer), peer.round_trip, now);
+    peer.transfer->fill(writer, packet_capacity(peer), own_messages, peer.round_trip, now);
   // The acknowledgement of a packet with frames that have to arrive is a sample too.
   const bool acknowledged = peer.transfer && peer.transfer->has_open_frames();
   if (messages && !acknowledged && wants_measurement(peer, now)) {

@@ -24,6 +24,14 @@ constexpr Duration kExpiryTick = std::chrono::milliseconds(10);
 // The shortest round trip for which windows grow: users who read in turns of their event loop take what came
 // in such a time at once, however short the path is.
 constexpr Duration kLeastRound = std::chrono::milliseconds(5);
+// Copies take at most this part of what an empty packet has room for: a packet of small messages may grow to
+// about three times its size, one that is half full by no more than its other half.
+constexpr std::size_t kCopiesDivisor = 2;
+// Packets in flight whose messages are repeated. A flow that has more of them is not thin: the next
+// acknowledgements show its losses soon.
+constexpr std::size_t kRepeatedPackets = 8;
+// How often 'auto' repeats a message.
+constexpr std::uint8_t kMostAutomatic = 2;
 
 }  // namespace
 
@@ -142,11 +150,14 @@ bool Transfer::has_due(Instant now) const {
   return can_send() && may_send_data(now);
 }
 
-void Transfer::fill(ByteWriter& writer, std::size_t capacity, const RoundTrip& round_trip, Instant now) {
-  if (!has_due(now)) return;
+void Transfer::fill(ByteWriter& writer, std::size_t capacity, bool has_messages, const RoundTrip& round_trip,
+                    Instant now) {
+  const bool due = has_due(now);
+  if (!due && !(has_messages && repeats())) return;
   const SendHolding holding(*this);
   if (!recovery_.reserve(settings_.send_blocks)) return;
-  write_due(writer, capacity, round_trip, now);
+  if (due) write_due(writer, capacity, round_trip, now);
+  if ((has_messages || has_open_frames()) && repeats()) repeat_messages(writer, capacity, round_trip, now);
   // It may be that all which was due is done or expired.
   recovery_.release_unused();
 }
@@ -165,6 +176,89 @@ void Transfer::write_due(ByteWriter& writer, std::size_t capacity, const RoundTr
     if (!channel->blocked && !channel->starved && channel->has_unsent()) line_up(*channel);
     if (!room) return;
   }
+}
+
+// ---- redundancy
+
+void Transfer::on_sequenced_written(const SequencedFrame& frame, std::size_t capacity) {
+  if (!repeats()) return;
+  const SendHolding holding(*this);
+  std::erase_if(newest_, [&](const Newest& each) { return each.channel == frame.channel; });
+  const std::uint8_t declared = settings_.channels[frame.channel].redundancy;
+  // What is repeated is not acknowledged, so that 'auto' never knows whether once was enough.
+  const bool automatic = declared == kAutoRedundancy;
+  const std::uint8_t repetitions = automatic ? recovery_.has_lost_lately() : declared;
+  if (repetitions == 0 || sequenced_frame_size(frame) > capacity / kCopiesDivisor) return;
+  Newest newest{.bytes = settings_.send_blocks.acquire(frame.data.size()),
+                .number = frame.number,
+                .length = frame.total,
+                .channel = static_cast<std::uint16_t>(frame.channel),
+                .repetitions = repetitions,
+                .in_this_packet = true};
+  if (!newest.bytes) return;
+  copy_bytes(newest.bytes.data(), frame.data.data(), frame.data.size());
+  newest_.push_back(std::move(newest));
+}
+
+// Repeats messages that earlier packets carried, where nothing else wants the rest of this one.
+void Transfer::repeat_messages(ByteWriter& writer, std::size_t capacity, const RoundTrip& round_trip,
+                               Instant now) {
+  const std::size_t before = writer.position();
+  const std::size_t end = before + (is_thin() ? std::min(writer.remaining(), capacity / kCopiesDivisor) : 0);
+  if (end > before) {
+    recovery_.for_each_recent(kRepeatedPackets, [&](const SentFrame& frame, Instant sent) {
+      return wants_copies(frame, sent, round_trip, now) && write_copies(writer, frame, end);
+    });
+  }
+  for (Newest& newest : newest_) write_newest(writer, newest, end);
+  std::erase_if(newest_, [](const Newest& newest) { return newest.repetitions == 0; });
+  settings_.redundant_bytes += writer.position() - before;
+}
+
+bool Transfer::is_thin() const {
+  if (can_send() || starving_ != nullptr) return false;
+  if (!controller_) return true;
+  return recovery_.in_flight() <= std::min(controller_->window(), settings_.max_in_flight) / 2;
+}
+
+bool Transfer::wants_copies(const SentFrame& frame, Instant sent, const RoundTrip& round_trip,
+                            Instant now) const {
+  // What is lost now takes packets that leave at the same time with it.
+  if (sent == now) return false;
+  const std::uint8_t redundancy = settings_.channels[frame.channel].redundancy;
+  if (redundancy != kAutoRedundancy) return frame.repeated < redundancy;
+  if (!recovery_.has_lost_lately()) return false;
+  // Another time when an acknowledgement should have come, and did not.
+  const bool overdue = now - sent >= round_trip.smoothed() + kMaxAckDelay;
+  return frame.repeated < (overdue ? kMostAutomatic : 1);
+}
+
+// `end`: how far the packet may be written.
+bool Transfer::write_copies(ByteWriter& writer, const SentFrame& frame, std::size_t end) {
+  SendChannel& channel = send_channel(frame.channel);
+  const std::size_t before = writer.position();
+  const std::uint64_t behind = frame.number + frame.length;
+  for (std::uint64_t number = frame.number; number < behind;) {
+    std::uint64_t next = number + 1;
+    if (channel.holds(number)) {
+      const std::size_t most = end - writer.position();
+      next = std::max(next, write_run(writer, channel, number, behind, SentFrameKind::kCopies, most));
+    }
+    number = next;
+  }
+  return writer.position() > before;
+}
+
+void Transfer::write_newest(ByteWriter& writer, Newest& newest, std::size_t end) {
+  if (std::exchange(newest.in_this_packet, false)) return;
+  const SequencedFrame frame{.channel = newest.channel,
+                             .number = newest.number,
+                             .total = newest.length,
+                             .offset = 0,
+                             .data = Bytes(newest.bytes.bytes()).first(newest.length)};
+  if (sequenced_frame_size(frame) > end - writer.position()) return;
+  static_cast<void>(write_sequenced(writer, frame));
+  --newest.repetitions;
 }
 
 void Transfer::on_sent(std::uint64_t number, std::size_t bytes, Instant now) {
@@ -291,7 +385,8 @@ bool Transfer::write_lost_messages(ByteWriter& writer, SendChannel& channel, Los
       expire(channel, number);
       continue;
     }
-    const std::uint64_t written = write_run(writer, channel, number, number + frame.length);
+    const std::uint64_t written =
+        write_run(writer, channel, number, number + frame.length, SentFrameKind::kMessages);
     frame.length -= static_cast<std::uint32_t>(written - number);
     frame.number = written;
     if (written > number) continue;
@@ -345,7 +440,7 @@ bool Transfer::write_new(ByteWriter& writer, SendChannel& channel, std::size_t c
         total += next_cost;
         ++end;
       }
-      const std::uint64_t written = write_run(writer, channel, number, end);
+      const std::uint64_t written = write_run(writer, channel, number, end, SentFrameKind::kMessages);
       for (std::uint64_t sent = number; sent < written; ++sent) {
         const std::uint64_t each = channel.messages[sent].length + kMessageCost;
         spend(channel, each);
@@ -398,11 +493,12 @@ bool Transfer::write_unreliable(ByteWriter& writer, SendChannel& channel, std::s
 }
 
 std::uint64_t Transfer::write_run(ByteWriter& writer, SendChannel& channel, std::uint64_t first,
-                                  std::uint64_t end) {
+                                  std::uint64_t end, SentFrameKind kind, std::size_t most) {
   const std::uint64_t start = channel.messages[first].start;
-  const std::size_t header = reliable_header_size(channel.number, first, writer.remaining(), true);
-  if (writer.remaining() <= header) return first;
-  const std::uint64_t room = start + writer.remaining() - header;
+  const std::size_t space = std::min(writer.remaining(), most);
+  const std::size_t header = reliable_header_size(channel.number, first, space, true);
+  if (space <= header) return first;
+  const std::uint64_t room = start + space - header;
   std::uint64_t last = first;
   std::uint64_t behind = start;
   for (; last < end && channel.holds(last); ++last) {
@@ -412,9 +508,9 @@ std::uint64_t Transfer::write_run(ByteWriter& writer, SendChannel& channel, std:
   }
   if (last == first) return first;
   const auto size = static_cast<std::size_t>(behind - start);
-  if (!recovery_.add_frame(settings_.send_blocks,
-                           SentFrame{first, 0, static_cast<std::uint32_t>(last - first), channel.number,
-                                     SentFrameKind::kMessages})) {
+  if (!recovery_.add_frame(
+          settings_.send_blocks,
+          SentFrame{first, 0, static_cast<std::uint32_t>(last - first), channel.number, kind})) {
     return first;
   }
   static_cast<void>(write_reliable_header(writer, channel.number, first, size, true));
@@ -495,6 +591,7 @@ void Transfer::on_ack(const AckFrame& ack, std::uint64_t next_number, RoundTrip&
   const std::uint64_t acknowledged = recovery_.on_ack(settings_.send_blocks, ack, newly_marked, next_number,
                                                       *controller_, round_trip, now, *this);
   acknowledged_ += acknowledged;
+  if (!repeats()) newest_.clear();
   if (!ecn_failed_) validate_ecn(ack, acknowledged);
   if (is_done()) recovery_.forget_losses();
   follow_path_mtu(now);
@@ -520,6 +617,7 @@ void Transfer::on_frame_acknowledged(const SentFrame& frame) {
   const std::uint64_t oldest = channel.oldest;
   switch (frame.kind) {
     case SentFrameKind::kMessages:
+    case SentFrameKind::kCopies:
       finish(channel, frame.number, frame.number + frame.length);
       break;
     case SentFrameKind::kPart:

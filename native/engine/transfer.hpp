@@ -47,6 +47,14 @@ struct TransferSettings {
   // What the connections of this endpoint have taken of it, and how often they got nothing.
   std::uint64_t grown_credit = 0;
   std::uint64_t credit_refusals = 0;
+  // Bytes of frames that repeated messages.
+  std::uint64_t redundant_bytes = 0;
+  // Whether a channel repeats messages; `always`: also on a path that loses none.
+  [[nodiscard]] bool has_redundancy(bool always) const {
+    return std::ranges::any_of(channels, [always](const ChannelDeclaration& channel) {
+      return channel.redundancy > 0 && (!always || channel.redundancy != kAutoRedundancy);
+    });
+  }
   // Of all channels, in bytes.
   [[nodiscard]] std::uint64_t longest_message() const {
     std::uint64_t longest = 0;
@@ -79,7 +87,9 @@ class Transfer {
         limit_(credit),
         first_channel_limit_(channel_credit),
         path_mtu_(path_mtu),
-        max_datagram_(path_mtu.current()) {}
+        max_datagram_(path_mtu.current()),
+        has_redundancy_(settings.has_redundancy(false)),
+        always_repeats_(settings.has_redundancy(true)) {}
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
   ~Transfer() {
@@ -98,6 +108,9 @@ class Transfer {
   [[nodiscard]] bool enqueue(std::uint32_t channel, Bytes data, Instant expires, std::uint32_t confirm);
   // The number of the next message of a sequenced channel.
   std::uint64_t next_sequenced(std::uint32_t channel) { return send_channel(channel).next_sequenced++; }
+  // A message of a sequenced channel is in the packet that is being written, and may be repeated in later
+  // ones. `capacity`: as of fill().
+  void on_sequenced_written(const SequencedFrame& frame, std::size_t capacity);
   // Bytes of messages that were not sent yet, each with its cost beside the length.
   [[nodiscard]] std::size_t queued_bytes() const { return queued_; }
   // Memory for messages that are queued, in flight, or could not be given back yet, and for what is noted of
@@ -106,9 +119,11 @@ class Transfer {
 
   // Whether fill() would write something.
   [[nodiscard]] bool has_due(Instant now) const;
-  // Writes what is due: credit, what was lost, then new messages by the priority of their channels.
-  // `capacity` is what an empty packet has room for.
-  void fill(ByteWriter& writer, std::size_t capacity, const RoundTrip& round_trip, Instant now);
+  // Writes what is due: credit, what was lost, then new messages by the priority of their channels, and
+  // behind them messages that earlier packets carried. `capacity` is what an empty packet has room for,
+  // `has_messages` whether the packet has messages already.
+  void fill(ByteWriter& writer, std::size_t capacity, bool has_messages, const RoundTrip& round_trip,
+            Instant now);
   // Whether the packet being written has something of this transfer in it.
   [[nodiscard]] bool has_open_frames() const { return recovery_.has_open_frames(); }
   // The packet that fill() wrote to leaves.
@@ -300,6 +315,16 @@ class Transfer {
   void on_probe_without_frames() { received_.untold = credit_due_ = true; }
 
  private:
+  // The newest message of a sequenced channel, as long as it is to be repeated.
+  struct Newest {
+    Block bytes;
+    std::uint64_t number = 0;
+    std::uint32_t length = 0;
+    std::uint16_t channel = 0;
+    std::uint8_t repetitions = 0;  // how many are left
+    bool in_this_packet = false;   // the one that is being written
+  };
+
   // A window that is larger than at first shrinks when no limit of the connection was raised for so long.
   static constexpr Duration kUnusedFor = std::chrono::seconds(10);
 
@@ -414,8 +439,20 @@ class Transfer {
   bool write_new(ByteWriter& writer, SendChannel& channel, std::size_t capacity, Instant now);
   bool write_unreliable(ByteWriter& writer, SendChannel& channel, std::size_t capacity);
   // Writes whole messages from `first` on, at most up to `end`, as many as there is room for; returns the
-  // number behind the last one written.
-  std::uint64_t write_run(ByteWriter& writer, SendChannel& channel, std::uint64_t first, std::uint64_t end);
+  // number behind the last one written. `kind`: kMessages or kCopies.
+  std::uint64_t write_run(ByteWriter& writer, SendChannel& channel, std::uint64_t first, std::uint64_t end,
+                          SentFrameKind kind, std::size_t most = SIZE_MAX);
+  // Whether messages are repeated as things are: the path loses packets, or channels want it in any case.
+  [[nodiscard]] bool repeats() const {
+    return always_repeats_ || (has_redundancy_ && recovery_.has_lost_lately());
+  }
+  void repeat_messages(ByteWriter& writer, std::size_t capacity, const RoundTrip& round_trip, Instant now);
+  // Whether nothing waits, and little is in flight.
+  [[nodiscard]] bool is_thin() const;
+  [[nodiscard]] bool wants_copies(const SentFrame& frame, Instant sent, const RoundTrip& round_trip,
+                                  Instant now) const;
+  bool write_copies(ByteWriter& writer, const SentFrame& frame, std::size_t end);
+  static void write_newest(ByteWriter& writer, Newest& newest, std::size_t end);
   // Writes up to `length` bytes of a message from `offset` on; returns how many.
   std::uint32_t write_part(ByteWriter& writer, SendChannel& channel, std::uint64_t message,
                            std::uint32_t offset, std::uint32_t length);
@@ -450,6 +487,7 @@ class Transfer {
     friend bool operator<(const Expiry& one, const Expiry& other) { return one.expires < other.expires; }
   };
   BlockHeap<Expiry> expiries_;
+  std::vector<Newest> newest_;
   // Messages that can still expire.
   std::size_t expiring_ = 0;
   Ring<Confirmation> confirmations_;
@@ -500,6 +538,8 @@ class Transfer {
   bool waiting_ = false;
   bool broken_ = false;
   bool ecn_failed_ = false;
+  bool has_redundancy_;
+  bool always_repeats_;
   // What has arrived here, and what the other side has told of its own.
   EcnCounts marks_{};
   EcnCounts told_marks_{};

@@ -147,11 +147,16 @@ export function checkArray(
 }
 
 /** One of a few strings. */
-export function checkOneOf<const T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
+export function checkOneOf<const T extends string | number>(
+  name: string,
+  value: unknown,
+  allowed: readonly T[],
+): T {
   const found = allowed.find((candidate) => candidate === value);
   if (found !== undefined) return found;
-  const rule = `one of ${allowed.map((each) => `'${each}'`).join(', ')}`;
-  const close = typeof value === 'string' ? nearest(value, allowed) : undefined;
+  const texts = allowed.filter((each): each is T & string => typeof each === 'string');
+  const rule = `one of ${allowed.map((each) => (typeof each === 'string' ? `'${each}'` : each)).join(', ')}`;
+  const close = typeof value === 'string' ? nearest(value, texts) : undefined;
   throw argumentError(
     name,
     rule,

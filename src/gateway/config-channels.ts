@@ -21,7 +21,7 @@ const codecs: Readonly<Record<'bytes' | 'text' | 'json', () => Codec<unknown>>> 
 };
 const codecNames = ['bytes', 'text', 'json'] as const;
 const unreliableOptions = ['priority', 'congestionControlled'];
-const otherOptions = ['priority', 'maxMessageBytes'];
+const otherOptions = ['priority', 'maxMessageBytes', 'redundancy'];
 
 /**
  * Reads channels by name: those that the transport made stay as they are.

@@ -1,7 +1,7 @@
 // What a gateway can be told in its configuration: `hawser.config.js`, `.json` or `.ts`, or an object given to `openGateway`.
 
 import type { Wire } from '../base/wire.js';
-import type { ChannelMap, ChannelMode, ChannelPriority } from '../transport/channels.js';
+import type { ChannelMap, ChannelMode, ChannelPriority, ChannelRedundancy } from '../transport/channels.js';
 import type { ServerOptions } from '../transport/options.js';
 import type { GatewayHandlers } from './handlers.js';
 import type { Logger, LogLevel } from './log/logger.js';
@@ -27,6 +27,8 @@ export interface ChannelConfig {
   readonly priority?: ChannelPriority;
   /** Of unreliable channels. */
   readonly congestionControlled?: boolean;
+  /** Not of unreliable channels. `auto` by default. */
+  readonly redundancy?: ChannelRedundancy;
 }
 
 /** Options of the transport that a listener takes as they are. */

@@ -29,6 +29,11 @@ const channelPriorities = ['critical', 'high', 'normal', 'low'] as const;
 /** Which of the messages that wait for a peer go first. */
 export type ChannelPriority = (typeof channelPriorities)[number];
 
+/** In the order of the numbers of native/engine/channels.hpp. */
+const channelRedundancies = [0, 1, 2, 3, 'auto'] as const;
+/** In how many later packets a message is repeated before it is acknowledged; `auto`: as the path requires. */
+export type ChannelRedundancy = (typeof channelRedundancies)[number];
+
 /** Options of an unreliable channel. */
 export interface UnreliableChannelOptions {
   /** `normal` by default. Each side chooses its own for what it sends; it says something of messages that wait for their turn. */
@@ -46,6 +51,14 @@ export interface UnreliableChannelOptions {
 export interface ChannelOptions extends Pick<UnreliableChannelOptions, 'priority'> {
   /** The longest message in bytes, 1 to 16,777,216; 65,536 by default. Both sides must declare the same. */
   readonly maxMessageBytes?: number;
+  /**
+   * In how many later packets at most a message is repeated while it is not acknowledged, so that the loss of one packet costs no round
+   * trip: 0, 1, 2, 3, or `auto` (the default), which repeats only while the path loses packets, once, and a second time when the
+   * acknowledgement is late. Copies use only room that a packet has left, up to half of a full one, and only while nothing waits and
+   * little is in flight. Of a sequenced channel only the newest message is repeated. Each message is delivered once. Each side chooses
+   * its own for what it sends. Netcode acknowledges nothing: there it says nothing. docs/channels.md has the figures.
+   */
+  readonly redundancy?: ChannelRedundancy;
 }
 
 /** A channel that carries values of `T`. Made by {@link unreliable}, {@link sequenced}, {@link reliable}, {@link reliableUnordered}. */
@@ -60,6 +73,8 @@ export interface Channel<T, Mode extends ChannelMode = ChannelMode> {
   readonly priority: ChannelPriority;
   /** False but for an unreliable channel that is declared so. */
   readonly congestionControlled: boolean;
+  /** 0 for an unreliable channel, whose messages have no numbers by which copies could be told. */
+  readonly redundancy: ChannelRedundancy;
 }
 
 /** The channels of an endpoint by name. Their order counts: it is that of their numbers, which are what is sent. */
@@ -104,6 +119,7 @@ class DeclaredChannel<T, Mode extends ChannelMode> implements Channel<T, Mode> {
   readonly maxMessageBytes: number;
   readonly priority: ChannelPriority;
   readonly congestionControlled: boolean;
+  readonly redundancy: ChannelRedundancy;
 
   constructor(
     mode: Mode,
@@ -111,12 +127,14 @@ class DeclaredChannel<T, Mode extends ChannelMode> implements Channel<T, Mode> {
     maxMessageBytes: number,
     priority: ChannelPriority,
     congestionControlled: boolean,
+    redundancy: ChannelRedundancy,
   ) {
     this.mode = mode;
     this.codec = codec;
     this.maxMessageBytes = maxMessageBytes;
     this.priority = priority;
     this.congestionControlled = congestionControlled;
+    this.redundancy = redundancy;
     Object.freeze(this);
   }
 }
@@ -139,7 +157,7 @@ export function unreliable(
   checkOptions('options', options, ['priority', 'congestionControlled']);
   const congestionControlled = checkBoolean('congestionControlled', options.congestionControlled ?? false);
   const priority = checkPriority(options.priority);
-  return new DeclaredChannel('unreliable', checkCodec(codec), 0, priority, congestionControlled);
+  return new DeclaredChannel('unreliable', checkCodec(codec), 0, priority, congestionControlled, 0);
 }
 
 /** A channel that drops what is older than what has arrived: for states of which only the newest counts. */
@@ -177,11 +195,12 @@ function declare<Mode extends ChannelMode>(
   codec: Codec<unknown> = bytes(),
   options: ChannelOptions = {},
 ): Channel<unknown, Mode> {
-  checkOptions('options', options, ['maxMessageBytes', 'priority']);
+  checkOptions('options', options, ['maxMessageBytes', 'priority', 'redundancy']);
   const wanted = options.maxMessageBytes ?? defaultMaxMessageBytes;
   const maxMessageBytes = checkInteger('maxMessageBytes', wanted, 1, greatestMaxMessageBytes);
   const priority = checkPriority(options.priority);
-  return new DeclaredChannel(mode, checkCodec(codec), maxMessageBytes, priority, false);
+  const redundancy = checkOneOf('redundancy', options.redundancy ?? 'auto', channelRedundancies);
+  return new DeclaredChannel(mode, checkCodec(codec), maxMessageBytes, priority, false, redundancy);
 }
 
 function checkCodec(codec: unknown): Codec<unknown> {
@@ -349,7 +368,7 @@ function entryOf(
 }
 
 function nativeOf(name: string, channel: Channel<unknown>): NativeChannel {
-  const { mode, codec, maxMessageBytes, priority, congestionControlled } = channel;
+  const { mode, codec, maxMessageBytes, priority, congestionControlled, redundancy } = channel;
   return {
     name,
     codec: codec.name,
@@ -357,5 +376,6 @@ function nativeOf(name: string, channel: Channel<unknown>): NativeChannel {
     priority: channelPriorities.indexOf(priority),
     maxMessageBytes,
     congestionControlled,
+    redundancy: channelRedundancies.indexOf(redundancy),
   };
 }

@@ -147,6 +147,11 @@ export const listenerMetrics: readonly Metric<ListenerMetricsSource>[] = [
     'ACK frames that left out a packet received since the ACK before, because an ACK lists a limited number of ranges.',
     count('acksIncomplete'),
   ),
+  make.counter(
+    'redundant_bytes_total',
+    'Bytes of frames that repeated messages before these were known to be lost.',
+    count('redundantBytes'),
+  ),
   make.counterBy(
     'messages_given_up_total',
     'reason',

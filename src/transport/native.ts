@@ -42,6 +42,8 @@ export interface NativeChannel {
   readonly maxMessageBytes: number;
   /** True for unreliable channels only. */
   readonly congestionControlled: boolean;
+  /** 0 to 3, or 4 for `auto`; 0 for an unreliable channel. */
+  readonly redundancy: number;
 }
 
 export interface NativeEndpointOptions {

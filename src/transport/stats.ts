@@ -43,6 +43,7 @@ export const counterNames = [
   'messagesExpired',
   'messagesLost',
   'creditRefusals',
+  'redundantBytes',
   'movesBegun',
   'movesCompleted',
   'movesCancelled',

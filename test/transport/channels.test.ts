@@ -113,6 +113,7 @@ describe('the declaration', () => {
         priority: 2,
         maxMessageBytes: 0,
         congestionControlled: false,
+        redundancy: 0,
       },
       {
         name: 'chat',
@@ -121,6 +122,7 @@ describe('the declaration', () => {
         priority: 2,
         maxMessageBytes: 65_536,
         congestionControlled: false,
+        redundancy: 4,
       },
       {
         name: 'names',
@@ -129,6 +131,7 @@ describe('the declaration', () => {
         priority: 0,
         maxMessageBytes: 100_000,
         congestionControlled: false,
+        redundancy: 4,
       },
       {
         name: 'levels',
@@ -137,6 +140,7 @@ describe('the declaration', () => {
         priority: 3,
         maxMessageBytes: 65_536,
         congestionControlled: false,
+        redundancy: 4,
       },
       {
         name: 'files',
@@ -145,6 +149,7 @@ describe('the declaration', () => {
         priority: 2,
         maxMessageBytes: 200_000,
         congestionControlled: false,
+        redundancy: 4,
       },
     ]);
   });
@@ -160,6 +165,7 @@ describe('the declaration', () => {
           priority: 2,
           maxMessageBytes: 0,
           congestionControlled: false,
+          redundancy: 0,
         },
       ],
       congestion: 'bbr',
@@ -181,7 +187,15 @@ describe('the declaration', () => {
       channels: { bulk: unreliable(bytes(), { congestionControlled: true, priority: 'low' }) },
     });
     expect(native.options.channels).toEqual([
-      { name: 'bulk', codec: 'bytes', mode: 0, priority: 3, maxMessageBytes: 0, congestionControlled: true },
+      {
+        name: 'bulk',
+        codec: 'bytes',
+        mode: 0,
+        priority: 3,
+        maxMessageBytes: 0,
+        congestionControlled: true,
+        redundancy: 0,
+      },
     ]);
   });
 

@@ -335,6 +335,12 @@ describe('arguments of a channel', () => {
       () => unreliable(bytes(), { congestionControlled: 1 as unknown as boolean }),
       'true or false; got 1',
     ],
+    ['redundancy', () => sequenced(bytes(), { redundancy: 4 as 3 }), "one of 0, 1, 2, 3, 'auto'; got 4"],
+    [
+      'redundancy',
+      () => reliable(bytes(), { redundancy: 'auot' as 'auto' }),
+      "one of 0, 1, 2, 3, 'auto'; got \"auot\"; did you mean 'auto'?",
+    ],
     [
       'codec',
       () => unreliable(json as unknown as undefined),
