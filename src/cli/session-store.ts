@@ -10,6 +10,9 @@ import type { Kind } from './options.js';
 /** `memory`, `lmdb:DIR`, `etcd://HOST:PORT[,HOST:PORT...][/NAMESPACE]`; `etcds:` for TLS. */
 export const storeAddress: Kind<StoreAddress> = { placeholder: 'STORE', parse: parseStoreAddress };
 
+/** A gateway tries again after a second; a command ends when etcd takes longer, and its first call also looks up the name. */
+const etcdTimeoutMs = 10_000;
+
 /**
  * Opens it for looking into it: one that somebody has made.
  *
@@ -25,5 +28,5 @@ export async function openKeptStore(address: StoreAddress): Promise<SessionStore
   if (address.type === 'lmdb' && !existsSync(join(address.directory, 'data.mdb'))) {
     throw new CommandError(`there is no store in ${address.directory}`);
   }
-  return openStoreAt(address);
+  return openStoreAt(address, { timeoutMs: etcdTimeoutMs });
 }

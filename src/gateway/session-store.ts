@@ -78,9 +78,13 @@ function shown(text: string): string {
 /**
  * Opens it for a gateway; that of etcd need not be reachable yet.
  *
+ * @param etcd how long etcd may take for an answer, where that is not the default of a gateway.
  * @throws HawserError (rejects) as `openSessionStore` and `openEtcdStore`; ERR_HAWSER_CONFIG for an environment that cannot be right.
  */
-export async function openStoreAt(address: StoreAddress): Promise<SessionStore> {
+export async function openStoreAt(
+  address: StoreAddress,
+  etcd: Pick<EtcdStoreOptions, 'timeoutMs'> = {},
+): Promise<SessionStore> {
   switch (address.type) {
     case 'memory': {
       const { MemorySessionStore } = await import('../sessions/store/memory-store.js');
@@ -92,7 +96,7 @@ export async function openStoreAt(address: StoreAddress): Promise<SessionStore> 
     }
     case 'etcd': {
       const { openEtcdStore } = await import('../sessions/store/etcd-store.js');
-      return openEtcdStore(await etcdOptions(address));
+      return openEtcdStore({ ...(await etcdOptions(address)), ...etcd });
     }
   }
 }

@@ -57,6 +57,15 @@ describe.skipIf(!hasEtcd)('with etcd', () => {
       expect(await client.leave()).toMatchObject({ failed: 0, reconnections: 0 });
     }));
 
+  test.concurrent('ls waits for an etcd that stands still for two seconds', () =>
+    withOwnEtcd(async (node, store) => {
+      await node.pause();
+      const listed = hawserHere('sessions', 'ls', '--store', store);
+      await delay(2000);
+      node.resume();
+      expect(await listed).toMatchObject({ code: 0, stderr: '' });
+    }));
+
   test.concurrent('kill -9 of a gateway: the session goes on at another, and the store says so', async () => {
     const store = newStore();
     await using first = await start(store);
