@@ -141,11 +141,11 @@ export class SimulatedNetwork implements Network {
   /**
    * Lets virtual time pass. Whatever happens meanwhile is delivered in its order, and promises settle in between.
    *
-   * @param durationMs 0 or more.
+   * @param durationMs 0 or more, rounded to microseconds.
    */
   async run(durationMs: number): Promise<void> {
     checkNumber('durationMs', durationMs, 0, maxRunMs);
-    await this.#advance(this.native.nowMicros() + durationMs * 1000, () => false);
+    await this.#advance(this.#microsIn(durationMs), () => false);
   }
 
   /**
@@ -162,7 +162,7 @@ export class SimulatedNetwork implements Network {
   ): Promise<unknown> {
     checkOptions('options', options, ['limitMs']);
     const limitMs = checkNumber('limitMs', options.limitMs ?? 60_000, 0, maxRunMs);
-    const untilMicros = this.native.nowMicros() + limitMs * 1000;
+    const untilMicros = this.#microsIn(limitMs);
     if (typeof condition === 'function') {
       await this.#advance(untilMicros, condition);
       if (!condition()) throw nothingCame(limitMs);
@@ -176,6 +176,11 @@ export class SimulatedNetwork implements Network {
     await this.#advance(untilMicros, () => settled);
     if (!settled) throw nothingCame(limitMs);
     return condition;
+  }
+
+  /** The clock has whole microseconds: it would never reach a part of one. */
+  #microsIn(durationMs: number): number {
+    return this.native.nowMicros() + Math.round(durationMs * 1000);
   }
 
   async #advance(untilMicros: number, done: () => boolean): Promise<void> {

@@ -41,6 +41,12 @@ describe('virtual time', () => {
     expect(network.clock.wallNow()).toBe(6234.5);
   });
 
+  test('has whole microseconds: a part of one is rounded', async () => {
+    const network = new SimulatedNetwork();
+    await network.run(1000 / 3);
+    expect(network.clock.now()).toBe(333.333);
+  });
+
   test('makes planned calls in their order, and promises settle in between', async () => {
     const network = new SimulatedNetwork();
     const { clock } = network;
