@@ -2,7 +2,7 @@
 // messages take, and how many bytes, with each setting of `redundancy`, as the simulation delivers them. It also prints the figures.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { connect, reliable, Server } from '../dist/index.js';
+import { Client, reliable, Server } from '../dist/index.js';
 import { SimulatedNetwork } from '../dist/testing/index.js';
 import { generateKey, mintToken } from '../dist/token/index.js';
 
@@ -11,7 +11,7 @@ import { generateKey, mintToken } from '../dist/token/index.js';
 
 const delayMs = 30;
 const messageBytes = 200;
-const intervalMs = 1000 / 30;
+const intervalMs = 33;
 const messages = 3000;
 const lossPercents = [0, 1, 2, 3, 5, 7, 10, 15, 20];
 /** @type {readonly {redundancy: ChannelRedundancy, colour: string}[]} */
@@ -44,24 +44,25 @@ export async function measure(redundancy, lossPercent, count) {
     addresses: server.publicAddresses,
     now,
   });
-  const connection = await network.runUntil(connect(token, { network, channels }));
+  const client = await Client.open({ network, channels });
+  const connection = await network.runUntil(client.connect(token));
   network.setLink(undefined, undefined, { delayMs, lossRate: lossPercent / 100 });
   /** @type {number[]} */
   const sentMs = [];
   /** @type {number[]} */
   const latenciesMs = [];
   server.on('message', () => latenciesMs.push(network.clock.now() - (sentMs[latenciesMs.length] ?? 0)));
-  const before = connection.stats.counters.bytesSent;
+  const before = client.stats.counters.bytesSent;
   const data = new Uint8Array(messageBytes);
   for (let number = 0; number < count; ++number) {
     sentMs.push(network.clock.now());
     connection.send('data', data);
     await network.run(intervalMs);
   }
-  const bytes = connection.stats.counters.bytesSent - before;
+  const bytes = client.stats.counters.bytesSent - before;
   await network.run(5000);
   if (latenciesMs.length < count) throw new Error(`only ${latenciesMs.length} of ${count} messages arrived`);
-  await network.runUntil(server.close());
+  await network.runUntil(Promise.all([client.close(), server.close()]));
   latenciesMs.sort((one, other) => one - other);
   return { redundancy, lossPercent, p99Ms: latenciesMs[Math.floor(count * 0.99)] ?? 0, bytes };
 }
@@ -101,7 +102,7 @@ export function draw(all) {
       `<text x="${x + 30}" y="${y + 4}" fill="#1b1f24">${redundancy}</text>`,
     );
   }
-  const what = `Reliable, ordered messages of ${messageBytes} bytes, 30 a second, ${delayMs} ms each way, packets of both directions lost alike.`;
+  const what = `Reliable, ordered messages of ${messageBytes} bytes, 30 a second, ${delayMs} ms each way, against the share of packets that is lost, in both directions alike.`;
   parts.push(`<text x="${left}" y="${height - 12}" fill="#57606a">${what}</text>`, '</svg>');
   return `${parts.join('\n')}\n`;
 }
@@ -130,7 +131,7 @@ function drawPanel({ title, greatest, step, value }, x0, all) {
   }
   for (const loss of [0, 5, 10, 15, 20]) {
     parts.push(
-      `<text x="${x(loss)}" y="${top + panelHeight + 18}" fill="#57606a" text-anchor="middle">${loss} % loss</text>`,
+      `<text x="${x(loss)}" y="${top + panelHeight + 18}" fill="#57606a" text-anchor="middle">${loss} %</text>`,
     );
   }
   for (const { redundancy, colour } of settings) {
