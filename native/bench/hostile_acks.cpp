@@ -1,6 +1,7 @@
 // Cost of what a peer, or a time to live, can make the sending side do, for each element at two sizes: losses
 // that come in the worst order, one acknowledgement for many packets, acknowledgements that change nothing,
 // and messages that expire while others wait. A ratio near 1 says that work grows no faster than input.
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -55,9 +56,18 @@ class Sender {
     acknowledge(std::span(&range, 1));
   }
   void acknowledge(std::span<const AckRange> ranges) {
+    // By hand, because a hostile peer may send more ranges than write_ack() takes.
     std::vector<std::byte> bytes(64 + ranges.size() * 16);
     ByteWriter writer(bytes);
-    require(write_ack(writer, Duration(0), ranges), "no ACK");
+    writer.u8(static_cast<std::uint8_t>(FrameType::kAck));
+    writer.varint(ranges[0].largest);
+    writer.varint(0);
+    writer.varint(ranges.size() - 1);
+    writer.varint(ranges[0].largest - ranges[0].smallest);
+    for (std::size_t i = 1; i < ranges.size(); ++i) {
+      writer.varint(ranges[i - 1].smallest - ranges[i].largest - 2);
+      writer.varint(ranges[i].largest - ranges[i].smallest);
+    }
     FrameReader reader(writer.written());
     Frame frame;
     require(reader.next(frame), "no ACK to read");
@@ -89,6 +99,7 @@ class Sender {
  private:
   TransferSettings& settings() {
     settings_.congestion = CongestionAlgorithm::kCubic;
+    settings_.credit_budget = &credit_budget_;
     settings_.channels = {{"bulk", "", ChannelMode::kReliableUnordered, ChannelPriority::kNormal, 64 * 1024}};
     return settings_;
   }
@@ -101,6 +112,7 @@ class Sender {
     return true;
   }
 
+  CreditBudget credit_budget_{0};
   TransferSettings settings_;
   PathMtu path_mtu_;
   RoundTrip round_trip_;
@@ -189,8 +201,13 @@ double unused_expiries(std::size_t count) {
 }
 
 void measure(const char* name, double (*run)(std::size_t), std::size_t size) {
-  const double small = run(size);
-  const double large = run(8 * size);
+  // The best of several runs, because a machine may do other work meanwhile.
+  double small = run(size);
+  double large = run(8 * size);
+  for (int again = 0; again < 4; ++again) {
+    small = std::min(small, run(size));
+    large = std::min(large, run(8 * size));
+  }
   std::printf("  \"%s\": {\"nsPerElement\": [%.0f, %.0f], \"sizes\": [%zu, %zu], \"ratio\": %.2f}", name,
               small, large, size, 8 * size, large / small);
   std::fflush(stdout);
