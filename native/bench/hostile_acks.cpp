@@ -73,6 +73,16 @@ class Sender {
     require(reader.next(frame), "no ACK to read");
     transfer_.on_ack(frame.ack, next, round_trip_, now);
   }
+  // A packet comes late by nearly a round trip, so that only time shows a loss, after two round trips.
+  void learn_reordering() {
+    const std::uint64_t first = next;
+    enqueue(5, kMessage);
+    require(send(5) == 5, "the window is closed");
+    now += kRoundTrip;
+    acknowledge(first + 1, first + 4);
+    now += kRoundTrip * 9 / 10;
+    acknowledge(first, first + 4);
+  }
   // Enough round trips that a window of `packets` is open.
   void open_window(std::size_t packets) {
     for (int round = 0; round < 200; ++round) {
@@ -172,6 +182,50 @@ double repeated_acknowledgements(std::size_t count) {
          kTimes;
 }
 
+// Acknowledgements of all packets but the oldest, again and again, each with one more at the end. An honest
+// receiver sends these until a lost packet is sent again.
+double growing_acknowledgements(std::size_t count) {
+  Sender sender(UINT32_MAX);
+  sender.open_window(count);
+  sender.learn_reordering();
+  const std::uint64_t first = sender.next;
+  sender.enqueue(count, kMessage);
+  require(sender.send(count) == count, "the window is closed");
+  sender.now += kRoundTrip;
+  const std::uint64_t lost = sender.transfer().recovery().packets_lost();
+  constexpr std::size_t kTimes = 1'000;
+  sender.acknowledge(first + 1, sender.next - kTimes - 1);
+  const double time = nanoseconds([&] {
+    for (std::uint64_t last = sender.next - kTimes; last < sender.next; ++last)
+      sender.acknowledge(first + 1, last);
+  });
+  require(sender.transfer().recovery().packets_lost() == lost, "a packet is lost");
+  return time / kTimes;
+}
+
+// Acknowledgements of the two outermost packets that are still in flight, from the outside inward.
+double inward_acknowledgements(std::size_t count) {
+  Sender sender(UINT32_MAX);
+  sender.open_window(count);
+  sender.learn_reordering();
+  const std::uint64_t first = sender.next;
+  sender.enqueue(count, kMessage);
+  require(sender.send(count) == count, "the window is closed");
+  sender.now += kRoundTrip;
+  const std::uint64_t lost = sender.transfer().recovery().packets_lost();
+  const std::uint64_t last = sender.next - 1;
+  sender.acknowledge(last, last);
+  constexpr std::size_t kTimes = 500;
+  const double time = nanoseconds([&] {
+    for (std::uint64_t i = 0; i < kTimes; ++i) {
+      const AckRange ranges[] = {{last - 1 - i, last}, {first + 1, first + 1 + i}};
+      sender.acknowledge(ranges);
+    }
+  });
+  require(sender.transfer().recovery().packets_lost() == lost, "a packet is lost");
+  return time / kTimes;
+}
+
 // Messages of which one expires at a time, while no credit lets any of them go.
 double expiries(std::size_t count) {
   Sender sender(0);
@@ -224,6 +278,10 @@ int main() {
   hawser::measure("sparseRanges", hawser::sparse_ranges, 2'000);
   std::printf(",\n");
   hawser::measure("repeatedAcknowledgements", hawser::repeated_acknowledgements, 2'000);
+  std::printf(",\n");
+  hawser::measure("growingAcknowledgements", hawser::growing_acknowledgements, 2'000);
+  std::printf(",\n");
+  hawser::measure("inwardAcknowledgements", hawser::inward_acknowledgements, 2'000);
   std::printf(",\n");
   hawser::measure("expiries", hawser::expiries, 2'000);
   std::printf(",\n");

@@ -56,6 +56,9 @@ struct SentPacket {
   State state = State::kInFlight;
   // A probe of the path MTU: its loss says nothing of congestion (RFC 8899 section 3).
   bool mtu_probe = false;
+  // Of a packet that is gone: at least as many packets from this one on are gone. Of one that is
+  // acknowledged: distance to the next acknowledged one, 0 for the last.
+  std::uint32_t step = 1;
 };
 
 // `Owner` has on_frame_acknowledged(const SentFrame&) and on_frame_lost(const SentFrame&), the same for whole
@@ -147,37 +150,22 @@ class Recovery {
   std::uint64_t on_ack(BlockPool& pool, const AckFrame& ack, std::uint64_t newly_marked,
                        std::uint64_t next_number, CongestionController& controller, RoundTrip& round_trip,
                        Instant now, Owner& owner) {
-    std::uint64_t lowest = packets_.end();
-    std::uint64_t highest = packets_.begin();
-    AckRangeReader ranges(ack);
-    AckRange range{};
-    while (!packets_.empty() && ranges.next(range)) {
-      if (range.largest < packets_.front().info.number) break;
-      for (std::uint64_t at = lower_bound(packets_, range.smallest); at < packets_.end(); ++at) {
-        SentPacket& packet = packets_[at];
-        if (packet.info.number > range.largest) break;
-        if (packet.state != SentPacket::State::kInFlight) continue;
-        packet.state = SentPacket::State::kAcknowledged;
-        lowest = std::min(lowest, at);
-        highest = std::max(highest, at + 1);
-      }
-    }
+    const Acknowledged newly = mark_acknowledged(ack);
     const std::uint64_t overtaking = std::exchange(largest_acked_, std::max(largest_acked_, ack.largest));
     AckSummary summary;
     if (newly_marked > 0) losses_.are_real = true;
     if (!lost_.empty()) settle_losses(ack, controller, round_trip, now, owner, summary);
-    std::uint64_t acknowledged = 0;
-    if (lowest < highest) {
-      const SentPacket& newest = packets_[highest - 1];
+    if (newly.count > 0) {
+      const SentPacket& newest = packets_[newly.last];
       if (newest.info.number == ack.largest) {
         summary.latest_round_trip = sample(round_trip, now - newest.info.sent, ack.delay, now);
       }
       const Duration longest = longest_round_trip(round_trip);
-      for (std::uint64_t at = lowest; at < highest; ++at) {
+      std::uint64_t at = newly.first;
+      for (std::uint64_t left = newly.count; left > 0; --left) {
         SentPacket& packet = packets_[at];
-        if (packet.state != SentPacket::State::kAcknowledged) continue;
+        at += std::exchange(packet.step, 1);
         packet.state = SentPacket::State::kGone;
-        ++acknowledged;
         in_flight_ -= packet.info.bytes;
         summary.acked_bytes += packet.info.bytes;
         if (packet.info.number + kPacketThreshold <= overtaking)
@@ -200,7 +188,7 @@ class Recovery {
     }
     detect_losses(pool, controller, round_trip, next_number, now, owner, summary);
     finish(controller, round_trip, next_number, now, summary);
-    return acknowledged;
+    return newly.count;
   }
 
   // What `deadline` announced. Returns whether something has to be sent.
@@ -328,6 +316,64 @@ class Recovery {
       }
     }
     return from;
+  }
+
+  // Places in `packets_` of the packets that an ACK is the first to acknowledge: a list by SentPacket::step.
+  struct Acknowledged {
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+    std::uint64_t count = 0;
+  };
+
+  // The ranges of an ACK repeat those of the ACKs before it, and a lost packet keeps all later ones in
+  // `packets_`. The work is therefore bounded by the number of ranges and of new acknowledgements.
+  Acknowledged mark_acknowledged(const AckFrame& ack) {
+    Acknowledged newly;
+    AckRangeReader ranges(ack);
+    AckRange range{};
+    while (!packets_.empty() && ranges.next(range)) {
+      if (range.largest < packets_.front().info.number) break;
+      // Ranges come from the newest to the oldest, packets of a range from the oldest to the newest.
+      Acknowledged here;
+      std::uint64_t at = lower_bound(packets_, range.smallest);
+      while (at < packets_.end() && packets_[at].info.number <= range.largest) {
+        SentPacket& packet = packets_[at];
+        if (packet.state == SentPacket::State::kGone) {
+          at = skip_gone(at);
+          continue;
+        }
+        packet.state = SentPacket::State::kAcknowledged;
+        packet.step = 0;
+        if (here.count++ == 0) {
+          here.first = at;
+        } else {
+          packets_[here.last].step = static_cast<std::uint32_t>(at - here.last);
+        }
+        here.last = at++;
+      }
+      if (here.count == 0) continue;
+      if (newly.count > 0) {
+        packets_[here.last].step = static_cast<std::uint32_t>(newly.first - here.last);
+        here.last = newly.last;
+      }
+      here.count += newly.count;
+      newly = here;
+    }
+    return newly;
+  }
+
+  // The place of the first packet from `at` on that is not gone. Doubles the steps on its way, so that the
+  // next search in these packets takes half as many.
+  std::uint64_t skip_gone(std::uint64_t at) {
+    const auto is_gone = [this](std::uint64_t place) {
+      return place < packets_.end() && packets_[place].state == SentPacket::State::kGone;
+    };
+    while (is_gone(at)) {
+      SentPacket& packet = packets_[at];
+      if (const std::uint64_t next = at + packet.step; is_gone(next)) packet.step += packets_[next].step;
+      at += packet.step;
+    }
+    return at;
   }
 
   [[nodiscard]] Instant probe_time(const RoundTrip& round_trip) const {

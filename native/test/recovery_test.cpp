@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "channels_support.hpp"
 #include "wire/frames.hpp"
 
 namespace hawser {
@@ -44,11 +46,12 @@ class Witness final : public CongestionController {
 struct Owner {
   void on_frame_acknowledged(const SentFrame& /*frame*/) {}
   void on_frame_lost(const SentFrame& frame) { resent.push_back(frame.number); }
-  void on_packet_acknowledged(const SentPacketInfo& /*packet*/) {}
+  void on_packet_acknowledged(const SentPacketInfo& packet) { acknowledged.push_back(packet.number); }
   void on_packet_lost(const SentPacketInfo& /*packet*/) {}
   void on_probe_without_frames() {}
 
   std::vector<std::uint64_t> resent;
+  std::vector<std::uint64_t> acknowledged;
 };
 
 // A sender with a packet each millisecond. Each acknowledgement is of all numbers in `received`.
@@ -61,6 +64,7 @@ class Sender {
     for (; packets > 0; --packets) {
       REQUIRE(recovery.reserve(pool));
       REQUIRE(recovery.add_frame(pool, {.number = next, .length = 1}));
+      all_sent.push_back(next);
       recovery.on_sent(pool, controller, next++, kDatagram, now);
       now += milliseconds(1);
     }
@@ -82,13 +86,16 @@ class Sender {
         ranges.push_back({*number, *number});
       }
     }
+    acknowledge(ranges, newly_marked);
+  }
+  std::uint64_t acknowledge(std::span<const AckRange> ranges, std::uint64_t newly_marked = 0) {
     std::array<std::byte, 1200> bytes{};
     ByteWriter writer(bytes);
     REQUIRE(write_ack(writer, Duration::zero(), ranges));
     FrameReader reader(writer.written());
     Frame frame;
     REQUIRE(reader.next(frame));
-    recovery.on_ack(pool, frame.ack, newly_marked, next, controller, round_trip, now, owner);
+    return recovery.on_ack(pool, frame.ack, newly_marked, next, controller, round_trip, now, owner);
   }
   // Runs the timer at its time, if that is not after `until`. Whether it did.
   bool run_timer(Instant until) {
@@ -119,6 +126,7 @@ class Sender {
   Witness controller;
   Owner owner;
   RoundTrip round_trip;
+  std::vector<std::uint64_t> all_sent;
   std::set<std::uint64_t> received;
   std::uint64_t next = 0;
   Instant now = kBegin;
@@ -291,6 +299,57 @@ TEST_CASE("recovery: a loss among packets sent after an episode began belongs to
   sender.receive(10);
   sender.acknowledge(sender.now + milliseconds(1));
   CHECK(sender.controller.undone == 1);
+}
+
+TEST_CASE("recovery: each packet is acknowledged once, whatever ranges acknowledgements repeat") {
+  test::for_each_seed(1, [](std::uint64_t seed) {
+    SeededRandom random(seed);
+    Sender sender;
+    std::set<std::uint64_t> expected;
+    for (int round = 0; round < 200; ++round) {
+      // Numbers of packets that nobody acknowledges are left out.
+      if (random.below(2) == 0) sender.next += random.below(3);
+      sender.send(static_cast<int>(random.below(20)));
+      if (sender.next == 0) continue;
+      std::vector<AckRange> ranges;
+      std::uint64_t largest = sender.next - 1 - std::min<std::uint64_t>(random.below(10), sender.next - 1);
+      while (ranges.size() < kMaxAckRanges) {
+        const std::uint64_t smallest = largest - std::min<std::uint64_t>(random.below(30), largest);
+        ranges.push_back({smallest, largest});
+        const std::uint64_t gap = 2 + random.below(30);
+        if (smallest < gap || random.below(6) == 0) break;
+        largest = smallest - gap;
+      }
+      const std::size_t told = sender.owner.acknowledged.size();
+      const std::size_t spurious = sender.recovery.spurious_losses();
+      const std::uint64_t count = sender.acknowledge(ranges);
+      // Those that were declared lost before come first.
+      const auto first = sender.owner.acknowledged.begin() +
+                         static_cast<std::ptrdiff_t>(told + sender.recovery.spurious_losses() - spurious);
+      CHECK(static_cast<std::uint64_t>(sender.owner.acknowledged.end() - first) == count);
+      CHECK(std::ranges::is_sorted(first, sender.owner.acknowledged.end()));
+      std::set<std::uint64_t> newly(sender.owner.acknowledged.begin() + static_cast<std::ptrdiff_t>(told),
+                                    sender.owner.acknowledged.end());
+      CHECK(newly.size() == sender.owner.acknowledged.size() - told);
+      for (const std::uint64_t number : newly) {
+        CHECK(expected.insert(number).second);
+        CHECK(std::ranges::any_of(ranges, [&](const AckRange& range) {
+          return range.smallest <= number && number <= range.largest;
+        }));
+      }
+      // No packet of the ranges is left in flight.
+      std::size_t in_flight = 0;
+      for (const std::uint64_t number : sender.all_sent) {
+        const bool lost = std::ranges::find(sender.controller.lost, number) != sender.controller.lost.end();
+        if (!lost && !expected.contains(number)) in_flight += kDatagram;
+        const bool covered = std::ranges::any_of(ranges, [&](const AckRange& range) {
+          return range.smallest <= number && number <= range.largest;
+        });
+        if (covered) CHECK((lost || expected.contains(number)));
+      }
+      CHECK(sender.recovery.in_flight() == in_flight);
+    }
+  });
 }
 
 TEST_CASE("recovery: what is remembered of lost packets is bounded, and given back") {
