@@ -180,6 +180,62 @@ TEST_CASE("bbr: Startup goes on with its window when the losses that ended it ar
   CHECK(bbr.window() > 2 * before);
 }
 
+TEST_CASE("bbr: ProbeBW_UP is entered again at once when the losses that ended it are undone") {
+  for (const bool undone : {true, false}) {
+    CAPTURE(undone);
+    Bottleneck bottleneck({.megabits = 20});
+    Flow& flow = bottleneck.add({});
+    Bbr& bbr = bbr_of(flow);
+    Instant now = at(1);
+    for (; bbr.state() != Bbr::State::kUp; now += milliseconds(1)) {
+      REQUIRE(now < at(20));
+      bottleneck.run_until(now);
+    }
+    // A window of packets in each round trip from here on, without the bottleneck.
+    RoundTrip round_trip;
+    std::uint64_t next = 1'000'000;
+    std::vector<SentPacketInfo> flying;
+    const auto round = [&](bool lossy) {
+      now += milliseconds(50);
+      round_trip.add_sample(milliseconds(50), now);
+      AckSummary summary{.now = now, .latest_round_trip = milliseconds(50), .round_trip = &round_trip};
+      for (std::size_t i = 0; i < flying.size(); ++i) {
+        if (lossy && i % 4 == 0) continue;
+        summary.acked_bytes += 1200;
+        bbr.on_acked(flying[i], now);
+      }
+      if (lossy) bbr.on_losses_begin();
+      for (std::size_t i = 0; lossy && i < flying.size(); i += 4) {
+        summary.lost_bytes += 1200;
+        bbr.on_lost(flying[i], now);
+      }
+      bbr.on_ack_done(summary);
+      flying.clear();
+      for (std::size_t in_flight = 0; in_flight + 1200 <= bbr.window(); in_flight += 1200) {
+        flying.push_back({.number = next++, .sent = now, .bytes = 1200, .snapshot = {}});
+        bbr.on_sent(flying.back(), in_flight);
+      }
+    };
+    round(false);
+    REQUIRE(bbr.state() == Bbr::State::kUp);
+    const std::size_t before = bbr.window();
+    round(true);
+    REQUIRE(bbr.state() != Bbr::State::kUp);
+    CHECK(bbr.window() < before);
+    if (undone) {
+      bbr.on_losses_undone();
+      CHECK(bbr.window() >= before);
+    }
+    bool probes = false;
+    for (int i = 0; i < 3; ++i) {
+      round(false);
+      probes = probes || bbr.state() == Bbr::State::kUp;
+    }
+    // Otherwise the next probe comes a second later at the earliest.
+    CHECK(probes == undone);
+  }
+}
+
 TEST_CASE("bbr: a queue that overflows is obeyed") {
   // A twentieth of the bandwidth-delay product of queue: losses show that it is full, not delay.
   Bottleneck bottleneck({.megabits = 20, .queue_bytes = 12'500});
