@@ -135,6 +135,7 @@ class Recovery {
     packet.mtu_probe = open_frames_ == 1 && frames_.back().kind == SentFrameKind::kMtuProbe;
     open_frames_ = 0;
     open_messages_ = 0;
+    if (packets_.empty()) probes_at_once_ = false;
     controller.on_sent(packet.info, in_flight_);
     in_flight_ += bytes;
     last_sent_ = now;
@@ -179,7 +180,8 @@ class Recovery {
     if (summary.acked_bytes > 0) {
       timeouts_ = 0;
       probes_due_ = 0;
-      may_end_backoff_ = true;
+      probes_at_once_ = false;
+      allow_end_of_backoff();
     }
     summary.newly_marked = newly_marked;
     if (largest_acked_ >= round_end_) {
@@ -204,6 +206,7 @@ class Recovery {
       return true;
     }
     if (now < probe_time(round_trip)) return false;
+    probes_at_once_ = false;
     if (timeouts_ < kMaxBackoff) ++timeouts_;
     // Two packets the first time, since one may be lost as well (RFC 9002 section 6.2.4); from then on the
     // path may carry nothing.
@@ -259,14 +262,19 @@ class Recovery {
     losses_ = {};
   }
 
-  // Something authentic has come after a silence: the path carries datagrams again, and the next probe need
-  // not wait. Once until something is acknowledged, so that a peer that acknowledges nothing does not make
-  // probes frequent. Whether deadline() has changed.
-  [[nodiscard]] bool end_backoff() {
-    if (timeouts_ == 0 || !may_end_backoff_) return false;
+  // Something authentic has come after a silence, or a PONG: the path carries datagrams again. The next probe
+  // does not wait, because the last one may have been sent before the path came back. Each of the two counts
+  // once until something is acknowledged, so that a peer that acknowledges nothing does not make probes
+  // frequent. Whether deadline() has changed.
+  [[nodiscard]] bool on_packet_after_silence() { return end_backoff(may_end_after_silence_); }
+  [[nodiscard]] bool on_pong() { return end_backoff(may_end_with_pong_); }
+
+  // The other side has another address on the same path. What is in flight went to the old address and may be
+  // lost there, so that a probe tells soonest what has to be sent again.
+  void on_address_changed() {
     timeouts_ = 0;
-    may_end_backoff_ = false;
-    return true;
+    allow_end_of_backoff();
+    probes_at_once_ = true;
   }
 
   // The path is new: what is in flight went over another one, and its loss or delay says nothing of this one.
@@ -278,6 +286,8 @@ class Recovery {
     lossy_until_ = lossy_before_ = 0;
     timeouts_ = 0;
     probes_due_ = 0;
+    probes_at_once_ = false;
+    allow_end_of_backoff();
   }
 
  private:
@@ -292,6 +302,15 @@ class Recovery {
   static constexpr int kPersistentThreshold = 3;
   // With the doubling, as long as persistent congestion takes.
   static constexpr std::uint8_t kProbesFromAll = 2;
+
+  [[nodiscard]] bool end_backoff(bool& may_end) {
+    if (timeouts_ == 0 || !may_end) return false;
+    timeouts_ = 0;
+    may_end = false;
+    probes_at_once_ = true;
+    return true;
+  }
+  void allow_end_of_backoff() { may_end_after_silence_ = may_end_with_pong_ = true; }
 
   // RFC 9002 section 5.3; the delay counts only as far as it was promised.
   static Duration sample(RoundTrip& round_trip, Duration elapsed, Duration delay, Instant now) {
@@ -377,6 +396,7 @@ class Recovery {
   }
 
   [[nodiscard]] Instant probe_time(const RoundTrip& round_trip) const {
+    if (probes_at_once_) return last_sent_;
     const Duration first = probe_timeout(round_trip);
     return last_sent_ + std::max(first, std::min(first * (1 << timeouts_), kMaxProbeTimeout));
   }
@@ -570,7 +590,9 @@ class Recovery {
   std::uint32_t open_frames_ = 0;
   std::uint16_t open_messages_ = 0;
   std::uint8_t timeouts_ = 0;
-  bool may_end_backoff_ = true;
+  bool may_end_after_silence_ = true;
+  bool may_end_with_pong_ = true;
+  bool probes_at_once_ = false;
   std::uint8_t probes_due_ = 0;
 };
 

@@ -115,6 +115,9 @@ void Endpoint::change_path(Peer& peer, const NetworkPath& path, Instant now) {
   peer.local = path.local;
   peer.remote_id = path.id;
   on_path_changed(peer, fresh, now);
+  // Acknowledgements went to the address before while this one was validated. Without another one the client
+  // would wait for a probe timeout.
+  if (peer.transfer) peer.ack_pending = peer.ack_now = true;
 }
 
 // ---- the client
@@ -194,6 +197,8 @@ void Endpoint::on_path_changed(Peer& peer, bool fresh, Instant now) {
     peer.round_trip = RoundTrip();
     start_path_mtu(peer);
     if (peer.transfer) peer.transfer->on_new_path(now);
+  } else if (peer.transfer) {
+    peer.transfer->on_address_changed();
   }
   plan_ping(peer, now);
   mark_dirty(peer);

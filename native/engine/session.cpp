@@ -380,6 +380,7 @@ void Endpoint::process_pong(Peer& peer, const PongFrame& pong, Instant now) {
   const std::optional<PingRecord::Answer> answer = peer.pings.answered(ping_pool_, pong.sequence, now);
   if (!answer) return counters_.add(Counter::unexpectedPong);
   counters_.add(Counter::pongsReceived);
+  if (peer.transfer && peer.transfer->on_pong()) schedule(peer);
   const Duration round_trip = answer->elapsed - pong.delay;
   // A peer cannot have taken longer to answer than the answer took: this sample says nothing.
   if (round_trip < Duration::zero() || pong.receive_time > static_cast<std::uint64_t>(INT64_MAX / 4)) return;
@@ -572,6 +573,13 @@ bool Endpoint::wants_measurement(const Peer& peer, Instant now) {
          peer.round_trip.is_older_than(kMeasureInterval / 2, now);
 }
 
+// Whether probes go unanswered, so that a PING has to go with messages that ask for no acknowledgement. Its
+// PONG tells at once that the path carries datagrams again; otherwise the next probe would.
+bool Endpoint::waits_for_path(const Peer& peer, Instant now) {
+  return peer.phase == PeerPhase::kConnected && peer.transfer && peer.transfer->recovery().timeouts() > 0 &&
+         peer.pings.is_older_than(std::max(Recovery::probe_timeout(peer.round_trip), kPongInterval), now);
+}
+
 // Adds what else is due and seals. Control frames are written here and not before, because what is written
 // counts as sent in the packet of that number.
 void Endpoint::finish_packet(Peer& peer, Instant now) {
@@ -592,7 +600,7 @@ void Endpoint::finish_packet(Peer& peer, Instant now) {
     peer.transfer->fill(writer, packet_capacity(peer), own_messages, peer.round_trip, now);
   // The acknowledgement of a packet with frames that have to arrive is a sample too.
   const bool acknowledged = peer.transfer && peer.transfer->has_open_frames();
-  if (messages && !acknowledged && wants_measurement(peer, now)) {
+  if (messages && !acknowledged && (wants_measurement(peer, now) || waits_for_path(peer, now))) {
     if (writer.remaining() >= kPingFrameSize) {
       write_ping_frame(peer, writer, now);
     } else {

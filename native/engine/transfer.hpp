@@ -146,6 +146,8 @@ class Transfer {
   [[nodiscard]] Instant deadline(const RoundTrip& round_trip) const;
   // The connection goes on over another path, of which nothing is known.
   void on_new_path(Instant now);
+  // The path is the same, but the other side has another address. deadline() has changed.
+  void on_address_changed() { recovery_.on_address_changed(); }
 
   // A packet has arrived with a mark other than 0.
   void count_mark(std::uint8_t ecn) {
@@ -279,8 +281,10 @@ class Transfer {
   }
   // Something authentic has come, `silence` after what came before it. Whether deadline() has changed.
   [[nodiscard]] bool on_receive(Duration silence, const RoundTrip& round_trip) {
-    return silence >= Recovery::probe_timeout(round_trip) && recovery_.end_backoff();
+    return silence >= Recovery::probe_timeout(round_trip) && recovery_.on_packet_after_silence();
   }
+  // Whether deadline() has changed.
+  [[nodiscard]] bool on_pong() { return recovery_.on_pong(); }
   [[nodiscard]] const Recovery& recovery() const { return recovery_; }
   // Null until something was sent that has to arrive.
   [[nodiscard]] const CongestionController* controller() const { return controller_.get(); }

@@ -352,6 +352,151 @@ TEST_CASE("recovery: each packet is acknowledged once, whatever ranges acknowled
   });
 }
 
+TEST_CASE("recovery: after an address change losses are found and undone as before it") {
+  for (const bool same_path : {true, false}) {
+    CAPTURE(same_path);
+    Sender sender;
+    sender.round_trips(20);
+    // A packet comes late, so that time alone decides.
+    std::uint64_t first = sender.next;
+    sender.send(20);
+    sender.receive(first + 1, first + 19);
+    sender.acknowledge(sender.now + Sender::kRoundTrip - milliseconds(10));
+    REQUIRE(sender.controller.lost == Numbers{first});
+    sender.receive(first);
+    sender.acknowledge(sender.now + milliseconds(20));
+    REQUIRE(sender.controller.undone == 1);
+    if (same_path) {
+      sender.recovery.on_address_changed();
+    } else {
+      sender.recovery.on_path_changed(sender.owner);
+    }
+    first = sender.next;
+    const Instant begin = sender.now;
+    sender.send(20);
+    sender.receive(first + 1, first + 5);
+    sender.acknowledge(begin + milliseconds(5) + Sender::kRoundTrip);
+    // What is known of the order holds for the same path only.
+    CHECK(sender.controller.lost.size() == (same_path ? 1 : 2));
+    if (same_path) REQUIRE(sender.run_timer(kNever));
+    CHECK(sender.controller.lost.back() == first);
+    CHECK(sender.controller.episodes == 2);
+    sender.receive(first, first + 19);
+    sender.acknowledge(sender.now + milliseconds(10));
+    CHECK(sender.controller.undone == 2);
+    CHECK(sender.recovery.spurious_losses() == 2);
+  }
+}
+
+TEST_CASE("recovery: a new address of the other side has a probe sent at once, if something is in flight") {
+  Sender sender;
+  sender.round_trips(3);
+  sender.recovery.on_address_changed();
+  CHECK(sender.recovery.deadline(sender.round_trip) == kNever);
+  sender.send(1);
+  CHECK(sender.recovery.deadline(sender.round_trip) > sender.now + Sender::kRoundTrip / 2);
+  REQUIRE(sender.run_timer(kNever));
+  REQUIRE(sender.run_timer(kNever));
+  REQUIRE(sender.recovery.timeouts() == 2);
+  sender.send(1);
+  sender.recovery.on_address_changed();
+  CHECK(sender.recovery.deadline(sender.round_trip) <= sender.now);
+  REQUIRE(sender.run_timer(sender.now));
+  CHECK(sender.recovery.timeouts() == 1);
+  CHECK(sender.recovery.probes_due() == 2);
+  // One is enough.
+  sender.send(1);
+  CHECK(sender.recovery.deadline(sender.round_trip) > sender.now);
+}
+
+TEST_CASE("recovery: a packet after a silence and a PONG each end the backoff once") {
+  Sender sender;
+  sender.round_trips(3);
+  sender.send(1);
+  CHECK_FALSE(sender.recovery.on_packet_after_silence());
+  CHECK_FALSE(sender.recovery.on_pong());
+  for (const bool after_silence : {true, false}) {
+    CAPTURE(after_silence);
+    const auto hears = [&] {
+      return after_silence ? sender.recovery.on_packet_after_silence() : sender.recovery.on_pong();
+    };
+    REQUIRE(sender.run_timer(kNever));
+    sender.send(1);
+    REQUIRE(sender.run_timer(kNever));
+    sender.send(1);
+    CHECK(hears());
+    CHECK(sender.recovery.timeouts() == 0);
+    CHECK(sender.recovery.deadline(sender.round_trip) <= sender.now);
+    REQUIRE(sender.run_timer(sender.now));
+    sender.send(1);
+    CHECK_FALSE(hears());
+  }
+  // An acknowledgement allows it again.
+  sender.receive(sender.next - 1);
+  sender.acknowledge(sender.now + Sender::kRoundTrip);
+  sender.send(1);
+  while (sender.recovery.timeouts() == 0) REQUIRE(sender.run_timer(kNever));
+  CHECK(sender.recovery.on_packet_after_silence());
+}
+
+TEST_CASE("recovery: a path that reorders is learnt in both directions, and anew behind another address") {
+  test::for_each_seed(20, [](std::uint64_t seed) {
+    using namespace test;
+    LinkSettings link;
+    link.delay = milliseconds(40);
+    link.reorder_rate = 0.02;
+    link.least_hold_back = milliseconds(15);
+    link.most_hold_back = milliseconds(25);
+    link.bytes_per_second = 2'000'000;
+    link.queue_bytes = 256 * 1024;
+    for (const auto congestion : {CongestionAlgorithm::kBbr, CongestionAlgorithm::kCubic}) {
+      for (const bool up : {true, false}) {
+        CAPTURE(static_cast<int>(congestion));
+        CAPTURE(up);
+        EndpointOptions options;
+        options.congestion = congestion;
+        ChannelWorld world(seed, link, options);
+        world.connect();
+        ChannelUser& sender = up ? *world.client : *world.gateway;
+        ChannelUser& receiver = up ? *world.gateway : *world.client;
+        const Handle to = up ? world.own : world.other;
+        const Handle from = up ? world.other : world.own;
+        std::uint64_t number = 0;
+        const auto run = [&](Duration duration) {
+          const std::uint64_t before = receiver.side(from).bytes[kUnordered];
+          for (Duration passed{}; passed < duration; passed += milliseconds(10)) {
+            while ((sender.flags(to) & kPeerWait) == 0)
+              REQUIRE(sender.send(to, kUnordered, number++, 10'000) == SendStatus::kSent);
+            world.run(milliseconds(10));
+          }
+          return static_cast<double>(receiver.side(from).bytes[kUnordered] - before) /
+                 std::chrono::duration<double>(duration).count();
+        };
+        for (std::uint16_t moves = 0; moves < 3; ++moves) {
+          CAPTURE(moves);
+          if (moves > 0) {
+            // Another port first, then another host.
+            SocketAddress address = ChannelWorld::kClient;
+            address.port = static_cast<std::uint16_t>(address.port + moves);
+            if (moves == 2) address.ip[3] = std::byte{77};
+            REQUIRE(world.client->node().move(address));
+            REQUIRE(world.client->send(world.own, kPlain, moves, 100) == SendStatus::kSent);
+          }
+          const std::uint64_t spurious = sender.count(Counter::spuriousLosses);
+          static_cast<void>(run(std::chrono::seconds(4)));
+          // Only a gateway knows that a host is another one, and that what it has learnt does not hold there.
+          if (moves == 0 || (moves == 2 && !up)) CHECK(sender.count(Counter::spuriousLosses) > spurious);
+          const std::uint64_t learnt = sender.count(Counter::spuriousLosses);
+          // Without it, each of these packets is declared lost, and the window halved again and again.
+          CHECK(run(std::chrono::seconds(4)) > 0.8 * 2'000'000);
+          CHECK(sender.count(Counter::spuriousLosses) - learnt < 30);
+          CHECK(world.gateway->count(Counter::movesCompleted) == moves);
+        }
+      }
+    }
+  });
+}
+
 TEST_CASE("recovery: what is remembered of lost packets is bounded, and given back") {
   Sender sender;
   sender.round_trips(2);
