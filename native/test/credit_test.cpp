@@ -283,4 +283,61 @@ TEST_CASE("credit: a transfer over a long path outgrows the first credit, in bot
   });
 }
 
+TEST_CASE("credit: a transfer outgrows the first credit after the client's address changed, too") {
+  for_each_seed(20, [](std::uint64_t seed) {
+    SeededRandom plan(seed);
+    LinkSettings link;
+    link.delay = milliseconds(100);
+    EndpointOptions options;
+    options.channels = test_channels(64 * 1024);
+    options.credit = 1024 * 1024;
+    options.channel_credit = 512 * 1024;
+    for (const bool up : {true, false}) {
+      CAPTURE(up);
+      ChannelWorld world(seed, link, options);
+      world.connect();
+      ChannelUser& sender = up ? *world.client : *world.gateway;
+      ChannelUser& receiver = up ? *world.gateway : *world.client;
+      const Handle to = up ? world.own : world.other;
+      const Handle from = up ? world.other : world.own;
+      std::uint64_t number = 0;
+      const auto run = [&](Duration duration) {
+        const std::uint64_t before = receiver.side(from).bytes[kOrdered];
+        for (Duration passed{}; passed < duration; passed += milliseconds(10)) {
+          while ((sender.flags(to) & kPeerWait) == 0)
+            REQUIRE(sender.send(to, kOrdered, number++, 60'000) == SendStatus::kSent);
+          world.run(milliseconds(10));
+        }
+        return receiver.side(from).bytes[kOrdered] - before;
+      };
+      const auto change_address = [&] {
+        SocketAddress address = world.client->node().local_address();
+        address.port = static_cast<std::uint16_t>(50'000 + plan.below(10'000));
+        switch (plan.below(3)) {
+          case 0:
+            REQUIRE(world.client->node().rebind().has_value());
+            break;
+          case 1:
+            address.ip[3] = std::byte{77};
+            [[fallthrough]];
+          default:
+            REQUIRE(world.client->node().move(address));
+            break;
+        }
+        // A client does not know of a NAT, and says nothing while nothing reaches it.
+        REQUIRE(world.client->send(world.own, kPlain, plan.u64(), 100) == SendStatus::kSent);
+      };
+      // Before the transfer, while the windows have their first sizes, and in the middle of it.
+      for (std::uint64_t moves = 1; moves <= 2; ++moves) {
+        change_address();
+        static_cast<void>(run(seconds(8)));
+        CHECK(world.gateway->count(Counter::movesCompleted) == moves);
+        // The first credit of a channel is half a MiB, and so much goes in each round trip of 0.2 s.
+        CHECK(run(seconds(2)) > 4 * 10 * options.channel_credit);
+        CHECK(receiver.count(Counter::grownCreditBytes) > 0);
+      }
+    }
+  });
+}
+
 }  // namespace hawser::test
