@@ -393,7 +393,7 @@ class Endpoint {
   static void ping_with_probes(Peer& peer, Instant now);
   void write_ping_frame(Peer& peer, ByteWriter& writer, Instant now);
   [[nodiscard]] static bool wants_measurement(const Peer& peer, Instant now);
-  [[nodiscard]] static bool waits_for_path(const Peer& peer, Instant now);
+  [[nodiscard]] static bool waits_for_path(const Peer& peer);
   void write_due_frames(Peer& peer, ByteWriter& writer, Instant now);
   void finish_packet(Peer& peer, Instant now);
   [[nodiscard]] static NetworkPath current_path(const Peer& peer);

@@ -22,6 +22,8 @@ constexpr Duration kFastPingInterval = std::chrono::milliseconds(100);
 constexpr Duration kSlowPingInterval = std::chrono::seconds(1);
 // Between measurements of the round trip while there are messages.
 constexpr Duration kMeasureInterval = std::chrono::seconds(1);
+// PINGs of a connection that may be outstanding while it waits for its path, fewer than PingRecord remembers.
+constexpr int kPingsInRoundTrip = 12;
 constexpr Duration kMaxKeepAlive = std::chrono::seconds(25);
 constexpr Duration kPongInterval = std::chrono::milliseconds(50);
 // How long a PONG waits for a message to ride with. It tells how long that was, so that the round trip is
@@ -575,9 +577,8 @@ bool Endpoint::wants_measurement(const Peer& peer, Instant now) {
 
 // Whether probes go unanswered, so that a PING has to go with messages that ask for no acknowledgement. Its
 // PONG tells at once that the path carries datagrams again; otherwise the next probe would.
-bool Endpoint::waits_for_path(const Peer& peer, Instant now) {
-  return peer.phase == PeerPhase::kConnected && peer.transfer && peer.transfer->recovery().timeouts() > 0 &&
-         peer.pings.is_older_than(std::max(Recovery::probe_timeout(peer.round_trip), kPongInterval), now);
+bool Endpoint::waits_for_path(const Peer& peer) {
+  return peer.phase == PeerPhase::kConnected && peer.transfer && peer.transfer->recovery().timeouts() > 0;
 }
 
 // Adds what else is due and seals. Control frames are written here and not before, because what is written
@@ -600,7 +601,17 @@ void Endpoint::finish_packet(Peer& peer, Instant now) {
     peer.transfer->fill(writer, packet_capacity(peer), own_messages, peer.round_trip, now);
   // The acknowledgement of a packet with frames that have to arrive is a sample too.
   const bool acknowledged = peer.transfer && peer.transfer->has_open_frames();
-  if (messages && !acknowledged && (wants_measurement(peer, now) || waits_for_path(peer, now))) {
+  bool pings = wants_measurement(peer, now);
+  if (own_messages && !acknowledged && !pings && waits_for_path(peer)) {
+    // No more often than they are answered, and few enough to be remembered.
+    const Duration least = std::max<Duration>(kPongInterval, peer.round_trip.smoothed() / kPingsInRoundTrip);
+    pings = peer.pings.is_older_than(least, now);
+    if (!pings && now + least < peer.next_ping) {
+      peer.next_ping = now + least;
+      schedule(peer);
+    }
+  }
+  if (messages && !acknowledged && pings) {
     if (writer.remaining() >= kPingFrameSize) {
       write_ping_frame(peer, writer, now);
     } else {
