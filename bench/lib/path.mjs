@@ -77,6 +77,18 @@ export function missingForPaths() {
   return which('nsenter') === undefined ? missing.nsenter : undefined;
 }
 
+/** Names of the congestion controls that the kernel has loaded. */
+const congestionFile = '/proc/sys/net/ipv4/tcp_available_congestion_control';
+
+/**
+ * @param {string} name of a congestion control of TCP
+ * @returns {string | undefined} as of `missingForPaths`
+ */
+export function missingTcpCongestion(name) {
+  const loaded = readFileSync(congestionFile, 'utf8').trim().split(/\s+/);
+  return loaded.includes(name) ? undefined : `TCP congestion control ${name}: modprobe tcp_${name}`;
+}
+
 /**
  * The settings as arguments of the program.
  *

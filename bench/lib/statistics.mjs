@@ -55,6 +55,18 @@ export function spread(values) {
 }
 
 /**
+ * Fairness index of Jain: the square of the sum over the sum of the squares and the number of values.
+ *
+ * @param {readonly number[]} values at least one, none below 0
+ * @returns {number} 1 when all are equal, 1 / n when one of n has everything
+ */
+export function jainIndex(values) {
+  const sum = values.reduce((total, value) => total + value, 0);
+  const squares = values.reduce((total, value) => total + value * value, 0);
+  return (sum * sum) / (values.length * squares);
+}
+
+/**
  * How many times better a figure is than the best of its rivals: above 1 is better, whichever way the unit counts.
  *
  * @param {number} ours

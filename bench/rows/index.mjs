@@ -14,6 +14,7 @@ import { row as memory } from './memory.mjs';
 import { row as memoryChannels } from './memory-channels.mjs';
 import { row as million } from './million.mjs';
 import { rows as messages } from './msgs.mjs';
+import { rows as pathShares } from './path-shares.mjs';
 import { rows as paths } from './paths.mjs';
 import { row as pps } from './pps-10k.mjs';
 import { rows as reconnect } from './reconnect.mjs';
@@ -61,4 +62,5 @@ export const rows = [
   ...reconnect,
   ...simulated,
   ...paths,
+  ...pathShares,
 ];

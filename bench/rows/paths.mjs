@@ -23,7 +23,7 @@ import { pathsGroup } from './row.mjs';
  */
 
 /** @type {Record<string, Contender>} */
-const contenders = {
+export const contenders = {
   hawser: { driver: 'hawser-reliable' },
   'hawser-cubic': { driver: 'hawser-reliable', congestion: 'cubic' },
   'hawser-once': { driver: 'hawser-reliable', redundancy: 0 },
@@ -77,7 +77,7 @@ const mib = 1024 * 1024;
 /** Size of an IP packet, for queues that are given in packets. */
 const packetBytes = 1500;
 /** @param {number} mbit a second @param {number} packets @returns {PathSettings} */
-const bottleneck = (mbit, packets) => ({
+export const bottleneck = (mbit, packets) => ({
   bytesPerSecond: mbit * 125_000,
   queueBytes: packets * packetBytes,
 });
@@ -85,7 +85,7 @@ const bottleneck = (mbit, packets) => ({
 const late = (rate, ms) => ({ reorderRate: rate, leastHoldBackMs: ms, mostHoldBackMs: ms });
 
 /** Seed of the link's chance, the same in every run. A packet still fares differently in each run, because contenders send different packets. */
-const seed = 1;
+export const seed = 1;
 
 /**
  * @typedef {object} TransferPath
@@ -242,7 +242,7 @@ async function overPath(contender, link, size, work) {
  * @param {Contender} contender
  * @returns {Promise<{client: EndProgram, server: EndProgram}>} connected
  */
-async function connectEnds({ near, far }, { driver, native, congestion, redundancy }) {
+export async function connectEnds({ near, far }, { driver, native, congestion, redundancy }) {
   if (native !== undefined) {
     const server = await far.startNative(native, ['listen', far.address]);
     const port = Number(server.greeting.port);
@@ -341,7 +341,7 @@ function sharesOf(begin, end) {
  * @param {LinkFigures} figures
  * @returns {Record<string, number>} of both directions together
  */
-function linkDetails({ toFar, toNear }) {
+export function linkDetails({ toFar, toNear }) {
   return {
     linkPackets: toFar.packets + toNear.packets,
     linkLost: toFar.lost + toNear.lost,

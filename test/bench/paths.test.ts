@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { readOptions } from '../../bench/lib/options.mjs';
-import { missingForPaths, settingWords, withPath } from '../../bench/lib/path.mjs';
+import { missingForPaths, missingTcpCongestion, settingWords, withPath } from '../../bench/lib/path.mjs';
 import { rowsNamed } from '../../bench/lib/rows.mjs';
 import { hello, messageBytes, TransferReceiver, TransferSender } from '../../bench/lib/transfer.mjs';
+import { flowCounts, rows as shareRows, tcpShares } from '../../bench/rows/path-shares.mjs';
 import { faultsOf, messagePaths, rows, transferPaths } from '../../bench/rows/paths.mjs';
+import type { Sample } from '../../bench/rows/row.mjs';
 
 describe('the rows about paths', () => {
   it('are a group', () => {
@@ -14,6 +16,13 @@ describe('the rows about paths', () => {
       'path-messages-2',
       'path-messages-10',
       'path-messages-jitter',
+      'path-share-cubic-1',
+      'path-share-cubic-5',
+      'path-share-bbr-1',
+      'path-share-bbr-5',
+      'path-share-own-2',
+      'path-share-own-10',
+      'path-share-own-50',
     ]);
   });
 
@@ -41,6 +50,20 @@ describe('the rows about paths', () => {
     }
     for (const { mebibytes } of transferPaths)
       expect(((mebibytes * 1024 * 1024) / 64) % messageBytes).toBe(0);
+  });
+
+  it('demand a share next to TCP, no more than a part of it, and equal shares of own flows', () => {
+    for (const { leastPercent } of tcpShares) expect(leastPercent).toBeLessThan(50);
+    expect(shareRows.map(({ target }) => target?.map(({ is }) => is).join())).toEqual([
+      ...tcpShares.map(() => 'atLeast,atMost'),
+      ...flowCounts.map(() => 'atLeast'),
+    ]);
+  });
+
+  it('name the congestion control that the kernel lacks', ({ skip }) => {
+    if (process.platform !== 'linux') skip('network namespaces are a part of Linux');
+    expect(missingTcpCongestion('cubic')).toBeUndefined();
+    expect(missingTcpCongestion('nothing')).toBe('TCP congestion control nothing: modprobe tcp_nothing');
   });
 
   it('do not count a run in which the link itself lost packets, or stood still', () => {
@@ -136,6 +159,19 @@ describe('the link', () => {
       // A loaded machine may let the link stand still.
       expect(sample?.missed?.filter((fault) => !fault.includes('too late'))).toEqual([]);
     }
+  });
+
+  it('is shared by hawser and TCP, and by several flows of hawser', async ({ skip }) => {
+    if (missing !== undefined) skip(`this machine has no ${missing}`);
+    const measure = async (id: string): Promise<Sample | undefined> =>
+      shareRows.find((row) => row.id === id)?.measure('hawser', 'smoke');
+    const { value, details } = (await measure('path-share-cubic-1')) ?? {};
+    const { ownBytes = 0, tcpBytes = 0 } = details ?? {};
+    expect(ownBytes + tcpBytes).toBeGreaterThan(0);
+    expect(value).toBeCloseTo((100 * ownBytes) / (ownBytes + tcpBytes));
+    const own = await measure('path-share-own-2');
+    expect(own?.details?.flows).toBe(2);
+    expect(own?.value).toBeGreaterThanOrEqual(0.5);
   });
 
   it('answers commands, and refuses settings that it does not know', async ({ skip }) => {

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { median, percentile, quantiles, ratioToBest, slope, spread } from '../../bench/lib/statistics.mjs';
+import {
+  jainIndex,
+  median,
+  percentile,
+  quantiles,
+  ratioToBest,
+  slope,
+  spread,
+} from '../../bench/lib/statistics.mjs';
 import { contendersIn, summarize } from '../../bench/lib/summary.mjs';
 import { tableLines } from '../../bench/lib/table.mjs';
 import type { Row, Sample } from '../../bench/rows/row.mjs';
@@ -18,6 +26,14 @@ describe('median', () => {
     median(values);
     expect(values).toEqual([3, 1, 2]);
     expect(() => median([])).toThrow(RangeError);
+  });
+});
+
+describe('the Jain index', () => {
+  it('is 1 for equal values, and 1 / n where one of n has everything', () => {
+    expect(jainIndex([3, 3, 3])).toBe(1);
+    expect(jainIndex([0, 8, 0, 0])).toBe(0.25);
+    expect(jainIndex([1, 3])).toBe(0.8);
   });
 });
 
