@@ -82,6 +82,7 @@ class Bbr final : public CongestionController {
     std::uint32_t latest_rtt = 0;            // 0 before the first sample
     std::uint32_t round_rtt = kNoRoundTrip;  // the least in this round trip; in the one before
     std::uint32_t last_round_rtt = kNoRoundTrip;
+    std::uint32_t base_rtt = 0;                // the least of the round trip before the probe
     std::uint16_t marked_share = kWholeShare;  // EWMA of the share of CE marks, in 1/kWholeShare
     std::uint8_t round_rtt_samples = 0;
     std::uint8_t extra_acked_rounds = 0;
@@ -118,15 +119,25 @@ class Bbr final : public CongestionController {
     std::uint64_t up_acked = 0;
     std::uint64_t up_acked_per_increase = kUnlimited;
     std::uint32_t rounds_since_up = 0;
-    std::uint32_t drain_start_round = 0;
+    std::uint32_t start_round = 0;  // of Drain or ProbeBW_UP
     std::uint8_t up_rounds = 0;
+    // Round trips of ProbeBW_DOWN and ProbeBW_CRUISE since the last probe: all, without a queue, and with a
+    // queue that fell.
+    std::uint8_t rounds = 0;
+    std::uint8_t free_rounds = 0;
+    std::uint8_t falling_rounds = 0;
+    std::uint8_t lossy_rounds = 0;  // that reduced a bound
     AckPhase ack_phase = AckPhase::kInit;
-    bool is_probe_sample = false;
-    bool too_high_before = false;  // prev_probe_too_high
-    bool precautionary_before = false;
-    bool probe_rtt_round_done = false;
-    bool probe_rtt_expired = false;
-    bool idle_restart = false;
+    bool is_probe_sample : 1 = false;
+    bool too_high_before : 1 = false;  // prev_probe_too_high
+    bool precautionary_before : 1 = false;
+    bool probe_rtt_round_done : 1 = false;
+    bool probe_rtt_expired : 1 = false;
+    bool idle_restart : 1 = false;
+    std::uint8_t contest : 3 = 0;  // points, see kContested
+    bool contested : 1 = false;    // other flows keep a queue up
+    bool lossy : 1 = false;        // and do not react to losses
+    bool goes_on : 1 = false;      // ProbeBW_UP, in spite of its losses
   };
 
   struct Control {
@@ -165,6 +176,8 @@ class Bbr final : public CongestionController {
   [[nodiscard]] std::uint64_t bandwidth() const;
   [[nodiscard]] std::uint64_t bdp(std::uint64_t rate, std::uint64_t percent) const;
   [[nodiscard]] std::uint64_t with_budget(std::uint64_t volume) const;
+  [[nodiscard]] std::uint32_t uncontested_rtt() const;
+  [[nodiscard]] std::uint64_t full_inflight(std::uint64_t percent) const;
   [[nodiscard]] std::uint64_t target_inflight() const;
   [[nodiscard]] std::uint64_t inflight_with_headroom() const;
   [[nodiscard]] std::uint64_t probe_rtt_window() const;
@@ -187,6 +200,7 @@ class Bbr final : public CongestionController {
   [[nodiscard]] bool adapt_longterm(std::uint64_t acked);
   [[nodiscard]] bool has_gained() const;
   void yield_to_queue();
+  void update_contest();
   [[nodiscard]] bool check_time_to_probe(Instant now);
   [[nodiscard]] bool is_time_to_go_down(std::uint64_t in_flight);
   void handle_too_high(std::uint64_t sent_in_flight, bool app_limited, Instant now);

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -103,6 +104,8 @@ struct FlowOptions {
   Instant start{std::chrono::seconds(1)};
   std::uint64_t bytes = UINT64_MAX;  // to transfer
   Duration extra_one_way{};          // on top of the link's, in each direction
+  // Takes the place of `algorithm` if it is set.
+  std::function<std::unique_ptr<CongestionController>(std::size_t datagram, Instant start)> make;
 };
 
 // A sender that always has something to send until its bytes are through, and its receiver.
@@ -111,7 +114,9 @@ class Flow {
   Flow(Link& link, const FlowOptions& options)
       : link_(link),
         options_(options),
-        controller_(make_congestion_controller(options.algorithm, options.datagram, options.start)),
+        controller_(options.make
+                        ? options.make(options.datagram, options.start)
+                        : make_congestion_controller(options.algorithm, options.datagram, options.start)),
         pacer_(options.datagram, options.start),
         left_(options.bytes),
         pace_time_(options.start) {}
