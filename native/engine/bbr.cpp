@@ -57,14 +57,13 @@ constexpr Duration kProbeRttDuration = milliseconds(200);
 //    the rate is cut in each round trip in which the queue did not fall, down to a floor that keeps a flow
 //    alive beside those that fill every queue. A cut by a share takes most from the flow that has most;
 // 3. a probe costs less, and therefore comes after 1 to 2 s;
-// 4. where a queue stayed for a whole cycle although this flow yielded, other flows do not yield: CUBIC,
-// which
-//    fills every queue, or BBR version 1. Such a link is contested (kContested). The flow does not yield, and
-//    a probe and ProbeBW_DOWN count from the round trip before the probe in place of the least one, so that
-//    the queue of others does not end a probe before it has brought anything. What ProbeRTT finds is the
-//    least round trip after 5 s in place of 10 s. Simulated for 20 s next to CUBIC on 20 Mbit/s and 50 ms,
-//    with a queue of 1 and of 5 bandwidth-delay products: 50 % and 26 % of the link, without this rule 32 %
-//    and 10 %. With kernel TCP: 50 % and 24 %, without this rule 27 % and 7 %.
+// 4. where a queue stayed for a whole cycle although this flow yielded, other flows do not yield (CUBIC, or
+//    BBR version 1). Such a link is contested (kContested). The flow does not yield, and a probe and
+//    ProbeBW_DOWN count from the round trip before the probe in place of the least one, so that the queue of
+//    others does not end a probe before it has brought anything. What ProbeRTT finds is the least round trip
+//    after 5 s in place of 10 s. Simulated for 20 s next to CUBIC on 20 Mbit/s and 50 ms, with a queue of 1
+//    and of 5 bandwidth-delay products: 50 % and 26 % of the link, without this rule 32 % and 10 %. With
+//    kernel TCP: 50 % and 24 %, without this rule 27 % and 7 %.
 constexpr Duration kProbeWait = std::chrono::seconds(1);
 // The share s of the link that a flow has grows by 1.25 / (1 + 0.25 s) while it probes alone: by 1.12 or more
 // below about a half.

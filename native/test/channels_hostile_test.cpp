@@ -276,7 +276,7 @@ TEST_CASE("channels: empty messages are messages") {
   hostile.send(Frames().reliable(kOrdered, 0, {{}, {}, {}}).reliable(kUnordered, 5, {{}}));
   hostile.send(Frames().sequenced(kState, 7, {}).sequenced(kState, 7, {}).message({}, kPlain));
   CHECK(hostile.delivered().size() == 6);
-  CHECK(hostile.count(Counter::dropOutdated) == 1);
+  CHECK(hostile.count(Counter::dropRepeatedMessage) == 1);
   hostile.check_alive();
 }
 
