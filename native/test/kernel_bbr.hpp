@@ -86,7 +86,8 @@ class KernelBbr final : public CongestionController {
  private:
   enum class State : std::uint8_t { kStartup, kDrain, kProbeBw, kProbeRtt };
   static constexpr std::size_t kRounds = 10;
-  // Datagrams that acknowledgements which come together add to the window; measured on two loaded cores.
+  // Datagrams that acknowledgements which come together add to the window. The kernel added about 15 on two
+  // loaded cores. Twice that, because next to the kernel a flow of ours has less than here.
   static constexpr std::size_t kAggregation = 30;
   static constexpr std::array<std::uint64_t, 8> kCycle{125, 75, 100, 100, 100, 100, 100, 100};
 
