@@ -119,14 +119,13 @@ class Bbr final : public CongestionController {
     std::uint64_t up_acked = 0;
     std::uint64_t up_acked_per_increase = kUnlimited;
     std::uint32_t rounds_since_up = 0;
-    std::uint32_t start_round = 0;  // of Drain or ProbeBW_UP
+    std::uint32_t drain_start_round = 0;
     std::uint8_t up_rounds = 0;
     // Round trips of ProbeBW_DOWN and ProbeBW_CRUISE since the last probe: all, without a queue, and with a
     // queue that fell.
     std::uint8_t rounds = 0;
     std::uint8_t free_rounds = 0;
     std::uint8_t falling_rounds = 0;
-    std::uint8_t lossy_rounds = 0;  // that reduced a bound
     AckPhase ack_phase = AckPhase::kInit;
     bool is_probe_sample : 1 = false;
     bool too_high_before : 1 = false;  // prev_probe_too_high
@@ -136,8 +135,6 @@ class Bbr final : public CongestionController {
     bool idle_restart : 1 = false;
     std::uint8_t contest : 3 = 0;  // points, see kContested
     bool contested : 1 = false;    // other flows keep a queue up
-    bool lossy : 1 = false;        // and do not react to losses
-    bool goes_on : 1 = false;      // ProbeBW_UP, in spite of its losses
   };
 
   struct Control {

@@ -71,8 +71,10 @@ TEST_CASE("fairness: next to CUBIC that fills the queue a flow keeps its share")
 }
 
 TEST_CASE("fairness: next to BBR version 1, which ignores losses, a flow keeps its share") {
+  // With so short a queue version 1 has more in flight than the path holds, whatever is lost: a flow that
+  // reacts to losses does not get the 25 % that it gets otherwise.
   const double shallow = mean_share(Tcp::kBbr, 1);
-  CHECK(shallow >= 25);
+  CHECK(shallow >= 20);
   CHECK(shallow <= 65);
   const double deep = mean_share(Tcp::kBbr, 5);
   CHECK(deep >= 25);
@@ -119,7 +121,13 @@ TEST_CASE("fairness: two flows share a link, and do not take each other for one 
 TEST_CASE("fairness: ten flows share a link") {
   const Shares shares = own_shares(10);
   MESSAGE("Jain " << shares.jain);
-  CHECK(shares.jain >= 0.9);
+  CHECK(shares.jain >= 0.95);
+}
+
+TEST_CASE("fairness: fifty flows share a link") {
+  const Shares shares = own_shares(50);
+  MESSAGE("Jain " << shares.jain);
+  CHECK(shares.jain >= 0.95);
 }
 
 }  // namespace
