@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bottleneck.hpp"
+#include "channels_support.hpp"
 
 namespace hawser::test {
 namespace {
@@ -178,6 +179,32 @@ TEST_CASE("bbr: Startup goes on with its window when the losses that ended it ar
   for (int i = 0; i < 2; ++i) round(false);
   CHECK(bbr.state() == Bbr::State::kStartup);
   CHECK(bbr.window() > 2 * before);
+}
+
+TEST_CASE("bbr: jitter that looks like a queue does not end Startup at the first losses") {
+  constexpr std::uint64_t kSeeds = 24;
+  constexpr std::uint64_t kMessages = 1280;
+  std::vector<double> rates;  // MB/s
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    LinkSettings link;
+    link.mtu_bytes = 1472;
+    link.delay = milliseconds(95);
+    link.jitter = milliseconds(10);
+    link.jitter_reorders = true;
+    link.reorder_rate = 0.05;
+    link.least_hold_back = link.most_hold_back = milliseconds(10);
+    link.loss_rate = 0.02;
+    ChannelWorld world(seed, link);
+    world.connect();
+    for (std::uint64_t i = 0; i < kMessages; ++i)
+      REQUIRE(world.client->send(world.own, kOrdered, i, 8192) == SendStatus::kSent);
+    const Instant begin = world.simulation.now();
+    const auto& received = world.gateway->side(world.other).received[kOrdered];
+    while (received.size() < kMessages) world.run(milliseconds(10));
+    const std::chrono::duration<double, std::micro> passed = world.simulation.now() - begin;
+    rates.push_back(kMessages * 8192 / passed.count());
+  }
+  CHECK(std::ranges::min(rates) >= 3);
 }
 
 TEST_CASE("bbr: ProbeBW_UP is entered again at once when the losses that ended it are undone") {
