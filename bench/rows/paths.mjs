@@ -42,7 +42,6 @@ const doings = does(
   /** @type {const} */ ({
     hawser: 'hawser-reliable',
     'hawser-cubic': 'hawser-reliable',
-    'hawser-once': 'hawser-reliable',
     'tcp-cubic': 'tcp',
     'tcp-bbr': 'tcp',
     'udx-stream': 'udx-stream',
@@ -399,6 +398,7 @@ function messagesRow({ name, text, link }) {
   return {
     ...common,
     variants,
+    does: { ...doings, ...does({ 'hawser-once': 'hawser-reliable' }) },
     id: `path-messages-${name}`,
     title: `latency of 200-byte messages over a path with 30 ms, ${text}, each way: 99th percentile`,
     unit: 'ms',

@@ -182,7 +182,7 @@ TEST_CASE("bbr: Startup goes on with its window when the losses that ended it ar
 }
 
 TEST_CASE("bbr: jitter that looks like a queue does not end Startup at the first losses") {
-  constexpr std::uint64_t kSeeds = 24;
+  constexpr std::uint64_t kSeeds = 12;
   constexpr std::uint64_t kMessages = 1280;
   std::vector<double> rates;  // MB/s
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
