@@ -116,7 +116,7 @@ class Sender {
   bool send_packet() {
     std::array<std::byte, kCapacity> bytes;
     ByteWriter writer(bytes);
-    transfer_.fill(writer, kCapacity, round_trip_, now);
+    transfer_.fill(writer, kCapacity, false, round_trip_, now);
     if (!transfer_.has_open_frames()) return false;
     transfer_.on_sent(next++, writer.position() + 50, now);
     return true;
