@@ -280,4 +280,42 @@ class ChannelWorld {
   Handle other{};  // the client, as the gateway knows it
 };
 
+// One side of a ChannelWorld that always has something to send on a channel.
+class EndlessTransfer {
+ public:
+  // `up`: from the client to the gateway. `message_bytes`: of each message.
+  EndlessTransfer(ChannelWorld& world, bool up, std::uint32_t channel, std::size_t message_bytes)
+      : sender(up ? *world.client : *world.gateway),
+        receiver(up ? *world.gateway : *world.client),
+        world_(world),
+        to_(up ? world.own : world.other),
+        from_(up ? world.other : world.own),
+        message_bytes_(message_bytes),
+        channel_(channel) {}
+
+  // Returns how many bytes of messages arrive meanwhile.
+  std::uint64_t run(Duration duration) {
+    const std::uint64_t before = receiver.side(from_).bytes[channel_];
+    for (Duration passed{}; passed < duration; passed += kStep) {
+      while ((sender.flags(to_) & kPeerWait) == 0)
+        REQUIRE(sender.send(to_, channel_, number_++, message_bytes_) == SendStatus::kSent);
+      world_.run(kStep);
+    }
+    return receiver.side(from_).bytes[channel_] - before;
+  }
+
+  ChannelUser& sender;
+  ChannelUser& receiver;
+
+ private:
+  static constexpr Duration kStep = std::chrono::milliseconds(10);
+
+  ChannelWorld& world_;
+  Handle to_;
+  Handle from_;
+  std::uint64_t number_ = 0;
+  std::size_t message_bytes_;
+  std::uint32_t channel_;
+};
+
 }  // namespace hawser::test

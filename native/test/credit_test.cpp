@@ -248,68 +248,57 @@ TEST_CASE("credit: the number of a message may be as far ahead as the largest wi
   CHECK(receiver.world.server->count(Counter::peersProtocolError) == 1);
 }
 
+// A path of a fifth of a second, and first windows that fill it to a sixth at most.
+struct LongPath {
+  explicit LongPath(std::uint64_t seed) : world(seed, link(), options()) { world.connect(); }
+
+  static LinkSettings link() {
+    LinkSettings settings;
+    settings.delay = milliseconds(100);
+    settings.bytes_per_second = 500'000;
+    settings.queue_bytes = 100'000;
+    return settings;
+  }
+  static EndpointOptions options() {
+    EndpointOptions options;
+    options.channels = test_channels(kMessageBytes);
+    options.credit = 2 * kChannelCredit;
+    options.channel_credit = kChannelCredit;
+    return options;
+  }
+  // Whether four times as much arrives as the first credit of a channel, which goes in each round trip,
+  // allows.
+  static bool has_outgrown_credit(EndlessTransfer& transfer) {
+    return transfer.run(seconds(2)) > std::uint64_t{4} * 10 * kChannelCredit &&
+           transfer.receiver.count(Counter::grownCreditBytes) > 0;
+  }
+
+  static constexpr std::uint32_t kChannelCredit = 16 * 1024;
+  static constexpr std::uint32_t kMessageBytes = 4'000;
+
+  ChannelWorld world;
+};
+
 TEST_CASE("credit: a transfer over a long path outgrows the first credit, in both directions") {
   for_each_seed(20, [](std::uint64_t seed) {
-    LinkSettings link;
-    link.delay = milliseconds(100);
-    EndpointOptions options;
-    options.channels = test_channels(64 * 1024);
-    options.credit = 1024 * 1024;
-    options.channel_credit = 512 * 1024;
-    ChannelWorld world(seed, link, options);
-    world.connect();
-    constexpr std::size_t kSize = 60'000;
-    std::uint64_t number = 0;
+    LongPath path(seed);
     for (const bool up : {true, false}) {
       CAPTURE(up);
-      ChannelUser& sender = up ? *world.client : *world.gateway;
-      ChannelUser& receiver = up ? *world.gateway : *world.client;
-      const Handle to = up ? world.own : world.other;
-      const Handle from = up ? world.other : world.own;
-      const auto run = [&](Duration duration) {
-        const std::uint64_t before = receiver.side(from).bytes[kOrdered];
-        for (Duration passed{}; passed < duration; passed += milliseconds(10)) {
-          while ((sender.flags(to) & kPeerWait) == 0)
-            REQUIRE(sender.send(to, kOrdered, number++, kSize) == SendStatus::kSent);
-          world.run(milliseconds(10));
-        }
-        return receiver.side(from).bytes[kOrdered] - before;
-      };
-      static_cast<void>(run(seconds(4)));
-      // The first credit of a channel is half a MiB, and so much goes in each round trip of 0.2 s.
-      CHECK(run(seconds(2)) > 4 * 10 * options.channel_credit);
-      CHECK(receiver.count(Counter::grownCreditBytes) > 0);
+      EndlessTransfer transfer(path.world, up, kOrdered, LongPath::kMessageBytes);
+      static_cast<void>(transfer.run(seconds(4)));
+      CHECK(LongPath::has_outgrown_credit(transfer));
     }
   });
 }
 
 TEST_CASE("credit: a transfer outgrows the first credit after the client's address changed, too") {
-  for_each_seed(2, [](std::uint64_t seed) {
+  for_each_seed(20, [](std::uint64_t seed) {
     SeededRandom plan(seed);
-    LinkSettings link;
-    link.delay = milliseconds(100);
-    EndpointOptions options;
-    options.channels = test_channels(64 * 1024);
-    options.credit = 1024 * 1024;
-    options.channel_credit = 512 * 1024;
     for (const bool up : {true, false}) {
       CAPTURE(up);
-      ChannelWorld world(seed, link, options);
-      world.connect();
-      ChannelUser& sender = up ? *world.client : *world.gateway;
-      ChannelUser& receiver = up ? *world.gateway : *world.client;
-      const Handle to = up ? world.own : world.other;
-      const Handle from = up ? world.other : world.own;
-      std::uint64_t number = 0;
-      const auto run = [&](Duration duration) {
-        const std::uint64_t before = receiver.side(from).bytes[kOrdered];
-        for (Duration passed{}; passed < duration; passed += milliseconds(10)) {
-          while ((sender.flags(to) & kPeerWait) == 0)
-            REQUIRE(sender.send(to, kOrdered, number++, 60'000) == SendStatus::kSent);
-          world.run(milliseconds(10));
-        }
-        return receiver.side(from).bytes[kOrdered] - before;
-      };
+      LongPath path(seed);
+      ChannelWorld& world = path.world;
+      EndlessTransfer transfer(world, up, kOrdered, LongPath::kMessageBytes);
       const auto change_address = [&] {
         SocketAddress address = world.client->node().local_address();
         address.port = static_cast<std::uint16_t>(50'000 + plan.below(10'000));
@@ -330,11 +319,9 @@ TEST_CASE("credit: a transfer outgrows the first credit after the client's addre
       // Before the transfer, while the windows have their first sizes, and in the middle of it.
       for (std::uint64_t moves = 1; moves <= 2; ++moves) {
         change_address();
-        static_cast<void>(run(seconds(8)));
+        static_cast<void>(transfer.run(seconds(8)));
         CHECK(world.gateway->count(Counter::movesCompleted) == moves);
-        // The first credit of a channel is half a MiB, and so much goes in each round trip of 0.2 s.
-        CHECK(run(seconds(2)) > 4 * 10 * options.channel_credit);
-        CHECK(receiver.count(Counter::grownCreditBytes) > 0);
+        CHECK(LongPath::has_outgrown_credit(transfer));
       }
     }
   });
