@@ -106,9 +106,15 @@ function use({ readable, writable }, onMessage, onDrain) {
   const output = writable.getWriter();
   let waitingBytes = 0;
   let waits = false;
-  // The other side goes away first when a run is over, which is no fault; any earlier, the row finds bytes missing.
-  readAll(readable, (chunk) => reader.read(chunk)).catch(() => undefined);
-  output.closed.catch(() => undefined);
+  // The other side goes away first when a run is over, which is no fault; any earlier, there is more to send.
+  /** @type {unknown} */
+  let failure;
+  /** @param {unknown} error */
+  const fail = (error) => {
+    failure ??= error;
+  };
+  readAll(readable, (chunk) => reader.read(chunk)).catch(fail);
+  output.closed.catch(fail);
   const writer = new RecordWriter(chunkBytes, (chunk) => {
     waitingBytes += chunk.length;
     const written = () => {
@@ -117,11 +123,14 @@ function use({ readable, writable }, onMessage, onDrain) {
       waits = false;
       onDrain();
     };
-    output.write(chunk).then(written, () => undefined);
+    output.write(chunk).then(written, fail);
     waits ||= waitingBytes >= queueBytes.high;
     return !waits;
   });
-  return (data) => writer.send(data);
+  return (data) => {
+    if (failure !== undefined) throw failure;
+    return writer.send(data);
+  };
 }
 
 /**
