@@ -73,11 +73,16 @@ class Sender {
     require(reader.next(frame), "no ACK to read");
     transfer_.on_ack(frame.ack, next, round_trip_, now);
   }
+  // Sends `count` packets, of one message each. Returns the number of the first one.
+  std::uint64_t fill(std::size_t count) {
+    const std::uint64_t first = next;
+    enqueue(count, kMessage);
+    require(send(count) == count, "the window is closed");
+    return first;
+  }
   // A packet comes late by nearly a round trip, so that only time shows a loss, after two round trips.
   void learn_reordering() {
-    const std::uint64_t first = next;
-    enqueue(5, kMessage);
-    require(send(5) == 5, "the window is closed");
+    const std::uint64_t first = fill(5);
     now += kRoundTrip;
     acknowledge(first + 1, first + 4);
     now += kRoundTrip * 9 / 10;
@@ -140,9 +145,7 @@ double nanoseconds(F&& work) {
 double reversed_losses(std::size_t count) {
   Sender sender(UINT32_MAX);
   sender.open_window(2 * count);
-  const std::uint64_t first = sender.next;
-  sender.enqueue(2 * count, kMessage);
-  require(sender.send(2 * count) == 2 * count, "the window is closed");
+  const std::uint64_t first = sender.fill(2 * count);
   sender.now += kRoundTrip;
   // The first half is lost and sent again behind the second half.
   sender.acknowledge(first + count, first + count + 3);
@@ -158,9 +161,7 @@ double reversed_losses(std::size_t count) {
 double sparse_ranges(std::size_t count) {
   Sender sender(UINT32_MAX);
   sender.open_window(count);
-  const std::uint64_t first = sender.next;
-  sender.enqueue(count, kMessage);
-  require(sender.send(count) == count, "the window is closed");
+  const std::uint64_t first = sender.fill(count);
   sender.now += kRoundTrip;
   std::vector<AckRange> ranges;
   for (std::uint64_t number = sender.next - 1; number > first; number -= 2)
@@ -172,9 +173,7 @@ double sparse_ranges(std::size_t count) {
 double repeated_acknowledgements(std::size_t count) {
   Sender sender(UINT32_MAX);
   sender.open_window(count);
-  const std::uint64_t first = sender.next;
-  sender.enqueue(count, kMessage);
-  require(sender.send(count) == count, "the window is closed");
+  const std::uint64_t first = sender.fill(count);
   constexpr int kTimes = 1'000;
   return nanoseconds([&] {
            for (int i = 0; i < kTimes; ++i) sender.acknowledge(first, first);
@@ -188,9 +187,7 @@ double growing_acknowledgements(std::size_t count) {
   Sender sender(UINT32_MAX);
   sender.open_window(count);
   sender.learn_reordering();
-  const std::uint64_t first = sender.next;
-  sender.enqueue(count, kMessage);
-  require(sender.send(count) == count, "the window is closed");
+  const std::uint64_t first = sender.fill(count);
   sender.now += kRoundTrip;
   const std::uint64_t lost = sender.transfer().recovery().packets_lost();
   constexpr std::size_t kTimes = 1'000;
@@ -208,9 +205,7 @@ double inward_acknowledgements(std::size_t count) {
   Sender sender(UINT32_MAX);
   sender.open_window(count);
   sender.learn_reordering();
-  const std::uint64_t first = sender.next;
-  sender.enqueue(count, kMessage);
-  require(sender.send(count) == count, "the window is closed");
+  const std::uint64_t first = sender.fill(count);
   sender.now += kRoundTrip;
   const std::uint64_t lost = sender.transfer().recovery().packets_lost();
   const std::uint64_t last = sender.next - 1;
