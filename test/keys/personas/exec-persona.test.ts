@@ -106,8 +106,8 @@ describe('the exec persona', () => {
 
   test('a program that hangs is told to end, then killed, and the call fails', async () => {
     const ending = new AbortController();
-    const device = persona('hang', { killAfterMs: 50 });
-    // The time passes once the program has heard of the end, which may take it longer than that.
+    // Each poll lets 10 ms of this time pass. It must not be over before the program has heard of the end.
+    const device = persona('hang', { killAfterMs: 60_000 });
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const call = failure(device.rotate(deviceKey('key 1'), contextOf({ signal: ending.signal })));
     await expect.poll(written, { interval: 10 }).toMatch(/\n/);
@@ -115,7 +115,7 @@ describe('the exec persona', () => {
     await expect.poll(written, { interval: 10 }).toMatch(/\nSIGTERM\n/);
     const [pid] = (await written()).split('\n');
     expect(isGone(Number(pid))).toBe(false);
-    vi.advanceTimersByTime(50);
+    vi.advanceTimersByTime(60_000);
     expect((await call).message).toContain('took too long');
     expect(isGone(Number(pid))).toBe(true);
   });
