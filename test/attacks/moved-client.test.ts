@@ -1,9 +1,9 @@
 // Junk for the connection id of a peer, from other addresses, while an honest client behind a NAT gets another address.
 
-import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, expect, test } from 'vitest';
 import { type Connection, connect } from '../../src/index.js';
+import { Nat } from '../transport/nat.js';
 import {
   AttackedGateway,
   attackSeconds,
@@ -22,52 +22,6 @@ const junkBytes = 100;
 const perSecond = 20_000;
 /** A client that has little to say: its keep-alive. */
 const sendEveryMs = 1000;
-
-/** A NAT: one client behind it, whose outer address it can change. It sees every datagram. */
-class Nat {
-  readonly #inner = createSocket('udp4');
-  #outer: Socket | undefined;
-  #client: { address: string; port: number } | undefined;
-  readonly #gatewayPort: number;
-  /** The last session packet that the client sent. */
-  lastSessionPacket: Uint8Array = new Uint8Array(0);
-
-  constructor(gatewayPort: number) {
-    this.#gatewayPort = gatewayPort;
-  }
-
-  async open(): Promise<void> {
-    this.#inner.bind(0, '127.0.0.1');
-    await once(this.#inner, 'listening');
-    await this.rebind('127.20.1.1');
-    this.#inner.on('message', (datagram, from) => {
-      this.#client = from;
-      if ((datagram[0] ?? 0) >= 0xb0) this.lastSessionPacket = Uint8Array.from(datagram);
-      this.#outer?.send(datagram, this.#gatewayPort, '127.0.0.1');
-    });
-  }
-
-  get port(): number {
-    return this.#inner.address().port;
-  }
-
-  /** From now on the client's datagrams come from another address. */
-  async rebind(address: string): Promise<void> {
-    const outer = createSocket('udp4');
-    outer.bind(0, address);
-    await once(outer, 'listening');
-    outer.on('message', (datagram) => {
-      if (this.#client) this.#inner.send(datagram, this.#client.port, this.#client.address);
-    });
-    this.#outer?.close();
-    this.#outer = outer;
-  }
-
-  close(): void {
-    this.#inner.close();
-    this.#outer?.close();
-  }
-}
 
 const closing: { close(): unknown }[] = [];
 afterEach(async () => {
@@ -101,7 +55,7 @@ interface Attacker {
   /** Sources of the junk: 0 is one port of 127.0.0.1. */
   readonly sources: number;
   /** A session packet whose first bytes name the attacked connection. */
-  readonly target: (gateway: AttackedGateway, nat: Nat) => Promise<Uint8Array>;
+  readonly target: (gateway: AttackedGateway, lastSessionPacket: Uint8Array) => Promise<Uint8Array>;
 }
 
 const attackers: readonly Attacker[] = [
@@ -119,14 +73,14 @@ const attackers: readonly Attacker[] = [
     name: "an observer of the client's connection id",
     attempts: 5,
     sources: 0,
-    target: async (_, nat) => nat.lastSessionPacket,
+    target: async (_, lastSessionPacket) => lastSessionPacket,
   },
   {
     name: "a spoofer of source addresses that knows the client's connection id",
     // As many as the connection's timeout allows.
     attempts: 20,
     sources: 200,
-    target: async (_, nat) => nat.lastSessionPacket,
+    target: async (_, lastSessionPacket) => lastSessionPacket,
   },
 ];
 
@@ -136,17 +90,22 @@ for (const { name, attempts, sources, target } of attackers) {
     const honest = await HonestPeers.connect(gateway, { count: 10, perSecond: 100, chatBytes: 200 });
     const seconds = attackSeconds(4);
     const { honest: quiet } = await honest.during(() => lasting(1000 * Math.min(seconds, 3)));
-    const nat = new Nat(gateway.port);
-    await nat.open();
+    const nat = await Nat.open('127.20.1.1');
     closing.push(nat);
+    nat.gatewayPort = gateway.port;
+    let lastSessionPacket: Uint8Array = new Uint8Array(0);
+    nat.onDatagram = (direction, datagram, send) => {
+      if (direction === 'up' && (datagram[0] ?? 0) >= 0xb0) lastSessionPacket = Uint8Array.from(datagram);
+      send();
+    };
     // The token lists the gateway's address for the gateway, and the client connects through the NAT.
-    const token = await gateway.token(2n, { addresses: [`127.0.0.1:${nat.port}`, gateway.address] });
+    const token = await gateway.token(2n, { addresses: [nat.address, gateway.address] });
     const connection = await connect(token, { channels, address: '127.0.0.1:0' });
     closing.push(connection);
     await untilEchoed(connection);
 
     const template = new Uint8Array(junkBytes);
-    template.set((await target(gateway, nat)).subarray(0, sessionPrefixBytes));
+    template.set((await target(gateway, lastSessionPacket)).subarray(0, sessionPrefixBytes));
     const { honest: attacked } = await honest.during(async () => {
       const flooding = flood(gateway, { seconds, perSecond, template, keep: sessionPrefixBytes, sources });
       await lasting(1000);

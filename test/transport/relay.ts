@@ -1,8 +1,7 @@
 // A path between real sockets: loses datagrams, lets later ones overtake them, and gives a client another address.
 
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { once } from 'node:events';
 import { parseAddress } from '../../src/base/address.js';
+import { Nat } from './nat.js';
 
 /** What happens to datagrams of 1,000 bytes or more, in each direction. Shorter ones pass at once, so that transfers alone are hard. */
 export interface PathOptions {
@@ -34,57 +33,37 @@ const longDatagram = 1000;
 /** Between two probes that wait so long, the probe timeout was doubled several times. */
 const backoffMs = 200;
 
-async function bound(): Promise<Socket> {
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  return socket;
-}
-
-/** Stands between one client and its gateway, as a NAT does. */
+/** Stands between one client and its gateway. */
 export class Relay {
   readonly up: Direction = newDirection();
   readonly down: Direction = newDirection();
   readonly #options: PathOptions;
-  /** Faces the client. */
-  readonly #inner: Socket;
-  /** Faces the gateway: its address is the client's for the gateway. */
-  #outer: Socket;
-  #client: RemoteInfo | undefined;
-  #gatewayPort = 0;
+  readonly #nat: Nat;
   #endOutage: (() => void) | undefined;
   readonly #timers = new Set<NodeJS.Timeout>();
 
-  private constructor(options: PathOptions, inner: Socket, outer: Socket) {
+  private constructor(options: PathOptions, nat: Nat) {
     this.#options = options;
-    this.#inner = inner;
-    this.#outer = outer;
-    inner.on('message', (data, client) => {
-      this.#client = client;
-      this.#pass(this.up, data, () => this.#outer.send(data, this.#gatewayPort, '127.0.0.1'));
-    });
-    this.#listenOutside();
+    this.#nat = nat;
+    nat.onDatagram = (direction, datagram, send) => this.#pass(this[direction], datagram, send);
   }
 
   static async open(options: PathOptions): Promise<Relay> {
-    return new Relay(options, await bound(), await bound());
+    return new Relay(options, await Nat.open());
   }
 
   /** Where the client reaches the gateway. */
   get address(): string {
-    return `127.0.0.1:${this.#inner.address().port}`;
+    return this.#nat.address;
   }
 
   set gateway(address: string) {
-    this.#gatewayPort = parseAddress(address).port;
+    this.#nat.gatewayPort = parseAddress(address).port;
   }
 
   /** Gives the client another port, and loses what comes to the old one. */
-  async changeAddress(): Promise<void> {
-    const before = this.#outer;
-    this.#outer = await bound();
-    this.#listenOutside();
-    before.close();
+  changeAddress(): Promise<void> {
+    return this.#nat.rebind();
   }
 
   /** Loses everything until both sides, which have to send all the time, wait long for their next probe. */
@@ -100,14 +79,7 @@ export class Relay {
 
   close(): void {
     for (const timer of this.#timers) clearTimeout(timer);
-    this.#inner.close();
-    this.#outer.close();
-  }
-
-  #listenOutside(): void {
-    this.#outer.on('message', (data) => {
-      this.#pass(this.down, data, () => this.#inner.send(data, this.#client?.port, this.#client?.address));
-    });
+    this.#nat.close();
   }
 
   #lose(direction: Direction): void {
